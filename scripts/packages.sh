@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that building and testing need, and only those that are missing.
+set -euo pipefail
+
+packages=(
+    build-essential cmake ninja-build pkg-config ccache patchelf   # build
+    liburing-dev libpugixml-dev                                    # libraries
+    python3-venv python3-dev
+    doctest-dev clang clang-format clang-tidy                      # tests and lint
+    qemu-utils qemu-system-common libnbd-bin fio e2fsprogs xfsprogs sqlite3 util-linux attr  # peers
+)
+
+if ! command -v dpkg >/dev/null; then
+    echo "Not a Debian system: install what matches these packages yourself: ${packages[*]}" >&2
+    exit 0
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+    status=$(dpkg-query --show --showformat='${Status}' "$package" 2>/dev/null || true)
+    [[ $status == "install ok installed" ]] || missing+=("$package")
+done
+if ((${#missing[@]} == 0)); then
+    exit 0
+fi
+
+if ((EUID != 0)); then
+    echo "Packages are missing and only root can install them. Run this, then try again:" >&2
+    echo "  sudo sh -c 'apt-get update && apt-get install -y --no-install-recommends ${missing[*]}'" >&2
+    exit 1
+fi
+echo "Installing Debian packages: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q
+apt-get install -y -q --no-install-recommends "${missing[@]}"
