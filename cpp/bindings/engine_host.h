@@ -1,0 +1,196 @@
+// EngineHost: a loop on a thread of its own, the volumes open on it, and the way for other threads to have
+// something done there. Knows nothing of Python; the loop's thread never takes the GIL (E34).
+//
+// Life: begin_close() refuses new operations, closes every volume (jobs pause resumably) and waits for what
+// is under way; finish_close() then joins the thread. The destructor does both. A host is kept by whoever
+// shows it to people (engine, volumes, snapshots, jobs), never by an operation: so it ends on their threads.
+//
+// After fork() the child's calls are refused with Code::closed, and nothing is closed or freed there: the
+// parent still uses it (E34).
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "bindings/pending.h"
+#include "runtime/loop.h"
+#include "runtime/sync.h"
+#include "volume/group.h"
+#include "volume/volume.h"
+
+namespace exshadow {
+
+// A snapshot as the caller named it: by label, or one and no other of that label.
+struct SnapshotName {
+    std::string label;
+    std::optional<Uuid> set_id;
+};
+
+// A volume of a host. What is constant may be read by any thread, the rest belongs to the loop.
+class OpenVolume {
+public:
+    OpenVolume(Loop& loop, std::unique_ptr<Volume> opened);
+
+    const std::string path;
+    const std::string name;
+    const std::string group;
+    const Uuid uuid;
+    const std::uint64_t size;
+    const std::uint32_t region_size;
+
+    [[nodiscard]] bool closed() const { return closed_; }  // any thread
+
+    std::weak_ptr<void> handle;  // who shows it; set and read under the GIL only
+
+private:
+    friend class EngineHost;
+
+    // Keeps the volume's memory until an operation on it has ended.
+    class User {
+    public:
+        explicit User(std::shared_ptr<OpenVolume> open) : open_(std::move(open)) { ++open_->users_; }
+        User(User&&) noexcept = default;
+        User(const User&) = delete;
+        User& operator=(const User&) = delete;
+        User& operator=(User&&) = delete;
+        ~User();
+
+    private:
+        std::shared_ptr<OpenVolume> open_;
+    };
+
+    [[nodiscard]] Status check() const;
+    [[nodiscard]] Status check(const SnapshotName& snapshot) const;
+
+    std::unique_ptr<Volume> volume_;
+    std::atomic<bool> closed_{false};
+    bool gone_ = false;  // closed and its memory given back
+    std::uint32_t users_ = 0;
+    Signal changed_;
+};
+
+using OpenVolumePointer = std::shared_ptr<OpenVolume>;
+
+class EngineHost {
+public:
+    template <class T>
+    using PendingPointer = std::shared_ptr<Pending<T>>;
+
+    struct OpenRequest {
+        std::string path;
+        std::string metadata_copy;
+        bool force = false;
+        Nanoseconds lock_wait = 5 * second_ns;
+    };
+    struct SplitWish {
+        std::vector<OpenVolumePointer> volumes;
+        std::string label;
+        std::map<std::string, std::string> plexes;
+        std::string consistency;
+        Uuid set_id;
+    };
+
+    [[nodiscard]] static Result<std::unique_ptr<EngineHost>> make(LoopKind kind);
+    ~EngineHost();
+    EngineHost(const EngineHost&) = delete;
+    EngineHost& operator=(const EngineHost&) = delete;
+
+    // --- any thread ---
+    [[nodiscard]] bool usable() const { return loop_->usable(); }  // false in a child of fork()
+    [[nodiscard]] std::string loop_name() const { return loop_->name(); }
+    [[nodiscard]] Nanoseconds last_turn_ns() const {
+        return last_turn_ns_;
+    }  // of the last split; 0: none yet
+    // Code::closed after begin_close(), and in a child of fork().
+    [[nodiscard]] Status check() const;
+
+    // Run a task on the loop. `make` is called there and lives until the task has ended.
+    template <class T>
+    [[nodiscard]] PendingPointer<T> start(std::function<Task<T>()> make) {
+        auto pending = std::make_shared<Pending<T>>();
+        const Status posted = post([this, make = std::move(make), pending]() mutable {
+            spawn(run<T>(this, std::move(make), pending));
+        });
+        if (!posted.ok()) pending->settle(posted.error());
+        return pending;
+    }
+    // The same for a task of one volume; Code::closed when that is closed. The volume lives until it ends.
+    template <class T>
+    [[nodiscard]] PendingPointer<T> start_on(OpenVolumePointer open,
+                                             std::function<Task<T>(Volume&)> operation) {
+        return start<T>([open = std::move(open), operation = std::move(operation)] {
+            return run_on<T>(open, std::nullopt, operation);
+        });
+    }
+    // And for one of its snapshots: Code::not_found when there is none of that name.
+    template <class T>
+    [[nodiscard]] PendingPointer<T> start_on(OpenVolumePointer open, SnapshotName snapshot,
+                                             std::function<Task<T>(Volume&)> operation) {
+        return start<T>([open = std::move(open), snapshot = std::move(snapshot),
+                         operation = std::move(operation)] { return run_on<T>(open, snapshot, operation); });
+    }
+
+    [[nodiscard]] PendingPointer<Result<OpenVolumePointer>> open(OpenRequest request);
+    [[nodiscard]] PendingPointer<Result<OpenVolumePointer>> create(OpenRequest request,
+                                                                   CreateOptions options);
+    // Nobody waits for it any more: close the volume as soon as it is open.
+    void discard(PendingPointer<Result<OpenVolumePointer>> opening);
+    [[nodiscard]] PendingPointer<Status> close(OpenVolumePointer open);
+    [[nodiscard]] PendingPointer<Result<SplitResult>> split(SplitWish wish);
+    [[nodiscard]] PendingPointer<Result<std::vector<OpenVolumePointer>>> volumes();
+
+    // Every call answers the same end. Settled with the first error of a volume that did not close cleanly.
+    [[nodiscard]] PendingPointer<Status> begin_close();
+    // Joins the thread. After begin_close() was settled; does nothing in a child of fork().
+    void finish_close();
+
+private:
+    explicit EngineHost(std::unique_ptr<Loop> loop);
+
+    [[nodiscard]] Status post(std::function<void()> function);
+    void ended();
+
+    // Defined in engine_host.cpp for the types that are used: a coroutine has one home.
+    template <class T>
+    static Task<void> run(EngineHost* host, std::function<Task<T>()> make, PendingPointer<T> pending);
+    template <class T>
+    static Task<T> run_on(OpenVolumePointer open, std::optional<SnapshotName> snapshot,
+                          std::function<Task<T>(Volume&)> operation);
+
+    [[nodiscard]] Task<Result<OpenVolumePointer>> run_open(OpenRequest request);
+    [[nodiscard]] Task<Result<OpenVolumePointer>> run_create(OpenRequest request, CreateOptions options);
+    [[nodiscard]] Status refuse_open(const std::string& path) const;
+    [[nodiscard]] Task<Status> wait_for_lock(std::string path, Nanoseconds lock_wait);
+    [[nodiscard]] Task<Result<OpenVolumePointer>> admit(std::unique_ptr<Volume> volume);
+    [[nodiscard]] Task<void> decide_sets();
+    [[nodiscard]] Task<Status> run_close(OpenVolumePointer open);
+    [[nodiscard]] Task<void> close_one(OpenVolumePointer open, std::optional<Error>& first_error);
+    [[nodiscard]] Task<void> close_all();
+    [[nodiscard]] Task<Result<SplitResult>> run_split(SplitWish wish);
+    [[nodiscard]] Task<Result<std::vector<OpenVolumePointer>>> run_volumes();
+
+    std::unique_ptr<Loop> loop_;
+    std::unique_ptr<std::thread> thread_;
+
+    std::mutex mutex_;
+    PendingPointer<Status> end_;  // guarded by mutex_; set by begin_close()
+    std::atomic<bool> closing_{false};
+    std::mutex join_mutex_;
+    std::atomic<std::uint64_t> operations_{0};  // posted and not ended
+    std::atomic<Nanoseconds> last_turn_ns_{0};
+
+    // The loop's.
+    std::vector<OpenVolumePointer> open_;
+    Signal idle_;
+    Signal decided_;
+    Mutex decisions_;
+    bool deciding_ = false;
+};
+
+}  // namespace exshadow

@@ -1,0 +1,238 @@
+#include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
+
+#include <filesystem>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "bindings/handles.h"
+
+namespace exshadow::python {
+
+namespace {
+
+using HostPointer = std::shared_ptr<EngineHost>;
+
+// Engines that are to be closed before the interpreter goes.
+std::vector<std::weak_ptr<EngineHost>>& living() {
+    static auto* const list = new std::vector<std::weak_ptr<EngineHost>>;  // outlives the interpreter
+    return *list;
+}
+
+void end(EngineHost* host) {
+    if (PyGILState_Check() == 0) {
+        delete host;
+        return;
+    }
+    const py::gil_scoped_release release;
+    delete host;
+}
+
+HostPointer make_engine(const std::string& loop) {
+    HostPointer host(value_or_raise(EngineHost::make(loop_kind(loop))).release(), &end);
+    std::erase_if(living(), [](const std::weak_ptr<EngineHost>& gone) { return gone.expired(); });
+    living().push_back(host);
+    return host;
+}
+
+void join(EngineHost& host) {
+    const py::gil_scoped_release release;
+    host.finish_close();
+}
+
+void close(EngineHost& host) {
+    release_parked();
+    const auto ended = host.begin_close();
+    wait(*ended);
+    join(host);
+    release_parked();
+    raise_if(ended->result());
+}
+
+void close_all() {
+    for (const auto& weak : living()) {
+        const HostPointer host = weak.lock();
+        if (host == nullptr || !host->usable()) continue;
+        const py::gil_scoped_release release;
+        const auto ended = host->begin_close();
+        while (!ended->wait_for(std::chrono::seconds(1))) continue;
+        host->finish_close();
+    }
+}
+
+VolumePointer opened(const HostPointer& host,
+                     const std::shared_ptr<Pending<Result<OpenVolumePointer>>>& pending) {
+    try {
+        wait(*pending);
+    } catch (...) {
+        host->discard(pending);
+        throw;
+    }
+    return handle_of(host, value_or_raise(pending->result()));
+}
+
+VolumePointer open(const HostPointer& host, const Path& path, const std::optional<Path>& metadata_copy,
+                   bool force, double lock_wait) {
+    if (!(lock_wait >= 0 && lock_wait < 1e9))
+        raise(Error(Code::invalid, "lock_wait is a number of seconds from 0 on"));
+    EngineHost::OpenRequest request;
+    request.path = absolute_path(path);
+    request.metadata_copy = absolute_path_or_empty(metadata_copy);
+    request.force = force;
+    request.lock_wait = static_cast<Nanoseconds>(lock_wait * 1e9);
+    return opened(host, host->open(std::move(request)));
+}
+
+// The file's name without .exv.
+std::string volume_name(const Path& path) {
+    return (path.extension() == ".exv" ? path.stem() : path.filename()).native();
+}
+
+std::uint32_t region_bytes(ByteCount size) {
+    if (size.value <= std::numeric_limits<std::uint32_t>::max())
+        return static_cast<std::uint32_t>(size.value);
+    raise(Error(Code::invalid, "region size " + std::to_string(size.value) + " is not possible",
+                "use a power of two from 4K to 64M"));
+}
+
+struct CreateArguments {
+    Path plex;
+    ByteCount region_size;
+    std::optional<std::string> group;
+    std::optional<Path> metadata_copy;
+    std::string label;
+    bool force;
+};
+
+VolumePointer create(const HostPointer& host, const Path& path, const CreateArguments& arguments) {
+    EngineHost::OpenRequest request;
+    request.path = absolute_path(path);
+    request.force = arguments.force;
+    CreateOptions options;
+    options.name = volume_name(path);
+    options.group = arguments.group.value_or("");
+    options.plex_path = absolute_path(arguments.plex);
+    options.plex_label = arguments.label;
+    options.metadata_copy = absolute_path_or_empty(arguments.metadata_copy);
+    options.region_size = region_bytes(arguments.region_size);
+    if (arguments.group && options.group.empty()) raise(Error(Code::invalid, "an empty name names no group"));
+    return opened(host, host->create(std::move(request), std::move(options)));
+}
+
+struct SplitArguments {
+    std::string label;
+    std::optional<std::map<std::string, std::string>> plexes;
+    std::optional<std::string> set_id;
+    std::string consistency;
+};
+
+EngineHost::SplitWish make_wish(const EngineHost& host, const std::vector<VolumePointer>& volumes,
+                                const SplitArguments& arguments) {
+    EngineHost::SplitWish wish;
+    std::set<std::string> names;
+    for (const auto& volume : volumes) {
+        const std::string& name = volume->open->name;
+        if (volume->host.get() != &host)
+            raise(Error(Code::invalid, "volume " + name + " belongs to another engine"));
+        if (!names.insert(name).second) raise(Error(Code::invalid, "two volumes named " + name));
+        wish.volumes.push_back(volume->open);
+    }
+    check_consistency(arguments.consistency);
+    wish.label = arguments.label;
+    wish.consistency = arguments.consistency;
+    if (arguments.plexes) wish.plexes = *arguments.plexes;
+    for (const auto& [name, plex] : wish.plexes) {
+        if (!names.contains(name))
+            raise(Error(Code::invalid, "plexes names '" + name + "', which is not split"));
+    }
+    if (!arguments.set_id) return wish;
+    const auto uuid = Uuid::parse(*arguments.set_id);
+    if (!uuid)
+        raise(Error(Code::invalid, "'" + *arguments.set_id + "' is no set id", "ids look like uuid.uuid4()"));
+    wish.set_id = *uuid;
+    return wish;
+}
+
+py::dict split(EngineHost& host, const std::vector<VolumePointer>& volumes, const SplitArguments& arguments) {
+    static_cast<void>(result_of(host.split(make_wish(host, volumes, arguments))));
+    py::dict dict;
+    for (const auto& volume : volumes) {
+        dict[text(volume->open->name)] = snapshots_of(volume)[text(arguments.label)];
+    }
+    return dict;
+}
+
+py::dict volumes(const HostPointer& host) {
+    py::dict dict;
+    for (const auto& open : result_of(host->volumes())) dict[text(open->name)] = handle_of(host, open);
+    return dict;
+}
+
+using EngineClass = py::class_<EngineHost, HostPointer>;
+
+void define_volumes(EngineClass& engine) {
+    engine.def_property_readonly("volumes", &volumes)
+        .def(
+            "create",
+            [](const HostPointer& self, const Path& path, Path plex, ByteCount region_size,
+               std::optional<std::string> group, std::optional<Path> metadata_copy, std::string label,
+               bool force) {
+                return create(self, path,
+                              {std::move(plex), region_size, std::move(group), std::move(metadata_copy),
+                               std::move(label), force});
+            },
+            py::arg("path"), py::kw_only(), py::arg("plex"), py::arg("region_size") = ByteCount{64 * KiB},
+            py::arg("group") = py::none(), py::arg("metadata_copy") = py::none(), py::arg("label") = "p1",
+            py::arg("force") = false,
+            "Make the volume file `path` and adopt `plex`, whose bytes are not touched. The name is the "
+            "file's, "
+            "without .exv.")
+        .def("open", &open, py::arg("path"), py::kw_only(), py::arg("metadata_copy") = py::none(),
+             py::arg("force") = false, py::arg("lock_wait") = 5.0,
+             "Open a volume; returns when what an unclean stop left is reconciled. Waits `lock_wait` seconds "
+             "for "
+             "another owner.");
+}
+
+void define_split(EngineClass& engine) {
+    engine
+        .def(
+            "split",
+            [](EngineHost& self, const std::vector<VolumePointer>& named, std::string label,
+               std::optional<std::map<std::string, std::string>> plexes, std::optional<std::string> set_id,
+               std::string consistency) {
+                return split(
+                    self, named,
+                    {std::move(label), std::move(plexes), std::move(set_id), std::move(consistency)});
+            },
+            py::arg("volumes"), py::arg("label"), py::kw_only(), py::arg("plexes") = py::none(),
+            py::arg("set_id") = py::none(), py::arg("consistency") = "crash",
+            "Split one in-sync plex off every volume at one instant. plexes: volume name to plex label. "
+            "Returns when "
+            "the whole set is durable; all members split or none.")
+        .def(
+            "split_turn_ns", [](const EngineHost& self) { return self.last_turn_ns(); },
+            "How long the last split's turn (the only step between two writes) took.");
+}
+
+}  // namespace
+
+void register_engine(py::module_& module) {
+    EngineClass engine(module, "Engine",
+                       "One loop on a thread of its own: its volumes can be split together.",
+                       plain_metaclass());
+    engine.def(py::init(&make_engine), py::kw_only(), py::arg("loop") = "auto")
+        .def_property_readonly("loop", [](const EngineHost& self) { return self.loop_name(); });
+    define_volumes(engine);
+    define_split(engine);
+    engine.def("close", &close, "Close every volume, pausing jobs resumably, and end the thread.")
+        .def("__enter__", [](const HostPointer& self) { return self; })
+        .def(
+            "__exit__",
+            [](EngineHost& self, const py::object&, const py::object&, const py::object&) { close(self); },
+            py::arg("exc_type").none(true), py::arg("exc").none(true), py::arg("traceback").none(true));
+    py::module_::import("atexit").attr("register")(py::cpp_function(&close_all));
+}
+
+}  // namespace exshadow::python

@@ -1,0 +1,268 @@
+#include "volume/change_map.h"
+
+#include <bit>
+
+namespace exshadow {
+
+using format::map_bits_per_block;
+using format::map_words_per_block;
+
+namespace {
+
+constexpr std::uint64_t all_ones = ~std::uint64_t{0};
+
+// Bits [first, first + count) of a word; count 1 to 64.
+constexpr std::uint64_t word_mask(std::uint64_t first, std::uint64_t count) {
+    return (count == 64 ? all_ones : ((std::uint64_t{1} << count) - 1)) << first;
+}
+
+std::uint64_t popcount(std::uint64_t word) { return static_cast<std::uint64_t>(std::popcount(word)); }
+
+}  // namespace
+
+ChangeMap::ChangeMap(std::uint64_t volume_size, std::uint32_t region_size)
+    : size_(volume_size),
+      region_size_(region_size),
+      region_shift_(static_cast<unsigned>(std::countr_zero(region_size))),
+      regions_(divide_up(volume_size, region_size)),
+      entries_(divide_up(regions_, map_bits_per_block)) {}
+
+std::uint64_t ChangeMap::marked_bytes() const {
+    if (marked_ == 0) return 0;
+    const std::uint64_t last_region_bytes = size_ - (regions_ - 1) * region_size_;
+    const bool short_tail = test(regions_ - 1);
+    return marked_ * region_size_ - (short_tail ? region_size_ - last_region_bytes : 0);
+}
+
+std::uint64_t ChangeMap::bits_in(std::uint64_t block) const {
+    return std::min(map_bits_per_block, regions_ - block * map_bits_per_block);
+}
+
+std::uint64_t ChangeMap::marked_in(std::uint64_t block) const {
+    const Entry& entry = entries_[block];
+    return entry.full ? bits_in(block) : entry.leaf ? entry.marked : 0;
+}
+
+void ChangeMap::set_bits(Entry& entry, std::uint64_t first, std::uint64_t count, bool value) {
+    while (count != 0) {
+        const std::uint64_t in_word = std::min(count, 64 - first % 64);
+        const std::uint64_t mask = word_mask(first % 64, in_word);
+        std::uint64_t& word = entry.leaf->words[first / 64];
+        const std::uint64_t changed = popcount((value ? ~word : word) & mask);
+        word = value ? word | mask : word & ~mask;
+        marked_ = value ? marked_ + changed : marked_ - changed;
+        entry.marked = static_cast<std::uint32_t>(value ? entry.marked + changed : entry.marked - changed);
+        first += in_word;
+        count -= in_word;
+    }
+}
+
+// Give a full or absent leaf its words, so that single bits can change.
+void ChangeMap::materialise(std::uint64_t block) {
+    Entry& entry = entries_[block];
+    if (entry.leaf) return;
+    entry.leaf = std::make_unique<Leaf>();
+    entry.marked = 0;
+    if (!entry.full) return;
+    entry.full = false;
+    marked_ -= bits_in(block);
+    set_bits(entry, 0, bits_in(block), true);
+}
+
+void ChangeMap::mark_regions(std::uint64_t first, std::uint64_t count) {
+    EXSHADOW_CHECK(first + count <= regions_);
+    while (count != 0) {
+        const std::uint64_t block = first / map_bits_per_block;
+        const std::uint64_t bit = first % map_bits_per_block;
+        const std::uint64_t here = std::min(count, map_bits_per_block - bit);
+        Entry& entry = entries_[block];
+        if (here == bits_in(block)) {
+            set_leaf_full(block);
+            entry.dirty = true;
+        } else if (!entry.full) {
+            materialise(block);
+            const std::uint64_t before = marked_;
+            set_bits(entry, bit, here, true);
+            if (marked_ != before) entry.dirty = true;
+        }
+        first += here;
+        count -= here;
+    }
+}
+
+void ChangeMap::clear_regions(std::uint64_t first, std::uint64_t count) {
+    EXSHADOW_CHECK(first + count <= regions_);
+    while (count != 0) {
+        const std::uint64_t block = first / map_bits_per_block;
+        const std::uint64_t bit = first % map_bits_per_block;
+        const std::uint64_t here = std::min(count, map_bits_per_block - bit);
+        Entry& entry = entries_[block];
+        if (entry.full || entry.leaf) {
+            materialise(block);
+            set_bits(entry, bit, here, false);
+            entry.dirty = true;
+            if (entry.marked == 0) entry.leaf.reset();
+        }
+        first += here;
+        count -= here;
+    }
+}
+
+void ChangeMap::mark_all() {
+    for (std::uint64_t block = 0; block < entries_.size(); ++block) {
+        set_leaf_full(block);
+        entries_[block].dirty = true;
+    }
+}
+
+void ChangeMap::clear_all() {
+    for (auto& entry : entries_) {
+        entry.dirty = entry.dirty || entry.full || entry.leaf != nullptr;
+        entry.full = false;
+        entry.leaf.reset();
+        entry.marked = 0;
+    }
+    marked_ = 0;
+}
+
+bool ChangeMap::test(std::uint64_t region) const {
+    EXSHADOW_CHECK(region < regions_);
+    const Entry& entry = entries_[region / map_bits_per_block];
+    if (entry.full) return true;
+    if (!entry.leaf) return false;
+    const std::uint64_t bit = region % map_bits_per_block;
+    return ((entry.leaf->words[bit / 64] >> (bit % 64)) & 1U) != 0;
+}
+
+bool ChangeMap::any(Range bytes) const {
+    const std::uint64_t last = (bytes.end() - 1) >> region_shift_;
+    for (std::uint64_t region = bytes.offset >> region_shift_; region <= last; ++region) {
+        if (test(region)) return true;
+    }
+    return false;
+}
+
+bool ChangeMap::all(Range bytes) const {
+    const std::uint64_t last = (bytes.end() - 1) >> region_shift_;
+    for (std::uint64_t region = bytes.offset >> region_shift_; region <= last; ++region) {
+        if (!test(region)) return false;
+    }
+    return true;
+}
+
+std::optional<std::uint64_t> ChangeMap::next_set(std::uint64_t from) const {
+    std::uint64_t bit = from % map_bits_per_block;
+    for (std::uint64_t block = from / map_bits_per_block; block < entries_.size(); ++block, bit = 0) {
+        const Entry& entry = entries_[block];
+        if (entry.full) return block * map_bits_per_block + bit;
+        if (!entry.leaf) continue;
+        std::uint64_t word = entry.leaf->words[bit / 64] & (all_ones << (bit % 64));
+        for (std::uint64_t index = bit / 64;; word = entry.leaf->words[index]) {
+            if (word != 0) {
+                return block * map_bits_per_block + index * 64 +
+                       static_cast<std::uint64_t>(std::countr_zero(word));
+            }
+            if (++index == map_words_per_block) break;
+        }
+    }
+    return std::nullopt;
+}
+
+std::uint64_t ChangeMap::next_clear(std::uint64_t from, std::uint64_t end) const {
+    while (from < end) {
+        const std::uint64_t block = from / map_bits_per_block;
+        const Entry& entry = entries_[block];
+        if (entry.full) {
+            from = (block + 1) * map_bits_per_block;
+            continue;
+        }
+        if (!entry.leaf) return from;
+        const std::uint64_t bit = from % map_bits_per_block;
+        const std::uint64_t clear = ~entry.leaf->words[bit / 64] & (all_ones << (bit % 64));
+        const std::uint64_t word_start = from - bit % 64;
+        if (clear != 0) {
+            return std::min(end, word_start + static_cast<std::uint64_t>(std::countr_zero(clear)));
+        }
+        from = word_start + 64;
+        if (bit / 64 + 1 == map_words_per_block) from = (block + 1) * map_bits_per_block;
+    }
+    return end;
+}
+
+std::optional<Range> ChangeMap::next_run(std::uint64_t from_region, std::uint64_t limit) const {
+    if (from_region >= regions_) return std::nullopt;
+    const auto first = next_set(from_region);
+    if (!first) return std::nullopt;
+    const std::uint64_t end = limit < regions_ - *first ? *first + limit : regions_;
+    const std::uint64_t last = next_clear(*first, end);
+    const std::uint64_t offset = *first * region_size_;
+    return Range{offset, std::min(last * region_size_, size_) - offset};
+}
+
+Ranges ChangeMap::runs() const {
+    Ranges list;
+    std::uint64_t from = 0;
+    while (const auto run = next_run(from, regions_)) {
+        list.push_back(*run);
+        from = divide_up(run->end(), region_size_);
+    }
+    return list;
+}
+
+bool ChangeMap::merge_step(const ChangeMap& other, std::uint64_t& cursor, std::uint64_t leaves) {
+    EXSHADOW_CHECK(other.regions_ == regions_);
+    for (; cursor < entries_.size() && leaves != 0; ++cursor, --leaves) {
+        const Entry& source = other.entries_[cursor];
+        Entry& target = entries_[cursor];
+        if (target.full || (!source.full && !source.leaf)) continue;
+        if (source.full) {
+            set_leaf_full(cursor);
+            target.dirty = true;
+            continue;
+        }
+        materialise(cursor);
+        for (std::size_t i = 0; i < map_words_per_block; ++i) {
+            const std::uint64_t added = source.leaf->words[i] & ~target.leaf->words[i];
+            if (added == 0) continue;
+            target.leaf->words[i] |= added;
+            marked_ += popcount(added);
+            target.marked += static_cast<std::uint32_t>(popcount(added));
+            target.dirty = true;
+        }
+    }
+    return cursor == entries_.size();
+}
+
+void ChangeMap::merge(const ChangeMap& other) {
+    std::uint64_t cursor = 0;
+    while (!merge_step(other, cursor)) {
+    }
+}
+
+ChangeMap::LeafState ChangeMap::leaf_state(std::uint64_t block) const {
+    const Entry& entry = entries_[block];
+    if (entry.full) return LeafState::full;
+    return entry.leaf ? LeafState::stored : LeafState::clear;
+}
+
+void ChangeMap::set_leaf(std::uint64_t block, const Leaf& leaf) {
+    Entry& entry = entries_[block];
+    marked_ -= marked_in(block);
+    entry.full = false;
+    entry.leaf = std::make_unique<Leaf>(leaf);
+    entry.marked = 0;
+    for (const auto word : leaf.words) entry.marked += static_cast<std::uint32_t>(popcount(word));
+    marked_ += entry.marked;
+    // Bits behind the volume's end would be marks nobody can settle.
+    const std::uint64_t bits = bits_in(block);
+    if (bits < map_bits_per_block) set_bits(entry, bits, map_bits_per_block - bits, false);
+}
+
+void ChangeMap::set_leaf_full(std::uint64_t block) {
+    Entry& entry = entries_[block];
+    marked_ += bits_in(block) - marked_in(block);
+    entry.full = true;
+    entry.leaf.reset();
+}
+
+}  // namespace exshadow

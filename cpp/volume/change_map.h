@@ -1,0 +1,116 @@
+// ChangeMap: bitmap over regions, "may differ since". In memory it is a table of leaves, one for each
+// 4 KiB block of its stored form (format.h), so that a sparse map of a huge volume costs almost nothing:
+// a leaf is absent (all clear), full (all set, no memory) or 504 words of bits.
+//
+// Marks outside the volume are a broken invariant (checked), never dropped. Not thread-safe: loop only.
+// Long walks are offered in steps (merge_step, next_run) so that callers can yield (E34).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/units.h"
+#include "volume/format.h"
+
+namespace exshadow {
+
+class ChangeMap {
+public:
+    struct Leaf {
+        std::array<std::uint64_t, format::map_words_per_block> words{};
+    };
+    enum class LeafState : std::uint8_t { clear = 0, stored = 1, full = 2 };
+
+    ChangeMap(std::uint64_t volume_size, std::uint32_t region_size);
+
+    [[nodiscard]] std::uint32_t region_size() const { return region_size_; }
+    [[nodiscard]] std::uint64_t regions() const { return regions_; }
+    [[nodiscard]] std::uint64_t marked() const { return marked_; }  // number of set bits
+    [[nodiscard]] std::uint64_t marked_bytes() const;               // clipped at the volume's end
+    [[nodiscard]] bool empty() const { return marked_ == 0; }
+
+    // Set the bit of every region that `bytes` touches. Constant time for one region.
+    void mark(Range bytes) {
+        const std::uint64_t first = bytes.offset >> region_shift_;
+        const std::uint64_t last = (bytes.end() - 1) >> region_shift_;
+        if (first == last) {
+            mark_region(first);
+        } else {
+            mark_regions(first, last - first + 1);
+        }
+    }
+    void mark_region(std::uint64_t region) {
+        EXSHADOW_CHECK(region < regions_);
+        const std::uint64_t block = region / format::map_bits_per_block;
+        Entry& entry = entries_[block];
+        if (entry.leaf == nullptr) [[unlikely]] {
+            if (entry.full) return;
+            entry.leaf = std::make_unique<Leaf>();
+            entry.marked = 0;
+        }
+        const std::uint64_t bit = region - block * format::map_bits_per_block;
+        std::uint64_t& word = entry.leaf->words[bit >> 6];
+        const std::uint64_t mask = std::uint64_t{1} << (bit & 63);
+        if ((word & mask) == 0) {
+            word |= mask;
+            ++marked_;
+            ++entry.marked;
+            entry.dirty = true;
+        }
+    }
+    void mark_regions(std::uint64_t first, std::uint64_t count);
+    void clear_regions(std::uint64_t first, std::uint64_t count);
+    void mark_all();
+    void clear_all();
+
+    [[nodiscard]] bool test(std::uint64_t region) const;
+    // True when any region that `bytes` touches is set / when all are.
+    [[nodiscard]] bool any(Range bytes) const;
+    [[nodiscard]] bool all(Range bytes) const;
+
+    // The first run of set regions at or after `from`, at most `limit` regions long: byte range, clipped
+    // to the volume. Nothing when there is none. Skips clear leaves without touching them.
+    [[nodiscard]] std::optional<Range> next_run(std::uint64_t from_region, std::uint64_t limit) const;
+    // All runs, merged, as byte ranges.
+    [[nodiscard]] Ranges runs() const;
+
+    // OR `other` into this map, `leaves` leaves from `cursor` on; true when the end was reached.
+    bool merge_step(const ChangeMap& other, std::uint64_t& cursor, std::uint64_t leaves = 128);
+    void merge(const ChangeMap& other);
+
+    // --- stored form (map_store) ---
+    [[nodiscard]] std::uint64_t leaf_count() const { return entries_.size(); }
+    [[nodiscard]] LeafState leaf_state(std::uint64_t block) const;
+    [[nodiscard]] const Leaf* leaf(std::uint64_t block) const { return entries_[block].leaf.get(); }
+    void set_leaf(std::uint64_t block, const Leaf& leaf);  // as loaded; bits past the end are dropped
+    void set_leaf_full(std::uint64_t block);
+    [[nodiscard]] bool leaf_dirty(std::uint64_t block) const { return entries_[block].dirty; }
+    void set_leaf_dirty(std::uint64_t block, bool dirty) { entries_[block].dirty = dirty; }
+
+private:
+    struct Entry {
+        std::unique_ptr<Leaf> leaf;
+        std::uint32_t marked = 0;  // set bits of the leaf; not kept while full
+        bool full = false;
+        bool dirty = false;  // changed since it was last persisted
+    };
+
+    [[nodiscard]] std::uint64_t bits_in(std::uint64_t block) const;
+    [[nodiscard]] std::uint64_t marked_in(std::uint64_t block) const;
+    [[nodiscard]] std::optional<std::uint64_t> next_set(std::uint64_t from) const;
+    [[nodiscard]] std::uint64_t next_clear(std::uint64_t from, std::uint64_t end) const;
+    void set_bits(Entry& entry, std::uint64_t first, std::uint64_t count, bool value);
+    void materialise(std::uint64_t block);
+
+    std::uint64_t size_;
+    std::uint32_t region_size_;
+    unsigned region_shift_;
+    std::uint64_t regions_;
+    std::uint64_t marked_ = 0;
+    std::vector<Entry> entries_;
+};
+
+}  // namespace exshadow

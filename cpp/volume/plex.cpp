@@ -1,0 +1,103 @@
+#include "volume/plex.h"
+
+#include <charconv>
+#include <vector>
+
+#include "base/crc32c.h"
+
+namespace exshadow {
+
+namespace {
+
+constexpr std::uint64_t sample_count = 64;
+constexpr std::uint64_t sample_bytes = 4096;
+
+Task<Result<std::uint32_t>> sample_digest(FileDisk& device) {
+    std::vector<std::byte> buffer(sample_bytes);
+    const std::uint64_t stride = std::max(round_down(device.size() / sample_count, sample_bytes), sample_bytes);
+    std::uint32_t digest = 0;
+    for (std::uint64_t at = 0; at + sample_bytes <= device.size(); at += stride) {
+        auto reading = device.read(at, buffer);
+        const Status status = co_await std::move(reading);
+        if (!status.ok()) co_return status.error();
+        digest = crc32c(buffer, digest);
+    }
+    co_return digest;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FileDisk>> open_plex(Loop& loop, const std::string& path, bool force,
+                                            Nanoseconds lock_wait, bool direct) {
+    OpenOptions options;
+    options.writable = true;
+    options.direct = direct;
+    options.force_mounted = force;
+    options.lock = FileLock::exclusive;
+    options.lock_wait_ns = lock_wait;
+    return FileDisk::open(loop, path, options);
+}
+
+Result<std::unique_ptr<FileDisk>> open_plex_for_reading(Loop& loop, const std::string& path) {
+    OpenOptions options;
+    options.direct = true;
+    return FileDisk::open(loop, path, options);
+}
+
+Task<Result<PlexIdentity>> read_identity(FileDisk& device) {
+    auto found = device.file().identity();
+    if (!found.ok()) co_return found.error();
+    PlexIdentity identity;
+    identity.recorded = true;
+    identity.inode = found->inode;
+    identity.size = found->size;
+    identity.modified_ns = found->modified_ns;
+    identity.changed_ns = found->changed_ns;
+    identity.serial = found->serial.substr(0, 127);
+    if (device.file().info().is_block_device) {
+        identity.modified_ns = 0;  // a device node's times say nothing about its contents
+        identity.changed_ns = 0;
+        auto sampling = sample_digest(device);
+        const Result<std::uint32_t> digest = co_await std::move(sampling);
+        if (!digest.ok()) co_return digest.error();
+        identity.sample_crc = *digest;
+    }
+    co_return identity;
+}
+
+std::string identity_difference(const PlexIdentity& remembered, const PlexIdentity& now, bool contents) {
+    if (!remembered.recorded) return {};
+    if (remembered.size != now.size) return "its size changed";
+    if (remembered.serial != now.serial) return "it is another device";
+    if (remembered.inode != now.inode) return "it is another file";
+    if (!contents) return {};
+    const auto changed = [](auto before, auto after) { return before != 0 && before != after; };
+    if (changed(remembered.modified_ns, now.modified_ns)) return "it was written to from outside";
+    if (changed(remembered.changed_ns, now.changed_ns)) return "its inode was changed from outside";
+    if (changed(remembered.sample_crc, now.sample_crc)) return "its contents were changed from outside";
+    return {};
+}
+
+bool write_tag(FileDisk& device, const Uuid& volume, const Uuid& plex, std::uint64_t generation) {
+    const std::string text = volume.text() + " " + plex.text() + " " + std::to_string(generation);
+    return device.file().set_attribute(tag_attribute, text).ok();
+}
+
+std::optional<PlexTag> read_tag(FileDisk& device) {
+    const auto found = device.file().attribute(tag_attribute);
+    if (!found.ok() || !found.value().has_value()) return std::nullopt;
+    const std::string& text = **found;
+    constexpr std::size_t uuid_bytes = 36;
+    if (text.size() < 2 * uuid_bytes + 3) return std::nullopt;
+    const auto volume = Uuid::parse(std::string_view(text).substr(0, uuid_bytes));
+    const auto plex = Uuid::parse(std::string_view(text).substr(uuid_bytes + 1, uuid_bytes));
+    PlexTag tag;
+    const char* const first = text.data() + 2 * uuid_bytes + 2;
+    const auto parsed = std::from_chars(first, text.data() + text.size(), tag.generation);
+    if (!volume || !plex || parsed.ec != std::errc{}) return std::nullopt;
+    tag.volume = *volume;
+    tag.plex = *plex;
+    return tag;
+}
+
+}  // namespace exshadow

@@ -1,0 +1,507 @@
+// Creating, opening and closing a volume (E7, E8, E19). What an unclean stop left is settled in
+// recovery.cpp.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+#include "volume/volume.h"
+
+namespace exshadow {
+
+namespace {
+
+std::string owner_text(Loop& loop) {
+    char host[256] = {};
+    if (gethostname(host, sizeof(host) - 1) != 0) std::strcpy(host, "unknown");
+    return "exshadow volume file\nowner pid " + std::to_string(getpid()) + " on " + host + " since " +
+           std::to_string(loop.wall_clock_ns() / second_ns) + "\n";
+}
+
+Error wrong_size(const std::string& path, std::uint64_t found, std::uint64_t wanted) {
+    return Error(Code::invalid,
+                 path + " has " + std::to_string(found) + " bytes, the volume has " + std::to_string(wanted),
+                 "a plex must be exactly as large as its volume");
+}
+
+}  // namespace
+
+Volume::Volume(Loop& loop, std::string path, VolumeOptions options)
+    : loop_(loop),
+      path_(std::move(path)),
+      options_(options),
+      lock_(loop),
+      unclean_mutex_(loop),
+      structure_mutex_(loop),
+      departed_(loop),
+      request_done_(loop),
+      idle_(loop),
+      operation_done_(loop),
+      background_(loop) {}
+
+Volume::~Volume() { EXSHADOW_CHECK(operations_ == 0); }
+
+Task<Result<std::unique_ptr<Volume>>> Volume::create(Loop& loop, std::string path, CreateOptions create_options,
+                                                     VolumeOptions options) {
+    std::unique_ptr<Volume> volume(new Volume(loop, std::move(path), options));
+    EXSHADOW_CO_TRY(volume->validate(create_options));
+    auto adopting = volume->adopt(create_options);
+    const Status status = co_await std::move(adopting);
+    if (status.ok()) co_return std::move(volume);
+    if (volume->metadata_) {  // made by us a moment ago: nothing else knows of it
+        volume->metadata_.reset();
+        std::error_code ignored;
+        std::filesystem::remove(volume->path_, ignored);
+        if (!create_options.metadata_copy.empty()) std::filesystem::remove(create_options.metadata_copy, ignored);
+    }
+    co_return status.error();
+}
+
+Status Volume::validate(const CreateOptions& options) const {
+    const std::string group = options.group.empty() ? options.name : options.group;
+    for (const std::string& name : {options.name, group, options.plex_label}) {
+        if (!is_name(name)) {
+            return Error(Code::invalid, "'" + name + "' is not a name",
+                         "names start with a letter or digit and hold letters, digits, '.', '_' and '-', "
+                         "at most 64 of them");
+        }
+    }
+    if (!is_power_of_two(options.region_size) || options.region_size < 4 * KiB ||
+        options.region_size > 64 * MiB) {
+        return Error(Code::invalid, "region size " + std::to_string(options.region_size) + " is not possible",
+                     "use a power of two from 4K to 64M");
+    }
+    if (!is_power_of_two(options.extent_size) || options.log_slots < 4 || options.log_slots > 4000) {
+        return Error(Code::invalid, "this activity log is not possible",
+                     "use extents of a power of two bytes, and 4 to 4000 slots");
+    }
+    if (options.plex_path.size() > max_path_bytes) return Error(Code::invalid, "the plex path is too long");
+    return {};
+}
+
+Task<Status> Volume::adopt(CreateOptions options) {
+    auto device = open_plex(loop_, options.plex_path, options_.force, 0, options_.direct);
+    if (!device.ok()) co_return device.error();
+    const std::uint64_t size = (*device)->size();
+    if (size == 0) co_return Error(Code::invalid, options.plex_path + " is empty", "adopt an image that holds data");
+    if (size % 512 != 0) {
+        co_return Error(Code::invalid,
+                        options.plex_path + " has " + std::to_string(size) + " bytes, not a multiple of 512",
+                        "grow it with: truncate --size=%512 " + options.plex_path);
+    }
+    state_.uuid = loop_.new_uuid();
+    state_.name = options.name;
+    state_.group = options.group.empty() ? options.name : options.group;
+    state_.metadata_copy = options.metadata_copy;
+    state_.size = size;
+    state_.region_size = options.region_size;
+    state_.extent_size = std::max(options.extent_size, options.region_size);
+    state_.log_slots = options.log_slots;
+
+    const format::MapLayout layout(state_.size, state_.region_size);
+    auto metadata = MetadataDevice::create(loop_, path_, options.metadata_copy, layout.file_bytes());
+    if (!metadata.ok()) co_return metadata.error();
+    metadata_ = std::move(metadata).value();
+    EXSHADOW_CO_TRY(metadata_->allocate({0, format::maps_offset}));
+    make_stores();
+
+    PlexRecord record;
+    record.uuid = loop_.new_uuid();
+    record.label = options.plex_label;
+    record.path = options.plex_path;
+    record.state = PlexState::in_sync;
+    record.slot = 0;
+    record.joined = 1;
+    record.tag = write_tag(**device, state_.uuid, record.uuid, 1) ? 1 : 0;
+    auto tagging = (*device)->flush();
+    EXSHADOW_CO_TRY(co_await std::move(tagging));
+    auto identifying = read_identity(**device);
+    const Result<PlexIdentity> identity = co_await std::move(identifying);
+    if (!identity.ok()) co_return identity.error();
+    record.identity = *identity;
+    state_.authority = record.uuid;
+    state_.plexes.push_back(record);
+    auto plex = std::make_shared<Plex>(record.uuid, record.label, PlexState::in_sync);
+    plex->device = std::move(device).value();
+    block_size_ = std::max(block_size_, plex->device->block_size());
+    plexes_.push_back(plex);
+
+    auto reserving = maps_->create(new_map_ref(0));
+    EXSHADOW_CO_TRY(co_await std::move(reserving));
+    auto creating = maps_->create(new_map_ref(1));
+    auto interval = co_await std::move(creating);
+    if (!interval.ok()) co_return interval.error();
+    state_.intervals.push_back({(*interval)->ref});
+    intervals_.push_back(std::move(interval).value());
+    auto writing = log_->write_now();
+    EXSHADOW_CO_TRY(co_await std::move(writing));
+    auto owning = write_owner(owner_text(loop_));
+    EXSHADOW_CO_TRY(co_await std::move(owning));
+    auto committing = commit();
+    EXSHADOW_CO_TRY(co_await std::move(committing));
+    auto again = commit();  // into the other place, so that one damaged superblock is survived from the start
+    co_return co_await std::move(again);
+}
+
+void Volume::make_stores() {
+    superblocks_ = std::make_unique<SuperblockStore>(loop_, *metadata_);
+    maps_ = std::make_unique<MapStore>(loop_, *metadata_, state_);
+    log_ = std::make_unique<ActivityLog>(loop_, *metadata_, state_);
+    log_->on_starved([this] { start_eviction(); });
+    maps_->start_sequences(state_.generation + 1);
+}
+
+Task<Status> Volume::write_owner(std::string text) {
+    text.resize(format::owner_bytes, '\0');
+    auto writing = metadata_->write(0, std::as_bytes(std::span(text)));
+    co_return co_await std::move(writing);
+}
+
+Task<Result<std::unique_ptr<Volume>>> Volume::open(Loop& loop, std::string path, std::string metadata_copy,
+                                                   VolumeOptions options) {
+    std::unique_ptr<Volume> volume(new Volume(loop, std::move(path), options));
+    auto loading = volume->load(std::move(metadata_copy));
+    const Status status = co_await std::move(loading);
+    if (status.ok()) co_return std::move(volume);
+    volume->closing_ = true;
+    auto waiting = volume->background_.wait();
+    co_await std::move(waiting);
+    for (const auto& plex : volume->plexes_) {
+        auto closing = volume->close_device(plex, false);
+        co_await std::move(closing);
+    }
+    co_return status.error();
+}
+
+Task<Status> Volume::load(std::string metadata_copy) {
+    auto metadata = MetadataDevice::open(loop_, path_, options_.lock_wait);
+    if (!metadata.ok()) co_return metadata.error();
+    metadata_ = std::move(metadata).value();
+    if (metadata_->size() < format::maps_offset) {
+        co_return Error(Code::corrupt, path_ + " is truncated: no volume file",
+                        "put back the metadata copy if there is one");
+    }
+    if (!metadata_copy.empty()) EXSHADOW_CO_TRY(metadata_->add_copy(metadata_copy, options_.lock_wait));
+    auto loading = read_superblock();
+    auto loaded = co_await std::move(loading);
+    if (!loaded.ok()) co_return loaded.error().within(path_);
+    const std::size_t copy = loaded->copy;
+    state_ = std::move(loaded->state);
+    if (format::MapLayout(state_.size, state_.region_size).file_bytes() > metadata_->size()) {
+        co_return Error(Code::corrupt, path_ + " is truncated", "put back the metadata copy if there is one");
+    }
+    make_stores();
+    if (metadata_->copies() > 1) {
+        auto refreshing = refresh_copy(copy);
+        EXSHADOW_CO_TRY(co_await std::move(refreshing));
+    }
+    for (const auto& record : state_.plexes) {
+        plexes_.push_back(std::make_shared<Plex>(record.uuid, record.label, record.state));
+    }
+    auto reading_log = log_->load(copy);
+    auto extents = co_await std::move(reading_log);
+    auto reading_maps = load_maps(copy);
+    EXSHADOW_CO_TRY(co_await std::move(reading_maps));
+    if (!extents.ok() && !state_.clean) {
+        say("the activity log is damaged: the whole volume counts as active");
+        extents = every_extent();
+    }
+    const std::vector<std::uint32_t> active = extents.ok() ? *extents : std::vector<std::uint32_t>{};
+    auto opening = open_members(!active.empty());
+    EXSHADOW_CO_TRY(co_await std::move(opening));
+    auto owning = write_owner(owner_text(loop_));
+    EXSHADOW_CO_TRY(co_await std::move(owning));
+    if (lacks_production_) co_return Status{};
+    auto recovering = recover(active);
+    co_return co_await std::move(recovering);
+}
+
+// The newest superblock, of the copy as well where one is known of.
+Task<Result<SuperblockStore::Loaded>> Volume::read_superblock() {
+    superblocks_ = std::make_unique<SuperblockStore>(loop_, *metadata_);
+    auto loading = superblocks_->load();
+    auto loaded = co_await std::move(loading);
+    if (!loaded.ok() || metadata_->copies() > 1 || loaded->state.metadata_copy.empty()) co_return loaded;
+    const Status added = metadata_->add_copy(loaded->state.metadata_copy, options_.lock_wait);
+    if (!added.ok()) {
+        say("going on without the metadata copy: " + added.error().message());
+        co_return loaded;
+    }
+    auto again = superblocks_->load();
+    co_return co_await std::move(again);
+}
+
+// Both files alike again: the one that is behind may have missed anything. Its superblocks come last, so
+// that it never claims a generation whose log and maps it does not hold.
+Task<Status> Volume::refresh_copy(std::size_t newest) {
+    const std::size_t other = 1 - newest;
+    const format::MapLayout& layout = maps_->layout();
+    const std::uint64_t logs = format::log_places[0];
+    auto log = metadata_->copy_range(newest, other, {logs, format::maps_offset - logs});
+    EXSHADOW_CO_TRY(co_await std::move(log));
+    for (std::uint32_t slot = 0; slot < format::max_map_slots; ++slot) {
+        if (!state_.uses_slot(slot)) continue;
+        auto copying = metadata_->copy_range(newest, other, layout.slot(slot));
+        EXSHADOW_CO_TRY(co_await std::move(copying));
+    }
+    auto settling = metadata_->flush();
+    EXSHADOW_CO_TRY(co_await std::move(settling));
+    const std::uint64_t heads = format::superblock_places[0];
+    auto superblocks = metadata_->copy_range(newest, other, {heads, logs - heads});
+    EXSHADOW_CO_TRY(co_await std::move(superblocks));
+    auto flushing = metadata_->flush();
+    co_return co_await std::move(flushing);
+}
+
+Task<Result<std::unique_ptr<StoredMap>>> Volume::load_map(MapRef ref, std::size_t copy, std::string what) {
+    std::string doubts;
+    auto loading = maps_->load(ref, copy, doubts);
+    auto map = co_await std::move(loading);
+    if (!doubts.empty()) say(what + ": " + doubts);
+    co_return map;
+}
+
+Task<Status> Volume::load_maps(std::size_t copy) {
+    for (const auto& interval : state_.intervals) {
+        if (state_.snapshots.empty()) {  // nobody will ask it: an empty one will do
+            intervals_.push_back(maps_->start(interval.map));
+            continue;
+        }
+        auto loading = load_map(interval.map, copy, "interval " + std::to_string(interval.map.id));
+        auto map = co_await std::move(loading);
+        if (!map.ok()) co_return map.error();
+        intervals_.push_back(std::move(map).value());
+    }
+    for (const auto& snapshot : state_.snapshots) {
+        if (snapshot.state != SetState::preparing) continue;
+        auto loading = load_map(snapshot.next_interval, copy, "interval being opened");
+        auto map = co_await std::move(loading);
+        if (!map.ok()) co_return map.error();
+        intervals_.push_back(std::move(map).value());
+    }
+    for (const auto& record : state_.plexes) {
+        const PlexPointer plex = find(record.uuid);
+        const bool needs_map = record.state == PlexState::stale || record.state == PlexState::syncing ||
+                               record.state == PlexState::resyncing || record.state == PlexState::failed ||
+                               record.state == PlexState::detached;
+        if (!needs_map && record.sync_map_id == 0) continue;
+        auto loading = load_map({record.sync_map_id, record.slot}, copy, "sync map of plex " + record.label);
+        auto map = co_await std::move(loading);
+        if (!map.ok()) co_return map.error();
+        plex->sync_map = std::move(map).value();
+    }
+    if (state_.restore) {
+        auto loading = load_map(state_.restore->map, copy, "restore map");
+        auto map = co_await std::move(loading);
+        if (!map.ok()) co_return map.error();
+        restore_map_ = std::move(map).value();
+        for (const auto& plex : plexes_) {
+            if (plex->sync_map) plex->sync_map->bits.merge(restore_map_->bits);
+        }
+    }
+    co_return Status{};
+}
+
+// Opens every plex that is recorded as in sync and decides which of them may be believed.
+Task<Status> Volume::open_members(bool extents_active) {
+    MemberCheck check;
+    for (const auto& record : state_.plexes) {
+        if (record.state != PlexState::in_sync) continue;
+        const PlexPointer plex = find(record.uuid);
+        auto device = open_plex(loop_, record.path, options_.force, options_.lock_wait, options_.direct);
+        if (!device.ok()) {
+            const Code code = device.error().code();
+            if (code == Code::busy || code == Code::permission) co_return device.error();
+            check.absent.push_back({plex, device.error().message()});
+            continue;
+        }
+        if ((*device)->size() != state_.size) {
+            check.absent.push_back({plex, wrong_size(record.path, (*device)->size(), state_.size).message()});
+            continue;
+        }
+        plex->device = std::move(device).value();
+        block_size_ = std::max(block_size_, plex->device->block_size());
+        auto judging = distrust(plex, extents_active);
+        std::string why = co_await std::move(judging);
+        if (why.empty()) {
+            check.trusted.push_back(plex);
+        } else {
+            check.changed.push_back({plex, std::move(why)});
+        }
+    }
+    auto deciding = decide_members(std::move(check));
+    co_return co_await std::move(deciding);
+}
+
+// Empty when the plex is what the volume left behind, else why it is not (E7, F20).
+Task<std::string> Volume::distrust(PlexPointer plex, bool extents_active) {
+    const PlexRecord& record = *state_.find_plex(plex->uuid);
+    auto identifying = read_identity(*plex->device);
+    const Result<PlexIdentity> identity = co_await std::move(identifying);
+    if (!identity.ok()) co_return identity.error().message();
+    // Members are written to until the volume is clean; nobody else is.
+    const bool contents = state_.clean || !plex->is_member();
+    if (auto text = identity_difference(record.identity, *identity, contents); !text.empty()) co_return text;
+    if (record.tag == 0) co_return std::string();
+    const auto tag = read_tag(*plex->device);
+    if (!tag) co_return std::string("it does not carry this volume's mark");
+    if (tag->volume != state_.uuid || tag->plex != plex->uuid) co_return std::string("it belongs to another volume or plex");
+    const bool before_first_write = tag->generation == record.previous_tag && !extents_active;
+    if (tag->generation != record.tag && !before_first_write) co_return std::string("it is an older copy");
+    co_return std::string();
+}
+
+Task<Status> Volume::decide_members(MemberCheck check) {
+    if (check.trusted.empty() && check.changed.empty()) {
+        std::string text = "volume " + state_.name + " has no production plex";
+        for (const auto& [plex, why] : check.absent) text += "; " + plex->label + ": " + why;
+        if (!options_.force) {
+            co_return Error(Code::not_found, text,
+                            "put the plex back, or make a snapshot production: exshadow snapshot promote SET");
+        }
+        say(text + ": opened for promotion only");
+        lacks_production_ = true;
+        for (const auto& [plex, why] : check.absent) plex->state = PlexState::detached;
+        co_return Status{};
+    }
+    if (check.trusted.empty()) EXSHADOW_CO_TRY(accept_changed_production(check));
+    if (check.absent.empty() && check.changed.empty() && !accepted_) {
+        auto tagging = refresh_tags();
+        co_return co_await std::move(tagging);
+    }
+    for (const auto& [plex, why] : check.changed) leave_at_open(*plex, PlexState::stale, why);
+    for (const auto& [plex, why] : check.absent) leave_at_open(*plex, PlexState::detached, why);
+    if (!authority()->is_member()) choose_authority();
+    std::vector<std::shared_ptr<StoredMap>> maps = intervals_;
+    for (const auto& plex : plexes_) {
+        if (plex->sync_map) maps.push_back(plex->sync_map);
+    }
+    auto persisting = persist(std::move(maps));
+    EXSHADOW_CO_TRY(co_await std::move(persisting));
+    if (accepted_) {  // the marks are durable: from here on it may be believed
+        PlexRecord& record = *state_.find_plex(state_.authority);
+        record.identity.recorded = false;
+        const std::uint64_t tag = state_.generation + 1;
+        record.previous_tag = record.tag;
+        record.tag = write_tag(*authority()->device, state_.uuid, record.uuid, tag) ? tag : 0;
+    }
+    auto tagging = refresh_tags();
+    EXSHADOW_CO_TRY(co_await std::move(tagging));
+    auto committing = commit();
+    co_return co_await std::move(committing);
+}
+
+// Every member carries the newest tag, durable, before anything is written to it.
+Task<Status> Volume::refresh_tags() {
+    for (const auto& plex : members()) {
+        const PlexRecord& record = *state_.find_plex(plex->uuid);
+        if (record.tag == 0) continue;
+        const auto tag = read_tag(*plex->device);
+        const bool newest = tag && tag->generation == record.tag;
+        if (!newest) static_cast<void>(write_tag(*plex->device, state_.uuid, plex->uuid, record.tag));
+        if (newest && !accepted_) continue;
+        auto flushing = plex->device->flush();
+        EXSHADOW_CO_TRY(co_await std::move(flushing));
+    }
+    co_return Status{};
+}
+
+// No member is as it was left. With force one of them is taken as it is now: nothing is known of what
+// changed, so everything counts as changed since every snapshot.
+Status Volume::accept_changed_production(MemberCheck& check) {
+    auto chosen = std::find_if(check.changed.begin(), check.changed.end(),
+                               [&](const auto& entry) { return entry.first->uuid == state_.authority; });
+    if (chosen == check.changed.end()) chosen = check.changed.begin();
+    const std::string text = "production plex " + chosen->first->label + " of volume " + state_.name +
+                             " is not as it was left: " + chosen->second;
+    if (!options_.force) {
+        return Error(Code::refused, text, "look at it; accept it as it is now with --force");
+    }
+    say(text + "; accepted, everything counts as changed");
+    for (const auto& interval : intervals_) interval->bits.mark_all();
+    for (const auto& plex : plexes_) {
+        if (plex->sync_map) plex->sync_map->bits.mark_all();
+    }
+    const PlexPointer plex = chosen->first;
+    check.trusted.push_back(plex);
+    check.changed.erase(chosen);
+    state_.authority = plex->uuid;
+    accepted_ = true;
+    return {};
+}
+
+void Volume::leave_at_open(Plex& plex, PlexState to, const std::string& why) {
+    say("plex " + plex.label + " is " + (to == PlexState::stale ? "not trusted: " : "not there: ") + why);
+    plex.state = to;
+    plex.device.reset();
+    start_sync_map(plex);
+    PlexRecord& record = *state_.find_plex(plex.uuid);
+    record.state = to;
+    record.sync_map_id = plex.sync_map->ref.id;
+    record.note = why.substr(0, 180);
+    if (!state_.clean) record.identity.forget_contents();
+    if (to == PlexState::stale) {
+        record.needs_compare = true;
+        plex.sync_map->bits.mark_all();
+    }
+}
+
+Task<Status> Volume::close() {
+    if (closed_) co_return Status{};
+    closing_ = true;
+    for (const auto& job : running_jobs_) job->cancel();
+    loop_.wake_sleepers();
+    while (operations_ != 0) co_await operation_done_.wait();
+    while (!lock_.empty()) co_await request_done_.wait();
+    loop_.wake_sleepers();
+    auto waiting = background_.wait();
+    co_await std::move(waiting);
+    auto marking = mark_clean();
+    Status status = co_await std::move(marking);
+    for (const auto& plex : plexes_) {
+        auto closing = close_device(plex, false);
+        co_await std::move(closing);
+    }
+    auto background = background_.wait();
+    co_await std::move(background);
+    if (!metadata_error_) {
+        auto owning = write_owner("exshadow volume file\nno owner\n");
+        static_cast<void>(co_await std::move(owning));
+    }
+    metadata_.reset();
+    closed_ = true;
+    co_return status;
+}
+
+// Each step durable before the next: plexes flushed, maps persisted, log emptied, then clean (E19).
+Task<Status> Volume::mark_clean() {
+    if (lacks_production_) co_return Status{};
+    EXSHADOW_CO_TRY(write_refusal());
+    if (!state_.clean) {
+        auto flushing = flush_plexes(flush_targets());
+        EXSHADOW_CO_TRY(co_await std::move(flushing));
+        auto persisting = persist_maps();
+        EXSHADOW_CO_TRY(co_await std::move(persisting));
+        auto recording = departures_recorded();
+        EXSHADOW_CO_TRY(co_await std::move(recording));
+        log_->finish_eviction(log_->begin_eviction(log_->used()));
+        auto writing = log_->write_now();
+        EXSHADOW_CO_TRY(co_await std::move(writing));
+    }
+    bool changed = !state_.clean;
+    for (const auto& plex : members()) {
+        auto identifying = read_identity(*plex->device);
+        const Result<PlexIdentity> identity = co_await std::move(identifying);
+        if (!identity.ok()) co_return identity.error();
+        PlexRecord& record = *state_.find_plex(plex->uuid);
+        changed = changed || record.identity != *identity;
+        record.identity = *identity;
+    }
+    if (!changed) co_return Status{};
+    state_.clean = true;
+    auto committing = commit();
+    co_return co_await std::move(committing);
+}
+
+}  // namespace exshadow

@@ -1,0 +1,241 @@
+"""Types of the native engine. Offsets, lengths and sizes are bytes; times are RFC 3339 UTC text.
+
+Every call releases the GIL while it waits and may be made from any thread. Failures are raised as
+subclasses of :class:`exshadow.Error` with ``code`` and ``hint``.
+"""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from types import TracebackType
+from typing import Literal, Self, TypedDict, type_check_only
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Buffer
+
+__version__: str
+
+_Path = str | PathLike[str]  # made absolute before the engine sees it
+
+@type_check_only
+class PlexInfo(TypedDict):
+    label: str
+    uuid: str
+    path: str
+    state: str  # stale syncing in_sync splitting split resyncing failed detached
+    size: int
+    authority: bool
+    bytes_to_sync: int  # what its sync map still holds; 0 when in sync or split
+    note: str  # why it is not in sync, "" otherwise
+
+@type_check_only
+class SnapshotInfo(TypedDict):
+    label: str
+    set_id: str
+    created: str
+    plex: str
+    path: str
+    state: Literal["creating", "ready", "in_doubt", "resyncing", "restoring", "failed"]
+    members: list[str]  # names of the set's volumes
+    consistency: str
+    pinned_until: str | None
+    changed_bytes: int  # upper bound of what differs from production now
+
+@type_check_only
+class VolumeInfo(TypedDict):
+    name: str
+    uuid: str
+    group: str
+    size: int
+    region_size: int
+    state: Literal["ok", "restoring", "read_only", "closed"]
+    clean: bool
+    generation: int
+    plexes: list[PlexInfo]
+    snapshots: list[SnapshotInfo]
+    owner: str | None  # "pid 123 on host" while somebody has it open
+    active_extents: int
+    events: list[str]  # said aloud at open or since: stale plexes, full compares, repairs
+
+@type_check_only
+class JobProgress(TypedDict):
+    kind: str
+    state: Literal["running", "done", "cancelled", "failed"]
+    bytes_copied: int  # data written to the target
+    bytes_zeroed: int
+    bytes_done: int  # of bytes_total, whatever way each region was settled
+    bytes_total: int
+    seconds: float
+    note: str  # e.g. why everything is compared
+
+class Job:
+    @property
+    def kind(self) -> str: ...
+    @property
+    def done(self) -> bool: ...
+    def progress(self) -> JobProgress: ...
+    def wait(self, timeout: float | None = None) -> JobProgress:
+        """Wait for the end; raises what the job failed with, TimeoutError after `timeout` seconds
+        (the job goes on). Ctrl-C interrupts the wait, not the job."""
+    def cancel(self) -> None:
+        """Ask the job to stop; what it did is kept and the state is resumable."""
+    def differences(self) -> npt.NDArray[np.int64]:
+        """verify jobs: (n, 2) array of offset and length where in-sync plexes differed."""
+
+class Snapshot:
+    @property
+    def label(self) -> str: ...
+    @property
+    def set_id(self) -> str: ...
+    @property
+    def created(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def plex(self) -> str: ...
+    @property
+    def volume(self) -> Volume: ...
+    def info(self) -> SnapshotInfo: ...
+    def read(self, offset: int, length: int) -> bytes: ...
+    def read_into(self, offset: int, buffer: Buffer) -> None: ...
+    def changed(self, since: Snapshot | None = None) -> npt.NDArray[np.int64]:
+        """(n, 2) array of offset and length: where production (or `since`) may differ from this
+        snapshot. Sorted, disjoint, merged, clipped; a superset of the true differences."""
+
+class Volume:
+    @property
+    def name(self) -> str: ...
+    @property
+    def uuid(self) -> str: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def region_size(self) -> int: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def plexes(self) -> list[PlexInfo]: ...
+    @property
+    def snapshots(self) -> dict[str, Snapshot]: ...
+    def info(self) -> VolumeInfo: ...
+    def read(self, offset: int, length: int) -> bytes: ...
+    def read_into(self, offset: int, buffer: Buffer) -> None: ...
+    def write(self, offset: int, buffer: Buffer, *, fua: bool = False) -> None: ...
+    def zero(self, offset: int, length: int, *, unmap: bool = False) -> None: ...
+    def flush(self) -> None: ...
+    def add_plex(
+        self,
+        path: _Path,
+        *,
+        label: str | None = None,
+        overwrite: bool = False,
+        limit: int | None = None,
+        force: bool = False,
+    ) -> Job: ...
+    def sync(self, label: str | None = None, *, limit: int | None = None) -> Job:
+        """Continue any unfinished sync, resync or restore; bring a failed, stale or returned plex
+        back by its map."""
+    def remove_plex(self, label: str) -> None: ...
+    def verify(self, *, repair: bool = False, source: str | None = None) -> Job:
+        """Compare all in-sync plexes, also under writes. Fails with IntegrityError when they differ
+        and repair is off."""
+    def verify_snapshot(self, snapshot: Snapshot | str) -> Job:
+        """Read the whole copy and compare it with production wherever nothing changed since."""
+    def resync(self, snapshot: Snapshot | str, *, limit: int | None = None) -> Job: ...
+    def restore(
+        self,
+        snapshot: Snapshot | str,
+        *,
+        mode: Literal["copy", "instant"] = "copy",
+        limit: int | None = None,
+    ) -> Job: ...
+    def promote(self, snapshot: Snapshot | str) -> None: ...
+    def delete_snapshot(self, snapshot: Snapshot | str) -> None: ...
+    def pin_snapshot(self, snapshot: Snapshot | str, until: str | None) -> None:
+        """Set (RFC 3339, or "forever") or clear (None) the pin kept with the snapshot."""
+    def set_consistency(self, snapshot: Snapshot | str, consistency: str) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+class Engine:
+    def __init__(self, *, loop: Literal["auto", "uring", "pool"] = "auto") -> None: ...
+    @property
+    def loop(self) -> str: ...
+    @property
+    def volumes(self) -> dict[str, Volume]: ...
+    def create(
+        self,
+        path: _Path,
+        *,
+        plex: _Path,
+        region_size: int = 65536,
+        group: str | None = None,
+        metadata_copy: _Path | None = None,
+        label: str = "p1",
+        force: bool = False,
+    ) -> Volume: ...
+    def open(
+        self,
+        path: _Path,
+        *,
+        metadata_copy: _Path | None = None,
+        force: bool = False,
+        lock_wait: float = 5.0,
+    ) -> Volume: ...
+    def split(
+        self,
+        volumes: Sequence[Volume],
+        label: str,
+        *,
+        plexes: Mapping[str, str] | None = None,
+        set_id: str | None = None,
+        consistency: str = "crash",
+    ) -> dict[str, Snapshot]:
+        """Split one in-sync plex off every volume at one instant. plexes: volume name to plex
+        label. Returns when the whole set is durable; all members split or none."""
+    def split_turn_ns(self) -> int:
+        """How long the last split's turn (the only step between two writes) took."""
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+def inspect(path: _Path, *, metadata_copy: _Path | None = None) -> VolumeInfo:
+    """Read a volume file without locking or starting anything."""
+
+def inspect_changed(
+    path: _Path, label: str, since: str | None = None, *, metadata_copy: _Path | None = None
+) -> npt.NDArray[np.int64]:
+    """Snapshot.changed() from the volume file alone, also while another process has it open."""
+
+def machine() -> dict[str, str | bool | int]:
+    """What this machine offers: ``io_uring``, ``loop`` chosen, ``kernel``, ``processors``, SIMD."""
+
+def probe_file(path: _Path) -> dict[str, str | bool | int]:
+    """How a file or device would be driven: ``size``, ``backing`` (memory, page_cache, direct),
+    ``direct``, ``alignment``, ``sector_size``, ``block_device``, ``holes``."""
+
+def copy_benchmark(
+    source: _Path, target: _Path, *, loop: str = "auto", direct: bool = True, depth: int = 0
+) -> JobProgress:
+    """Copy one file onto another of the same size with the engine's copier, flush included."""
+
+def change_map_benchmark(
+    size: int, region_size: int, marks: int, seed: int = 1
+) -> dict[str, float]:
+    """``mark_ns``: nanoseconds per random mark of regions touched before; ``scan_ms``:
+    milliseconds for a walk over the resulting map."""

@@ -1,0 +1,170 @@
+"""Opens the catalog: creates, upgrades, refuses newer ones, moves a damaged one aside.
+
+The opening of a local file is serialised over processes by a lock on ``NAME.lock`` beside it, so
+that nobody migrates or moves a file that somebody else is just creating. Afterwards SQLite's own
+locks (WAL, with a generous wait) are enough.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from exshadow.catalog import migrations
+from exshadow.catalog.store import Catalog
+from exshadow.errors import BusyError, CorruptError, InvalidError, IoError
+
+_WAIT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """`state`: existing, fresh (just created), or replaced (a damaged one went to `aside`)."""
+
+    catalog: Catalog
+    state: Literal["existing", "fresh", "replaced"]
+    aside: str = ""
+
+
+def open_catalog(file: Path, url: str | None = None, *, repair: bool = True) -> Opened:
+    """Open the catalog at `url`, else in `file`, creating and upgrading it.
+
+    A damaged local file is moved aside when `repair`, else CorruptError. NewerVersionError when a
+    later exshadow wrote it.
+    """
+    if url:
+        return Opened(_open(_connect(_checked_url(url)), checked=False), "existing")
+    with _opening_lock(file):
+        fresh = not file.exists() or file.stat().st_size == 0
+        try:
+            return Opened(_open(_local(file), checked=not fresh), "fresh" if fresh else "existing")
+        except CorruptError:
+            if not repair:
+                raise
+        aside = _move_aside(file)
+        return Opened(_open(_local(file), checked=False), "replaced", str(aside))
+
+
+def _checked_url(url: str) -> str:
+    try:
+        from sqlalchemy import make_url
+
+        make_url(url).get_dialect()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise InvalidError(
+            "EXSHADOW_CATALOG is no database URL", hint="e.g. postgresql+psycopg:///exshadow"
+        ) from error
+    return url
+
+
+def _local(file: Path) -> Engine:
+    return _connect(f"sqlite:///{file}")
+
+
+def _connect(url: str) -> Engine:
+    try:
+        engine = create_engine(url, poolclass=NullPool)
+    except ImportError as error:
+        raise InvalidError(f"no driver for this catalog: {error}") from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        # The driver's own implicit BEGIN is deferred and leaves DDL outside; ours is neither.
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reads = connection.get_execution_options().get("exshadow_reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {int(_WAIT_SECONDS * 1000)}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _open(engine: Engine, *, checked: bool) -> Catalog:
+    with translated():
+        if engine.dialect.name == "sqlite":
+            _prepare_sqlite(engine, checked=checked)
+        with engine.begin() as connection:
+            migrations.upgrade(connection)
+    return Catalog(engine)
+
+
+def _prepare_sqlite(engine: Engine, *, checked: bool) -> None:
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        if checked and cursor.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise CorruptError("the catalog is damaged", hint="exshadow catalog rebuild")
+        cursor.execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what the database layer raises into our errors."""
+    import sqlite3
+
+    try:
+        yield
+    except (OperationalError, sqlite3.OperationalError) as error:
+        reason = str(getattr(error, "orig", None) or error)
+        if "locked" in reason:
+            raise BusyError("the catalog is locked by another process") from error
+        if "malformed" in reason:
+            raise CorruptError("the catalog is damaged", hint="exshadow catalog rebuild") from error
+        raise IoError(f"the catalog cannot be used: {reason}") from error
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        raise CorruptError(
+            f"the catalog is damaged: {getattr(error, 'orig', None) or error}",
+            hint="exshadow catalog rebuild",
+        ) from error
+
+
+@contextmanager
+def _opening_lock(file: Path) -> Iterator[None]:
+    descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise BusyError("another process is opening the catalog") from None
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _move_aside(file: Path) -> Path:
+    """Rename the damaged file with its journal; never over an earlier one."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    aside = file.with_name(f"{file.name}.damaged-{stamp}")
+    count = 1
+    while aside.exists():
+        count += 1
+        aside = file.with_name(f"{file.name}.damaged-{stamp}-{count}")
+    for suffix in ("-wal", "-shm"):
+        companion = Path(f"{file}{suffix}")
+        if companion.exists():
+            companion.rename(f"{aside}{suffix}")
+    file.rename(aside)
+    return aside

@@ -1,0 +1,96 @@
+"""Tables of the catalog. The volume files stay the truth about data; these are facts beside it.
+
+Times are RFC 3339 UTC text, sizes bytes. Nothing here is special to SQLite.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+volumes = Table(
+    "volumes",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("uuid", String(36), nullable=False),
+    Column("group", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("region_size", BigInteger, nullable=False),
+    Column("plex_paths", Text, nullable=False),
+    Column("recorded", String(32), nullable=False),
+)
+
+sets = Table(
+    "sets",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("label", String(64), nullable=False),
+    Column("group", String(64), nullable=False),
+    Column("created", String(32), nullable=False),
+    Column("provider", String(32), nullable=False),
+    Column("consistency", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("pinned_until", String(32)),
+    Column("hold_us", BigInteger, nullable=False),
+    Index("sets_by_group", "group", "created"),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("set_id", ForeignKey("sets.id", ondelete="CASCADE"), primary_key=True),
+    Column("volume", String(64), primary_key=True),
+    Column("plex", String(64), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+)
+
+verifications = Table(
+    "verifications",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("set_id", ForeignKey("sets.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("check", String(32), nullable=False),
+    Column("ok", Boolean, nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", String(32), nullable=False),
+    Column("volume", String(64), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("started", String(32), nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("bytes_copied", BigInteger, nullable=False),
+    Column("bytes_zeroed", BigInteger, nullable=False),
+    Column("bytes_total", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("error", Text, nullable=False),
+    Index("jobs_by_volume", "volume", "started"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", String(32), nullable=False),
+    Column("volume", String(64), nullable=False),
+    Column("text", Text, nullable=False),
+)

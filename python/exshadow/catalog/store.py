@@ -1,0 +1,180 @@
+"""Reads and writes catalog facts. Every call is one transaction; safe beside other processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
+
+from exshadow.catalog import schema
+from exshadow.model import JobRecord, Json, Member, SetRecord, Verification, VolumeRecord
+from exshadow.names import now
+
+
+class Catalog:
+    """An open catalog of the present schema."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        # Readers must not queue behind a writer: opening.py begins these transactions deferred.
+        self._reader = engine.execution_options(exshadow_reads=True)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def record_volume(self, volume: VolumeRecord) -> None:
+        """Write what is known about `volume`, replacing what was."""
+        row = {
+            "name": volume.name,
+            "uuid": volume.uuid,
+            "group": volume.group,
+            "size": volume.size,
+            "region_size": volume.region_size,
+            "plex_paths": "\n".join(plex.path for plex in volume.plexes),
+            "recorded": now(),
+        }
+        with self.engine.begin() as connection:
+            _replace(connection, schema.volumes, {"name": volume.name}, row)
+
+    def forget_volume(self, name: str) -> None:
+        """Drop the volume; its jobs, events and sets stay as history."""
+        with self.engine.begin() as connection:
+            connection.execute(delete(schema.volumes).where(schema.volumes.c.name == name))
+
+    def volumes(self) -> dict[str, Json]:
+        """Recorded volumes by name: uuid, group, size, region_size, plex_paths (a list)."""
+        with self._reader.connect() as connection:
+            rows = connection.execute(select(schema.volumes)).mappings().all()
+        return {row["name"]: {**row, "plex_paths": row["plex_paths"].splitlines()} for row in rows}
+
+    def record_set(self, one: SetRecord) -> None:
+        """Write a set and its members, replacing what was; verdicts are kept."""
+        row = {
+            "id": one.id,
+            "label": one.label,
+            "group": one.group,
+            "created": one.created,
+            "provider": one.provider,
+            "consistency": one.consistency,
+            "state": one.state,
+            "pinned_until": one.pinned_until,
+            "hold_us": one.hold_us,
+        }
+        with self.engine.begin() as connection:
+            _replace(connection, schema.sets, {"id": one.id}, row)
+            for member in one.members:
+                key = {"set_id": one.id, "volume": member.volume}
+                facts = {"plex": member.plex, "path": member.path, "size": member.size}
+                _replace(connection, schema.members, key, {**key, **facts})
+
+    def change_set(self, set_id: str, **values: object) -> None:
+        """Set columns of one set, e.g. ``state="dissolved"``."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(schema.sets).where(schema.sets.c.id == set_id).values(**values)
+            )
+
+    def sets(self, group: str | None = None) -> list[SetRecord]:
+        """Recorded sets, oldest first, with members and the newest verdict."""
+        query = select(schema.sets).order_by(schema.sets.c.created, schema.sets.c.id)
+        if group is not None:
+            query = query.where(schema.sets.c.group == group)
+        with self._reader.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+            members = _members(connection)
+            verdicts = _verdicts(connection)
+        return [
+            SetRecord(
+                **{name: row[name] for name in _SET_FIELDS},
+                members=tuple(members.get(row["id"], ())),
+                verified=verdicts.get(row["id"]),
+            )
+            for row in rows
+        ]
+
+    def add_verification(self, set_id: str, verdict: Verification) -> None:
+        """Record a verdict; the set must be recorded."""
+        row = {"set_id": set_id, **verdict.to_json()}
+        with self.engine.begin() as connection:
+            connection.execute(insert(schema.verifications).values(**row))
+
+    def add_job(
+        self, job: JobRecord, *, volume: str, target: str, started: str, error: str = ""
+    ) -> None:
+        """Record one member's finished, cancelled or failed job."""
+        row = {
+            "kind": job.kind,
+            "volume": volume,
+            "target": target,
+            "started": started,
+            "seconds": job.seconds,
+            "bytes_copied": job.bytes_copied,
+            "bytes_zeroed": job.bytes_zeroed,
+            "bytes_total": job.bytes_total,
+            "state": job.state,
+            "error": error,
+        }
+        with self.engine.begin() as connection:
+            connection.execute(insert(schema.jobs).values(**row))
+
+    def jobs(self, volume: str | None = None) -> list[Json]:
+        """Recorded jobs, oldest first."""
+        query = select(schema.jobs).order_by(schema.jobs.c.id)
+        if volume is not None:
+            query = query.where(schema.jobs.c.volume == volume)
+        with self._reader.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def add_events(self, volume: str, texts: Iterable[str]) -> None:
+        """Record what was said aloud about a volume."""
+        rows = [{"at": now(), "volume": volume, "text": text} for text in texts]
+        if rows:
+            with self.engine.begin() as connection:
+                connection.execute(insert(schema.events), rows)
+
+    def events(self, volume: str | None = None) -> list[Json]:
+        """Recorded events, oldest first."""
+        query = select(schema.events).order_by(schema.events.c.id)
+        if volume is not None:
+            query = query.where(schema.events.c.volume == volume)
+        with self._reader.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+
+_SET_FIELDS = (
+    "id",
+    "label",
+    "group",
+    "created",
+    "provider",
+    "consistency",
+    "state",
+    "pinned_until",
+    "hold_us",
+)
+
+
+def _replace(
+    connection: Connection, table: Table, key: Mapping[str, str], row: Mapping[str, object]
+) -> None:
+    """Update the row of `key` or insert it. Plain SQL that every database has."""
+    where = [table.c[column] == value for column, value in key.items()]
+    if connection.execute(update(table).where(*where).values(**row)).rowcount == 0:
+        connection.execute(insert(table).values(**row))
+
+
+def _members(connection: Connection) -> dict[str, list[Member]]:
+    found: dict[str, list[Member]] = {}
+    query = select(schema.members).order_by(schema.members.c.volume)
+    for row in connection.execute(query).mappings():
+        member = Member(row["volume"], row["plex"], row["path"], row["size"])
+        found.setdefault(row["set_id"], []).append(member)
+    return found
+
+
+def _verdicts(connection: Connection) -> dict[str, Verification]:
+    query = select(schema.verifications).order_by(schema.verifications.c.id)
+    return {
+        row["set_id"]: Verification(row["check"], row["ok"], row["at"], row["detail"])
+        for row in connection.execute(query).mappings()
+    }

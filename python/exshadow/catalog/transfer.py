@@ -1,0 +1,88 @@
+"""The catalog as one JSON document, out and in. Import replaces everything or nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Table, delete, insert, select
+from sqlalchemy.exc import IntegrityError as DatabaseIntegrityError
+from sqlalchemy.exc import StatementError
+
+from exshadow.catalog import migrations, schema
+from exshadow.catalog.store import Catalog
+from exshadow.errors import InvalidError, NewerVersionError
+from exshadow.model import Json
+from exshadow.names import now
+
+FORMAT = 1
+
+# Parents before children, so that insertion in this order satisfies the foreign keys.
+_TABLES: tuple[Table, ...] = (
+    schema.volumes,
+    schema.sets,
+    schema.members,
+    schema.verifications,
+    schema.jobs,
+    schema.events,
+)
+
+
+def export_catalog(catalog: Catalog) -> Json:
+    """Everything in the catalog, read in one transaction."""
+    with catalog.engine.begin() as connection:
+        rows = {
+            table.name: [dict(row) for row in connection.execute(select(table)).mappings()]
+            for table in _TABLES
+        }
+    header = {"format": FORMAT, "schema": migrations.HEAD, "exported": now()}
+    return {"catalog": {**header, **rows}}
+
+
+def import_catalog(catalog: Catalog, document: object) -> dict[str, int]:
+    """Replace the catalog's content; rows per table. InvalidError leaves it as it was."""
+    rows = _checked(document)
+    try:
+        with catalog.engine.begin() as connection:
+            for table in reversed(_TABLES):
+                connection.execute(delete(table))
+            for table in _TABLES:
+                if rows[table.name]:
+                    connection.execute(insert(table), rows[table.name])
+    except (DatabaseIntegrityError, StatementError) as error:
+        reason = getattr(error, "orig", None) or error
+        raise InvalidError(f"the catalog document contradicts itself: {reason}") from error
+    return {name: len(found) for name, found in rows.items()}
+
+
+def _checked(document: object) -> dict[str, list[dict[str, Any]]]:
+    body = document.get("catalog") if isinstance(document, dict) else None
+    if not isinstance(body, dict) or not isinstance(body.get("format"), int):
+        raise InvalidError(
+            "this is no catalog document", hint="write one with: exshadow catalog export FILE"
+        )
+    if body["format"] > FORMAT or str(body.get("schema")) not in migrations.REVISIONS:
+        raise NewerVersionError("the catalog document was written by a newer exshadow")
+    return {table.name: _checked_rows(table, body.get(table.name)) for table in _TABLES}
+
+
+def _checked_rows(table: Table, rows: object) -> list[dict[str, Any]]:
+    """Rows whose columns have the table's names and types; ids and values come from a file."""
+    if not isinstance(rows, list):
+        raise InvalidError(f"the catalog document has no list {table.name!r}")
+    for row in rows:
+        if not isinstance(row, dict) or set(row) != set(table.c.keys()):
+            raise InvalidError(f"{table.name}: a row has other columns than {list(table.c.keys())}")
+        for column in table.c:
+            value = row[column.name]
+            if value is None and column.nullable:
+                continue
+            if not _is_a(value, column.type.python_type):
+                raise InvalidError(f"{table.name}.{column.name}: {value!r} has the wrong type")
+    return rows
+
+
+def _is_a(value: object, expected: type) -> bool:
+    """As isinstance, but a truth value is no number and a whole number is a float."""
+    if isinstance(value, bool):
+        return expected is bool
+    return isinstance(value, (int, float) if expected is float else expected)

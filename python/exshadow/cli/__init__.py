@@ -1,0 +1,1 @@
+"""The command line: one verb group a file. Only this room prints."""

@@ -1,0 +1,75 @@
+"""The whole command line: verb groups, each loaded when it is needed, and the global options."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import App, Group, Parameter
+
+from exshadow.cli import options
+from exshadow.cli.context import context
+from exshadow.cli.doctor import bench, doctor
+from exshadow.cli.help import app as help_topics
+from exshadow.cli.help import completion
+from exshadow.cli.restore import restore
+
+_GLOBAL = Group("Global options", sort_key=100)
+
+app = App(
+    name="exshadow",
+    help="Mirror production volumes, split copies off at one instant, restore from them.\n\n"
+    "Example: exshadow volume add db /srv/db.img",
+    help_epilogue="Exit statuses: exshadow help exit-codes",
+    **options.SETTINGS,  # type: ignore[arg-type]
+)
+
+for _name in ("volume", "mirror", "snapshot", "catalog"):
+    app.command(f"exshadow.cli.{_name}:app", name=_name, help=options.GROUPS[_name])
+app.command(restore)
+app.command(
+    "exshadow.cli.demo:demo",
+    name="demo",
+    help="Show the main job on a made-up server.\n\nExample: exshadow demo",
+)
+app.command(doctor)
+app.command(bench)
+app.command(completion)
+app.command(help_topics)
+
+
+@app.meta.default
+def globals_(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    state: Annotated[
+        str | None,
+        Parameter(group=_GLOBAL, help="State folder; else $EXSHADOW_STATE, else the default."),
+    ] = None,
+    json: Annotated[
+        bool, Parameter(group=_GLOBAL, help="Exactly one JSON document on stdout.")
+    ] = False,
+    quiet: Annotated[bool, Parameter(group=_GLOBAL, help="No progress and no notes.")] = False,
+    verbose: Annotated[
+        bool, Parameter(group=_GLOBAL, help="Details of unexpected errors.")
+    ] = False,
+    version: Annotated[bool, Parameter(group=_GLOBAL, help="Print the version.")] = False,
+    install_completion: Annotated[
+        bool, Parameter(group=_GLOBAL, help="Install completion for the shell in use.")
+    ] = False,
+) -> Any:
+    """Take the global options, then run the command."""
+    from exshadow.errors import InvalidError
+
+    if state == "":
+        raise InvalidError("--state names no folder")
+    context.state, context.json = state, json
+    context.quiet, context.verbose = quiet, verbose
+    if version:
+        from exshadow.cli.main import show_version
+
+        return show_version()
+    if install_completion:
+        from exshadow.cli.output import show
+
+        path = app.install_completion(add_to_startup=True)
+        return show({"completion": {"file": str(path)}}, f"completion installed in {path}")
+    return app(tokens)

@@ -1,0 +1,38 @@
+"""``--dry-run`` and the question before destructive commands."""
+
+from __future__ import annotations
+
+import sys
+
+from exshadow.cli import output
+from exshadow.errors import CancelledError
+from exshadow.model import Plan
+from exshadow.names import format_size
+
+
+def describe(plan: Plan) -> str:
+    """The plan for people."""
+    lines = [f"{plan.command}:"]
+    for step in plan.steps:
+        moved = f"  (at most {format_size(step.bytes)})" if step.bytes else ""
+        lines.append(f"  {step.volume}: {step.action} {step.target}".rstrip() + moved)
+    lines += [f"  warning: {warning}" for warning in plan.warnings]
+    if not plan.steps:
+        lines.append("  nothing to do")
+    return "\n".join(lines)
+
+
+def only_planned(plan: Plan) -> int:
+    """Print the plan as the command's result."""
+    return output.show({"plan": plan.to_json()}, describe(plan))
+
+
+def confirm(plan: Plan, *, yes: bool) -> None:
+    """Ask on a terminal; CancelledError when the answer is no. Elsewhere there is nobody to ask."""
+    if yes or not sys.stdin.isatty():
+        return
+    output.say(describe(plan))
+    sys.stderr.write("Proceed? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CancelledError("not confirmed; nothing was changed", hint="--yes does not ask")

@@ -1,0 +1,49 @@
+"""exshadow help exit-codes | completion"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from exshadow.cli import options, output
+
+app = options.group("help")
+
+EXIT_CODES = {
+    0: "done",
+    1: "unexpected error",
+    2: "wrong usage",
+    3: "no such volume, plex, set, file",
+    4: "refused in this state",
+    5: "integrity check failed, or differences found",
+    6: "a writer or provider failed",
+    7: "I/O error",
+    8: "locked or busy",
+    9: "objective missed or copy too old (policy status)",
+    130: "interrupted; state is resumable",
+}
+
+
+@app.command(name="exit-codes")
+def exit_codes() -> int:
+    """List the exit statuses.
+
+    Example: exshadow help exit-codes
+    """
+    codes = [{"exit": status, "meaning": meaning} for status, meaning in EXIT_CODES.items()]
+    text = output.table(("EXIT", "MEANING"), list(EXIT_CODES.items()), numbers=("EXIT",))
+    return output.show({"exit_codes": codes}, text)
+
+
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Which shell.")], /
+) -> int:
+    """Print the completion script of a shell.
+
+    Example: exshadow completion bash > ~/.local/share/bash-completion/completions/exshadow
+    """
+    from exshadow.cli.app import app as whole
+
+    script = whole.generate_completion(prog_name="exshadow", shell=shell)
+    return output.show({"completion": {"shell": shell, "script": script}}, script)

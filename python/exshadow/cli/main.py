@@ -1,0 +1,109 @@
+"""Entry point: runs one command and turns whatever happens into text or JSON and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn, cast
+
+from exshadow.cli import output
+from exshadow.cli.context import context
+from exshadow.cli.page import HelpPage
+from exshadow.errors import CancelledError, Error, InvalidError, make
+
+_HELP = ("--help", "-h")
+
+
+def run() -> NoReturn:
+    """The console script."""
+    status = main(sys.argv[1:])
+    # Everything is closed by now; what is left is only the interpreter's own tidying up.
+    sys.exit(status)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit status and never raises."""
+    context.json = "--json" in arguments  # also for what goes wrong before options are parsed
+    context.verbose = "--verbose" in arguments
+    try:
+        return _dispatch(list(arguments))
+    except Error as error:
+        return output.fail(error)
+    except KeyboardInterrupt:
+        return output.fail(
+            CancelledError(
+                "interrupted; the state is resumable",
+                hint="repeat the command, or run: exshadow mirror sync VOLUME",
+            )
+        )
+    except BrokenPipeError:
+        return _reader_left()
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments and arguments[0] == "--version":
+        return show_version()
+    from exshadow.cli import signals
+
+    signals.install()
+    from cyclopts import CycloptsError
+
+    from exshadow.cli.app import app
+
+    wants_help = any(token in _HELP for token in arguments)
+    page = HelpPage(to_stderr=not wants_help)
+    try:
+        # Without any word cyclopts would print its page elsewhere.
+        status = app.meta(arguments or ["--help"], console=cast(Any, page))
+    except CycloptsError as error:
+        raise InvalidError(_one_line(str(error)), hint=_help_hint(arguments)) from None
+    if isinstance(status, int):
+        return status
+    if not wants_help:
+        raise InvalidError("no command given", hint=_help_hint(arguments))
+    return output.show({"help": page.text()}, "") if context.json else 0
+
+
+def show_version() -> int:
+    """``--version``, without loading anything."""
+    from exshadow import __version__
+
+    return output.show({"version": __version__}, f"exshadow {__version__}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _help_hint(arguments: Sequence[str]) -> str:
+    """The command that shows the help of the group or command meant."""
+    from exshadow.cli.app import app
+
+    words = [token for token in arguments if not token.startswith("-")]
+    known = [word for word in words[:1] if word in set(app)]
+    return " ".join(["exshadow", *known, "--help"])
+
+
+def _reader_left() -> int:
+    """Nobody reads stdout any more: end quietly, as a filter does."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor, sys.stdout.fileno())
+    return 0
+
+
+def _unexpected(error: Exception) -> int:
+    """An error nobody foresaw: one line, the place only with --verbose. Never a traceback else."""
+    if isinstance(error, OSError):
+        codes = {PermissionError: "permission", FileNotFoundError: "not_found"}
+        known = make(codes.get(type(error), "io"), str(error), os_error=error.errno or 0)
+    else:
+        known = Error(f"unexpected {type(error).__name__}: {error}")
+        known.hint = "please report this with the output of --verbose"
+    if context.verbose:
+        import traceback
+
+        output.say("".join(traceback.format_exception(error)).rstrip())
+    return output.fail(known)

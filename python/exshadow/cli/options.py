@@ -1,0 +1,60 @@
+"""Options that several commands share, spelled and explained once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+VolumeName = Annotated[str, Parameter(help="Name of the volume.")]
+GroupName = Annotated[str, Parameter(help="Name of the group.")]
+SetName = Annotated[
+    str, Parameter(help="The set: its id, GROUP@LABEL, or a label that is unambiguous.")
+]
+Label = Annotated[str | None, Parameter(help="Label; one is made up otherwise.")]
+Limit = Annotated[
+    str | None, Parameter(help="Copy no faster than this many bytes a second (K, M, G, T).")
+]
+Force = Annotated[
+    bool,
+    Parameter(
+        help="Accept a production plex that was changed from outside, or a mounted block device."
+    ),
+]
+DryRun = Annotated[bool, Parameter(help="Print the plan and do nothing.")]
+Yes = Annotated[bool, Parameter(help="Do not ask.")]
+
+
+GROUPS = {
+    "volume": "Adopt, list and forget volumes.\n\nExample: exshadow volume add db /srv/db.img",
+    "mirror": "Attach, sync, compare and detach plexes.\n\n"
+    "Example: exshadow mirror add db /mirror/db.img",
+    "snapshot": "Make, check, use and dissolve snapshot sets.\n\n"
+    "Example: exshadow snapshot create shop --label noon",
+    "catalog": "Rebuild, export and import the catalog.\n\nExample: exshadow catalog rebuild",
+    "help": "Topics: exit-codes.\n\nExample: exshadow help exit-codes",
+}
+"""Help of the verb groups; here, so that the overview need not import them."""
+
+
+def group(name: str) -> App:
+    """A verb group with the settings of the whole command line."""
+    return App(name=name, help=GROUPS[name], **SETTINGS)  # type: ignore[arg-type]
+
+
+SETTINGS: dict[str, object] = {
+    "version_flags": [],
+    "help_format": "plaintext",
+    "default_parameter": Parameter(negative=(), show_default=False),
+    "result_action": "return_value",
+    "suppress_keyboard_interrupt": False,
+    "exit_on_error": False,
+    "print_error": False,
+}
+
+
+def rate(limit: str | None) -> int | None:
+    """Bytes a second, None for no limit."""
+    from exshadow.names import parse_rate
+
+    return parse_rate(limit) if limit is not None else None

@@ -1,0 +1,52 @@
+"""exshadow restore"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from exshadow.cli import confirm, options, output, views
+from exshadow.cli.context import open_desk
+from exshadow.cli.options import DryRun, Force, Limit, SetName, Yes
+
+
+def restore(
+    set_: SetName,
+    /,
+    *,
+    mode: Annotated[str, Parameter(show_default=True, help="How: copy.")] = "copy",
+    volume: Annotated[
+        list[str] | None, Parameter(help="Only this volume; may be repeated.")
+    ] = None,
+    keep_current: Annotated[
+        bool, Parameter(help="First keep production as it is as the set before-restore.")
+    ] = False,
+    limit: Limit = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    force: Force = False,
+) -> int:
+    """Make production equal to a snapshot set again, moving only what changed. The set is kept.
+
+    Example: exshadow restore shop@noon --keep-current
+    """
+    from exshadow.service import restore as restores
+
+    restores.check_mode(mode)
+    rate = options.rate(limit)
+    chosen = volume or []
+    with open_desk(force=force) as desk:
+        plan = restores.plan(desk, set_, volumes=chosen, keep_current=keep_current)
+        if dry_run:
+            return confirm.only_planned(plan)
+        confirm.confirm(plan, yes=yes)
+        job, kept = restores.restore(
+            desk, set_, volumes=chosen, keep_current=keep_current, limit=rate
+        )
+    document = {"job": job.to_json()}
+    text = views.job(job)
+    if kept is not None:
+        document["kept"] = kept.to_json()
+        text += f"\nwhat was there before is set {kept.group}@{kept.label}"
+    return output.show(document, text)

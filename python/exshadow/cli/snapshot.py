@@ -1,0 +1,214 @@
+"""exshadow snapshot create | list | show | diff | verify | resync | delete | promote | pin"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from exshadow.cli import confirm, options, output, views
+from exshadow.cli.context import open_desk
+from exshadow.cli.options import DryRun, Force, GroupName, Label, Limit, SetName, Yes
+from exshadow.cli.transfer import export, import_
+from exshadow.errors import IntegrityError
+from exshadow.model import SetRecord
+
+app = options.group("snapshot")
+app.command(export, name="export")
+app.command(import_, name="import")
+
+
+@app.command
+def create(
+    group: GroupName,
+    /,
+    *,
+    label: Label = None,
+    plex: Annotated[
+        str | None,
+        Parameter(help="Plex to split off; else the newest in-sync one not the authority."),
+    ] = None,
+    writer: Annotated[
+        list[str] | None, Parameter(help="Writer to freeze round the split; may be repeated.")
+    ] = None,
+    verify: Annotated[str | None, Parameter(help="Check to run on the new set: bytes.")] = None,
+    force: Force = False,
+) -> int:
+    """Split every volume of a group at one instant: one set.
+
+    Example: exshadow snapshot create shop --label noon --verify bytes
+    """
+    from exshadow.service import snapshots
+    from exshadow.service import verify as checks
+
+    checks.refuse_writers(writer)
+    if verify is not None:
+        checks.require_check(verify)
+    error: IntegrityError | None = None
+    with open_desk(force=force) as desk:
+        made = snapshots.create(desk, group, label=label, plex=plex)
+        if verify is not None:
+            checked = checks.verify(desk, made.id, verify)
+            made, error = checked.set, checked.error
+    return output.show({"set": made.to_json()}, views.set_(made), error)
+
+
+@app.command(name="list")
+def list_(
+    group: Annotated[str | None, Parameter(help="Only this group.")] = None,
+    /,
+    *,
+    all: Annotated[bool, Parameter(help="Dissolved sets as well.")] = False,
+) -> int:
+    """List snapshot sets, oldest first; takes no lock.
+
+    Example: exshadow snapshot list
+    """
+    from exshadow.service import snapshots
+
+    with open_desk() as desk:
+        found = snapshots.listing(desk, group, everything=all)
+    document = {"sets": [one.to_json() for one in found.sets]}
+    return output.show(document, views.sets(found.sets), found.survey.problem)
+
+
+@app.command
+def show(set_: SetName, /) -> int:
+    """Show a snapshot set; takes no lock.
+
+    Example: exshadow snapshot show shop@noon
+    """
+    from exshadow.service import snapshots
+
+    with open_desk() as desk:
+        return _shown(snapshots.show(desk, set_))
+
+
+@app.command
+def diff(
+    set_: SetName,
+    /,
+    *,
+    since: Annotated[str | None, Parameter(help="Compare with this set, not production.")] = None,
+) -> int:
+    """Show where each volume may differ between production now and the set; takes no lock.
+
+    Example: exshadow snapshot diff shop@noon --since shop@morning
+    """
+    from exshadow.service import snapshots
+
+    with open_desk() as desk:
+        members = snapshots.diff(desk, set_, since)
+    return output.show({"members": [one.to_json() for one in members]}, views.diff(members))
+
+
+@app.command
+def verify(
+    set_: SetName,
+    /,
+    *,
+    check: Annotated[str, Parameter(show_default=True, help="What to check: bytes.")] = "bytes",
+    force: Force = False,
+) -> int:
+    """Check the copies themselves and record the verdict; a bad one gives exit status 5.
+
+    Example: exshadow snapshot verify shop@noon --check bytes
+    """
+    from exshadow.service import verify as checks
+
+    checks.require_check(check)
+    with open_desk(force=force) as desk:
+        found = checks.verify(desk, set_, check)
+    document = {"set": found.set.to_json(), "job": found.job.to_json()}
+    return output.show(document, views.set_(found.set), found.error)
+
+
+@app.command
+def resync(
+    set_: SetName,
+    /,
+    *,
+    limit: Limit = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    force: Force = False,
+) -> int:
+    """Bring the copies back into the mirror, moving only what changed. The set is gone then.
+
+    Example: exshadow snapshot resync shop@noon
+    """
+    from exshadow.service import reintegrate
+
+    rate = options.rate(limit)
+    with open_desk(force=force) as desk:
+        plan = reintegrate.plan(desk, set_, "resync")
+        if dry_run:
+            return confirm.only_planned(plan)
+        confirm.confirm(plan, yes=yes)
+        job = reintegrate.resync(desk, set_, limit=rate)
+    return output.show({"job": job.to_json()}, views.job(job))
+
+
+@app.command
+def delete(
+    set_: SetName, /, *, dry_run: DryRun = False, yes: Yes = False, force: Force = False
+) -> int:
+    """Drop the relation between the copies and their volumes; the files are kept.
+
+    Example: exshadow snapshot delete shop@noon
+    """
+    from exshadow.service import reintegrate
+
+    with open_desk(force=force) as desk:
+        plan = reintegrate.plan(desk, set_, "delete")
+        if dry_run:
+            return confirm.only_planned(plan)
+        confirm.confirm(plan, yes=yes)
+        return _shown(reintegrate.delete(desk, set_))
+
+
+@app.command
+def promote(
+    set_: SetName, /, *, dry_run: DryRun = False, yes: Yes = False, force: Force = False
+) -> int:
+    """Make the copies production; the old plexes, where there are any, become stale mirrors.
+
+    Example: exshadow snapshot promote shop@noon
+    """
+    from exshadow.service import reintegrate
+
+    with open_desk(force=force) as desk:
+        plan = reintegrate.plan(desk, set_, "promote")
+        if dry_run:
+            return confirm.only_planned(plan)
+        confirm.confirm(plan, yes=yes)
+        return _shown(reintegrate.promote(desk, set_))
+
+
+@app.command
+def pin(
+    set_: SetName,
+    /,
+    *,
+    until: Annotated[
+        str | None, Parameter(help="A date, a time (RFC 3339) or a span: 12h, 14d, 4w.")
+    ] = None,
+    clear: Annotated[bool, Parameter(help="Lift the pin.")] = False,
+) -> int:
+    """Protect a set from resync and delete, for ever or until a date.
+
+    Example: exshadow snapshot pin shop@noon --until 14d
+    """
+    from exshadow.errors import InvalidError
+    from exshadow.names import FOREVER, parse_until
+    from exshadow.service import snapshots
+
+    if clear and until is not None:
+        raise InvalidError("--clear and --until exclude each other")
+    end = None if clear else parse_until(until or FOREVER)
+    with open_desk() as desk:
+        return _shown(snapshots.pin(desk, set_, end))
+
+
+def _shown(one: SetRecord) -> int:
+    return output.show({"set": one.to_json()}, views.set_(one))

@@ -1,0 +1,77 @@
+"""exshadow snapshot export | import"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from exshadow.cli import confirm, output, views
+from exshadow.cli.context import context, open_desk
+from exshadow.cli.options import DryRun, SetName, Yes
+from exshadow.errors import InvalidError
+from exshadow.model import Plan, Step
+
+
+def export(
+    set_: SetName,
+    folder: Annotated[str | None, Parameter(name="DIR", help="Folder to write into.")] = None,
+    /,
+    *,
+    since: Annotated[
+        str | None, Parameter(help="Only what changed since this set, as VOLUME.rbd-diff.")
+    ] = None,
+    stdout: Annotated[bool, Parameter(help="Write the only volume to stdout.")] = False,
+) -> int:
+    """Write the copies as VOLUME.img, or with changes only as VOLUME.rbd-diff (Ceph's format).
+
+    Example: exshadow snapshot export shop@noon /backup/noon --since shop@morning
+    """
+    from exshadow.service import transfer
+
+    if stdout == (folder is not None):
+        raise InvalidError("name either a folder or --stdout")
+    if stdout and context.json:
+        raise InvalidError("--stdout and --json both want stdout")
+    if stdout and sys.stdout.isatty():
+        raise InvalidError("an image would go to the terminal", hint="redirect it or name a folder")
+    with open_desk() as desk:
+        done = transfer.export(
+            desk, set_, folder, since=since, stream=sys.stdout.buffer if stdout else None
+        )
+    if stdout:
+        return 0
+    document = {"job": done.job.to_json(), "files": list(done.files)}
+    return output.show(document, "\n".join([views.job(done.job), *done.files]))
+
+
+def import_(
+    folder: Annotated[str, Parameter(name="DIR", help="Folder that an export wrote.")],
+    /,
+    *,
+    onto: Annotated[str, Parameter(help="Image file or block device to bring to the snapshot.")],
+    volume: Annotated[
+        str | None, Parameter(help="Which volume's file, where the folder has several.")
+    ] = None,
+    force: Annotated[
+        bool, Parameter(help="Vouch for the base of an image that has no record of it.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> int:
+    """Bring an image outside the mirror to an exported snapshot; refused when the base differs.
+
+    Example: exshadow snapshot import /backup/noon --onto /standby/db.img
+    """
+    from exshadow.service import transfer
+
+    with open_desk(force=force) as desk:
+        found = transfer.find_export(folder, volume)
+        step = Step(f"write {found.path} onto", found.volume, onto, found.path.stat().st_size)
+        plan = Plan(f"snapshot import {folder} --onto {onto}", (step,))
+        if dry_run:
+            return confirm.only_planned(plan)
+        confirm.confirm(plan, yes=yes)
+        job = transfer.import_onto(desk, found, onto)
+    return output.show({"job": job.to_json()}, views.job(job))

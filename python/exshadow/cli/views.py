@@ -1,0 +1,129 @@
+"""Records as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from exshadow.cli.output import table
+from exshadow.model import ChangedMember, JobRecord, PlexRecord, SetRecord, VolumeRecord
+from exshadow.names import format_size
+
+
+def volumes(records: Iterable[VolumeRecord]) -> str:
+    rows = [
+        (
+            one.name,
+            one.group,
+            format_size(one.size),
+            one.state,
+            f"{sum(plex.state == 'in_sync' for plex in one.plexes)}/{len(one.plexes)}",
+            len(one.snapshots),
+            one.owner or "",
+        )
+        for one in records
+    ]
+    if not rows:
+        return "no volumes; add one with: exshadow volume add NAME PATH"
+    titles = ("NAME", "GROUP", "SIZE", "STATE", "IN SYNC", "SNAPSHOTS", "OPEN BY")
+    return table(titles, rows, numbers=("SIZE", "IN SYNC", "SNAPSHOTS"))
+
+
+def volume(one: VolumeRecord) -> str:
+    lines = [
+        f"volume       {one.name}",
+        f"uuid         {one.uuid}",
+        f"group        {one.group}",
+        f"size         {format_size(one.size)} ({one.size} bytes)",
+        f"region size  {format_size(one.region_size)}",
+        f"state        {one.state}, {'closed cleanly' if one.clean else 'in use or not closed'}",
+    ]
+    if one.owner:
+        lines.append(f"open by      {one.owner}")
+    lines += ["", plexes(one.plexes)]
+    if one.snapshots:
+        rows = [
+            (s.label, s.created, s.state, s.plex, format_size(s.changed_bytes), s.path)
+            for s in one.snapshots
+        ]
+        titles = ("SNAPSHOT", "CREATED", "STATE", "PLEX", "CHANGED", "PATH")
+        lines += ["", table(titles, rows, numbers=("CHANGED",))]
+    lines += [f"note: {event}" for event in one.events]
+    return "\n".join(lines)
+
+
+def plexes(records: Iterable[PlexRecord]) -> str:
+    rows = [
+        (
+            one.label,
+            one.state,
+            "yes" if one.authority else "",
+            format_size(one.bytes_to_sync) if one.bytes_to_sync else "",
+            one.path,
+            one.note,
+        )
+        for one in records
+    ]
+    titles = ("PLEX", "STATE", "AUTHORITY", "TO SYNC", "PATH", "NOTE")
+    return table(titles, rows, numbers=("TO SYNC",))
+
+
+def sets(records: Iterable[SetRecord]) -> str:
+    rows = [
+        (
+            f"{one.group}@{one.label}",
+            one.created,
+            one.state,
+            one.consistency,
+            len(one.members),
+            _verdict(one),
+            one.pinned_until or "",
+            one.id,
+        )
+        for one in records
+    ]
+    if not rows:
+        return "no snapshot sets; make one with: exshadow snapshot create GROUP"
+    titles = ("SET", "CREATED", "STATE", "CONSISTENCY", "VOLUMES", "VERIFIED", "PINNED", "ID")
+    return table(titles, rows, numbers=("VOLUMES",))
+
+
+def _verdict(one: SetRecord) -> str:
+    if one.verified is None:
+        return ""
+    return f"{one.verified.check}: {'ok' if one.verified.ok else 'FAILED'}"
+
+
+def set_(one: SetRecord) -> str:
+    lines = [
+        f"set          {one.group}@{one.label}",
+        f"id           {one.id}",
+        f"created      {one.created}",
+        f"state        {one.state}" + (f" ({one.note})" if one.note else ""),
+        f"consistency  {one.consistency}",
+        f"provider     {one.provider}",
+    ]
+    if one.verified:
+        lines.append(f"verified     {_verdict(one)}, {one.verified.at}: {one.verified.detail}")
+    if one.pinned_until:
+        lines.append(f"pinned       until {one.pinned_until}")
+    rows = [(m.volume, m.plex, format_size(m.size), m.path) for m in one.members]
+    return "\n".join([*lines, "", table(("VOLUME", "PLEX", "SIZE", "PATH"), rows, ("SIZE",))])
+
+
+def diff(members: Iterable[ChangedMember]) -> str:
+    rows = [
+        (one.volume, len(one.changed), format_size(one.bytes), format_size(one.region_size))
+        for one in members
+    ]
+    titles = ("VOLUME", "EXTENTS", "CHANGED", "REGION")
+    return table(titles, rows, numbers=titles[1:])
+
+
+def job(one: JobRecord) -> str:
+    rate = one.bytes_copied / one.seconds if one.seconds > 0 else 0.0
+    zeroed = f", {format_size(one.bytes_zeroed)} zeroed" if one.bytes_zeroed else ""
+    speed = f", {format_size(int(rate))}/s" if one.bytes_copied else ""
+    return (
+        f"{one.kind} {one.state}: {format_size(one.bytes_copied)} copied{zeroed} "
+        f"of {format_size(one.bytes_total)} in {one.seconds:.2f} s{speed}"
+    )

@@ -1,0 +1,163 @@
+"""Errors of exshadow: one class a kind, each with a stable ``code``, a ``hint``, an exit status.
+
+This table is the only place where codes become exit statuses; ``exshadow help exit-codes`` tells
+them.
+The native engine raises through :func:`make`.
+"""
+
+from __future__ import annotations
+
+
+class Error(Exception):
+    """Base of all errors. ``code`` is stable text, ``hint`` says what to do (may be empty)."""
+
+    code = "internal"
+    exit_status = 1
+
+    def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InvalidError(Error, ValueError):
+    """A wrong argument: what was asked for makes no sense."""
+
+    code = "invalid"
+    exit_status = 2
+
+
+class NotFoundError(Error, LookupError):
+    """No such volume, plex, snapshot, set or file."""
+
+    code = "not_found"
+    exit_status = 3
+
+
+class RefusedError(Error):
+    """Not permitted in the state found."""
+
+    code = "refused"
+    exit_status = 4
+
+
+class ExistsError(RefusedError):
+    """The name or the content is there already."""
+
+    code = "exists"
+
+
+class PermissionRefusedError(RefusedError, PermissionError):
+    """The file or device may not be opened or written."""
+
+    code = "permission"
+
+
+class NewerVersionError(RefusedError):
+    """Written by a newer exshadow."""
+
+    code = "newer_version"
+
+
+class UnsupportedError(RefusedError):
+    """This machine, file system or version cannot do it."""
+
+    code = "unsupported"
+
+
+class ClosedError(RefusedError):
+    """The volume or engine is closed."""
+
+    code = "closed"
+
+
+class IntegrityError(Error):
+    """An integrity check failed, metadata is damaged or contents differ."""
+
+    code = "mismatch"
+    exit_status = 5
+
+
+class CorruptError(IntegrityError):
+    """Metadata is damaged."""
+
+    code = "corrupt"
+
+
+class WriterError(Error):
+    """A writer or provider failed."""
+
+    code = "writer_failed"
+    exit_status = 6
+
+
+class IoError(Error, OSError):
+    """A read, write or flush failed."""
+
+    code = "io"
+    exit_status = 7
+
+
+class NoSpaceError(IoError):
+    """No room for data or metadata."""
+
+    code = "no_space"
+
+
+class BusyError(Error):
+    """Locked or in use by somebody else."""
+
+    code = "busy"
+    exit_status = 8
+
+
+class TimedOutError(Error, TimeoutError):
+    """Gave up waiting."""
+
+    code = "timed_out"
+    exit_status = 8
+
+
+class CancelledError(Error):
+    """Stopped on request; the state is resumable."""
+
+    code = "cancelled"
+    exit_status = 130
+
+
+_CLASSES: dict[str, type[Error]] = {
+    cls.code: cls
+    for cls in (
+        Error,
+        InvalidError,
+        NotFoundError,
+        RefusedError,
+        ExistsError,
+        PermissionRefusedError,
+        NewerVersionError,
+        UnsupportedError,
+        ClosedError,
+        IntegrityError,
+        CorruptError,
+        WriterError,
+        IoError,
+        NoSpaceError,
+        BusyError,
+        TimedOutError,
+        CancelledError,
+    )
+}
+
+
+def make(code: str, message: str, hint: str = "", os_error: int = 0) -> Error:
+    """Build the exception for an engine error. ``os_error`` is errno, 0 where there is none."""
+    error = _CLASSES.get(code, Error)(message, hint=hint, code=code)
+    if os_error and isinstance(error, OSError):
+        error.errno = os_error
+        error.strerror = message
+    return error

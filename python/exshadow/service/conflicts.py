@@ -1,0 +1,72 @@
+"""Refuses a file or device that a volume of this state folder uses already.
+
+Two names are the same bytes when their real paths agree, when device and inode agree (hard links),
+or when both are the same block device.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from exshadow.errors import BusyError, PermissionRefusedError
+from exshadow.model import PlexRecord, VolumeRecord
+from exshadow.service.state import StateFolder, Survey
+
+Identity = tuple[str, int, int]
+
+
+def absolute(path: str) -> str:
+    """`path` from the root on. Links stay: /dev/disk/by-id names a disk, /dev/sdb does not."""
+    return os.path.abspath(path)  # noqa: PTH100  (Path.resolve would follow them)
+
+
+def identity(path: str | Path) -> Identity | None:
+    """What `path` really is, None when it does not exist or cannot be looked at."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    if stat.S_ISBLK(status.st_mode):
+        return ("block", status.st_rdev, 0)
+    return ("file", status.st_dev, status.st_ino)
+
+
+def same(left: str | Path, right: str | Path) -> bool:
+    """Whether two paths lead to the same bytes, now or once they exist."""
+    if os.path.realpath(left) == os.path.realpath(right):
+        return True
+    mine = identity(left)
+    return mine is not None and mine == identity(right)
+
+
+def find_plex(volume: VolumeRecord, path: str) -> PlexRecord | None:
+    """The plex of `volume` whose bytes lie at `path`."""
+    return next((plex for plex in volume.plexes if same(plex.path, path)), None)
+
+
+def refuse_used(folder: StateFolder, survey: Survey, path: str) -> None:
+    """BusyError when `path` is a plex of any volume here, or metadata of one."""
+    for volume in survey.volumes.values():
+        if plex := find_plex(volume, path):
+            raise BusyError(
+                f"{path} is plex {plex.label} of volume {volume.name} already",
+                hint="every plex needs a file of its own",
+            )
+    for name in folder.names():
+        copy = folder.metadata_copy(name)
+        if same(folder.volume_file(name), path) or (copy and same(copy, path)):
+            raise BusyError(f"{path} is metadata of volume {name}")
+    if same(folder.catalog_file, path):
+        raise BusyError(f"{path} is the catalog")
+
+
+def refuse_read_only(path: str) -> None:
+    """PermissionRefusedError for a file that nobody may write: root could, but was not meant to."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return  # the engine says what is wrong with it
+    if stat.S_ISREG(status.st_mode) and not status.st_mode & 0o222:
+        raise PermissionRefusedError(f"{path} is read-only", hint=f"chmod u+w {path}")

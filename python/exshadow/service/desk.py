@@ -1,0 +1,157 @@
+"""The desk an operation works at: state folder, catalog, reporter, and open volumes.
+
+The catalog opens on first use, before anything is changed, so that one of a newer version refuses
+the operation as a whole. A fact that cannot be written afterwards is said, never fails the
+operation: the volume files are the truth and the catalog can be rebuilt from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from exshadow.errors import BusyError, Error
+from exshadow.model import VolumeRecord
+from exshadow.service.records import volume_record
+from exshadow.service.reporter import Reporter, Silent
+from exshadow.service.state import StateFolder
+
+if TYPE_CHECKING:
+    from exshadow._core import Engine, Volume
+    from exshadow.catalog import Catalog
+
+
+class Desk:
+    """Used by one thread, for one command."""
+
+    def __init__(
+        self, folder: StateFolder, reporter: Reporter | None = None, *, force: bool = False
+    ) -> None:
+        self.folder = folder
+        self.reporter: Reporter = reporter or Silent()
+        self.force = force
+        self._catalog: Catalog | None = None
+
+    def close(self) -> None:
+        if self._catalog is not None:
+            self._catalog.close()
+            self._catalog = None
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog, opened for writing. NewerVersionError, BusyError, IoError."""
+        if self._catalog is None:
+            self._catalog = self._open_catalog()
+        return self._catalog
+
+    def _open_catalog(self) -> Catalog:
+        from exshadow.catalog import open_catalog
+        from exshadow.service.rebuild import fill
+
+        self.folder.create()
+        opened = open_catalog(self.folder.catalog_file, self.folder.catalog_url)
+        if opened.state == "replaced":
+            self.reporter.note(
+                f"the catalog was damaged; it was moved to {opened.aside} "
+                "and a new one made from the volume files"
+            )
+        if opened.state != "existing":
+            fill(opened.catalog, self.folder.survey())
+        return opened.catalog
+
+    def facts(self) -> Catalog | None:
+        """The catalog for reading only: None when there is none, or said aloud why not."""
+        from exshadow.errors import NewerVersionError
+
+        if self._catalog is not None:
+            return self._catalog
+        if not self.folder.catalog_url and not self.folder.catalog_file.exists():
+            return None
+        from exshadow.catalog import open_catalog
+
+        try:
+            opened = open_catalog(self.folder.catalog_file, self.folder.catalog_url, repair=False)
+        except NewerVersionError:
+            raise
+        except (Error, OSError) as error:
+            self.reporter.note(f"shown without the catalog: {error}")
+            return None
+        self._catalog = opened.catalog
+        return opened.catalog
+
+    def record(self, write: Callable[[Catalog], None]) -> None:
+        """Write facts about what has been done; a failure is said aloud."""
+        from exshadow.catalog.opening import translated
+
+        try:
+            with translated():
+                write(self.catalog)
+        except Error as error:
+            self.reporter.note(
+                f"done, but not recorded in the catalog: {error}; run: exshadow catalog rebuild"
+            )
+
+    def record_volumes(self, *volumes: VolumeRecord) -> None:
+        """Write what is known about volumes now."""
+        for volume in volumes:
+            self.record(partial(_record_volume, volume=volume))
+
+    @contextmanager
+    def session(self, names: Iterable[str] = ()) -> Iterator[Session]:
+        """An engine with the named volumes open; closed cleanly on the way out."""
+        from exshadow._core import Engine
+
+        _ = self.catalog  # refuse a newer one before a volume is opened
+        with ExitStack() as stack:
+            session = Session(self, stack.enter_context(Engine()))
+            for name in names:
+                session.open(name)
+            yield session
+
+
+def _record_volume(catalog: Catalog, volume: VolumeRecord) -> None:
+    catalog.record_volume(volume)
+
+
+class Session:
+    """One engine: its volumes can be split together."""
+
+    def __init__(self, desk: Desk, engine: Engine) -> None:
+        self.desk = desk
+        self.engine = engine
+        self.volumes: dict[str, Volume] = {}
+
+    def open(self, name: str) -> Volume:
+        """Open a volume of the state folder; what it says at open is passed on.
+
+        BusyError names the owner.
+        """
+        folder = self.desk.folder
+        before = folder.inspect(name)
+        try:
+            volume = self.engine.open(
+                str(folder.volume_file(name)),
+                metadata_copy=folder.metadata_copy(name),
+                force=self.desk.force,
+            )
+        except BusyError as error:
+            if before.owner and before.owner not in error.message:
+                error.message = f"{error.message} ({before.owner})"
+            raise
+        self.volumes[name] = volume
+        self.say(name, volume.info()["events"], before.events)
+        return volume
+
+    def say(self, name: str, events: Iterable[str], known: Iterable[str] = ()) -> None:
+        """Pass on and record events that were not known before."""
+        fresh = [text for text in events if text not in set(known)]
+        for text in fresh:
+            self.desk.reporter.note(f"volume {name}: {text}")
+        if fresh:
+            self.desk.record(lambda catalog: catalog.add_events(name, fresh))
+
+    def info(self, name: str) -> VolumeRecord:
+        """The open volume as it is now."""
+        return volume_record(self.volumes[name].info())

@@ -1,0 +1,130 @@
+"""Waits for the engine's jobs, tells progress, stops them on Ctrl-C, records what they did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from exshadow.errors import CancelledError, Error, TimedOutError
+from exshadow.model import JobRecord
+from exshadow.names import now
+from exshadow.service.desk import Desk
+from exshadow.service.records import job_record
+
+if TYPE_CHECKING:
+    from exshadow._core import Job
+
+_TICK_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a group of jobs is called and how it is continued when it is interrupted."""
+
+    what: str
+    target: str
+    resume: str
+
+
+def run(desk: Desk, jobs: Mapping[str, Job], watch: Watch) -> JobRecord:
+    """Wait for the jobs of several volumes, which run side by side, and record each.
+
+    Raises what the first failed one failed with, after all have ended. Ctrl-C cancels all, waits
+    for them and raises CancelledError saying how to continue.
+    """
+    started = now()
+    errors: dict[str, Error] = {}
+    said: set[str] = set()
+    interrupted = False
+    try:
+        _wait(desk, jobs, watch, errors, said)
+    except KeyboardInterrupt:
+        interrupted = True
+        _stop(jobs, errors)
+    records = {name: _settled(job, errors.get(name)) for name, job in jobs.items()}
+    total = JobRecord.total(records.values(), watch.what)
+    desk.reporter.progress(watch.what, total)
+    if total.note and total.note not in said:
+        desk.reporter.note(total.note)
+    for name, record in records.items():
+        _record(desk, Outcome(name, record, watch.target, started, errors.get(name)))
+    if interrupted and total.state != "done":
+        raise CancelledError(
+            f"interrupted: {watch.what} stopped; what it did is kept",
+            hint=f"continue with: {watch.resume}",
+        )
+    for error in errors.values():
+        raise error
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One volume's job at its end."""
+
+    volume: str
+    job: JobRecord
+    target: str
+    started: str
+    error: Error | None
+
+
+def _record(desk: Desk, end: Outcome) -> None:
+    text = end.error.message if end.error and end.job.state == "failed" else ""
+    desk.record(
+        lambda catalog: catalog.add_job(
+            end.job, volume=end.volume, target=end.target, started=end.started, error=text
+        )
+    )
+
+
+def progress(jobs: Mapping[str, Job], what: str) -> JobRecord:
+    """All jobs as one, now."""
+    return JobRecord.total([job_record(job.progress()) for job in jobs.values()], what)
+
+
+def _wait(
+    desk: Desk, jobs: Mapping[str, Job], watch: Watch, errors: dict[str, Error], said: set[str]
+) -> None:
+    for name, job in jobs.items():
+        while True:
+            try:
+                job.wait(_TICK_SECONDS)
+                break
+            except TimedOutError as error:
+                if job.done:  # the job's own failure, not ours to wait on
+                    errors[name] = error
+                    break
+            except Error as error:
+                errors[name] = error
+                break
+            total = progress(jobs, watch.what)
+            if total.note and total.note not in said:
+                said.add(total.note)
+                desk.reporter.note(total.note)
+            desk.reporter.progress(watch.what, total)
+
+
+def _stop(jobs: Mapping[str, Job], errors: dict[str, Error]) -> None:
+    """Cancel all and wait: the engine keeps what was done. Further signals do not hurry it."""
+    for job in jobs.values():
+        job.cancel()
+    for name, job in jobs.items():
+        while not job.done:
+            try:
+                time.sleep(0.01)
+            except KeyboardInterrupt:
+                continue
+        try:
+            job.wait()
+        except Error as error:
+            errors[name] = error
+
+
+def _settled(job: Job, error: Error | None) -> JobRecord:
+    record = job_record(job.progress())
+    if error is not None and record.state == "running":
+        return replace(record, state="failed")
+    return record

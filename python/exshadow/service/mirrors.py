@@ -1,0 +1,191 @@
+"""mirror add, sync, list, remove, verify."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from exshadow.errors import IntegrityError, NotFoundError, RefusedError
+from exshadow.model import UNFINISHED, JobRecord, Plan, PlexRecord, Step, VolumeRecord
+from exshadow.names import check_name
+from exshadow.service import conflicts, jobs
+from exshadow.service.desk import Desk
+from exshadow.service.records import extents
+
+
+def _plex(record: VolumeRecord, label: str) -> PlexRecord:
+    plex = record.plex(label)
+    if plex is None:
+        known = ", ".join(one.label for one in record.plexes)
+        raise NotFoundError(f"volume {record.name} has no plex {label!r}", hint=f"plexes: {known}")
+    return plex
+
+
+def add_plan(desk: Desk, volume: str, path: str, label: str | None = None) -> Plan:
+    """What ``mirror add`` would write."""
+    record = desk.folder.inspect(volume)
+    path = conflicts.absolute(path)
+    if unfinished := _unfinished_here(desk, record, path, label):
+        step = Step("continue the sync of", volume, unfinished.path, unfinished.bytes_to_sync)
+    elif Path(path).exists():
+        step = Step("overwrite", volume, path, record.size)
+    else:
+        step = Step("create", volume, path, record.size)
+    return Plan(f"mirror add {volume} {path}", (step,))
+
+
+def add(
+    desk: Desk,
+    volume: str,
+    path: str,
+    *,
+    label: str | None = None,
+    limit: int | None = None,
+    overwrite: bool = False,
+) -> JobRecord:
+    """Attach a plex and sync it. Repeated after an interruption, it goes on where it was.
+
+    BusyError when `path` is in use by any volume here, ExistsError for existing content.
+    """
+    if label is not None:
+        check_name(label, "label")
+    record = desk.folder.inspect(volume)
+    path = conflicts.absolute(path)
+    if unfinished := _unfinished_here(desk, record, path, label):
+        return sync(desk, volume, unfinished.label, limit=limit)
+    with desk.session([volume]) as session:
+        job = session.volumes[volume].add_plex(
+            path, label=label, overwrite=overwrite, limit=limit, force=desk.force
+        )
+        fresh = conflicts.find_plex(session.info(volume), path)
+        name = fresh.label if fresh else (label or "")
+        watch = jobs.Watch(
+            f"sync of {volume}", path, f"exshadow mirror sync {volume} {name}".strip()
+        )
+        result = jobs.run(desk, {volume: job}, watch)
+        session.say(volume, session.volumes[volume].info()["events"], record.events)
+    _record(desk, volume)
+    return result
+
+
+def _unfinished_here(
+    desk: Desk, record: VolumeRecord, path: str, label: str | None
+) -> PlexRecord | None:
+    """The plex of an interrupted earlier try; BusyError when `path` is in use otherwise."""
+    mine = conflicts.find_plex(record, path)
+    if mine and mine.state in UNFINISHED and label in (None, mine.label):
+        return mine
+    survey = desk.folder.survey()
+    for problem in survey.problems.values():
+        desk.reporter.note(f"not checked for the same file: {problem}")
+    conflicts.refuse_used(desk.folder, survey, path)
+    conflicts.refuse_read_only(path)
+    return None
+
+
+def sync(
+    desk: Desk, volume: str, label: str | None = None, *, limit: int | None = None
+) -> JobRecord:
+    """Continue any unfinished sync, resync or restore; bring a failed plex back by its map."""
+    record = desk.folder.inspect(volume)
+    if label is not None:
+        _plex(record, label)
+    with desk.session([volume]) as session:
+        job = session.volumes[volume].sync(label, limit=limit)
+        resume = f"exshadow mirror sync {volume} {label or ''}".strip()
+        watch = jobs.Watch(f"sync of {volume}", label or "", resume)
+        result = jobs.run(desk, {volume: job}, watch)
+        session.say(volume, session.volumes[volume].info()["events"], record.events)
+    _record(desk, volume)
+    return result
+
+
+def listing(desk: Desk, volume: str) -> VolumeRecord:
+    """The volume with its plexes; takes no lock."""
+    return desk.folder.inspect(volume)
+
+
+def removal_plan(desk: Desk, volume: str, label: str) -> Plan:
+    """What ``mirror remove`` forgets."""
+    plex = _plex(desk.folder.inspect(volume), label)
+    step = Step("forget plex, keep its bytes", volume, plex.path)
+    return Plan(f"mirror remove {volume} {label}", (step,))
+
+
+def remove(desk: Desk, volume: str, label: str) -> None:
+    """Take a plex out of the mirror; its file stays. A snapshot's plex is refused."""
+    record = desk.folder.inspect(volume)
+    plex = _plex(record, label)
+    for snapshot in record.snapshots:
+        if snapshot.plex == label:
+            raise RefusedError(
+                f"plex {label} is snapshot {snapshot.label} of volume {volume}",
+                hint=f"exshadow snapshot delete {record.group}@{snapshot.label}",
+            )
+    with desk.session([volume]) as session:
+        session.volumes[volume].remove_plex(plex.label)
+    _record(desk, volume)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What ``mirror verify`` found; `error` when plexes differ and were not repaired."""
+
+    job: JobRecord
+    differences: tuple[tuple[int, int], ...]
+    error: IntegrityError | None
+
+
+def verify_plan(desk: Desk, volume: str, source: str | None) -> Plan:
+    """What ``mirror verify --repair`` may write."""
+    record = desk.folder.inspect(volume)
+    winner = _source(record, source)
+    steps = tuple(
+        Step(f"copy differing regions from {winner.label} to", volume, plex.path, plex.size)
+        for plex in record.plexes
+        if plex.state == "in_sync" and plex.label != winner.label
+    )
+    return Plan(f"mirror verify {volume} --repair", steps)
+
+
+def _source(record: VolumeRecord, label: str | None) -> PlexRecord:
+    if label is not None:
+        return _plex(record, label)
+    winner = next((plex for plex in record.plexes if plex.authority), None)
+    if winner is None:
+        raise RefusedError(f"volume {record.name} has no plex to go by")
+    return winner
+
+
+def verify(desk: Desk, volume: str, *, repair: bool = False, source: str | None = None) -> Compared:
+    """Compare the in-sync plexes; with `repair` copy from `source` or else the authority."""
+    record = desk.folder.inspect(volume)
+    if source is not None:
+        _plex(record, source)
+    error: IntegrityError | None = None
+    with desk.session([volume]) as session:
+        job = session.volumes[volume].verify(repair=repair, source=source)
+        watch = jobs.Watch(f"verify of {volume}", "", f"exshadow mirror verify {volume}")
+        try:
+            result = jobs.run(desk, {volume: job}, watch)
+        except IntegrityError as found:
+            error = found
+            result = jobs.progress({volume: job}, watch.what)
+            error.hint = error.hint or f"exshadow mirror verify {volume} --repair"
+        differences = extents(job.differences())
+    _record(desk, volume)
+    return Compared(result, differences, error)
+
+
+def require_spare(record: VolumeRecord) -> None:
+    """RefusedError unless a plex can be split off and one stays."""
+    spare = [plex for plex in record.plexes if plex.state == "in_sync"]
+    if len(spare) < 2:
+        raise RefusedError(
+            f"volume {record.name} has no spare plex in sync",
+            hint=f"exshadow mirror add {record.name} PATH",
+        )
+
+
+def _record(desk: Desk, volume: str) -> None:
+    desk.record_volumes(desk.folder.inspect(volume))

@@ -1,0 +1,93 @@
+"""catalog rebuild, export, import: facts from the volume files, and from and to one JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from exshadow.catalog.store import Catalog
+from exshadow.errors import InvalidError, make
+from exshadow.model import Json
+from exshadow.service import sets
+from exshadow.service.desk import Desk
+from exshadow.service.state import Survey
+
+_DOCUMENT_LIMIT = 1 << 30
+
+
+def fill(catalog: Catalog, survey: Survey) -> Json:
+    """Make volumes and sets what the volume files say; verdicts, jobs and events are kept.
+
+    A volume that cannot be read keeps its record, and so do its sets.
+    """
+    for name in set(catalog.volumes()) - set(survey.volumes) - set(survey.problems):
+        catalog.forget_volume(name)
+    for volume in survey.volumes.values():
+        catalog.record_volume(volume)
+    found = sets.assemble(survey, catalog)
+    for one in found:
+        unreadable = any(member.volume in survey.problems for member in one.members)
+        if one.state == "dissolved" and unreadable:
+            continue
+        catalog.record_set(replace(one))
+    live = sum(1 for one in found if sets.is_present(one))
+    return {"volumes": len(survey.volumes), "sets": live}
+
+
+def rebuild(desk: Desk) -> tuple[Json, Survey]:
+    """``catalog rebuild``: counts of what is in the catalog now, and what could not be read."""
+    catalog = desk.catalog
+    survey = desk.folder.survey()
+    return fill(catalog, survey), survey
+
+
+def export_to(desk: Desk, path: str | None) -> Json:
+    """The catalog as one document, also written to `path` when there is one (by rename)."""
+    from exshadow.catalog.transfer import export_catalog
+
+    document = export_catalog(desk.catalog)
+    if path is not None:
+        _write(Path(path), json.dumps(document, indent=1) + "\n")
+    return document
+
+
+def _write(path: Path, text: str) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with fresh.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise _translated(error, f"cannot write {path}") from error
+
+
+def import_from(desk: Desk, path: str) -> dict[str, int]:
+    """Replace the catalog's content by the document at `path`; rows per table."""
+    from exshadow.catalog.transfer import import_catalog
+
+    try:
+        file = Path(path)
+        if file.stat().st_size > _DOCUMENT_LIMIT:
+            raise InvalidError(f"{path} is too large for a catalog document")
+        document = json.loads(file.read_bytes())
+    except OSError as error:
+        raise _translated(error, f"cannot read {path}") from error
+    except ValueError as error:
+        raise InvalidError(f"{path} is no JSON document: {error}") from error
+    return import_catalog(desk.catalog, document)
+
+
+def _translated(error: OSError, doing: str) -> Exception:
+    codes = {
+        FileNotFoundError: "not_found",
+        PermissionError: "permission",
+        IsADirectoryError: "invalid",
+        NotADirectoryError: "invalid",
+    }
+    code = codes.get(type(error), "io")
+    return make(code, f"{doing}: {error.strerror}", os_error=error.errno or 0)

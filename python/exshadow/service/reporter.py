@@ -1,0 +1,27 @@
+"""Who hears what an operation says while it runs. The command line brings the real one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from exshadow.model import JobRecord
+
+
+class Reporter(Protocol):
+    """Called from the thread that runs the operation."""
+
+    def note(self, text: str) -> None:
+        """Something people should know: a full compare, a repaired catalog."""
+
+    def progress(self, what: str, job: JobRecord) -> None:
+        """How far the running job is; a few times a second, and once at its end."""
+
+
+class Silent:
+    """Drops everything."""
+
+    def note(self, text: str) -> None:
+        pass
+
+    def progress(self, what: str, job: JobRecord) -> None:
+        pass

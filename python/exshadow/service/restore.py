@@ -1,0 +1,99 @@
+"""restore: production becomes the snapshot again. The set is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exshadow.errors import InvalidError, NotFoundError, UnsupportedError
+from exshadow.model import JobRecord, Member, Plan, SetRecord, Step
+from exshadow.service import jobs, mirrors, sets, snapshots
+from exshadow.service.desk import Desk, Session
+from exshadow.service.state import Survey
+
+KEPT_LABEL = "before-restore"
+
+
+def check_mode(mode: str) -> None:
+    """RefusedError for a mode that is not there yet, InvalidError for one that is none."""
+    if mode == "instant":
+        raise UnsupportedError(
+            "instant restore is not available in this version", hint="use --mode copy"
+        )
+    if mode != "copy":
+        raise InvalidError(f"{mode!r} is no restore mode", hint="use --mode copy")
+
+
+def plan(desk: Desk, text: str, *, volumes: Sequence[str] = (), keep_current: bool = False) -> Plan:
+    """What would be written where, at most."""
+    survey = desk.folder.survey()
+    one = sets.find(desk, text, survey)
+    members = _members(one, survey, volumes)
+    steps: list[Step] = []
+    if keep_current:
+        steps += [Step(f"split a spare plex as {KEPT_LABEL}", m.volume, "") for m in members]
+    for member in members:
+        record = survey.volumes[member.volume]
+        snapshot = record.snapshot(one.id)
+        changed = snapshot.changed_bytes if snapshot else record.size
+        steps += [
+            Step(f"restore from {member.path}", member.volume, plex.path, changed)
+            for plex in record.plexes
+            if plex.state == "in_sync"
+        ]
+    return Plan(f"restore {one.group}@{one.label}", tuple(steps))
+
+
+def _members(one: SetRecord, survey: Survey, volumes: Sequence[str]) -> list[Member]:
+    """The members to be restored; refuses unknown names and sets that are not whole."""
+    if one.state != "restoring":  # an interrupted restore is continued by repeating it
+        sets.require_whole(one, survey, "restore")
+    unknown = sorted(set(volumes) - {member.volume for member in one.members})
+    if unknown:
+        raise NotFoundError(
+            f"set {one.group}@{one.label} has no volume {', '.join(unknown)}",
+            hint=f"it has: {', '.join(member.volume for member in one.members)}",
+        )
+    return [member for member in one.members if not volumes or member.volume in volumes]
+
+
+def restore(
+    desk: Desk,
+    text: str,
+    *,
+    volumes: Sequence[str] = (),
+    keep_current: bool = False,
+    limit: int | None = None,
+) -> tuple[JobRecord, SetRecord | None]:
+    """Copy the set's bytes back over production, only what differs; to all in-sync plexes.
+
+    With `keep_current` production as it is now is first kept as a set of its own, the second
+    value. All members start before any is waited for: after an interruption none looks whole.
+    """
+    survey = desk.folder.survey()
+    one = sets.find(desk, text, survey)
+    members = _members(one, survey, volumes)
+    if keep_current:
+        for member in members:
+            mirrors.require_spare(survey.volumes[member.volume])
+    with desk.session([member.volume for member in members]) as session:
+        kept = _keep(session, members) if keep_current else None
+        started = {
+            member.volume: session.volumes[member.volume].restore(one.label, limit=limit)
+            for member in members
+        }
+        watch = jobs.Watch(
+            f"restore of {one.group}@{one.label}",
+            one.label,
+            f"exshadow restore {one.id}" + "".join(f" --volume {name}" for name in volumes),
+        )
+        result = jobs.run(desk, started, watch)
+        for member in members:
+            known = survey.volumes[member.volume].events
+            session.say(member.volume, session.volumes[member.volume].info()["events"], known)
+    return result, kept
+
+
+def _keep(session: Session, members: list[Member]) -> SetRecord:
+    names = [member.volume for member in members]
+    taken = {one.label for name in names for one in session.info(name).snapshots}
+    return snapshots.split(session, names, snapshots.free_label(KEPT_LABEL, taken))

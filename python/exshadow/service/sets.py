@@ -1,0 +1,170 @@
+"""Snapshot sets: assembled from the volume files, enriched by the catalog, found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from exshadow.catalog.store import Catalog
+from exshadow.errors import InvalidError, NotFoundError, RefusedError
+from exshadow.model import UNFINISHED, Member, SetRecord, SnapshotRecord, VolumeRecord
+from exshadow.names import is_pinned
+from exshadow.service.desk import Desk
+from exshadow.service.state import Survey
+
+PROVIDER = "native"
+_LEAST_PREFIX = 8
+
+
+def assemble(survey: Survey, catalog: Catalog | None) -> list[SetRecord]:
+    """Every set the volume files hold, then those only the catalog remembers; oldest first."""
+    known = {one.id: one for one in catalog.sets()} if catalog else {}
+    parts: dict[str, list[tuple[VolumeRecord, SnapshotRecord]]] = {}
+    for volume in survey.volumes.values():
+        for snapshot in volume.snapshots:
+            parts.setdefault(snapshot.set_id, []).append((volume, snapshot))
+    live = [_live(found, survey, known.get(set_id)) for set_id, found in parts.items()]
+    gone = [_gone(one, survey) for one in known.values() if one.id not in parts]
+    return sorted(live + gone, key=lambda one: (one.created, one.id))
+
+
+def from_volumes(volumes: Sequence[VolumeRecord], set_id: str) -> SetRecord:
+    """The set as these volumes hold it, without the catalog's facts."""
+    survey = Survey({volume.name: volume for volume in volumes}, {})
+    parts = [(volume, one) for volume in volumes if (one := volume.snapshot(set_id))]
+    return _live(parts, survey, None)
+
+
+def _live(
+    parts: list[tuple[VolumeRecord, SnapshotRecord]], survey: Survey, known: SetRecord | None
+) -> SetRecord:
+    volume, first = parts[0]
+    state, note = _state(parts, survey, known)
+    members = tuple(
+        Member(one.name, snapshot.plex, snapshot.path, one.size)
+        for one, snapshot in sorted(parts, key=lambda part: part[0].name)
+    )
+    return SetRecord(
+        id=first.set_id,
+        label=first.label,
+        group=volume.group,
+        created=first.created,
+        provider=known.provider if known else PROVIDER,
+        consistency=first.consistency,
+        state=state,
+        members=members,
+        verified=known.verified if known else None,
+        pinned_until=_longest_pin(parts),
+        hold_us=known.hold_us if known else 0,
+        note=note,
+    )
+
+
+def _state(
+    parts: list[tuple[VolumeRecord, SnapshotRecord]], survey: Survey, known: SetRecord | None
+) -> tuple[str, str]:
+    """The set's state and why, from its members' states. The first that applies:"""
+    states = {snapshot.state for _, snapshot in parts}
+    names = {name for _, snapshot in parts for name in snapshot.members}
+    absent = sorted(names - set(survey.volumes))
+    left = sorted(names - {volume.name for volume, _ in parts} - set(absent))
+    if "failed" in states:
+        return "failed", "a member failed"
+    if "in_doubt" in states:
+        return "creating", f"in doubt until volume {', '.join(absent or left)} is here"
+    for state in ("restoring", "resyncing", "creating"):
+        if state in states:
+            return state, ""
+    if left:
+        begun = known.state if known and known.state in ("resyncing", "dissolved") else "failed"
+        return begun, f"volume {', '.join(left)} holds it no longer"
+    return "ready", f"volume {', '.join(absent)} is not here" if absent else ""
+
+
+def _longest_pin(parts: list[tuple[VolumeRecord, SnapshotRecord]]) -> str | None:
+    pins = [snapshot.pinned_until for _, snapshot in parts if snapshot.pinned_until]
+    return next((pin for pin in pins if is_pinned(pin)), pins[0] if pins else None)
+
+
+def _gone(one: SetRecord, survey: Survey) -> SetRecord:
+    """A set no volume file holds: dissolved, or a resync that has not brought all plexes back."""
+    if one.state == "resyncing" and unfinished(one, survey):
+        return replace(one, note="its resync was interrupted; repeat it")
+    return replace(one, state="dissolved", pinned_until=None)
+
+
+def unfinished(one: SetRecord, survey: Survey) -> list[Member]:
+    """Members whose plex is attached but not in sync again."""
+    found = []
+    for member in one.members:
+        volume = survey.volumes.get(member.volume)
+        plex = volume.plex(member.plex) if volume else None
+        if plex is not None and plex.state in UNFINISHED:
+            found.append(member)
+    return found
+
+
+def is_present(one: SetRecord) -> bool:
+    return one.state != "dissolved"
+
+
+def find(desk: Desk, text: str, survey: Survey | None = None) -> SetRecord:
+    """The set called `text`: its id (or 8 or more leading characters), GROUP@LABEL, or a label.
+
+    NotFoundError; InvalidError when a label is ambiguous. Dissolved sets are found by id only.
+    """
+    survey = survey or desk.folder.survey()
+    return choose(assemble(survey, desk.facts()), text, survey)
+
+
+def choose(every: Sequence[SetRecord], text: str, survey: Survey) -> SetRecord:
+    """The one of `every` that `text` means; see :func:`find`."""
+    present = [one for one in every if is_present(one)]
+    group, at, label = text.partition("@")
+    tries = [
+        [one for one in every if one.id == text.lower()],
+        [one for one in present if at and (one.group, one.label) == (group, label)],
+        [one for one in present if one.label == text],
+        [one for one in every if len(text) >= _LEAST_PREFIX and one.id.startswith(text.lower())],
+    ]
+    found = next((matches for matches in tries if matches), [])
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(sorted({f"{one.group}@{one.label}" for one in found}))
+        raise InvalidError(f"{text!r} is ambiguous: {names}", hint="use GROUP@LABEL or the id")
+    if survey.problem is not None:
+        raise survey.problem  # it may well be a set of the volume that cannot be read
+    raise NotFoundError(f"no snapshot set {text!r}", hint="see: exshadow snapshot list")
+
+
+def require_whole(one: SetRecord, survey: Survey, verb: str) -> None:
+    """RefusedError unless every member of the set is here and ready for `verb`."""
+    for member in one.members:
+        if problem := survey.problems.get(member.volume):
+            raise problem
+    if one.state == "ready" and not one.note:
+        return
+    why = f": {one.note}" if one.note else ""
+    raise RefusedError(
+        f"cannot {verb} set {one.group}@{one.label} in state {one.state}{why}",
+        hint=_WAY_OUT.get(one.state, "bring back the missing volume file"),
+    )
+
+
+_WAY_OUT = {
+    "dissolved": "its copies are plain files now",
+    "resyncing": "repeat: exshadow snapshot resync SET",
+    "restoring": "finish the restore: exshadow restore SET, or exshadow mirror sync VOLUME",
+    "creating": "open the missing volume, the set is then completed or rolled back",
+    "failed": "delete it: exshadow snapshot delete SET",
+}
+
+
+def require_unpinned(one: SetRecord, verb: str) -> None:
+    """RefusedError while a pin is in force."""
+    if is_pinned(one.pinned_until):
+        raise RefusedError(
+            f"cannot {verb} set {one.group}@{one.label}: it is pinned until {one.pinned_until}",
+            hint=f"exshadow snapshot pin {one.group}@{one.label} --clear",
+        )

@@ -1,0 +1,158 @@
+"""snapshot create, list, show, diff, pin."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+
+from exshadow.errors import ExistsError, InvalidError, RefusedError
+from exshadow.model import ChangedMember, SetRecord, VolumeRecord
+from exshadow.names import check_name, is_pinned, now, time_label
+from exshadow.service import sets
+from exshadow.service.desk import Desk, Session
+from exshadow.service.records import extents
+from exshadow.service.state import Survey
+
+
+def create(
+    desk: Desk, group: str, *, label: str | None = None, plex: str | None = None
+) -> SetRecord:
+    """Split every volume of the group at one instant: one set. The last in-sync plex never splits.
+
+    `plex` names the plex of every volume that leaves; otherwise the newest in-sync one that is not
+    the authority. All members split or none.
+    """
+    volumes = desk.folder.group(group)
+    _refuse_unreadable(desk, group)
+    label = _label(volumes, label)
+    with desk.session([volume.name for volume in volumes]) as session:
+        return split(session, [volume.name for volume in volumes], label, plex)
+
+
+def split(session: Session, names: list[str], label: str, plex: str | None = None) -> SetRecord:
+    """Split open volumes and record the set."""
+    set_id = str(uuid.uuid4())
+    session.engine.split(
+        [session.volumes[name] for name in names],
+        label,
+        plexes=dict.fromkeys(names, plex) if plex is not None else None,
+        set_id=set_id,
+    )
+    records = [session.info(name) for name in names]
+    made = sets.from_volumes(records, set_id)
+    desk = session.desk
+    desk.record(lambda catalog: catalog.record_set(made))
+    desk.record_volumes(*records)
+    return made
+
+
+def _label(volumes: tuple[VolumeRecord, ...], label: str | None) -> str:
+    """A label that no snapshot of these volumes has."""
+    taken = {snapshot.label for volume in volumes for snapshot in volume.snapshots}
+    if label is not None:
+        check_name(label, "label")
+        if label in taken:
+            raise ExistsError(
+                f"group {volumes[0].group} has a snapshot {label} already", hint="choose another"
+            )
+        return label
+    return free_label(time_label(), taken)
+
+
+def free_label(wanted: str, taken: set[str]) -> str:
+    """`wanted`, else `wanted`-2 and so on."""
+    label, count = wanted, 1
+    while label in taken:
+        count += 1
+        label = f"{wanted}-{count}"
+    return label
+
+
+def _refuse_unreadable(desk: Desk, group: str) -> None:
+    """A set without one of the group's volumes is no set: raise what is wrong with that volume."""
+    problems = desk.folder.survey().problems
+    if not problems:
+        return
+    known = desk.catalog.volumes()
+    for name, problem in problems.items():
+        # A volume nobody recorded may be of any group.
+        if name not in known or known[name]["group"] == group:
+            raise problem
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Sets, oldest first, and what could not be read."""
+
+    sets: tuple[SetRecord, ...]
+    survey: Survey
+
+
+def listing(desk: Desk, group: str | None = None, *, everything: bool = False) -> Listing:
+    """Sets of all groups or one; `everything` adds dissolved ones. Takes no lock."""
+    survey = desk.folder.survey()
+    if group is not None:
+        desk.folder.group(group)
+    found = [
+        one
+        for one in sets.assemble(survey, desk.facts())
+        if (everything or sets.is_present(one)) and group in (None, one.group)
+    ]
+    return Listing(tuple(found), survey)
+
+
+def show(desk: Desk, text: str) -> SetRecord:
+    """One set; takes no lock."""
+    return sets.find(desk, text)
+
+
+def diff(desk: Desk, text: str, since: str | None = None) -> tuple[ChangedMember, ...]:
+    """Where each volume may differ between production now (or `since`) and the set; no lock."""
+    from exshadow import _core
+
+    survey = desk.folder.survey()
+    one = sets.find(desk, text, survey)
+    other = sets.find(desk, since, survey) if since is not None else None
+    _require_live(one, survey)
+    if other is not None:
+        _require_live(other, survey)
+        if other.group != one.group:
+            raise InvalidError(f"sets of groups {one.group} and {other.group} share no volume")
+    changed = []
+    for member in one.members:
+        if other is not None and member.volume not in {m.volume for m in other.members}:
+            raise InvalidError(f"set {other.label} has no copy of volume {member.volume}")
+        rows = _core.inspect_changed(
+            str(desk.folder.volume_file(member.volume)),
+            one.label,
+            other.label if other else None,
+            metadata_copy=desk.folder.metadata_copy(member.volume),
+        )
+        region_size = survey.volumes[member.volume].region_size
+        changed.append(ChangedMember(member.volume, region_size, extents(rows)))
+    return tuple(changed)
+
+
+def _require_live(one: SetRecord, survey: Survey) -> None:
+    """RefusedError unless the volume files hold every member's change map."""
+    for member in one.members:
+        volume = survey.volumes.get(member.volume)
+        if volume is None or volume.snapshot(one.id) is None:
+            sets.require_whole(one, survey, "compare")
+            raise RefusedError(f"volume {member.volume} does not hold set {one.label}")
+
+
+def pin(desk: Desk, text: str, until: str | None) -> SetRecord:
+    """Protect a set until a time or for ever; None lifts the pin."""
+    survey = desk.folder.survey()
+    one = sets.find(desk, text, survey)
+    sets.require_whole(one, survey, "pin")
+    if until is not None and not is_pinned(until):
+        raise InvalidError(f"{until} is past", hint=f"it is {now()} now")
+    with desk.session([member.volume for member in one.members]) as session:
+        for member in one.members:
+            session.volumes[member.volume].pin_snapshot(one.label, until)
+        records = [session.info(member.volume) for member in one.members]
+    pinned = replace(sets.from_volumes(records, one.id), verified=one.verified)
+    desk.record(lambda catalog: catalog.record_set(pinned))
+    return pinned

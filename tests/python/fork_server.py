@@ -1,0 +1,104 @@
+"""Runs the command line in forks of one process that has everything imported already.
+
+Each command is a process of its own, with its own locks, signals and exit status, but does not pay
+for starting Python and importing again: half a second saved, a thousand times in these tests.
+Commands whose start is the point run as ``python -m exshadow`` (conftest.Cli.start).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+
+REQUEST_BYTES = 1 << 20
+PRELOADED = ("alembic", "cyclopts", "numpy", "rich", "sqlalchemy", "sqlite3")
+
+
+class ForkServer:
+    """The client's side, used by one thread."""
+
+    def __init__(self) -> None:
+        self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._line.settimeout(100)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(theirs.fileno())],
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # threads would not survive a fork
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for pytest
+            )
+
+    def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+        """Run one command to its end: exit status (negative for a signal), stdout, stderr."""
+        request = json.dumps({"arguments": list(arguments), "environment": dict(environment)})
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            socket.send_fds(self._line, [request.encode()], [out.fileno(), err.fileno()])
+            status = int(self._line.recv(64))
+            texts = [os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0) for file in (out, err)]
+        return status, texts[0].decode(), texts[1].decode()
+
+    def close(self) -> None:
+        self._line.close()
+        self._process.wait(30)
+
+
+def serve(line: socket.socket) -> None:
+    """Answer requests until the client goes away."""
+    preload()
+    while True:
+        data, files, _, _ = socket.recv_fds(line, REQUEST_BYTES, 2)
+        if not data:
+            return
+        child = os.fork()
+        if child == 0:
+            line.close()
+            request = json.loads(data)
+            run_command(request["arguments"], request["environment"], files)
+        for file in files:
+            os.close(file)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        line.send(str(status).encode())
+
+
+def preload() -> None:
+    import exshadow
+
+    for package in PRELOADED:
+        importlib.import_module(package)
+    for module in pkgutil.walk_packages(exshadow.__path__, "exshadow."):
+        if not module.name.endswith(("__main__", "alembic.env")) and ".versions" not in module.name:
+            importlib.import_module(module.name)
+
+
+def run_command(arguments: list[str], environment: dict[str, str], files: list[int]) -> None:
+    """In the child: become the command. Does not return."""
+    from exshadow.cli.main import main
+
+    os.environ.clear()
+    os.environ.update(environment)
+    with open(os.devnull) as nothing:  # noqa: PTH123
+        os.dup2(nothing.fileno(), 0)
+    for target, file in enumerate(files, 1):
+        os.dup2(file, target)
+        os.close(file)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    status = 70
+    try:
+        status = main(arguments)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as connection:
+        serve(connection)

@@ -1,0 +1,214 @@
+"""The catalog: schema, upgrade, damage, concurrency, export and import."""
+
+import multiprocessing
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from exshadow.catalog import migrations, open_catalog, schema, transfer
+from exshadow.errors import CorruptError, InvalidError, NewerVersionError
+from exshadow.model import JobRecord, Member, PlexRecord, SetRecord, Verification, VolumeRecord
+
+SET = SetRecord(
+    "set-1",
+    "noon",
+    "g",
+    "2026-01-01T00:00:00Z",
+    "native",
+    "crash",
+    "ready",
+    (Member("a", "m2", "/a2", 512), Member("b", "m2", "/b2", 1024)),
+)
+VERDICT = Verification("bytes", True, "2026-01-01T01:00:00Z", "512 B read")
+JOB = JobRecord("sync", 10, 2, 12, 0.5, "done")
+VOLUME = VolumeRecord(
+    "a", "u", "g", 512, 4096, "ok", True, 1, (PlexRecord("p1", "/a", "in_sync", 512),), ()
+)
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "catalog.sqlite"
+
+
+@pytest.fixture
+def catalog(file):
+    with closing(open_catalog(file).catalog) as opened:
+        yield opened
+
+
+def fill(catalog):
+    catalog.record_volume(VOLUME)
+    catalog.record_set(SET)
+    catalog.add_verification(SET.id, VERDICT)
+    catalog.add_job(JOB, volume="a", target="/a2", started="2026-01-01T00:00:00Z")
+    catalog.add_events("a", ["one", "two"])
+
+
+def test_what_is_recorded_is_read_back(catalog):
+    fill(catalog)
+    assert catalog.sets() == [replace(SET, verified=VERDICT)]
+    assert catalog.sets("other") == []
+    assert catalog.volumes()["a"]["plex_paths"] == ["/a"]
+    assert [event["text"] for event in catalog.events("a")] == ["one", "two"]
+    (job,) = catalog.jobs("a")
+    assert (job["bytes_copied"], job["seconds"], job["state"]) == (10, 0.5, "done")
+
+
+def test_recording_again_replaces_and_keeps_verdicts(catalog):
+    fill(catalog)
+    catalog.record_set(replace(SET, state="resyncing"))
+    bad = replace(VERDICT, ok=False, at="2026-01-02T00:00:00Z")
+    catalog.add_verification(SET.id, bad)
+    (one,) = catalog.sets()
+    assert (one.state, one.verified) == ("resyncing", bad)
+
+
+def test_migrations_lead_to_the_schema_of_the_code(catalog):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with catalog.engine.begin() as connection:
+        assert migrations.stored_revision(connection) == migrations.HEAD
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, schema.metadata) == []
+
+
+def test_uses_a_write_ahead_log(catalog, file):
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_states_of_opening(file):
+    states = []
+    for _ in range(2):
+        opened = open_catalog(file)
+        opened.catalog.close()
+        states.append(opened.state)
+    assert states == ["fresh", "existing"]
+
+
+def test_a_newer_schema_is_refused_and_left_alone(file, catalog):
+    with catalog.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(NewerVersionError) as caught:
+        open_catalog(file)
+    assert caught.value.exit_status == 4
+    with catalog.engine.begin() as connection:
+        assert migrations.stored_revision(connection) == "9999"
+
+
+def test_an_upgrade_that_fails_leaves_nothing_behind(file, monkeypatch):
+    from exshadow.catalog.migrations import _run_alembic
+
+    def stumble(connection):
+        _run_alembic(connection)
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(migrations, "_run_alembic", stumble)
+    with pytest.raises(RuntimeError):
+        open_catalog(file)
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+    monkeypatch.undo()
+    with closing(open_catalog(file).catalog) as opened:
+        fill(opened)
+
+
+def test_F24_a_damaged_file_is_moved_aside(file, catalog):
+    fill(catalog)
+    catalog.close()
+    file.write_bytes(b"this was a catalog " * 1000)
+    with pytest.raises(CorruptError):
+        open_catalog(file, repair=False)
+    opened = open_catalog(file)
+    with closing(opened.catalog):
+        assert opened.state == "replaced"
+        assert opened.catalog.sets() == []
+    (aside,) = file.parent.glob("catalog.sqlite.damaged-*")
+    assert str(aside) == opened.aside
+    assert aside.read_bytes().startswith(b"this was a catalog")
+
+
+def test_F24_damage_in_the_middle_is_found(file, catalog):
+    fill(catalog)
+    catalog.close()
+    damaged = bytearray(file.read_bytes())
+    damaged[4096:] = b"\xa5" * (len(damaged) - 4096)
+    file.write_bytes(damaged)
+    opened = open_catalog(file)
+    opened.catalog.close()
+    assert opened.state == "replaced"
+
+
+def write_jobs(file, count):
+    with closing(open_catalog(file).catalog) as catalog:
+        for index in range(count):
+            catalog.add_job(JOB, volume=f"v{index}", target="", started="now")
+
+
+def test_many_processes_create_and_write_at_once(file):
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=write_jobs, args=(file, 20)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    with closing(open_catalog(file).catalog) as catalog:
+        assert len(catalog.jobs()) == 80
+
+
+def test_a_reader_does_not_wait_for_a_writer(file, catalog):
+    fill(catalog)
+    with catalog.engine.begin() as writer:
+        writer.execute(text("DELETE FROM jobs"))
+        assert len(catalog.jobs()) == 1
+
+
+def test_export_and_import_are_inverse(tmp_path, catalog):
+    fill(catalog)
+    document = transfer.export_catalog(catalog)
+    with closing(open_catalog(tmp_path / "other.sqlite").catalog) as other:
+        counts = transfer.import_catalog(other, document)
+        assert counts["sets"] == 1
+        again = transfer.export_catalog(other)
+    assert {**again["catalog"], "exported": ""} == {**document["catalog"], "exported": ""}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda body: body.pop("sets"),
+        lambda body: body["jobs"][0].pop("state"),
+        lambda body: body["jobs"][0].update(bytes_copied="many"),
+        lambda body: body["jobs"][0].update(bytes_copied=True),
+        lambda body: body["members"][0].update(set_id="nobody"),
+        lambda body: body["sets"].append(body["sets"][0]),
+        lambda body: body.update(jobs={}),
+        lambda body: body.update(format="1"),
+    ],
+)
+def test_a_bad_document_changes_nothing(catalog, spoil):
+    fill(catalog)
+    document = transfer.export_catalog(catalog)
+    spoil(document["catalog"])
+    with pytest.raises(InvalidError):
+        transfer.import_catalog(catalog, document)
+    assert catalog.sets() == [replace(SET, verified=VERDICT)]
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"catalog": 1}, {"catalog": {}}])
+def test_what_is_no_document_is_refused(catalog, document):
+    with pytest.raises(InvalidError):
+        transfer.import_catalog(catalog, document)
+
+
+def test_a_newer_document_is_refused(catalog):
+    document = transfer.export_catalog(catalog)
+    document["catalog"]["format"] = 2
+    with pytest.raises(NewerVersionError):
+        transfer.import_catalog(catalog, document)

@@ -1,0 +1,138 @@
+"""Volume files that are cut short, flipped, or newer; volumes held by somebody else."""
+
+import os
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import exshadow
+
+# cpp/volume/format.h: places of the two superblocks, and their header's magic, version, crc.
+SUPERBLOCKS = (64 << 10, 576 << 10)
+LENGTH_OFFSET = 24
+
+
+def crc32c(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+@pytest.fixture
+def volume_file(cli, image) -> Path:
+    cli("volume", "add", "db", image("db.img"))
+    cli("volume", "add", "sound", image("sound.img"))
+    return cli.state / "db.exv"
+
+
+def assert_refused(cli, status, code):
+    """Everything about the damaged volume fails so; the other one is served."""
+    for command in (("volume", "show"), ("mirror", "sync"), ("mirror", "list")):
+        assert cli.error(status, *command, "db")["code"] == code
+    listing = cli.json("volume", "list", status=status)
+    assert [one["name"] for one in listing["volumes"]] == ["sound"]
+    assert listing["error"]["code"] == code
+    assert "db" in listing["error"]["message"]
+    assert cli.json("volume", "show", "sound")["volume"]["name"] == "sound"
+    cli.error(status, "snapshot", "create", "db")
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 100_000])
+def test_truncated_volume_file(cli, volume_file, size):
+    os.truncate(volume_file, size)
+    before = volume_file.read_bytes()
+    assert_refused(cli, 5, "corrupt")
+    assert volume_file.read_bytes() == before
+
+
+def flip(path: Path, offset: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte[0] ^ 4]))
+
+
+@pytest.mark.parametrize("offset", [0, 40, 64, 140, 600])
+def test_a_bit_flipped_in_both_superblocks(cli, volume_file, offset):
+    for place in SUPERBLOCKS:
+        flip(volume_file, place + offset)
+    assert_refused(cli, 5, "corrupt")
+
+
+@pytest.mark.parametrize("place", SUPERBLOCKS)
+def test_a_bit_flipped_in_one_superblock_is_survived(cli, volume_file, place):
+    flip(volume_file, place + 70)
+    assert cli.json("volume", "show", "db")["volume"]["name"] == "db"
+    cli("mirror", "sync", "db")
+
+
+def test_a_newer_version(cli, volume_file):
+    with volume_file.open("r+b") as file:
+        for place in SUPERBLOCKS:
+            file.seek(place)
+            block = bytearray(file.read(4096))
+            (length,) = struct.unpack_from("<I", block, LENGTH_OFFSET)
+            if block[:8] == bytes(8):
+                continue  # this place was never written
+            file.seek(place)
+            block = bytearray(file.read(length))
+            struct.pack_into("<II", block, 8, 99, 0)
+            struct.pack_into("<I", block, 12, crc32c(bytes(block)))
+            file.seek(place)
+            file.write(block)
+    assert_refused(cli, 4, "newer_version")
+
+
+def test_two_processes_on_one_volume(cli, volume_file):
+    with exshadow.Engine() as engine:
+        engine.open(str(volume_file))
+        error = cli.error(8, "mirror", "sync", "db")
+        assert error["code"] == "busy"
+        assert str(os.getpid()) in error["message"]
+        # list, show and diff take no lock and name the owner
+        assert str(os.getpid()) in cli.json("volume", "show", "db")["volume"]["owner"]
+        assert cli.json("volume", "list")["volumes"][0]["owner"]
+        cli.error(8, "volume", "remove", "db")
+    assert cli.json("volume", "show", "db")["volume"]["owner"] is None
+
+
+def run(*command: str | Path) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def loop_device(tmp_path):
+    """A loop device with a file system, mounted."""
+    if os.geteuid() != 0 or not Path("/dev/loop-control").exists():
+        pytest.skip("needs root and loop devices")
+    path, place = tmp_path / "device.img", tmp_path / "mounted"
+    with path.open("wb") as file:
+        file.truncate(16 << 20)
+    place.mkdir()
+    run("mkfs.ext4", "-q", "-F", path)
+    device = run("losetup", "--find", "--show", path)
+    try:
+        run("mount", device, place)
+        try:
+            yield device, place
+        finally:
+            subprocess.run(["umount", place], check=False, capture_output=True)
+    finally:
+        run("losetup", "--detach", device)
+
+
+def test_a_mounted_block_device_needs_force(cli, image, loop_device):
+    device, place = loop_device
+    error = cli.error(8, "volume", "add", "disk", device)
+    assert "--force" in error["hint"] + error["message"]
+    cli("volume", "add", "db", image("db.img", 16 << 20))
+    cli.error(8, "mirror", "add", "db", device, "--overwrite")
+    run("umount", place)
+    cli("volume", "add", "disk", device)
+    assert cli.json("volume", "show", "disk")["volume"]["size"] == 16 << 20

@@ -1,0 +1,122 @@
+// The proof of safety: seeded histories of the engine must agree with the model (E36), replay exactly, and
+// stop agreeing as soon as any one order is switched off (E37).
+//
+//   EXSHADOW_SIM_SEEDS=1000 EXSHADOW_SIM_FIRST=1 sim_test      that many seeds from that one on
+//   EXSHADOW_SIM_FIRST=77 EXSHADOW_SIM_SEEDS=1 EXSHADOW_SIM_LOG=1 sim_test -tc=simulation    look into one
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include "sim/scenario.h"
+
+namespace exshadow::sim {
+namespace {
+
+std::uint64_t setting(const char* name, std::uint64_t otherwise) {
+    const char* const text = std::getenv(name);
+    return text == nullptr || *text == 0 ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+volatile std::uint64_t current_seed = 0;
+
+// A broken invariant of the engine stops the process: say which seed it was.
+extern "C" void say_seed(int signal) {
+    char text[128];
+    const int length = std::snprintf(text, sizeof(text), "seed %llu stopped the engine\n",
+                                     static_cast<unsigned long long>(current_seed));
+    if (length > 0) (void)!write(2, text, static_cast<std::size_t>(length));
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+}
+
+struct Outcome {
+    std::string failure;
+    std::uint64_t trace = 0;
+    std::uint64_t operations = 0;
+};
+
+Outcome run_seed(std::uint64_t seed, Order off) {
+    current_seed = seed;
+    std::FILE* const log = std::getenv("EXSHADOW_SIM_LOG") != nullptr ? stderr : nullptr;
+    auto simulation = std::make_unique<Simulation>(seed, off, log);
+    Outcome outcome{simulation->run(), simulation->trace(), simulation->operations()};
+    if (!outcome.failure.empty()) {  // tasks that hang refer to it
+        static auto* const kept = new std::vector<Simulation*>();
+        kept->push_back(simulation.release());
+    }
+    return outcome;
+}
+
+TEST_CASE("simulation") {
+    const std::uint64_t first = setting("EXSHADOW_SIM_FIRST", 1);
+    const std::uint64_t count = setting("EXSHADOW_SIM_SEEDS", 100);
+    const auto off = static_cast<Order>(setting("EXSHADOW_SIM_OFF", 0));
+    const auto previous = std::signal(SIGABRT, say_seed);
+    const auto previous_segv = std::signal(SIGSEGV, say_seed);
+    std::uint64_t failures = 0;
+    std::uint64_t operations = 0;
+    for (std::uint64_t seed = first; seed < first + count && failures < 20; ++seed) {
+        const Outcome outcome = run_seed(seed, off);
+        operations += outcome.operations;
+        if (outcome.failure.empty()) continue;
+        ++failures;
+        FAIL_CHECK("seed " << seed << ": " << outcome.failure << "\n  replay: EXSHADOW_SIM_FIRST=" << seed
+                           << " EXSHADOW_SIM_SEEDS=1");
+    }
+    std::signal(SIGABRT, previous);
+    std::signal(SIGSEGV, previous_segv);
+    MESSAGE(count << " seeds, " << operations << " operations, " << failures << " failures");
+}
+
+TEST_CASE("simulation: the same seed is the same history") {
+    for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+        const Outcome once = run_seed(seed, Order::none);
+        const Outcome again = run_seed(seed, Order::none);
+        CHECK(once.trace == again.trace);
+        CHECK(once.operations == again.operations);
+    }
+}
+
+// In a child process, so that a broken invariant or a hang counts as found. The seed, or 0.
+bool child_finds(Order off, std::uint64_t first, std::uint64_t count) {
+    std::fflush(nullptr);
+    const pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        alarm(120);
+        for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTERM})
+            std::signal(signal, SIG_DFL);
+        (void)!freopen("/dev/null", "w", stderr);
+        for (std::uint64_t seed = first; seed < first + count; ++seed) {
+            if (!run_seed(seed, off).failure.empty()) _exit(1);
+        }
+        _exit(0);
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0) {
+    }
+    return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+}
+
+TEST_CASE("mutation: every order that is switched off is found" *
+          doctest::skip(setting("EXSHADOW_MUTATION", 0) == 0)) {
+    const std::uint64_t most = setting("EXSHADOW_MUTATION_SEEDS", 1000);
+    constexpr std::uint64_t batch = 10;
+    for (int index = 1; index < static_cast<int>(Order::count); ++index) {
+        const auto off = static_cast<Order>(index);
+        std::uint64_t first = 1;
+        while (first <= most && !child_finds(off, first, batch)) first += batch;
+        const std::string name = order_name(off);
+        CHECK_MESSAGE(first <= most, name << " was switched off and no seed found it");
+        if (first <= most) MESSAGE(name << ": found by seed " << first + batch - 1 << " or before");
+    }
+}
+
+}  // namespace
+}  // namespace exshadow::sim
