@@ -99,7 +99,7 @@ EngineHost::~EngineHost() {
         // The parent's volumes and thread: left as they are, for ever.
         static_cast<void>(thread_.release());
         static_cast<void>(loop_.release());
-        static_cast<void>(new std::vector<OpenVolumePointer>(std::move(open_)));
+        static_cast<void>(std::make_unique<std::vector<OpenVolumePointer>>(std::move(open_)).release());
         return;
     }
     const auto end = begin_close();
@@ -129,13 +129,16 @@ void EngineHost::ended() {
 }
 
 EngineHost::PendingPointer<Result<OpenVolumePointer>> EngineHost::open(OpenRequest request) {
-    return start<Result<OpenVolumePointer>>([this, request] { return run_open(request); });
+    return start<Result<OpenVolumePointer>>(
+        [this, request = std::move(request)] { return run_open(request); });
 }
 
 EngineHost::PendingPointer<Result<OpenVolumePointer>> EngineHost::create(OpenRequest request,
                                                                          CreateOptions options) {
     return start<Result<OpenVolumePointer>>(
-        [this, request, options] { return run_create(request, options); });
+        [this, request = std::move(request), options = std::move(options)] {
+            return run_create(request, options);
+        });
 }
 
 EngineHost::PendingPointer<Status> EngineHost::close(OpenVolumePointer open) {

@@ -1,8 +1,6 @@
 // The extension exshadow._core: translation only. python/exshadow/_core.pyi is its contract.
 #include "bindings/handles.h"
 
-namespace py = pybind11;
-
 PYBIND11_MODULE(_core, module) {
     module.doc() = "The native engine: volumes, mirrors, snapshots. Errors are those of exshadow.errors.";
     module.attr("__version__") = EXSHADOW_VERSION;

@@ -29,6 +29,7 @@ Result<std::unique_ptr<FileDisk>> FileDisk::open(Loop& loop, const std::string& 
 
 FileDisk::FileDisk(Loop& loop, std::unique_ptr<File> file)
     : loop_(loop),
+      flush_done_(loop),
       file_(std::move(file)),
       size_(file_->info().size),
       block_size_(file_->info().alignment),
@@ -202,18 +203,29 @@ Task<Status> FileDisk::write_zeroes(Range range) {
     co_return Status{};
 }
 
+// One at a time: of two on one descriptor the kernel tells only one of an error, and the other would call
+// lost data durable. Whoever comes meanwhile shares the next one.
 Task<Status> FileDisk::flush() {
-    if (broken_) co_return *broken_;
-    int attempt = 0;
-    for (;;) {
-        const std::int64_t result = co_await file_->flush();
-        if (broken_) co_return *broken_;
-        if (result >= 0) co_return Status{};
-        const bool again = co_await may_retry(result, ++attempt);
-        if (again) continue;
-        broken_ = os_error(static_cast<int>(-result), "flush", describe());
-        co_return *broken_;
+    const std::uint64_t ticket = ++flushes_asked_;
+    while (flushing_) {
+        co_await flush_done_.wait();
+        if (!broken_ && flushes_done_ >= ticket) co_return Status{};
     }
+    if (broken_) co_return *broken_;
+    flushing_ = true;
+    const std::uint64_t covers = flushes_asked_;
+    int attempt = 0;
+    for (bool again = true; again;) {
+        const std::int64_t result = co_await file_->flush();
+        if (result >= 0) break;
+        again = co_await may_retry(result, ++attempt);
+        if (!again) broken_ = os_error(static_cast<int>(-result), "flush", describe());
+    }
+    flushing_ = false;
+    flush_done_.notify();
+    if (broken_) co_return *broken_;
+    flushes_done_ = covers;
+    co_return Status{};
 }
 
 Task<Result<std::vector<Extent>>> FileDisk::extents(Range range) {

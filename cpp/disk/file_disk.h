@@ -15,6 +15,7 @@
 
 #include "disk/block_device.h"
 #include "runtime/loop.h"
+#include "runtime/sync.h"
 
 namespace exshadow {
 
@@ -58,6 +59,10 @@ private:
                                        std::int64_t result) const;
 
     Loop& loop_;
+    Signal flush_done_;
+    std::uint64_t flushes_asked_ = 0;  // tickets: a flush covers those drawn before it starts
+    std::uint64_t flushes_done_ = 0;   // tickets covered so far
+    bool flushing_ = false;
     std::unique_ptr<File> file_;
     const std::uint64_t size_;
     const std::uint32_t block_size_;

@@ -84,6 +84,7 @@ struct FileOperation {
     std::int64_t result = 0;        // bytes (0 for flush, zero, punch) or -errno
     std::coroutine_handle<> waiter;
     FileOperation* next = nullptr;  // queue link for the loop
+    bool with_attributes = false;   // flush: attributes set since the last one as well (fsync)
 };
 
 class File {
@@ -116,6 +117,7 @@ public:
     // Synchronous, rare: at open, close, attach and split commit only.
     [[nodiscard]] virtual Result<FileIdentity> identity() = 0;
     [[nodiscard]] virtual Result<std::optional<std::string>> attribute(const std::string& name) = 0;
+    // Durable after the next flush.
     [[nodiscard]] virtual Status set_attribute(const std::string& name, const std::string& value) = 0;
     [[nodiscard]] virtual Status allocate(Range range) = 0;        // reserve space, contents kept
     [[nodiscard]] virtual Status resize(std::uint64_t size) = 0;   // regular files
@@ -131,21 +133,21 @@ protected:
 };
 
 inline File::Awaiter File::read(std::uint64_t offset, std::span<std::byte> buffer) {
-    return {*this, {FileOperation::Kind::read, buffer.data(), offset, buffer.size(), 0, {}, nullptr}};
+    return {*this, {FileOperation::Kind::read, buffer.data(), offset, buffer.size(), 0, {}, nullptr, false}};
 }
 inline File::Awaiter File::write(std::uint64_t offset, std::span<const std::byte> data) {
     // The operation is shared between reads and writes; a write never modifies the buffer.
     auto* const bytes = const_cast<std::byte*>(data.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-    return {*this, {FileOperation::Kind::write, bytes, offset, data.size(), 0, {}, nullptr}};
+    return {*this, {FileOperation::Kind::write, bytes, offset, data.size(), 0, {}, nullptr, false}};
 }
 inline File::Awaiter File::flush() {
-    return {*this, {FileOperation::Kind::flush, nullptr, 0, 0, 0, {}, nullptr}};
+    return {*this, {FileOperation::Kind::flush, nullptr, 0, 0, 0, {}, nullptr, false}};
 }
 inline File::Awaiter File::zero(std::uint64_t offset, std::uint64_t length) {
-    return {*this, {FileOperation::Kind::zero, nullptr, offset, length, 0, {}, nullptr}};
+    return {*this, {FileOperation::Kind::zero, nullptr, offset, length, 0, {}, nullptr, false}};
 }
 inline File::Awaiter File::punch(std::uint64_t offset, std::uint64_t length) {
-    return {*this, {FileOperation::Kind::punch, nullptr, offset, length, 0, {}, nullptr}};
+    return {*this, {FileOperation::Kind::punch, nullptr, offset, length, 0, {}, nullptr, false}};
 }
 
 }  // namespace exshadow

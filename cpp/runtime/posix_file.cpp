@@ -69,7 +69,8 @@ std::int64_t perform(int fd, const FileOperation& operation) {
             return answer_of(::pread(fd, operation.data, operation.length, offset));
         case FileOperation::Kind::write:
             return answer_of(::pwrite(fd, operation.data, operation.length, offset));
-        case FileOperation::Kind::flush: return answer_of(::fdatasync(fd));
+        case FileOperation::Kind::flush:
+            return answer_of(operation.with_attributes ? ::fsync(fd) : ::fdatasync(fd));
         case FileOperation::Kind::zero:
         case FileOperation::Kind::punch: return perform_fallocate(fd, operation);
     }

@@ -40,6 +40,10 @@ bool RealFile::start(FileOperation& operation) {
         operation.result = -EOWNERDEAD;
         return true;
     }
+    if (operation.kind == FileOperation::Kind::flush) {
+        // fdatasync leaves attributes behind: the first flush after one was set takes them along.
+        operation.with_attributes = std::exchange(attributes_dirty_, false);
+    }
     switch (info_.backing) {
         case Backing::memory: return start_in_memory(operation);
         case Backing::page_cache: return start_cached(operation);
@@ -85,6 +89,7 @@ Result<std::optional<std::string>> RealFile::attribute(const std::string& name) 
 }
 
 Status RealFile::set_attribute(const std::string& name, const std::string& value) {
+    attributes_dirty_ = true;
     if (::fsetxattr(descriptor_.get(), name.c_str(), value.data(), value.size(), 0) == 0) return {};
     return os_error(errno, "set attribute " + name + " of", info_.path);
 }

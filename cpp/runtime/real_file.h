@@ -39,6 +39,7 @@ private:
     [[nodiscard]] bool start_cached(FileOperation& operation);
 
     RealLoop& loop_;
+    bool attributes_dirty_ = false;
     Descriptor descriptor_;
     bool locked_;
     bool nowait_reads_ = true;  // until the file system says it cannot tell

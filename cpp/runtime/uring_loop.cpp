@@ -105,7 +105,9 @@ void UringLoop::prepare(int fd, FileOperation& operation) {
         case FileOperation::Kind::write:
             io_uring_prep_write(&entry, fd, operation.data, length, operation.offset);
             break;
-        case FileOperation::Kind::flush: io_uring_prep_fsync(&entry, fd, IORING_FSYNC_DATASYNC); break;
+        case FileOperation::Kind::flush:
+            io_uring_prep_fsync(&entry, fd, operation.with_attributes ? 0 : IORING_FSYNC_DATASYNC);
+            break;
         case FileOperation::Kind::zero:
         case FileOperation::Kind::punch:
             io_uring_prep_fallocate(&entry, fd, fallocate_mode(operation.kind),

@@ -11,6 +11,7 @@ namespace exshadow {
 Task<Status> Volume::become_unclean() {
     const auto guard = co_await unclean_mutex_.lock();
     if (unclean_durable_) co_return Status{};
+    EXSHADOW_CO_TRY(write_refusal());
     if (state_.clean) {
         const std::uint64_t tag = state_.generation + 1;
         for (const auto& plex : members()) {
@@ -21,7 +22,7 @@ Task<Status> Volume::become_unclean() {
         }
         state_.clean = false;
         auto committing = commit();
-        EXSHADOW_CO_TRY(co_await std::move(committing));
+        EXSHADOW_CO_TRY(co_await std::move(committing));  // else read-only from here on
     }
     for (const auto& plex : members()) {
         const std::uint64_t tag = state_.find_plex(plex->uuid)->tag;

@@ -106,7 +106,9 @@ Task<Status> Volume::check_attachable(FileDisk& device, AddPlexOptions options) 
     const Result<bool> blank = co_await std::move(asking);
     if (!blank.ok()) co_return blank.error();
     if (*blank) co_return Status{};
-    co_return Error(Code::exists, options.path + " holds data", "replace its content with --overwrite");
+    const bool device_file = device.file().info().is_block_device;
+    co_return Error(Code::exists, options.path + (device_file ? " is a block device and may hold data" : " holds data"),
+                    "replace its content with --overwrite");
 }
 
 // A new plex is stale with everything to sync; durable on return.
@@ -200,12 +202,12 @@ Task<Status> Volume::run_sync(PlexPointer plex, std::uint64_t limit, std::shared
 Task<Status> Volume::open_sync_target(PlexPointer plex, std::shared_ptr<Job> job) {
     auto waiting = wait_idle(plex);
     co_await std::move(waiting);
-    PlexRecord& record = *state_.find_plex(plex->uuid);
     // A descriptor kept since attach is good; one that saw a failure is not (E33).
     const bool fresh = plex->device != nullptr && plex->state == PlexState::stale && !plex->receive_error;
     if (!fresh) {
         plex->device.reset();
-        auto device = open_plex(loop_, record.path, options_.force, options_.lock_wait, options_.direct);
+        const std::string path = state_.find_plex(plex->uuid)->path;
+        auto device = open_plex(loop_, path, options_.force, options_.lock_wait, options_.direct);
         if (!device.ok()) co_return device.error().within("plex " + plex->label);
         if ((*device)->size() != state_.size) {
             co_return Error(Code::invalid, "plex " + plex->label + " has another size than the volume now",
@@ -216,21 +218,24 @@ Task<Status> Volume::open_sync_target(PlexPointer plex, std::shared_ptr<Job> job
         const std::string why = co_await std::move(judging);
         if (!why.empty()) {
             plex->sync_map->bits.mark_all();
-            record.needs_compare = true;
+            state_.find_plex(plex->uuid)->needs_compare = true;
             say("plex " + plex->label + " " + why + ": everything is compared");
         }
     }
-    if (record.needs_compare && job) job->set_note("everything is compared: " + plex->label + " is not as it was left");
+    // Records move when plexes come and go: never kept over a wait.
+    if (state_.find_plex(plex->uuid)->needs_compare && job) {
+        job->set_note("everything is compared: " + plex->label + " is not as it was left");
+    }
     block_size_ = std::max(block_size_, plex->device->block_size());
     co_return Status{};
 }
 
 // Everything is copied, flushed and cleared: the plex becomes a member (E17).
 Task<Status> Volume::finish_sync(PlexPointer plex) {
-    PlexRecord& record = *state_.find_plex(plex->uuid);
     const std::uint64_t tag = state_.generation + 1;
-    record.previous_tag = tag;
-    record.tag = write_tag(*plex->device, state_.uuid, plex->uuid, tag) ? tag : 0;
+    const bool tagged = write_tag(*plex->device, state_.uuid, plex->uuid, tag);
+    state_.find_plex(plex->uuid)->previous_tag = tag;
+    state_.find_plex(plex->uuid)->tag = tagged ? tag : 0;
     auto tagging = flush_plexes({plex});
     EXSHADOW_CO_TRY(co_await std::move(tagging));
     auto identifying = read_identity(*plex->device);
@@ -243,6 +248,7 @@ Task<Status> Volume::finish_sync(PlexPointer plex) {
     plex->receiving = false;
     plex->todo.reset();
     plex->sync_map.reset();
+    PlexRecord& record = *state_.find_plex(plex->uuid);
     record.state = PlexState::in_sync;
     record.sync_map_id = 0;
     record.needs_compare = false;

@@ -223,6 +223,7 @@ private:
     void make_stores();
     [[nodiscard]] Task<Status> write_owner(std::string text);
     [[nodiscard]] Task<Status> load(std::string metadata_copy);
+    [[nodiscard]] Task<Status> remake_from(std::string metadata_copy);
     [[nodiscard]] Task<Result<SuperblockStore::Loaded>> read_superblock();
     [[nodiscard]] Task<Status> refresh_copy(std::size_t newest);
     [[nodiscard]] Task<Result<std::unique_ptr<StoredMap>>> load_map(MapRef ref, std::size_t copy, std::string what);

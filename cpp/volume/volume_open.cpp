@@ -25,6 +25,11 @@ Error wrong_size(const std::string& path, std::uint64_t found, std::uint64_t wan
                  "a plex must be exactly as large as its volume");
 }
 
+std::string truncation_hint(const std::string& metadata_copy) {
+    if (metadata_copy.empty()) return "put back the metadata copy if there is one";
+    return "move it away, then it is made anew from its copy " + metadata_copy;
+}
+
 }  // namespace
 
 Volume::Volume(Loop& loop, std::string path, VolumeOptions options)
@@ -176,11 +181,16 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Loop& loop, std::string path,
 
 Task<Status> Volume::load(std::string metadata_copy) {
     auto metadata = MetadataDevice::open(loop_, path_, options_.lock_wait);
-    if (!metadata.ok()) co_return metadata.error();
-    metadata_ = std::move(metadata).value();
+    if (metadata.ok()) {
+        metadata_ = std::move(metadata).value();
+    } else if (metadata.error().code() == Code::not_found && !metadata_copy.empty()) {
+        auto remaking = remake_from(metadata_copy);
+        EXSHADOW_CO_TRY(co_await std::move(remaking));
+    } else {
+        co_return metadata.error();
+    }
     if (metadata_->size() < format::maps_offset) {
-        co_return Error(Code::corrupt, path_ + " is truncated: no volume file",
-                        "put back the metadata copy if there is one");
+        co_return Error(Code::corrupt, path_ + " is truncated: no volume file", truncation_hint(metadata_copy));
     }
     if (!metadata_copy.empty()) EXSHADOW_CO_TRY(metadata_->add_copy(metadata_copy, options_.lock_wait));
     auto loading = read_superblock();
@@ -189,9 +199,12 @@ Task<Status> Volume::load(std::string metadata_copy) {
     const std::size_t copy = loaded->copy;
     state_ = std::move(loaded->state);
     if (format::MapLayout(state_.size, state_.region_size).file_bytes() > metadata_->size()) {
-        co_return Error(Code::corrupt, path_ + " is truncated", "put back the metadata copy if there is one");
+        co_return Error(Code::corrupt, path_ + " is truncated", truncation_hint(metadata_copy));
     }
     make_stores();
+    // A killed owner may have left it in the page cache only: durable before anything is built on it.
+    auto settling = metadata_->flush();
+    EXSHADOW_CO_TRY(co_await std::move(settling));
     if (metadata_->copies() > 1) {
         auto refreshing = refresh_copy(copy);
         EXSHADOW_CO_TRY(co_await std::move(refreshing));
@@ -210,11 +223,36 @@ Task<Status> Volume::load(std::string metadata_copy) {
     const std::vector<std::uint32_t> active = extents.ok() ? *extents : std::vector<std::uint32_t>{};
     auto opening = open_members(!active.empty());
     EXSHADOW_CO_TRY(co_await std::move(opening));
+    if (!extents.ok() && state_.clean) {  // nothing is active: say so, or the next stop could not tell
+        auto emptying = log_->write_now();
+        EXSHADOW_CO_TRY(co_await std::move(emptying));
+    }
     auto owning = write_owner(owner_text(loop_));
     EXSHADOW_CO_TRY(co_await std::move(owning));
     if (lacks_production_) co_return Status{};
     auto recovering = recover(active);
     co_return co_await std::move(recovering);
+}
+
+// The volume file is gone, its copy is not: an empty one takes its place, which refresh_copy() fills. A
+// file that is there is never replaced, whatever is left in it.
+Task<Status> Volume::remake_from(std::string metadata_copy) {
+    std::uint64_t bytes = 0;
+    {
+        auto copy = MetadataDevice::open(loop_, metadata_copy, options_.lock_wait);
+        if (!copy.ok()) co_return copy.error();
+        SuperblockStore store(loop_, **copy);
+        auto loading = store.load();
+        const auto loaded = co_await std::move(loading);
+        if (!loaded.ok()) co_return loaded.error().within(metadata_copy);
+        bytes = format::MapLayout(loaded->state.size, loaded->state.region_size).file_bytes();
+    }
+    auto made = MetadataDevice::create(loop_, path_, "", bytes);
+    if (!made.ok()) co_return made.error();
+    metadata_ = std::move(made).value();
+    EXSHADOW_CO_TRY(metadata_->allocate({0, format::maps_offset}));
+    say("the volume file was gone: it is made anew from its copy " + metadata_copy);
+    co_return Status{};
 }
 
 // The newest superblock, of the copy as well where one is known of.
@@ -336,10 +374,10 @@ Task<Status> Volume::open_members(bool extents_active) {
 
 // Empty when the plex is what the volume left behind, else why it is not (E7, F20).
 Task<std::string> Volume::distrust(PlexPointer plex, bool extents_active) {
-    const PlexRecord& record = *state_.find_plex(plex->uuid);
     auto identifying = read_identity(*plex->device);
     const Result<PlexIdentity> identity = co_await std::move(identifying);
     if (!identity.ok()) co_return identity.error().message();
+    const PlexRecord& record = *state_.find_plex(plex->uuid);
     // Members are written to until the volume is clean; nobody else is.
     const bool contents = state_.clean || !plex->is_member();
     if (auto text = identity_difference(record.identity, *identity, contents); !text.empty()) co_return text;
@@ -358,7 +396,7 @@ Task<Status> Volume::decide_members(MemberCheck check) {
         for (const auto& [plex, why] : check.absent) text += "; " + plex->label + ": " + why;
         if (!options_.force) {
             co_return Error(Code::not_found, text,
-                            "put the plex back, or make a snapshot production: exshadow snapshot promote SET");
+                            "put the plex back, or make a snapshot production: exshadow snapshot promote SET --force");
         }
         say(text + ": opened for promotion only");
         lacks_production_ = true;

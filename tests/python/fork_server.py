@@ -42,12 +42,18 @@ class ForkServer:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             socket.send_fds(self._line, [request.encode()], [out.fileno(), err.fileno()])
             status = int(self._line.recv(64))
-            texts = [os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0) for file in (out, err)]
+            texts = [
+                os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0) for file in (out, err)
+            ]
         return status, texts[0].decode(), texts[1].decode()
 
     def close(self) -> None:
         self._line.close()
         self._process.wait(30)
+
+
+def read_all(file: int) -> str:
+    return os.pread(file, os.fstat(file).st_size, 0).decode()
 
 
 def serve(line: socket.socket) -> None:

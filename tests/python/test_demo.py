@@ -1,6 +1,5 @@
 """The demo: its own parts, the whole small story, and that it fails when it must."""
 
-import json
 import shutil
 import sqlite3
 from contextlib import closing

@@ -50,8 +50,8 @@ def covered(found: list[tuple[int, int]]) -> set[int]:
 
 
 def test_a_job_tells_its_progress(engine, make, tmp_path: Path):
-    volume = make(engine, size=4 * MIB, mirror=False)
-    job = volume.add_plex(tmp_path / "slow.img", limit=SLOW)
+    volume = make(engine, size=16 * MIB, mirror=False)
+    job = volume.add_plex(tmp_path / "slow.img", limit=16 * MIB)
     assert job.kind == "sync"
     seen = []
     while not job.done:
@@ -59,8 +59,8 @@ def test_a_job_tells_its_progress(engine, make, tmp_path: Path):
         time.sleep(0.05)
     last = job.wait()
     assert last["state"] == "done"
-    assert (last["bytes_done"], last["bytes_total"]) == (4 * MIB, 4 * MIB)
-    assert last["bytes_copied"] + last["bytes_zeroed"] == 4 * MIB
+    assert (last["bytes_done"], last["bytes_total"]) == (16 * MIB, 16 * MIB)
+    assert last["bytes_copied"] + last["bytes_zeroed"] == 16 * MIB
     done = [one["bytes_done"] for one in seen]
     assert done == sorted(done)
     assert len(set(done)) > 2

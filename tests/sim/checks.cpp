@@ -113,7 +113,7 @@ void Simulation::check_snapshots(Subject& subject) {
         if (there && !snapshot.touched && content(subject, snapshot.path) != snapshot.content) {
             fail(subject.name + ": snapshot " + snapshot.label + " has changed");
         }
-        if (there) snapshot.leaving = false;
+        if (there) snapshot.leaving = snapshot.kept = false;
         // Until a restore from it is done it cannot go.
         at = there ? std::next(at) : subject.snapshots.erase(at);
     }

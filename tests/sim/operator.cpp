@@ -61,7 +61,8 @@ Task<void> Simulation::add_plex(Subject& subject) {
                                       [&](const PlexRecord& record) { return record.path == path; });
         if (used) continue;
         options.path = path;  // holds whatever it held, or was being made when the machine stopped
-        if (!world_.exists(path) || world_.file(path).store.size() != subject.size) world_.create(path, subject.size);
+        if (!world_.exists(path) || world_.file(path).store.size() != subject.size)
+            world_.create(path, subject.size);
     }
     if (options.path.empty()) {
         options.path = subject.name + "-" + std::to_string(++subject.plexes_made);
@@ -109,6 +110,9 @@ Task<void> Simulation::split_some(SimRandom& random) {
     if (!loop_->crashed()) cut.end = clock_.tick();
     if (!over() && result.ok()) {
         learn_split(cut, members, label);
+        for (Subject* const subject : members) {
+            if (undecided && subject->snapshots.contains(label)) subject->snapshots.at(label).kept = true;
+        }
         open_splits_.erase(label);
         delicate(0.2);
     } else if (!over()) {
@@ -137,7 +141,7 @@ void Simulation::learn_split(Cut& cut, const std::vector<Subject*>& subjects, co
             return;
         }
         const PlexRecord& plex = *state.find_plex(record->plex);
-        SnapshotModel snapshot{label, plex.label, plex.path, content(*subject, plex.path), false, false};
+        SnapshotModel snapshot{label, plex.label, plex.path, content(*subject, plex.path)};
         const std::string wrong = subject->history.check_cut(cut, snapshot.content);
         if (!wrong.empty()) fail(subject->name + ": split " + label + ": " + wrong);
         subject->snapshots[label] = std::move(snapshot);

@@ -1,6 +1,7 @@
 #include "sim/scenario.h"
 
 #include <algorithm>
+#include "volume/format.h"
 
 namespace exshadow::sim {
 
@@ -117,7 +118,14 @@ bool Simulation::run_life(bool last) {
 
 void Simulation::plan_crash() {
     const std::uint64_t most = random_.chance(0.25) ? 120 : 5000;
-    loop_->crash_at(loop_->operations() + 1 + random_.below(most), crash_kind_);
+    planned_crash_ = loop_->operations() + 1 + random_.below(most);
+    loop_->crash_at(planned_crash_, crash_kind_);
+}
+
+// Some faults leave a page cache that lies: only a restart of the machine clears it.
+void Simulation::crash_by_power_cut() {
+    crash_kind_ = CrashKind::power_cut;
+    if (crashes_) loop_->crash_at(planned_crash_, crash_kind_);
 }
 
 void Simulation::after_crash() {
@@ -190,8 +198,16 @@ Task<void> Simulation::create(Subject& subject) {
 
 // With plexes missing when the seed says so: it may then refuse, but only if no member is left.
 Task<void> Simulation::open(Subject& subject) {
-    if (!last_) break_metadata(subject);
+    const bool log_zeroed = !last_ && break_metadata(subject);
     if (!last_) hide_plexes(subject);
+    for (unsigned place = 0; place < 2 && log_ != nullptr; ++place) {  // DEBUG
+        const auto bytes = world_.peek(subject.path, {format::superblock_places[place], format::superblock_bytes});
+        const auto state = format::decode_superblock(bytes, place);
+        if (!state.ok()) { note("place " + std::to_string(place) + ": " + state.error().message()); continue; }
+        std::string text = subject.name + " place " + std::to_string(place) + " gen " + std::to_string(state->generation) + (state->clean ? " clean" : " unclean");
+        for (const auto& r : state->plexes) text += " " + r.label + "(" + plex_state_name(r.state) + " tag " + std::to_string(r.tag) + "/" + std::to_string(r.previous_tag) + " c " + std::to_string(r.identity.changed_ns%1000000000) + " now " + std::to_string(world_.exists(r.path)?world_.file(r.path).changed_ns%1000000000:0) + ")";
+        note(text);
+    }
     auto opening = Volume::open(*loop_, subject.path, {}, options_);
     auto volume = co_await std::move(opening);
     if (!volume.ok() && volume.error().code() == Code::not_found && !over()) {
@@ -201,6 +217,13 @@ Task<void> Simulation::open(Subject& subject) {
         volume = co_await std::move(again);
     }
     for (const auto& path : plex_files(subject)) world_.set_missing(path, false);
+    if (!volume.ok() && volume.error().code() == Code::refused && log_zeroed && !over()) {
+        // Without its log a plex cannot be told from an older copy of it: only with force.
+        VolumeOptions forced = options_;
+        forced.force = true;
+        auto again = Volume::open(*loop_, subject.path, {}, forced);
+        volume = co_await std::move(again);
+    }
     if (volume.ok()) {
         subject.volume = std::move(volume).value();
         for (const auto& event : subject.volume->events()) note(subject.name + ": " + event.text);
@@ -211,11 +234,6 @@ Task<void> Simulation::open(Subject& subject) {
 
 Task<void> Simulation::work() {
     for (auto& subject : subjects_) draw_weather(*subject);
-    // A cache that lies after a failed flush is cleared by nothing but a restart of the machine.
-    const bool lies = std::any_of(subjects_.begin(), subjects_.end(),
-                                  [](const auto& subject) { return subject->weather != Weather::calm; });
-    if (lies && crash_kind_ == CrashKind::process_kill && random_.chance(0.5))
-        crash_kind_ = CrashKind::power_cut;
     working_ = true;
     TaskGroup group(*loop_);
     for (auto& subject : subjects_) {
@@ -254,8 +272,16 @@ Task<void> Simulation::close_all() {
 }
 
 void Simulation::fail(const std::string& text) {
-    if (failure_.empty()) failure_ = text;
     note("FAILED " + text);
+    if (!failure_.empty()) return;
+    failure_ = text;
+    for (const auto& subject : subjects_) {
+        if (!subject->volume) continue;
+        for (const auto& event : subject->volume->events()) note(subject->name + ": " + event.text);
+        for (const auto& record : subject->volume->state().plexes) {
+            note(subject->name + ": " + record.label + " " + record.path + " " + plex_state_name(record.state));
+        }
+    }
 }
 
 void Simulation::note(const std::string& text) {
@@ -269,7 +295,8 @@ void Simulation::note(const std::string& text) {
 void Simulation::delicate(double probability) {
     if (!crashes_ || !working_ || !random_.chance(probability)) return;
     const std::uint64_t soon = random_.chance(0.5) ? random_.below(4) : random_.below(40);
-    loop_->crash_at(loop_->operations() + 1 + soon, crash_kind_);
+    planned_crash_ = loop_->operations() + 1 + soon;
+    loop_->crash_at(planned_crash_, crash_kind_);
 }
 
 Task<void> Simulation::sleep_a_while(Nanoseconds most) {

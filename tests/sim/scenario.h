@@ -32,6 +32,7 @@ struct SnapshotModel {
     std::string path;
     std::vector<Value> content;
     bool leaving = false;  // an operation that ends it was begun: may be gone
+    bool kept = false;     // a member of its set may not know that it is committed
     bool touched = false;  // written to behind the engine's back: only resync is possible
 };
 
@@ -92,6 +93,7 @@ private:
     Task<void> work();
     Task<void> close_all();
     void plan_crash();
+    void crash_by_power_cut();
     void after_crash();
     void fail(const std::string& text);
     void note(const std::string& text);
@@ -105,7 +107,7 @@ private:
     void draw_weather(Subject& subject);
     void bad_plex_weather(Subject& subject);
     void clear_weather();
-    void break_metadata(Subject& subject);
+    bool break_metadata(Subject& subject);
     void hide_plexes(Subject& subject);
     [[nodiscard]] bool error_is_fair(const Subject& subject, const Error& error) const;
 
@@ -180,6 +182,7 @@ private:
     bool last_ = false;
     bool crashes_ = false;  // this life ends by a crash, if it comes to it
     CrashKind crash_kind_ = CrashKind::power_cut;
+    std::uint64_t planned_crash_ = 0;  // at this operation
     bool quiet_ = false;  // clients wait
     bool working_ = false;
     Survival survival_ = Survival::closed;

@@ -25,7 +25,7 @@ void Simulation::draw_weather(Subject& subject) {
     } else if (roll < 48) {
         subject.weather = Weather::all_plexes;
         subject.history.set_loose(true);
-        crash_kind_ = CrashKind::power_cut;
+        crash_by_power_cut();
         for (const auto& path : plex_files(subject)) {
             SimBehaviour& how = world_.behaviour(path);
             how.write_error = random_.chance(0.6) ? 0.01 : 0;
@@ -39,7 +39,7 @@ void Simulation::draw_weather(Subject& subject) {
         fault.kind = flush ? SimFault::Kind::flush_error : SimFault::Kind::write_error;
         fault.skip = random_.below(100);
         fault.count = random_.chance(0.5) ? 1 : sim_unlimited;
-        if (flush) crash_kind_ = CrashKind::power_cut;
+        if (flush) crash_by_power_cut();
         world_.inject(subject.path, fault);
     } else if (roll < 62) {
         subject.weather = Weather::no_space;
@@ -65,7 +65,7 @@ void Simulation::bad_plex_weather(Subject& subject) {
         case 0: how.write_error = 0.02; break;
         case 1:
             how.flush_error = 0.1;
-            crash_kind_ = CrashKind::power_cut;
+            crash_by_power_cut();
             break;
         case 2: how.late_write = 0.02; break;
         case 3: how.read_error = 0.05; break;
@@ -101,9 +101,9 @@ void Simulation::clear_weather() {
 }
 
 // Zeroes what redundancy or the fail-closed rule must make up for: the older superblock, the whole log,
-// all places of a map's summary or of some of its blocks (E18, E35).
-void Simulation::break_metadata(Subject& subject) {
-    if (!random_.chance(0.15)) return;
+// all places of a map's summary or of some of its blocks (E18, E35). True when it was the log.
+bool Simulation::break_metadata(Subject& subject) {
+    if (!random_.chance(0.15)) return false;
     const auto generation_at = [&](unsigned place) {
         const auto bytes =
             world_.peek(subject.path, {format::superblock_places[place], format::superblock_bytes});
@@ -121,7 +121,7 @@ void Simulation::break_metadata(Subject& subject) {
         case 1:
             for (const auto place : format::log_places) wipe({place, format::log_bytes});
             note(subject.name + ": activity log zeroed");
-            break;
+            return true;
         case 2: {
             const unsigned newest = generation_at(0) < generation_at(1) ? 1 : 0;
             const auto bytes =
@@ -140,6 +140,7 @@ void Simulation::break_metadata(Subject& subject) {
             break;
         }
     }
+    return false;
 }
 
 void Simulation::hide_plexes(Subject& subject) {

@@ -9,7 +9,8 @@ from cyclopts import App, Parameter
 VolumeName = Annotated[str, Parameter(help="Name of the volume.")]
 GroupName = Annotated[str, Parameter(help="Name of the group.")]
 SetName = Annotated[
-    str, Parameter(help="The set: its id, GROUP@LABEL, or a label that is unambiguous.")
+    str,
+    Parameter(name="SET", help="The set: its id, GROUP@LABEL, or a label that is unambiguous."),
 ]
 Label = Annotated[str | None, Parameter(help="Label; one is made up otherwise.")]
 Limit = Annotated[

@@ -1,7 +1,7 @@
 """Refuses a file or device that a volume of this state folder uses already.
 
 Two names are the same bytes when their real paths agree, when device and inode agree (hard links),
-or when both are the same block device.
+when both are the same block device, or when one is a loop device on the other.
 """
 
 from __future__ import annotations
@@ -26,11 +26,23 @@ def identity(path: str | Path) -> Identity | None:
     """What `path` really is, None when it does not exist or cannot be looked at."""
     try:
         status = Path(path).stat()
+        while stat.S_ISBLK(status.st_mode):
+            backing = _backing_file(status.st_rdev)
+            if backing is None:
+                return ("block", status.st_rdev, 0)
+            status = backing.stat()
     except OSError:
         return None
-    if stat.S_ISBLK(status.st_mode):
-        return ("block", status.st_rdev, 0)
     return ("file", status.st_dev, status.st_ino)
+
+
+def _backing_file(device: int) -> Path | None:
+    """The file or device behind a loop device; None for a device of its own."""
+    entry = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/loop/backing_file")
+    try:
+        return Path(entry.read_text().removesuffix("\n"))
+    except OSError:
+        return None
 
 
 def same(left: str | Path, right: str | Path) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from exshadow.errors import CancelledError, Error, TimedOutError
+from exshadow.errors import CancelledError, Error, IoError, NoSpaceError, TimedOutError
 from exshadow.model import JobRecord
 from exshadow.names import now
 from exshadow.service.desk import Desk
@@ -56,8 +56,18 @@ def run(desk: Desk, jobs: Mapping[str, Job], watch: Watch) -> JobRecord:
             hint=f"continue with: {watch.resume}",
         )
     for error in errors.values():
+        error.hint = error.hint or _way_on(error, watch)
         raise error
     return total
+
+
+def _way_on(error: Error, watch: Watch) -> str:
+    """What to do about a copy that stopped: what it did is kept."""
+    if isinstance(error, NoSpaceError):
+        return f"make room, then continue with: {watch.resume}"
+    if isinstance(error, IoError):
+        return f"when that is mended, continue with: {watch.resume}"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
