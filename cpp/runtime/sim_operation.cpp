@@ -112,7 +112,7 @@ SimPlan SimWorld::plan(SimInode& inode, const FileOperation& operation, SimRando
     plan.latency = roll_latency(how, random);
     plan.answer_inline = how.backing == Backing::memory || random.chance(how.inline_answer);
     plan.early = random.chance(0.25);
-    plan.dropped_visible = random.chance(0.5);
+    plan.dropped_visible = random.chance(0.5) || !how.dropped_shows_old;
     roll_errors(how, operation.kind, random, plan);
     const bool transfer = operation.kind == Kind::read || operation.kind == Kind::write;
     if (transfer && operation.length > how.sector_size && random.chance(how.short_transfer)) {

@@ -36,13 +36,14 @@ struct SimBehaviour {
     Nanoseconds latency_max = 300 * microsecond_ns;  // equal to latency_min: fixed latency
     double slow = 0.002;                             // takes slow_latency instead
     Nanoseconds slow_latency = 50 * millisecond_ns;
-    double inline_answer = 0.1;    // start() answers on the spot
-    double short_transfer = 0.02;  // moves a part and says so
-    double interrupted = 0.002;    // -EINTR or -EAGAIN, nothing moved
-    double read_error = 0;         // -EIO
-    double write_error = 0;        // -EIO; the range holds old bytes, new ones, or a mix
-    double flush_error = 0;        // -EIO, and what it covered is lost; the next flush succeeds
-    double late_write = 0;         // -EIO, and the bytes land up to late_delay afterwards
+    double inline_answer = 0.1;     // start() answers on the spot
+    double short_transfer = 0.02;   // moves a part and says so
+    double interrupted = 0.002;     // -EINTR or -EAGAIN, nothing moved
+    double read_error = 0;          // -EIO
+    double write_error = 0;         // -EIO; the range holds old bytes, new ones, or a mix
+    double flush_error = 0;         // -EIO, and what it covered is lost; the next flush succeeds
+    bool dropped_shows_old = true;  // ... and reads may show the old bytes at once, before the error is known
+    double late_write = 0;          // -EIO, and the bytes land up to late_delay afterwards
     Nanoseconds late_delay = 20 * millisecond_ns;
     std::uint64_t space = sim_unlimited;  // bytes it may still allocate, then -ENOSPC
 

@@ -40,18 +40,21 @@ std::uint64_t ChangeMap::bits_in(std::uint64_t block) const {
 
 std::uint64_t ChangeMap::marked_in(std::uint64_t block) const {
     const Entry& entry = entries_[block];
-    return entry.full ? bits_in(block) : entry.leaf ? entry.marked : 0;
+    return entry.full ? bits_in(block) : entry.node ? entry.node->marked : 0;
 }
 
-void ChangeMap::set_bits(Entry& entry, std::uint64_t first, std::uint64_t count, bool value) {
+void ChangeMap::set_bits(Node& node, std::uint64_t first, std::uint64_t count, bool value) {
     while (count != 0) {
         const std::uint64_t in_word = std::min(count, 64 - first % 64);
         const std::uint64_t mask = word_mask(first % 64, in_word);
-        std::uint64_t& word = entry.leaf->words[first / 64];
+        const std::uint64_t index = first / 64;
+        std::uint64_t& word = node.leaf.words[index];
         const std::uint64_t changed = popcount((value ? ~word : word) & mask);
         word = value ? word | mask : word & ~mask;
+        const std::uint64_t used = std::uint64_t{1} << (index % 64);
+        node.used[index / 64] = word != 0 ? node.used[index / 64] | used : node.used[index / 64] & ~used;
         marked_ = value ? marked_ + changed : marked_ - changed;
-        entry.marked = static_cast<std::uint32_t>(value ? entry.marked + changed : entry.marked - changed);
+        node.marked = static_cast<std::uint32_t>(value ? node.marked + changed : node.marked - changed);
         first += in_word;
         count -= in_word;
     }
@@ -60,13 +63,12 @@ void ChangeMap::set_bits(Entry& entry, std::uint64_t first, std::uint64_t count,
 // Give a full or absent leaf its words, so that single bits can change.
 void ChangeMap::materialise(std::uint64_t block) {
     Entry& entry = entries_[block];
-    if (entry.leaf) return;
-    entry.leaf = std::make_unique<Leaf>();
-    entry.marked = 0;
+    if (entry.node) return;
+    entry.node = std::make_unique<Node>();
     if (!entry.full) return;
     entry.full = false;
     marked_ -= bits_in(block);
-    set_bits(entry, 0, bits_in(block), true);
+    set_bits(*entry.node, 0, bits_in(block), true);
 }
 
 void ChangeMap::mark_regions(std::uint64_t first, std::uint64_t count) {
@@ -82,7 +84,7 @@ void ChangeMap::mark_regions(std::uint64_t first, std::uint64_t count) {
         } else if (!entry.full) {
             materialise(block);
             const std::uint64_t before = marked_;
-            set_bits(entry, bit, here, true);
+            set_bits(*entry.node, bit, here, true);
             if (marked_ != before) entry.dirty = true;
         }
         first += here;
@@ -97,11 +99,11 @@ void ChangeMap::clear_regions(std::uint64_t first, std::uint64_t count) {
         const std::uint64_t bit = first % map_bits_per_block;
         const std::uint64_t here = std::min(count, map_bits_per_block - bit);
         Entry& entry = entries_[block];
-        if (entry.full || entry.leaf) {
+        if (entry.full || entry.node) {
             materialise(block);
-            set_bits(entry, bit, here, false);
+            set_bits(*entry.node, bit, here, false);
             entry.dirty = true;
-            if (entry.marked == 0) entry.leaf.reset();
+            if (entry.node->marked == 0) entry.node.reset();
         }
         first += here;
         count -= here;
@@ -117,10 +119,9 @@ void ChangeMap::mark_all() {
 
 void ChangeMap::clear_all() {
     for (auto& entry : entries_) {
-        entry.dirty = entry.dirty || entry.full || entry.leaf != nullptr;
+        entry.dirty = entry.dirty || entry.full || entry.node != nullptr;
         entry.full = false;
-        entry.leaf.reset();
-        entry.marked = 0;
+        entry.node.reset();
     }
     marked_ = 0;
 }
@@ -129,9 +130,9 @@ bool ChangeMap::test(std::uint64_t region) const {
     EXSHADOW_CHECK(region < regions_);
     const Entry& entry = entries_[region / map_bits_per_block];
     if (entry.full) return true;
-    if (!entry.leaf) return false;
+    if (!entry.node) return false;
     const std::uint64_t bit = region % map_bits_per_block;
-    return ((entry.leaf->words[bit / 64] >> (bit % 64)) & 1U) != 0;
+    return ((entry.node->leaf.words[bit / 64] >> (bit % 64)) & 1U) != 0;
 }
 
 bool ChangeMap::any(Range bytes) const {
@@ -150,20 +151,31 @@ bool ChangeMap::all(Range bytes) const {
     return true;
 }
 
+// The first set bit of a leaf at or after `bit`; map_bits_per_block when there is none.
+std::uint64_t ChangeMap::next_in_node(const Node& node, std::uint64_t bit) {
+    const std::uint64_t index = bit / 64;
+    const std::uint64_t word = node.leaf.words[index] & (all_ones << (bit % 64));
+    if (word != 0) return index * 64 + static_cast<std::uint64_t>(std::countr_zero(word));
+    std::uint64_t from = index + 1;
+    while (from < map_words_per_block) {
+        const std::uint64_t used = node.used[from / 64] & (all_ones << (from % 64));
+        if (used != 0) {
+            from = from / 64 * 64 + static_cast<std::uint64_t>(std::countr_zero(used));
+            return from * 64 + static_cast<std::uint64_t>(std::countr_zero(node.leaf.words[from]));
+        }
+        from = (from / 64 + 1) * 64;
+    }
+    return map_bits_per_block;
+}
+
 std::optional<std::uint64_t> ChangeMap::next_set(std::uint64_t from) const {
     std::uint64_t bit = from % map_bits_per_block;
     for (std::uint64_t block = from / map_bits_per_block; block < entries_.size(); ++block, bit = 0) {
         const Entry& entry = entries_[block];
         if (entry.full) return block * map_bits_per_block + bit;
-        if (!entry.leaf) continue;
-        std::uint64_t word = entry.leaf->words[bit / 64] & (all_ones << (bit % 64));
-        for (std::uint64_t index = bit / 64;; word = entry.leaf->words[index]) {
-            if (word != 0) {
-                return block * map_bits_per_block + index * 64 +
-                       static_cast<std::uint64_t>(std::countr_zero(word));
-            }
-            if (++index == map_words_per_block) break;
-        }
+        if (!entry.node) continue;
+        const std::uint64_t found = next_in_node(*entry.node, bit);
+        if (found != map_bits_per_block) return block * map_bits_per_block + found;
     }
     return std::nullopt;
 }
@@ -176,9 +188,9 @@ std::uint64_t ChangeMap::next_clear(std::uint64_t from, std::uint64_t end) const
             from = (block + 1) * map_bits_per_block;
             continue;
         }
-        if (!entry.leaf) return from;
+        if (!entry.node) return from;
         const std::uint64_t bit = from % map_bits_per_block;
-        const std::uint64_t clear = ~entry.leaf->words[bit / 64] & (all_ones << (bit % 64));
+        const std::uint64_t clear = ~entry.node->leaf.words[bit / 64] & (all_ones << (bit % 64));
         const std::uint64_t word_start = from - bit % 64;
         if (clear != 0) {
             return std::min(end, word_start + static_cast<std::uint64_t>(std::countr_zero(clear)));
@@ -214,7 +226,7 @@ bool ChangeMap::merge_step(const ChangeMap& other, std::uint64_t& cursor, std::u
     for (; cursor < entries_.size() && leaves != 0; ++cursor, --leaves) {
         const Entry& source = other.entries_[cursor];
         Entry& target = entries_[cursor];
-        if (target.full || (!source.full && !source.leaf)) continue;
+        if (target.full || (!source.full && !source.node)) continue;
         if (source.full) {
             set_leaf_full(cursor);
             target.dirty = true;
@@ -222,11 +234,12 @@ bool ChangeMap::merge_step(const ChangeMap& other, std::uint64_t& cursor, std::u
         }
         materialise(cursor);
         for (std::size_t i = 0; i < map_words_per_block; ++i) {
-            const std::uint64_t added = source.leaf->words[i] & ~target.leaf->words[i];
+            const std::uint64_t added = source.node->leaf.words[i] & ~target.node->leaf.words[i];
             if (added == 0) continue;
-            target.leaf->words[i] |= added;
+            target.node->leaf.words[i] |= added;
+            target.node->used[i / 64] |= std::uint64_t{1} << (i % 64);
+            target.node->marked += static_cast<std::uint32_t>(popcount(added));
             marked_ += popcount(added);
-            target.marked += static_cast<std::uint32_t>(popcount(added));
             target.dirty = true;
         }
     }
@@ -242,27 +255,31 @@ void ChangeMap::merge(const ChangeMap& other) {
 ChangeMap::LeafState ChangeMap::leaf_state(std::uint64_t block) const {
     const Entry& entry = entries_[block];
     if (entry.full) return LeafState::full;
-    return entry.leaf ? LeafState::stored : LeafState::clear;
+    return entry.node ? LeafState::stored : LeafState::clear;
 }
 
 void ChangeMap::set_leaf(std::uint64_t block, const Leaf& leaf) {
     Entry& entry = entries_[block];
     marked_ -= marked_in(block);
     entry.full = false;
-    entry.leaf = std::make_unique<Leaf>(leaf);
-    entry.marked = 0;
-    for (const auto word : leaf.words) entry.marked += static_cast<std::uint32_t>(popcount(word));
-    marked_ += entry.marked;
+    entry.node = std::make_unique<Node>();
+    Node& node = *entry.node;
+    node.leaf = leaf;
+    for (std::size_t i = 0; i < map_words_per_block; ++i) {
+        node.marked += static_cast<std::uint32_t>(popcount(leaf.words[i]));
+        if (leaf.words[i] != 0) node.used[i / 64] |= std::uint64_t{1} << (i % 64);
+    }
+    marked_ += node.marked;
     // Bits behind the volume's end would be marks nobody can settle.
     const std::uint64_t bits = bits_in(block);
-    if (bits < map_bits_per_block) set_bits(entry, bits, map_bits_per_block - bits, false);
+    if (bits < map_bits_per_block) set_bits(node, bits, map_bits_per_block - bits, false);
 }
 
 void ChangeMap::set_leaf_full(std::uint64_t block) {
     Entry& entry = entries_[block];
     marked_ += bits_in(block) - marked_in(block);
     entry.full = true;
-    entry.leaf.reset();
+    entry.node.reset();
 }
 
 }  // namespace exshadow

@@ -46,18 +46,19 @@ public:
         EXSHADOW_CHECK(region < regions_);
         const std::uint64_t block = region / format::map_bits_per_block;
         Entry& entry = entries_[block];
-        if (entry.leaf == nullptr) [[unlikely]] {
+        if (entry.node == nullptr) [[unlikely]] {
             if (entry.full) return;
-            entry.leaf = std::make_unique<Leaf>();
-            entry.marked = 0;
+            entry.node = std::make_unique<Node>();
         }
+        Node& node = *entry.node;
         const std::uint64_t bit = region - block * format::map_bits_per_block;
-        std::uint64_t& word = entry.leaf->words[bit >> 6];
+        std::uint64_t& word = node.leaf.words[bit >> 6];
         const std::uint64_t mask = std::uint64_t{1} << (bit & 63);
         if ((word & mask) == 0) {
             word |= mask;
+            node.used[bit >> 12] |= std::uint64_t{1} << ((bit >> 6) & 63);
+            ++node.marked;
             ++marked_;
-            ++entry.marked;
             entry.dirty = true;
         }
     }
@@ -84,25 +85,32 @@ public:
     // --- stored form (map_store) ---
     [[nodiscard]] std::uint64_t leaf_count() const { return entries_.size(); }
     [[nodiscard]] LeafState leaf_state(std::uint64_t block) const;
-    [[nodiscard]] const Leaf* leaf(std::uint64_t block) const { return entries_[block].leaf.get(); }
+    [[nodiscard]] const Leaf* leaf(std::uint64_t block) const {
+        return entries_[block].node ? &entries_[block].node->leaf : nullptr;
+    }
     void set_leaf(std::uint64_t block, const Leaf& leaf);  // as loaded; bits past the end are dropped
     void set_leaf_full(std::uint64_t block);
     [[nodiscard]] bool leaf_dirty(std::uint64_t block) const { return entries_[block].dirty; }
     void set_leaf_dirty(std::uint64_t block, bool dirty) { entries_[block].dirty = dirty; }
 
 private:
+    struct Node {
+        Leaf leaf;
+        std::array<std::uint64_t, 8> used{};  // one bit a word that is not zero: sparse scans skip by it
+        std::uint32_t marked = 0;
+    };
     struct Entry {
-        std::unique_ptr<Leaf> leaf;
-        std::uint32_t marked = 0;  // set bits of the leaf; not kept while full
+        std::unique_ptr<Node> node;
         bool full = false;
         bool dirty = false;  // changed since it was last persisted
     };
 
     [[nodiscard]] std::uint64_t bits_in(std::uint64_t block) const;
     [[nodiscard]] std::uint64_t marked_in(std::uint64_t block) const;
+    [[nodiscard]] static std::uint64_t next_in_node(const Node& node, std::uint64_t bit);
     [[nodiscard]] std::optional<std::uint64_t> next_set(std::uint64_t from) const;
     [[nodiscard]] std::uint64_t next_clear(std::uint64_t from, std::uint64_t end) const;
-    void set_bits(Entry& entry, std::uint64_t first, std::uint64_t count, bool value);
+    void set_bits(Node& node, std::uint64_t first, std::uint64_t count, bool value);
     void materialise(std::uint64_t block);
 
     std::uint64_t size_;

@@ -10,7 +10,8 @@ namespace exshadow {
 namespace {
 
 constexpr std::uint64_t hole_window_bytes = 64 * GiB;   // asked for at once
-constexpr std::uint64_t hole_chunk_bytes = 64 * MiB;    // settled under one lock
+constexpr std::uint64_t hole_chunk_bytes = GiB;         // settled under one lock
+constexpr std::uint64_t device_hole_bytes = 64 * MiB;   // likewise, where it may take writing zeroes
 constexpr std::uint64_t checkpoint_bytes = GiB;
 constexpr Nanoseconds checkpoint_interval = 2 * second_ns;
 constexpr std::uint64_t direct_chunk = 2 * MiB;
@@ -26,8 +27,10 @@ bool is_direct(const Plex& plex) { return plex.device && plex.device->file().inf
 
 Copier::Tuning Copier::tune(const Volume& volume, const CopyPlan& plan) {
     bool direct = false;
+    bool device = false;
     for (const auto& target : plan.target ? Volume::PlexList{plan.target} : volume.members()) {
         direct = direct || is_direct(*target);
+        device = device || (target->device && target->device->file().info().is_block_device);
     }
     const VolumeOptions& options = volume.options_;
     const std::uint64_t chunk = options.copy_chunk != 0 ? options.copy_chunk : direct ? direct_chunk : cached_chunk;
@@ -35,6 +38,7 @@ Copier::Tuning Copier::tune(const Volume& volume, const CopyPlan& plan) {
     if (plan.compare) depth = std::max<std::uint64_t>(depth / 2, 1);
     Tuning tuning;
     tuning.chunk_bytes = std::max<std::uint64_t>(chunk, volume.state().region_size);
+    tuning.hole_bytes = device ? device_hole_bytes : hole_chunk_bytes;
     tuning.queue_bytes = std::max(std::min(byte_bound, depth * tuning.chunk_bytes), tuning.chunk_bytes);
     return tuning;
 }
@@ -116,7 +120,7 @@ Task<Status> Copier::pass() {
             group.spawn(copy_chunk(chunk));
         }
         const bool due = loop_.now() - checkpoint_ns_ > checkpoint_interval;
-        if (copied_bytes_ < checkpoint_bytes && !(due && copied_bytes_ != 0)) continue;
+        if (copied_bytes_ < checkpoint_bytes && !(due && !copied_->empty())) continue;
         auto draining = group.wait();
         co_await std::move(draining);
         auto flushing = checkpoint();
@@ -131,7 +135,7 @@ Task<Status> Copier::pass() {
 // The next marked run, cut to a chunk; a run inside a hole of the source may be much longer.
 Range Copier::next_chunk(std::uint64_t from_region) {
     const std::uint64_t region = volume_.state().region_size;
-    const auto long_run = plan_.todo->next_run(from_region, std::max<std::uint64_t>(hole_chunk_bytes / region, 1));
+    const auto long_run = plan_.todo->next_run(from_region, std::max<std::uint64_t>(tuning_.hole_bytes / region, 1));
     EXSHADOW_CHECK(long_run.has_value());
     for (const Range& hole : holes_) {
         if (hole.end() <= long_run->offset) continue;
@@ -202,7 +206,9 @@ Task<void> Copier::copy_batch(Ranges batch, std::uint64_t queued) {
         status = co_await std::move(judging);
     }
     for (const Range& range : batch) {
-        if (status.ok()) settled(range);
+        if (!status.ok()) break;
+        settled(range);
+        copied_bytes_ += range.length;
     }
     if (!status.ok() && !error_) error_ = status.error();
     for (auto& request : requests) volume_.lock_.release(request);
@@ -292,7 +298,9 @@ Task<Status> Copier::skip_hole(Range range) {
     const auto extents = co_await std::move(asking);
     if (!extents.ok()) co_return extents.error();
     const std::uint64_t region = volume_.state().region_size;
+    bool data = false;
     for (const auto& extent : *extents) {
+        data = data || !extent.zero;
         if (!extent.zero) continue;
         const std::uint64_t begin = round_up(extent.range.offset, region);
         const std::uint64_t end =
@@ -306,7 +314,7 @@ Task<Status> Copier::skip_hole(Range range) {
         job_->bytes_zeroed += hole.length;
         settled(hole);
     }
-    holes_.clear();  // where data turned up, chunks are small from now on
+    if (data) holes_.clear();  // where data turned up, chunks are small from now on
     co_return Status{};
 }
 
@@ -333,8 +341,10 @@ Task<Status> Copier::copy_data(Range range) {
         status = co_await std::move(judging);
     }
     buffers_.push_back(std::move(buffer));
-    if (status.ok()) settled(range);
-    co_return status;
+    if (!status.ok()) co_return status;
+    settled(range);
+    copied_bytes_ += range.length;
+    co_return Status{};
 }
 
 // A failing sync target ends the job; a member that fails during a restore leaves the mirror.
@@ -399,7 +409,7 @@ Task<Status> Copier::make_zero(std::shared_ptr<Plex> target, Range range) {
     const auto extents = co_await std::move(asking);
     if (!extents.ok()) co_return extents.error();
     for (const auto& extent : *extents) {
-        if (extent.zero) continue;
+        if (extent.zero && !plan_.rewrite) continue;
         ++target->in_flight;
         auto zeroing = target->device->zero(extent.range, ZeroMode::may_unmap);
         const Status status = co_await std::move(zeroing);
@@ -414,7 +424,6 @@ void Copier::settled(Range range) {
     const std::uint64_t first = range.offset / region;
     plan_.todo->clear_regions(first, divide_up(range.end(), region) - first);
     copied_->mark(range);
-    copied_bytes_ += range.length;
     job_->bytes_done += range.length;
 }
 
@@ -449,7 +458,8 @@ Task<Status> Copier::checkpoint() {
     while (const auto run = batch->next_run(from, 1024)) {
         const std::uint64_t first = run->offset / region;
         from = divide_up(run->end(), region);
-        if (plan_.todo->empty()) {
+        const auto again = plan_.todo->next_run(first, 1);
+        if (!again || again->offset >= run->end()) {
             plan_.durable->bits.clear_regions(first, from - first);
         } else {
             for (std::uint64_t at = first; at < from; ++at) {

@@ -23,6 +23,7 @@ struct CopyPlan {
     ChangeMap* todo = nullptr;      // what is still to be settled; cleared region by region
     std::shared_ptr<StoredMap> durable;  // the same on disk; cleared behind a flush of the targets
     bool compare = false;           // read the target first, write only what differs
+    bool rewrite = false;           // nothing the target reads as is believed: zeroes are written too (F17)
     std::uint64_t limit = 0;        // bytes a second, 0: none
 };
 
@@ -40,6 +41,7 @@ private:
     struct Tuning {
         std::uint64_t chunk_bytes = 0;
         std::uint64_t queue_bytes = 0;
+        std::uint64_t hole_bytes = 0;
     };
     [[nodiscard]] static Tuning tune(const Volume& volume, const CopyPlan& plan);
 
@@ -80,7 +82,7 @@ private:
     const std::uint64_t chunk_bytes_;
     Semaphore slots_;                     // bytes under way
     std::unique_ptr<ChangeMap> copied_;   // settled since the last flush
-    std::uint64_t copied_bytes_ = 0;
+    std::uint64_t copied_bytes_ = 0;      // likewise, without holes
     Nanoseconds checkpoint_ns_ = 0;
     Nanoseconds next_free_ns_ = 0;        // rate limit
     const bool sparse_;                   // ask the source for holes

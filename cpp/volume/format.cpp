@@ -31,6 +31,7 @@ PlexDisk encode(const PlexRecord& record) {
     disk.uuid = record.uuid.bytes;
     disk.state = static_cast<std::uint8_t>(record.state);
     disk.needs_compare = record.needs_compare ? 1 : 0;
+    disk.flush_failed = record.flush_failed ? 1 : 0;
     disk.identity_recorded = record.identity.recorded ? 1 : 0;
     disk.slot = record.slot;
     disk.joined = record.joined;
@@ -56,6 +57,7 @@ PlexRecord decode(const PlexDisk& disk) {
     record.path = get_text(disk.path);
     record.state = static_cast<PlexState>(disk.state);
     record.needs_compare = disk.needs_compare != 0;
+    record.flush_failed = disk.flush_failed != 0;
     record.joined = disk.joined;
     record.tag = disk.tag;
     record.previous_tag = disk.previous_tag;

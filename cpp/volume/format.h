@@ -91,7 +91,7 @@ struct PlexDisk {
     std::uint8_t state;
     std::uint8_t needs_compare;
     std::uint8_t identity_recorded;
-    std::uint8_t reserved0;
+    std::uint8_t flush_failed;
     std::uint32_t slot;
     std::uint64_t joined;
     std::uint64_t tag;

@@ -53,6 +53,17 @@ void Volume::start_sync_map(Plex& plex) {
     for (const auto extent : log_->active()) plex.sync_map->bits.mark(log_->extent_range(extent));
 }
 
+// No flush of an eviction reaches it any more: what live writes put there and nobody flushed, all of it in
+// active extents, counts as missing (E2).
+void Volume::stop_receiving(Plex& plex) {
+    if (!plex.receiving) return;
+    plex.receiving = false;
+    for (const auto extent : log_->active()) {
+        plex.sync_map->bits.mark(log_->extent_range(extent));
+        if (plex.todo) plex.todo->mark(log_->extent_range(extent));
+    }
+}
+
 // In memory at once, durably before anything more is answered (departures_recorded).
 void Volume::depart(PlexPointer plex, PlexState to, const std::string& why) {
     EXSHADOW_CHECK(plex->is_member() && members().size() > 1);

@@ -75,6 +75,7 @@ struct PlexRecord {
     std::string label;
     std::string path;
     PlexState state = PlexState::stale;
+    bool flush_failed = false;      // its cache may show what is not on the disk: write all, trust no read of it
     bool needs_compare = false;     // its map may not be trusted: compare everything at the next sync
     std::uint64_t joined = 0;       // generation at which it last became in_sync; "newest" is the largest
     std::uint64_t tag = 0;          // generation kept in the xattr user.exshadow; 0 where there is none

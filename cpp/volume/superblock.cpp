@@ -5,13 +5,14 @@
 namespace exshadow {
 
 Result<std::size_t> choose_superblock(const std::vector<SuperblockCandidate>& candidates) {
+    for (const auto& candidate : candidates) {
+        const auto& content = candidate.content;
+        if (!content.ok() && content.error().code() == Code::newer_version) return content.error();
+    }
     std::optional<std::size_t> best;
     for (std::size_t i = 0; i < candidates.size(); ++i) {
         const auto& content = candidates[i].content;
-        if (!content.ok()) {
-            if (content.error().code() == Code::newer_version) return content.error();
-            continue;
-        }
+        if (!content.ok()) continue;
         if (!best) {
             best = i;
             continue;

@@ -181,7 +181,8 @@ Task<Status> Volume::run_sync(PlexPointer plex, std::uint64_t limit, std::shared
         plan.target = plex;
         plan.todo = plex->todo.get();
         plan.durable = plex->sync_map;
-        plan.compare = state_.find_plex(plex->uuid)->needs_compare;
+        plan.rewrite = state_.find_plex(plex->uuid)->flush_failed;
+        plan.compare = state_.find_plex(plex->uuid)->needs_compare && !plan.rewrite;
         plan.limit = limit;
         Copier copier(*this, std::move(plan), job);
         auto copying = copier.run();
@@ -252,6 +253,7 @@ Task<Status> Volume::finish_sync(PlexPointer plex) {
     record.state = PlexState::in_sync;
     record.sync_map_id = 0;
     record.needs_compare = false;
+    record.flush_failed = false;
     record.joined = state_.generation + 1;
     record.identity = *identity;
     record.note.clear();
@@ -262,7 +264,7 @@ Task<Status> Volume::finish_sync(PlexPointer plex) {
 // What was copied is kept: the sync map says what is left.
 Task<void> Volume::interrupt_sync(PlexPointer plex, std::string why) {
     const bool broken = plex->receive_error.has_value();
-    plex->receiving = false;
+    stop_receiving(*plex);
     plex->todo.reset();
     if (plex->is_member()) co_return;
     const auto state = next_state(plex->state, broken ? PlexEvent::fail : PlexEvent::interrupt);

@@ -187,6 +187,7 @@ private:
     [[nodiscard]] PlexList flush_targets() const;
     void depart(PlexPointer plex, PlexState to, const std::string& why);
     void start_sync_map(Plex& plex);
+    void stop_receiving(Plex& plex);
     void choose_authority(const Plex* except = nullptr);
     void forget_prepared_split(PlexRecord& record);
     [[nodiscard]] Task<void> record_departures();

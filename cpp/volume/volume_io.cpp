@@ -172,7 +172,7 @@ Task<Status> Volume::settle(PlexOperation piece, std::shared_ptr<FanOut> fan) {
         } else if (plex.sync_map) {
             plex.sync_map->bits.mark(piece.range);
             if (plex.todo) plex.todo->mark(piece.range);
-            plex.receiving = false;
+            stop_receiving(plex);
             if (!plex.receive_error) plex.receive_error = error;
         }
     }
@@ -395,6 +395,7 @@ Task<Status> Volume::flush_plexes(PlexList plexes) {
         if (!target.result || target.result->ok()) continue;
         Plex& plex = *target.plex;
         const Error& error = target.result->error();
+        if (PlexRecord* const record = state_.find_plex(plex.uuid)) record->flush_failed = true;
         if (plex.is_member() && members().size() > 1) {
             depart(target.plex, PlexState::failed, error.message());
         } else if (plex.is_member()) {
@@ -403,12 +404,7 @@ Task<Status> Volume::flush_plexes(PlexList plexes) {
         } else if (plex.state == PlexState::splitting) {
             leave_broken(plex, error);
         } else if (plex.sync_map) {
-            // What live writes put there since its last flush may be lost; their extents are still active.
-            for (const auto extent : log_->active()) {
-                plex.sync_map->bits.mark(log_->extent_range(extent));
-                if (plex.todo) plex.todo->mark(log_->extent_range(extent));
-            }
-            plex.receiving = false;
+            stop_receiving(plex);
             if (!plex.receive_error) plex.receive_error = error;
         }
     }

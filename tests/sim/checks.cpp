@@ -39,6 +39,7 @@ void Simulation::check_after_open() {
         check_snapshots(*subject);
         settle(*subject);
     }
+    for (auto& subject : subjects_) subject->lost_log = false;
     survival_ = Survival::closed;
 }
 

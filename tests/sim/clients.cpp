@@ -118,7 +118,6 @@ Task<void> Simulation::do_flush(Subject& subject) {
         const auto durable = read_sectors(world_.peek_durable(path, {0, subject.size}), subject.id, 0);
         const std::string wrong = subject.history.check_survival(Survival::power_cut, durable);
         if (!wrong.empty()) fail(subject.name + ": flushed, but not on the disk: " + wrong);
-        note("flush ok");
         delicate(0.02);
     } else if (!error_is_fair(subject, status.error())) {
         fail(subject.name + ": a flush failed: " + status.error().message());

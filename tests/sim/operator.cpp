@@ -60,6 +60,7 @@ Task<void> Simulation::add_plex(Subject& subject) {
         const bool used = std::any_of(state.plexes.begin(), state.plexes.end(),
                                       [&](const PlexRecord& record) { return record.path == path; });
         if (used) continue;
+        const bool lies = path == subject.bad_plex;  // a failed flush: its cache is not what the disk holds
         options.path = path;  // holds whatever it held, or was being made when the machine stopped
         if (!world_.exists(path) || world_.file(path).store.size() != subject.size)
             world_.create(path, subject.size);

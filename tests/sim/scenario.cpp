@@ -1,7 +1,6 @@
 #include "sim/scenario.h"
 
 #include <algorithm>
-#include "volume/format.h"
 
 namespace exshadow::sim {
 
@@ -14,6 +13,8 @@ SimOptions world_options(SimRandom random) {
     options.behaviour.can_punch = random.chance(0.8);
     options.behaviour.can_zero = random.chance(0.8);
     options.behaviour.attributes = random.chance(0.8);
+    if (random.chance(0.2)) options.behaviour.backing = Backing::memory;
+    options.behaviour.dropped_shows_old = false;  // nobody could tell those from data
     options.behaviour.slow = 0.001;
     options.behaviour.slow_latency = 10 * millisecond_ns;
     return options;
@@ -198,16 +199,8 @@ Task<void> Simulation::create(Subject& subject) {
 
 // With plexes missing when the seed says so: it may then refuse, but only if no member is left.
 Task<void> Simulation::open(Subject& subject) {
-    const bool log_zeroed = !last_ && break_metadata(subject);
+    if (!last_ && break_metadata(subject)) subject.lost_log = true;
     if (!last_) hide_plexes(subject);
-    for (unsigned place = 0; place < 2 && log_ != nullptr; ++place) {  // DEBUG
-        const auto bytes = world_.peek(subject.path, {format::superblock_places[place], format::superblock_bytes});
-        const auto state = format::decode_superblock(bytes, place);
-        if (!state.ok()) { note("place " + std::to_string(place) + ": " + state.error().message()); continue; }
-        std::string text = subject.name + " place " + std::to_string(place) + " gen " + std::to_string(state->generation) + (state->clean ? " clean" : " unclean");
-        for (const auto& r : state->plexes) text += " " + r.label + "(" + plex_state_name(r.state) + " tag " + std::to_string(r.tag) + "/" + std::to_string(r.previous_tag) + " c " + std::to_string(r.identity.changed_ns%1000000000) + " now " + std::to_string(world_.exists(r.path)?world_.file(r.path).changed_ns%1000000000:0) + ")";
-        note(text);
-    }
     auto opening = Volume::open(*loop_, subject.path, {}, options_);
     auto volume = co_await std::move(opening);
     if (!volume.ok() && volume.error().code() == Code::not_found && !over()) {
@@ -217,7 +210,7 @@ Task<void> Simulation::open(Subject& subject) {
         volume = co_await std::move(again);
     }
     for (const auto& path : plex_files(subject)) world_.set_missing(path, false);
-    if (!volume.ok() && volume.error().code() == Code::refused && log_zeroed && !over()) {
+    if (!volume.ok() && volume.error().code() == Code::refused && subject.lost_log && !over()) {
         // Without its log a plex cannot be told from an older copy of it: only with force.
         VolumeOptions forced = options_;
         forced.force = true;
@@ -279,7 +272,8 @@ void Simulation::fail(const std::string& text) {
         if (!subject->volume) continue;
         for (const auto& event : subject->volume->events()) note(subject->name + ": " + event.text);
         for (const auto& record : subject->volume->state().plexes) {
-            note(subject->name + ": " + record.label + " " + record.path + " " + plex_state_name(record.state));
+            note(subject->name + ": " + record.label + " " + record.path + " " +
+                 plex_state_name(record.state));
         }
     }
 }

@@ -64,7 +64,8 @@ struct Subject {
     std::map<std::string, SnapshotModel> snapshots;  // by label
     std::optional<Swap> swap;
     Weather weather = Weather::calm;
-    std::string bad_plex;  // path, in Weather::one_bad_plex
+    std::string bad_plex;   // path, in Weather::one_bad_plex
+    bool lost_log = false;  // zeroed, and not opened since
     std::uint32_t plexes_made = 0;
     std::uint32_t busy = 0;  // jobs of the operator that run beside it
     std::uint32_t clients_inside = 0;
@@ -183,7 +184,7 @@ private:
     bool crashes_ = false;  // this life ends by a crash, if it comes to it
     CrashKind crash_kind_ = CrashKind::power_cut;
     std::uint64_t planned_crash_ = 0;  // at this operation
-    bool quiet_ = false;  // clients wait
+    bool quiet_ = false;               // clients wait
     bool working_ = false;
     Survival survival_ = Survival::closed;
     std::map<std::string, Cut> open_splits_;  // by label: begun, not answered

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <vector>
 
@@ -22,25 +23,27 @@ public:
     // A write of `range` starts: the value to fill it with.
     std::uint64_t issue(Range range, bool zero = false) {
         const std::uint64_t value = zero ? 0 : ++last_value_;
-        each(range, [&](Sector& at) { at.values.push_back(value); });
+        each(range, [&](Sector& at) { at.later.push_back(value); });
         return value;
     }
     void answer(Range range) {
-        each(range, [&](Sector& at) { at.answered = at.values.size() - 1; });
+        each(range, [&](Sector& at) { at.answered = at.dropped + at.later.size(); });
     }
     using Mark = std::vector<std::size_t>;
     [[nodiscard]] Mark flush_starts() const {
         Mark mark;
-        for (const Sector& at : sectors_) mark.push_back(at.dropped + at.answered);
+        mark.reserve(sectors_.size());
+        for (const Sector& at : sectors_) mark.push_back(at.answered);
         return mark;
     }
     void flush_ends(const Mark& mark) {
         for (std::size_t i = 0; i < sectors_.size(); ++i) {
-            while (sectors_[i].dropped < mark[i]) {
-                sectors_[i].values.erase(sectors_[i].values.begin());
-                --sectors_[i].answered;
-                ++sectors_[i].dropped;
-            }
+            Sector& at = sectors_[i];
+            if (at.dropped >= mark[i]) continue;
+            const auto count = static_cast<std::ptrdiff_t>(mark[i] - at.dropped);
+            at.base = at.later[static_cast<std::size_t>(count) - 1];
+            at.later.erase(at.later.begin(), at.later.begin() + count);
+            at.dropped = mark[i];
         }
     }
     [[nodiscard]] static Payload bytes(std::uint64_t length, std::uint64_t value) {
@@ -55,26 +58,31 @@ public:
         std::size_t count = 0;
         for (std::size_t i = 0; i < sectors_.size(); ++i) {
             const auto found = value_of(content.subspan(i * sector, sector));
-            auto& values = sectors_[i].values;
-            if (!found || std::find(values.begin(), values.end(), *found) == values.end()) ++count;
-            sectors_[i] = Sector{{found.value_or(0)}, 0, 0};
+            Sector& at = sectors_[i];
+            const bool known = found && (*found == at.base || std::find(at.later.begin(), at.later.end(),
+                                                                        *found) != at.later.end());
+            if (!known) ++count;
+            at.base = found.value_or(0);
+            at.later.clear();
+            at.answered = at.dropped = 0;
         }
         return count;
     }
 
 private:
     struct Sector {
-        std::vector<std::uint64_t> values{0};
-        std::size_t answered = 0;  // index of the last one that was answered
-        std::size_t dropped = 0;
+        std::uint64_t base = 0;            // durable for certain
+        std::vector<std::uint64_t> later;  // written since, any of which may have survived
+        std::size_t answered = 0;          // writes answered, counted from the beginning
+        std::size_t dropped = 0;           // writes no longer in `later`
     };
     static std::optional<std::uint64_t> value_of(std::span<const std::byte> bytes) {
-        std::uint64_t first = 0;
-        std::memcpy(&first, bytes.data(), sizeof(first));
-        for (std::size_t at = 0; at < bytes.size(); at += sizeof(first)) {
-            if (std::memcmp(bytes.data() + at, &first, sizeof(first)) != 0) return std::nullopt;
+        std::array<std::uint64_t, sector / sizeof(std::uint64_t)> words;
+        std::memcpy(words.data(), bytes.data(), sector);
+        for (const std::uint64_t word : words) {
+            if (word != words[0]) return std::nullopt;
         }
-        return first;
+        return words[0];
     }
     template <class Visit>
     void each(Range range, Visit visit) {
@@ -191,7 +199,7 @@ inline Task<void> check_volume(Machine& m) {
     CHECK(m.ledger.wrong(content) == 0);
     for (const auto& record : m.volume->state().plexes) {
         if (record.state != PlexState::in_sync) continue;
-        CHECK(m.world.peek(record.path, {0, small_size}) == content);
+        CHECK(same_bytes(m.world.peek(record.path, {0, small_size}), content));
     }
 }
 

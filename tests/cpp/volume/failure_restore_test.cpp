@@ -61,7 +61,7 @@ Task<void> restore(Machine& m) {
 Task<void> finish_restore(Machine& m) {
     auto opening = must_open_volume(m);
     co_await std::move(opening);
-    CHECK(m.world.peek("m3.img", {0, small_size}) == m.remembered);
+    CHECK(same_bytes(m.world.peek("m3.img", {0, small_size}), m.remembered));
     auto job = std::make_shared<Job>("restore");
     if (m.volume->is_restoring()) {
         auto refusing = check_refused(*m.volume);
@@ -74,7 +74,7 @@ Task<void> finish_restore(Machine& m) {
     }
     CHECK(job->bytes_done >= job->bytes_total);
     for (const char* const path : {"p1.img", "m2.img", "m3.img"}) {
-        CHECK(m.world.peek(path, {0, small_size}) == m.remembered);
+        CHECK(same_bytes(m.world.peek(path, {0, small_size}), m.remembered));
     }
     for (const auto& plex : m.volume->plexes()) CHECK((plex->is_member() || plex->label == "m3"));
     // What is written from here on is the only difference left (E16).
@@ -110,7 +110,7 @@ Task<void> hold_restore(Machine& m) {
     auto waiting = group.wait();
     co_await std::move(waiting);
     for (const char* const path : {"p1.img", "m2.img", "m3.img"}) {
-        CHECK(m.world.peek(path, {0, small_size}) == m.remembered);
+        CHECK(same_bytes(m.world.peek(path, {0, small_size}), m.remembered));
     }
     auto writing = must_write(*m.volume, 0, 4096, 9);
     co_await std::move(writing);
@@ -133,7 +133,7 @@ Task<void> restore_under_writes(Machine& m) {
     co_await std::move(restoring);
     auto waiting = group.wait();
     co_await std::move(waiting);
-    CHECK(m.world.peek("m3.img", {0, small_size}) == m.remembered);
+    CHECK(same_bytes(m.world.peek("m3.img", {0, small_size}), m.remembered));
     CHECK(m.world.same_content("p1.img", "m2.img"));
     auto asking = m.volume->changed("noon", {});
     const auto changed = co_await std::move(asking);
@@ -143,7 +143,7 @@ Task<void> restore_under_writes(Machine& m) {
         std::copy_n(m.remembered.begin() + static_cast<std::ptrdiff_t>(range.offset), range.length,
                     production.begin() + static_cast<std::ptrdiff_t>(range.offset));
     }
-    CHECK(production == m.remembered);
+    CHECK(same_bytes(production, m.remembered));
     auto closing = must(m.volume->close());
     co_await std::move(closing);
     m.volume.reset();

@@ -127,8 +127,6 @@ Task<void> resync_with_writes(Machine& m) {
     auto opening = open_volume(m);
     co_await std::move(opening);
     if (!m.volume) co_return;
-    auto checking = check_volume(m);
-    co_await std::move(checking);
     TaskGroup group(*m.loop);
     group.spawn(clients(m, 2));
     auto job = std::make_shared<Job>("resync");

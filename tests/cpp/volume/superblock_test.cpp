@@ -33,11 +33,12 @@ void check(const std::vector<Found>& found) {
     }
     const auto chosen = choose_superblock(candidates);
     const bool ours = any(found, Found::older) || any(found, Found::newer);
-    if (ours && any(found, Found::foreign)) {
-        REQUIRE_FALSE(chosen.ok());  // corrupt, or newer_version when that was seen first
-    } else if (any(found, Found::future)) {
+    if (any(found, Found::future)) {
         REQUIRE_FALSE(chosen.ok());
         CHECK(chosen.error().code() == Code::newer_version);
+    } else if (ours && any(found, Found::foreign)) {
+        REQUIRE_FALSE(chosen.ok());
+        CHECK(chosen.error().code() == Code::corrupt);
     } else if (!ours && !any(found, Found::foreign)) {
         REQUIRE_FALSE(chosen.ok());
         CHECK(chosen.error().code() == Code::corrupt);

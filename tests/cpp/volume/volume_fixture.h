@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,11 @@ inline std::vector<std::byte> filled(std::uint64_t length, std::uint8_t value) {
     return std::vector<std::byte>(length, std::byte{value});
 }
 
+// One memcmp: comparing vectors byte by byte is slow under the sanitizers.
+inline bool same_bytes(std::span<const std::byte> a, std::span<const std::byte> b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
 inline Task<void> must_write(Volume& volume, std::uint64_t offset, std::uint64_t length, std::uint8_t value) {
     auto writing = volume.write(offset, payload(length, value));
     const Status status = co_await std::move(writing);
@@ -56,7 +62,8 @@ inline Task<void> must(Task<Status> task) {
     REQUIRE_MESSAGE(status.ok(), (status.ok() ? "" : status.error().message()));
 }
 
-inline Task<std::unique_ptr<Volume>> must_create(Loop& loop, CreateOptions create, VolumeOptions options = {}) {
+inline Task<std::unique_ptr<Volume>> must_create(Loop& loop, CreateOptions create,
+                                                 VolumeOptions options = {}) {
     auto creating = Volume::create(loop, create.name + ".exv", create, options);
     auto volume = co_await std::move(creating);
     REQUIRE_MESSAGE(volume.ok(), (volume.ok() ? "" : volume.error().message()));
