@@ -62,9 +62,9 @@ __attribute__((target("avx2"))) bool all_zero_avx2(std::span<const std::byte> by
     std::size_t at = 0;
     for (; at + 128 <= bytes.size(); at += 128) {
         const auto* p = reinterpret_cast<const __m256i*>(bytes.data() + at);
-        const __m256i any = _mm256_or_si256(
-            _mm256_or_si256(_mm256_loadu_si256(p), _mm256_loadu_si256(p + 1)),
-            _mm256_or_si256(_mm256_loadu_si256(p + 2), _mm256_loadu_si256(p + 3)));
+        const __m256i any =
+            _mm256_or_si256(_mm256_or_si256(_mm256_loadu_si256(p), _mm256_loadu_si256(p + 1)),
+                            _mm256_or_si256(_mm256_loadu_si256(p + 2), _mm256_loadu_si256(p + 3)));
         if (_mm256_testz_si256(any, any) == 0) return false;
     }
     return all_zero_portable(bytes.subspan(at));

@@ -35,8 +35,7 @@ std::string_view code_name(Code code) {
 }
 
 Error::Error(Code code, std::string message, std::string hint, int os_error)
-    : info_(std::make_shared<const Info>(
-          Info{code, os_error, std::move(message), std::move(hint)})) {}
+    : info_(std::make_shared<const Info>(Info{code, os_error, std::move(message), std::move(hint)})) {}
 
 Error Error::within(std::string_view context) const {
     return Error(code(), std::string(context) + ": " + message(), hint(), os_error());

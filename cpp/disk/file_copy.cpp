@@ -51,7 +51,8 @@ void add_zero(MemoryCopy& copy, Range range) {
 }
 
 // Writes the runs of units that are not zero. Data shows itself in its first bytes, so the look is cheap.
-bool write_piece(MemoryCopy& copy, int target, Range piece, std::span<const std::byte> data, std::uint64_t unit) {
+bool write_piece(MemoryCopy& copy, int target, Range piece, std::span<const std::byte> data,
+                 std::uint64_t unit) {
     std::uint64_t run = 0;
     for (std::uint64_t at = 0; at <= piece.length;) {
         const std::uint64_t length = std::min(unit, piece.length - at);

@@ -15,13 +15,14 @@ namespace exshadow {
 [[nodiscard]] bool can_copy_in_memory(const FileDisk& source, const FileDisk& target);
 
 struct MemoryCopy {
-    Ranges zero;                // whole units that read as zero: not written, the caller makes them zero
-    std::uint64_t copied = 0;   // bytes written to the target
-    int read_error = 0;         // errno; what was not reached is undefined in the target
+    Ranges zero;               // whole units that read as zero: not written, the caller makes them zero
+    std::uint64_t copied = 0;  // bytes written to the target
+    int read_error = 0;        // errno; what was not reached is undefined in the target
     int write_error = 0;
 };
 
 // Copies `ranges` from one descriptor to the other, looking for zeroes in units of `unit` bytes.
-[[nodiscard]] MemoryCopy copy_in_memory(int source, int target, std::span<const Range> ranges, std::uint64_t unit);
+[[nodiscard]] MemoryCopy copy_in_memory(int source, int target, std::span<const Range> ranges,
+                                        std::uint64_t unit);
 
 }  // namespace exshadow

@@ -40,12 +40,12 @@ enum class Backing : std::uint8_t {
 };
 
 struct FileInfo {
-    std::uint64_t size = 0;         // bytes at open; a block device's capacity
-    std::uint32_t alignment = 1;    // offsets, lengths and addresses of direct I/O; 1 when not direct
+    std::uint64_t size = 0;       // bytes at open; a block device's capacity
+    std::uint32_t alignment = 1;  // offsets, lengths and addresses of direct I/O; 1 when not direct
     std::uint32_t sector_size = 512;
     bool is_block_device = false;
     bool direct = false;
-    bool can_punch = false;         // punch() leaves zeroes (regular files on most file systems)
+    bool can_punch = false;  // punch() leaves zeroes (regular files on most file systems)
     Backing backing = Backing::page_cache;
     std::string path;
 };
@@ -54,34 +54,35 @@ struct FileInfo {
 // for equality only.
 struct FileIdentity {
     std::uint64_t device = 0;
-    std::uint64_t inode = 0;        // 0 for block devices
+    std::uint64_t inode = 0;  // 0 for block devices
     std::uint64_t size = 0;
     std::int64_t modified_ns = 0;
     std::int64_t changed_ns = 0;
-    std::string serial;             // block devices: serial or WWN where known
-    std::uint64_t allocated = 0;    // bytes of storage behind a regular file; 0: not known
+    std::string serial;           // block devices: serial or WWN where known
+    std::uint64_t allocated = 0;  // bytes of storage behind a regular file; 0: not known
     friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
 };
 
 struct Extent {
     Range range;
-    bool zero = false;              // reads as zeroes (hole)
+    bool zero = false;  // reads as zeroes (hole)
     friend bool operator==(const Extent&, const Extent&) = default;
 };
 
 // One operation; lives in the awaiter, hence in the awaiting coroutine's frame.
 struct FileOperation {
     enum class Kind : std::uint8_t {
-        read, write,
-        flush,       // data and the metadata needed to read it back (fdatasync)
-        zero,        // zeroes, space kept allocated
-        punch,       // zeroes, space given back
+        read,
+        write,
+        flush,  // data and the metadata needed to read it back (fdatasync)
+        zero,   // zeroes, space kept allocated
+        punch,  // zeroes, space given back
     };
     Kind kind = Kind::read;
-    std::byte* data = nullptr;      // read: destination; write: source (not modified)
+    std::byte* data = nullptr;  // read: destination; write: source (not modified)
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
-    std::int64_t result = 0;        // bytes (0 for flush, zero, punch) or -errno
+    std::int64_t result = 0;  // bytes (0 for flush, zero, punch) or -errno
     std::coroutine_handle<> waiter;
     FileOperation* next = nullptr;  // queue link for the loop
     bool with_attributes = false;   // flush: attributes set since the last one as well (fsync)
@@ -119,8 +120,8 @@ public:
     [[nodiscard]] virtual Result<std::optional<std::string>> attribute(const std::string& name) = 0;
     // Durable after the next flush.
     [[nodiscard]] virtual Status set_attribute(const std::string& name, const std::string& value) = 0;
-    [[nodiscard]] virtual Status allocate(Range range) = 0;        // reserve space, contents kept
-    [[nodiscard]] virtual Status resize(std::uint64_t size) = 0;   // regular files
+    [[nodiscard]] virtual Status allocate(Range range) = 0;       // reserve space, contents kept
+    [[nodiscard]] virtual Status resize(std::uint64_t size) = 0;  // regular files
     // Data and holes in `range` as the file system knows them, in order, without gaps.
     [[nodiscard]] virtual Result<std::vector<Extent>> extents(Range range) = 0;
 

@@ -7,8 +7,12 @@ namespace exshadow {
 
 #if defined(__SANITIZE_ADDRESS__)
 
-void* allocate_frame(std::size_t size) { return ::operator new(size); }
-void free_frame(void* frame, std::size_t size) noexcept { ::operator delete(frame, size); }
+void* allocate_frame(std::size_t size) {
+    return ::operator new(size);
+}
+void free_frame(void* frame, std::size_t size) noexcept {
+    ::operator delete(frame, size);
+}
 
 #else
 

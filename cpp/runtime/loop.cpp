@@ -8,10 +8,16 @@ thread_local int resume_depth = 0;
 constexpr int resume_depth_limit = 64;
 }  // namespace
 
-Loop* Loop::current() { return current_loop; }
+Loop* Loop::current() {
+    return current_loop;
+}
 
-Loop::Scope::Scope(Loop& loop) : previous_(current_loop) { current_loop = &loop; }
-Loop::Scope::~Scope() { current_loop = previous_; }
+Loop::Scope::Scope(Loop& loop) : previous_(current_loop) {
+    current_loop = &loop;
+}
+Loop::Scope::~Scope() {
+    current_loop = previous_;
+}
 
 void resume_soon(std::coroutine_handle<> waiter) noexcept {
     if (resume_depth < resume_depth_limit) {

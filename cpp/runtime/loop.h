@@ -47,7 +47,7 @@ public:
     // nothing can happen any more.
     virtual void run() = 0;
     virtual void stop() = 0;
-    virtual void post(std::function<void()> function) = 0;         // any thread; runs on the loop
+    virtual void post(std::function<void()> function) = 0;  // any thread; runs on the loop
 
     // False in a child of fork(): there calls are refused (E34), posts dropped. Any thread.
     [[nodiscard]] virtual bool usable() const { return true; }

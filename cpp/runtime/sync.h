@@ -40,8 +40,7 @@ private:
 // whole capacity is served when everything is free.
 class Semaphore {
 public:
-    Semaphore(Loop& loop, std::uint64_t capacity)
-        : loop_(loop), capacity_(capacity), available_(capacity) {}
+    Semaphore(Loop& loop, std::uint64_t capacity) : loop_(loop), capacity_(capacity), available_(capacity) {}
     struct Awaiter {
         Semaphore& semaphore;
         std::uint64_t count;
@@ -123,12 +122,16 @@ struct Detached {
     };
 };
 
-inline Detached run_detached(Task<void> task) { co_await std::move(task); }
+inline Detached run_detached(Task<void> task) {
+    co_await std::move(task);
+}
 
 }  // namespace detail
 
 // Start a task that nobody awaits. What it uses must live until it ends, by its own means.
-inline void spawn(Task<void> task) { detail::run_detached(std::move(task)); }
+inline void spawn(Task<void> task) {
+    detail::run_detached(std::move(task));
+}
 
 // Starts tasks that run beside each other and waits for all of them. The group outlives its tasks:
 // await wait() before it goes out of scope (checked).

@@ -54,7 +54,9 @@ class Promise : public PromiseBase {
 public:
     Task<T> get_return_object();
     template <class U>
-    void return_value(U&& value) { value_.emplace(std::forward<U>(value)); }
+    void return_value(U&& value) {
+        value_.emplace(std::forward<U>(value));
+    }
     T take() { return std::move(*value_); }
 
 private:

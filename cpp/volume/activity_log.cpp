@@ -145,7 +145,9 @@ void ActivityLog::release(Range bytes) {
     if (starved() && starved_) starved_();
 }
 
-std::vector<std::uint32_t> ActivityLog::active() const { return {ages_.begin(), ages_.end()}; }
+std::vector<std::uint32_t> ActivityLog::active() const {
+    return {ages_.begin(), ages_.end()};
+}
 
 std::vector<std::uint32_t> ActivityLog::begin_eviction(std::size_t limit) {
     std::vector<std::uint32_t> idle;

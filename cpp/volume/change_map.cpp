@@ -16,7 +16,9 @@ constexpr std::uint64_t word_mask(std::uint64_t first, std::uint64_t count) {
     return (count == 64 ? all_ones : ((std::uint64_t{1} << count) - 1)) << first;
 }
 
-std::uint64_t popcount(std::uint64_t word) { return static_cast<std::uint64_t>(std::popcount(word)); }
+std::uint64_t popcount(std::uint64_t word) {
+    return static_cast<std::uint64_t>(std::popcount(word));
+}
 
 }  // namespace
 

@@ -9,9 +9,9 @@ namespace exshadow {
 
 namespace {
 
-constexpr std::uint64_t hole_window_bytes = 64 * GiB;   // asked for at once
-constexpr std::uint64_t hole_chunk_bytes = GiB;         // settled under one lock
-constexpr std::uint64_t device_hole_bytes = 64 * MiB;   // likewise, where it may take writing zeroes
+constexpr std::uint64_t hole_window_bytes = 64 * GiB;  // asked for at once
+constexpr std::uint64_t hole_chunk_bytes = GiB;        // settled under one lock
+constexpr std::uint64_t device_hole_bytes = 64 * MiB;  // likewise, where it may take writing zeroes
 constexpr std::uint64_t checkpoint_bytes = GiB;
 constexpr Nanoseconds checkpoint_interval = 2 * second_ns;
 constexpr std::uint64_t direct_chunk = 2 * MiB;
@@ -19,9 +19,11 @@ constexpr std::uint64_t cached_chunk = 2 * MiB;
 constexpr std::size_t batch_ranges = 64;
 constexpr std::uint64_t direct_depth = 12;
 constexpr std::uint64_t cached_depth = 4;
-constexpr std::uint64_t byte_bound = 32 * MiB;          // of buffers in use
+constexpr std::uint64_t byte_bound = 32 * MiB;  // of buffers in use
 
-bool is_direct(const Plex& plex) { return plex.device && plex.device->file().info().backing == Backing::direct; }
+bool is_direct(const Plex& plex) {
+    return plex.device && plex.device->file().info().backing == Backing::direct;
+}
 
 }  // namespace
 
@@ -33,7 +35,9 @@ Copier::Tuning Copier::tune(const Volume& volume, const CopyPlan& plan) {
         device = device || (target->device && target->device->file().info().is_block_device);
     }
     const VolumeOptions& options = volume.options_;
-    const std::uint64_t chunk = options.copy_chunk != 0 ? options.copy_chunk : direct ? direct_chunk : cached_chunk;
+    const std::uint64_t chunk = options.copy_chunk != 0 ? options.copy_chunk
+                                : direct                ? direct_chunk
+                                                        : cached_chunk;
     std::uint64_t depth = options.copy_depth != 0 ? options.copy_depth : direct ? direct_depth : cached_depth;
     if (plan.compare) depth = std::max<std::uint64_t>(depth / 2, 1);
     Tuning tuning;
@@ -60,7 +64,9 @@ std::vector<std::shared_ptr<Plex>> Copier::targets() const {
     return volume_.members();
 }
 
-std::shared_ptr<Plex> Copier::source_plex() const { return plan_.source ? plan_.source : volume_.authority(); }
+std::shared_ptr<Plex> Copier::source_plex() const {
+    return plan_.source ? plan_.source : volume_.authority();
+}
 
 // Counts as an operation on the plex: its device must not be closed meanwhile (E32).
 Task<Result<std::vector<Extent>>> Copier::extents_of(std::shared_ptr<Plex> plex, Range range) {
@@ -135,7 +141,8 @@ Task<Status> Copier::pass() {
 // The next marked run, cut to a chunk; a run inside a hole of the source may be much longer.
 Range Copier::next_chunk(std::uint64_t from_region) {
     const std::uint64_t region = volume_.state().region_size;
-    const auto long_run = plan_.todo->next_run(from_region, std::max<std::uint64_t>(tuning_.hole_bytes / region, 1));
+    const auto long_run =
+        plan_.todo->next_run(from_region, std::max<std::uint64_t>(tuning_.hole_bytes / region, 1));
     EXSHADOW_CHECK(long_run.has_value());
     for (const Range& hole : holes_) {
         if (hole.end() <= long_run->offset) continue;
@@ -167,7 +174,8 @@ Task<void> Copier::throttle(std::uint64_t bytes) {
     while (loop_.now() < next_free_ns_ && stop_reason().ok()) {
         co_await loop_.sleep(std::min(next_free_ns_ - loop_.now(), 100 * millisecond_ns));
     }
-    const auto cost = static_cast<Nanoseconds>(static_cast<double>(bytes) / static_cast<double>(plan_.limit) * 1e9);
+    const auto cost =
+        static_cast<Nanoseconds>(static_cast<double>(bytes) / static_cast<double>(plan_.limit) * 1e9);
     next_free_ns_ = std::max(next_free_ns_, loop_.now() - 100 * millisecond_ns) + cost;
 }
 
@@ -335,7 +343,8 @@ Task<Status> Copier::copy_data(Range range) {
     Status status = co_await std::move(reading);
     for (const auto& target : targets()) {
         if (!status.ok()) break;
-        auto writing = plan_.compare ? write_different(target, range, bytes) : write_segments(target, range, bytes);
+        auto writing =
+            plan_.compare ? write_different(target, range, bytes) : write_segments(target, range, bytes);
         const Status written = co_await std::move(writing);
         auto judging = target_result(target, written);
         status = co_await std::move(judging);
@@ -382,14 +391,16 @@ Task<Status> Copier::write_segments(const std::shared_ptr<Plex>& target, Range r
     co_return Status{};
 }
 
-Task<Status> Copier::write_segment(std::shared_ptr<Plex> target, Range segment, std::span<const std::byte> data) {
+Task<Status> Copier::write_segment(std::shared_ptr<Plex> target, Range segment,
+                                   std::span<const std::byte> data) {
     auto writing = volume_.write_plex(target, segment.offset, data);
     const Status status = co_await std::move(writing);
     if (status.ok()) job_->bytes_copied += segment.length;
     co_return status;
 }
 
-Task<Status> Copier::write_different(std::shared_ptr<Plex> target, Range range, std::span<const std::byte> data) {
+Task<Status> Copier::write_different(std::shared_ptr<Plex> target, Range range,
+                                     std::span<const std::byte> data) {
     AlignedBuffer found(range.length);
     auto reading = volume_.read_plex(target, range.offset, found.span());
     EXSHADOW_CO_TRY(co_await std::move(reading));

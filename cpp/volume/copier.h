@@ -18,13 +18,13 @@
 namespace exshadow {
 
 struct CopyPlan {
-    std::shared_ptr<Plex> source;   // null: production, whichever member can be read
-    std::shared_ptr<Plex> target;   // null: every member
-    ChangeMap* todo = nullptr;      // what is still to be settled; cleared region by region
+    std::shared_ptr<Plex> source;        // null: production, whichever member can be read
+    std::shared_ptr<Plex> target;        // null: every member
+    ChangeMap* todo = nullptr;           // what is still to be settled; cleared region by region
     std::shared_ptr<StoredMap> durable;  // the same on disk; cleared behind a flush of the targets
-    bool compare = false;           // read the target first, write only what differs
-    bool rewrite = false;           // nothing the target reads as is believed: zeroes are written too (F17)
-    std::uint64_t limit = 0;        // bytes a second, 0: none
+    bool compare = false;                // read the target first, write only what differs
+    bool rewrite = false;     // nothing the target reads as is believed: zeroes are written too (F17)
+    std::uint64_t limit = 0;  // bytes a second, 0: none
 };
 
 class Copier {
@@ -80,14 +80,14 @@ private:
     std::shared_ptr<Job> job_;
     const Tuning tuning_;
     const std::uint64_t chunk_bytes_;
-    Semaphore slots_;                     // bytes under way
-    std::unique_ptr<ChangeMap> copied_;   // settled since the last flush
-    std::uint64_t copied_bytes_ = 0;      // likewise, without holes
+    Semaphore slots_;                    // bytes under way
+    std::unique_ptr<ChangeMap> copied_;  // settled since the last flush
+    std::uint64_t copied_bytes_ = 0;     // likewise, without holes
     Nanoseconds checkpoint_ns_ = 0;
-    Nanoseconds next_free_ns_ = 0;        // rate limit
-    const bool sparse_;                   // ask the source for holes
-    const bool in_memory_;                // source and targets are: whole batches for the worker pool
-    Range hole_window_;                   // what holes_ was asked for
+    Nanoseconds next_free_ns_ = 0;  // rate limit
+    const bool sparse_;             // ask the source for holes
+    const bool in_memory_;          // source and targets are: whole batches for the worker pool
+    Range hole_window_;             // what holes_ was asked for
     Ranges holes_;
     std::optional<Error> error_;
     std::vector<AlignedBuffer> buffers_;  // free ones

@@ -25,7 +25,7 @@ struct PlexOperation {
     enum class Kind : std::uint8_t { write, zero, flush };
     Kind kind = Kind::write;
     Range range;
-    Payload data;                                // write
+    Payload data;  // write
     ZeroMode zero_mode = ZeroMode::keep_allocated;
 
     [[nodiscard]] PlexOperation slice(Range part) const;  // `part` lies within `range`
@@ -39,7 +39,8 @@ public:
         bool abandoned = false;
     };
 
-    FanOut(Loop& loop, PlexOperation operation) : started_ns(loop.now()), operation_(std::move(operation)), done_(loop) {}
+    FanOut(Loop& loop, PlexOperation operation)
+        : started_ns(loop.now()), operation_(std::move(operation)), done_(loop) {}
 
     // Issue on every plex of `plexes`; `idle` is notified when an operation on a plex ends.
     static std::shared_ptr<FanOut> start(Loop& loop, PlexOperation operation,

@@ -42,7 +42,7 @@ PlexDisk encode(const PlexRecord& record) {
     disk.identity_size = record.identity.size;
     disk.modified_ns = record.identity.modified_ns;
     disk.changed_ns = record.identity.changed_ns;
-    disk.sample_crc = record.identity.sample_crc;
+    disk.sample_digest = record.identity.sample_digest;
     put_text(disk.label, record.label);
     put_text(disk.serial, record.identity.serial);
     put_text(disk.note, record.note);
@@ -63,9 +63,9 @@ PlexRecord decode(const PlexDisk& disk) {
     record.previous_tag = disk.previous_tag;
     record.slot = disk.slot;
     record.sync_map_id = disk.sync_map_id;
-    record.identity = {disk.identity_recorded != 0, disk.inode,           disk.identity_size,
-                       disk.modified_ns,            disk.changed_ns,      get_text(disk.serial),
-                       disk.sample_crc};
+    record.identity = {
+        disk.identity_recorded != 0, disk.inode,        disk.identity_size, disk.modified_ns, disk.changed_ns,
+        get_text(disk.serial),       disk.sample_digest};
     record.note = get_text(disk.note);
     return record;
 }
@@ -155,7 +155,8 @@ VolumeState decode_header(const SuperblockHeader& header) {
     state.mode = static_cast<VolumeMode>(header.mode);
     state.authority = get_uuid(header.authority);
     if (header.restoring != 0) {
-        state.restore = RestoreRecord{get_uuid(header.restore_plex), {header.restore_map_id, header.restore_slot}};
+        state.restore =
+            RestoreRecord{get_uuid(header.restore_plex), {header.restore_map_id, header.restore_slot}};
     }
     return state;
 }
@@ -165,7 +166,9 @@ std::size_t records_length(const SuperblockHeader& header) {
            header.interval_count * sizeof(IntervalDisk) + header.snapshot_count * sizeof(SnapshotDisk);
 }
 
-Error damaged(const std::string& what) { return Error(Code::corrupt, "superblock: " + what); }
+Error damaged(const std::string& what) {
+    return Error(Code::corrupt, "superblock: " + what);
+}
 
 // Everything that must hold before a record is looked at.
 Status check_header(const SuperblockHeader& header, std::span<const std::byte> bytes, unsigned place) {
@@ -230,7 +233,9 @@ MapLayout::MapLayout(std::uint64_t size, std::uint32_t region_size)
       summary_bytes(round_up(sizeof(MapHeader) + divide_up(blocks, 4), block_bytes)),
       slot_bytes(2 * summary_bytes + 2 * blocks * block_bytes) {}
 
-Range MapLayout::slot(std::uint32_t index) const { return {maps_offset + index * slot_bytes, slot_bytes}; }
+Range MapLayout::slot(std::uint32_t index) const {
+    return {maps_offset + index * slot_bytes, slot_bytes};
+}
 
 std::uint64_t MapLayout::summary_offset(std::uint32_t slot_index, unsigned place) const {
     return slot(slot_index).offset + place * summary_bytes;
@@ -268,7 +273,8 @@ Result<VolumeState> decode_superblock(std::span<const std::byte> bytes, unsigned
     EXSHADOW_TRY(check_header(header, bytes, place));
 
     VolumeState state = decode_header(header);
-    for (std::uint32_t i = 0; i < header.plex_count; ++i) state.plexes.push_back(decode(reader.get<PlexDisk>()));
+    for (std::uint32_t i = 0; i < header.plex_count; ++i)
+        state.plexes.push_back(decode(reader.get<PlexDisk>()));
     for (std::uint32_t i = 0; i < header.interval_count; ++i) {
         const auto disk = reader.get<IntervalDisk>();
         state.intervals.push_back({{disk.map_id, disk.slot}});

@@ -101,7 +101,7 @@ struct PlexDisk {
     std::uint64_t identity_size;
     std::int64_t modified_ns;
     std::int64_t changed_ns;
-    std::uint32_t sample_crc;
+    std::uint32_t sample_digest;
     std::uint32_t reserved1;
     std::array<char, 64> label;
     std::array<char, 128> serial;
@@ -185,7 +185,8 @@ struct MapLayout {
     [[nodiscard]] std::uint64_t file_bytes() const { return slot(max_map_slots).offset; }  // sparse
     [[nodiscard]] Range slot(std::uint32_t index) const;
     [[nodiscard]] std::uint64_t summary_offset(std::uint32_t slot_index, unsigned place) const;
-    [[nodiscard]] std::uint64_t block_offset(std::uint32_t slot_index, std::uint64_t block, unsigned place) const;
+    [[nodiscard]] std::uint64_t block_offset(std::uint32_t slot_index, std::uint64_t block,
+                                             unsigned place) const;
 };
 
 // Superblock bytes for `state` as written to `place`; padded to whole 4 KiB blocks.

@@ -48,12 +48,14 @@ private:
 
 Status GroupSplit::check() const {
     if (request_.volumes.empty()) return Error(Code::invalid, "no volume to split");
-    if (request_.volumes.size() > max_set_members) return Error(Code::invalid, "a set has at most 64 volumes");
+    if (request_.volumes.size() > max_set_members)
+        return Error(Code::invalid, "a set has at most 64 volumes");
     if (!is_name(request_.label)) return Error(Code::invalid, "'" + request_.label + "' is not a label");
     std::set<const Volume*> distinct(request_.volumes.begin(), request_.volumes.end());
     if (distinct.size() != request_.volumes.size()) return Error(Code::invalid, "a volume is named twice");
     for (const Volume* const volume : request_.volumes) {
-        if (&const_cast<Volume*>(volume)->loop() != &loop_) return Error(Code::invalid, "volumes of different engines cannot be split together");
+        if (&const_cast<Volume*>(volume)->loop() != &loop_)
+            return Error(Code::invalid, "volumes of different engines cannot be split together");
     }
     return {};
 }
@@ -63,10 +65,12 @@ Result<Volume::PlexPointer> GroupSplit::choose_plex(const Volume& volume) const 
     const VolumeState& state = volume.state();
     if (const auto named = request_.plexes.find(state.name); named != request_.plexes.end()) {
         auto plex = volume.find(named->second);
-        if (!plex) return Error(Code::not_found, "volume " + state.name + " has no plex '" + named->second + "'");
+        if (!plex)
+            return Error(Code::not_found, "volume " + state.name + " has no plex '" + named->second + "'");
         if (!plex->is_member()) return refuse_event(plex->label, plex->state, PlexEvent::prepare_split);
         if (volume.members().size() < 2) {
-            return Error(Code::refused, "plex '" + plex->label + "' is the last one in sync of volume " + state.name,
+            return Error(Code::refused,
+                         "plex '" + plex->label + "' is the last one in sync of volume " + state.name,
                          "add a mirror first: exshadow mirror add " + state.name + " PATH");
         }
         return plex;
@@ -74,7 +78,8 @@ Result<Volume::PlexPointer> GroupSplit::choose_plex(const Volume& volume) const 
     Volume::PlexPointer newest;
     for (const auto& plex : volume.members()) {
         if (plex->uuid == state.authority) continue;
-        if (!newest || state.find_plex(plex->uuid)->joined > state.find_plex(newest->uuid)->joined) newest = plex;
+        if (!newest || state.find_plex(plex->uuid)->joined > state.find_plex(newest->uuid)->joined)
+            newest = plex;
     }
     if (newest) return newest;
     for (const auto& plex : volume.plexes()) {
@@ -83,7 +88,8 @@ Result<Volume::PlexPointer> GroupSplit::choose_plex(const Volume& volume) const 
         }
     }
     return Error(Code::refused, "volume " + state.name + " has no mirror that is in sync",
-                 "add one: exshadow mirror add " + state.name + " PATH, or bring one back: exshadow mirror sync " + state.name);
+                 "add one: exshadow mirror add " + state.name +
+                     " PATH, or bring one back: exshadow mirror sync " + state.name);
 }
 
 // In the order of their ids, so that two splits never wait for each other.
@@ -112,7 +118,8 @@ Task<Result<SplitResult>> GroupSplit::run() {
         auto plex = choose_plex(member->volume);
         if (!plex.ok()) co_return plex.error();
         member->plex = *plex;
-        if (member->plex->busy) co_return Error(Code::busy, "plex '" + member->plex->label + "' is being worked on");
+        if (member->plex->busy)
+            co_return Error(Code::busy, "plex '" + member->plex->label + "' is being worked on");
     }
     for (auto& member : members_) member->plex->busy = true;
     TaskGroup group(loop_);
@@ -144,7 +151,8 @@ Task<Result<SplitResult>> GroupSplit::run() {
 
 Status GroupSplit::first_failure() const {
     for (const auto& member : members_) {
-        if (!member->status.ok()) return member->status.error().within("volume " + member->volume.state().name);
+        if (!member->status.ok())
+            return member->status.error().within("volume " + member->volume.state().name);
     }
     return {};
 }
@@ -175,7 +183,8 @@ Task<Status> GroupSplit::prepare_member(Member& member) {
     if (!next.ok()) co_return next.error();
     member.next = std::move(next).value();
     if (!member.plex->is_member() || volume.members().size() < 2) {
-        co_return Error(Code::io, "plex '" + member.plex->label + "' left the mirror while it was to be split");
+        co_return Error(Code::io,
+                        "plex '" + member.plex->label + "' left the mirror while it was to be split");
     }
     SnapshotRecord record;
     record.set_id = result_.set_id;
@@ -223,7 +232,8 @@ void GroupSplit::turn() {
         StoredMap& closing = volume.current_interval();
         // A request admitted and not finished belongs to both sides of the cut (E22).
         for (const auto* request = volume.lock_.first(); request != nullptr; request = request->next) {
-            if (!request->client || !volume.options_.orders.keeps(Order::e22_mark_unfinished_in_both)) continue;
+            if (!request->client || !volume.options_.orders.keeps(Order::e22_mark_unfinished_in_both))
+                continue;
             closing.bits.mark(request->range);
             member->next->bits.mark(request->range);
         }
@@ -266,7 +276,8 @@ Task<Status> GroupSplit::record_ready(Member& member, PlexIdentity identity) {
     VolumeState& state = member.volume.state_;
     SnapshotRecord& record = *state.find_snapshot(result_.set_id);
     const MapRef opened = member.volume.current_interval().ref;
-    const bool alone = members_.size() == 1 || !member.volume.options_.orders.keeps(Order::e24_all_members_or_none);
+    const bool alone =
+        members_.size() == 1 || !member.volume.options_.orders.keeps(Order::e24_all_members_or_none);
     record.state = alone ? SetState::committed : SetState::ready;
     record.anchor = opened.id;
     record.next_interval = {};
@@ -303,8 +314,10 @@ Task<void> GroupSplit::take_back(Member& member) {
         static_cast<void>(co_await std::move(flushing));
     }
     PlexRecord& record = *volume.state_.find_plex(member.plex->uuid);
-    if (member.plex->is_member()) record.state = PlexState::in_sync;
-    else if (record.state == PlexState::splitting) record.state = member.plex->state;
+    if (member.plex->is_member())
+        record.state = PlexState::in_sync;
+    else if (record.state == PlexState::splitting)
+        record.state = member.plex->state;
     auto committing = volume.commit();
     static_cast<void>(co_await std::move(committing));
 }
@@ -334,7 +347,8 @@ Task<Status> resolve_sets(std::vector<Volume*> volumes) {
         std::vector<Volume*> here;
         std::size_t wanted = 0;
         bool all_ready = true;
-        bool announced = false;  // somebody says `committed`: all were ready, whoever has no record gave it up later
+        bool announced =
+            false;  // somebody says `committed`: all were ready, whoever has no record gave it up later
         for (Volume* const volume : volumes) {
             const SnapshotRecord* const snapshot = volume->state_.find_snapshot(set_id);
             if (snapshot == nullptr) continue;
@@ -345,15 +359,18 @@ Task<Status> resolve_sets(std::vector<Volume*> volumes) {
                 const auto at = std::find_if(volumes.begin(), volumes.end(), [&](const Volume* other) {
                     return other->state().uuid == named.volume;
                 });
-                if (at == volumes.end()) wanted = 0;  // not all are here: stays in doubt
-                else if ((*at)->state_.find_snapshot(set_id) == nullptr) all_ready = false;
+                if (at == volumes.end())
+                    wanted = 0;  // not all are here: stays in doubt
+                else if ((*at)->state_.find_snapshot(set_id) == nullptr)
+                    all_ready = false;
             }
             if (wanted == 0) break;
         }
         for (Volume* const volume : wanted == 0 ? std::vector<Volume*>{} : here) {
             const Volume::Scope scope(*volume);
             const auto guard = co_await volume->structure_mutex_.lock();
-            auto deciding = all_ready || announced ? volume->commit_split(set_id) : volume->roll_back_split(set_id);
+            auto deciding =
+                all_ready || announced ? volume->commit_split(set_id) : volume->roll_back_split(set_id);
             EXSHADOW_CO_TRY(co_await std::move(deciding));
             auto merging = volume->merge_lost_intervals();
             EXSHADOW_CO_TRY(co_await std::move(merging));

@@ -20,17 +20,17 @@
 namespace exshadow {
 
 struct SplitRequest {
-    std::vector<Volume*> volumes;                // of one loop, all different
+    std::vector<Volume*> volumes;  // of one loop, all different
     std::string label;
-    std::map<std::string, std::string> plexes;   // volume name to plex label; else the newest that may go
+    std::map<std::string, std::string> plexes;  // volume name to plex label; else the newest that may go
     std::string consistency = "crash";
-    Uuid set_id;                                 // nil: a new one
+    Uuid set_id;  // nil: a new one
 };
 
 struct SplitResult {
     Uuid set_id;
-    Nanoseconds turn_ns = 0;                     // length of the turn
-    std::int64_t created_ns = 0;                 // wall clock
+    Nanoseconds turn_ns = 0;      // length of the turn
+    std::int64_t created_ns = 0;  // wall clock
 };
 
 // All volumes or none. Durable on return.

@@ -6,7 +6,8 @@ const char* order_name(Order order) {
     switch (order) {
         case Order::none: return "none";
         case Order::e1_record_departure_before_answer: return "E1 departure recorded before the answer";
-        case Order::e2_departed_map_has_active_extents: return "E2 a departed plex's map has the active extents";
+        case Order::e2_departed_map_has_active_extents:
+            return "E2 a departed plex's map has the active extents";
         case Order::e2_later_writes_mark_sync_map: return "E2 later writes mark the sync map";
         case Order::e4_fail_after_failed_flush: return "E4 no writes after a failed flush";
         case Order::e5_rewrite_after_read_error: return "E5 rewritten after a read error";

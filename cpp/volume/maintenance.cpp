@@ -158,12 +158,15 @@ Task<Status> Volume::merge_one_interval(std::size_t index) {
         auto committing = commit();
         status = co_await std::move(committing);
     } else {
-        intervals_.insert(intervals_.begin() + at, lost);  // read-only from now on, but differences stay known
+        intervals_.insert(intervals_.begin() + at,
+                          lost);  // read-only from now on, but differences stay known
     }
     merging_.reset();
     co_return status;
 }
 
-void Volume::say(std::string text) { events_.push_back({loop_.wall_clock_ns(), std::move(text)}); }
+void Volume::say(std::string text) {
+    events_.push_back({loop_.wall_clock_ns(), std::move(text)});
+}
 
 }  // namespace exshadow

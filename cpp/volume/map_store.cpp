@@ -168,7 +168,8 @@ Task<Result<bool>> MapStore::load_summary(StoredMap& map, std::size_t copy) {
     co_return map.on_disk;
 }
 
-Task<Status> MapStore::load_block(StoredMap& map, std::uint64_t block, std::size_t copy, std::uint64_t& lost) {
+Task<Status> MapStore::load_block(StoredMap& map, std::uint64_t block, std::size_t copy,
+                                  std::uint64_t& lost) {
     std::vector<std::byte> pair(2 * block_bytes);
     auto reading = device_.read(copy, layout_.block_offset(map.ref.slot, block, 0), pair);
     const Status status = co_await std::move(reading);
@@ -211,7 +212,8 @@ Task<Result<std::unique_ptr<StoredMap>>> MapStore::load(MapRef ref, std::size_t 
         EXSHADOW_CO_TRY(co_await std::move(reading));
     }
     if (lost != 0) {
-        doubts = std::to_string(lost) + " block(s) of a change map are damaged: their regions count as changed";
+        doubts =
+            std::to_string(lost) + " block(s) of a change map are damaged: their regions count as changed";
     }
     co_return std::move(map);
 }

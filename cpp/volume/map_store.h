@@ -23,7 +23,7 @@ struct StoredMap {
 
     struct Block {
         ChangeMap::LeafState durable = ChangeMap::LeafState::clear;  // what the durable summary says
-        std::uint8_t place = 0;                                     // where the newest sound block is
+        std::uint8_t place = 0;                                      // where the newest sound block is
     };
     MapRef ref;
     ChangeMap bits;

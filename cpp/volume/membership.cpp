@@ -48,7 +48,8 @@ void Volume::start_sync_map(Plex& plex) {
     const PlexRecord* const record = state_.find_plex(plex.uuid);
     EXSHADOW_CHECK(record != nullptr && record->slot != MapRef::no_slot);
     plex.sync_map = maps_->start(new_map_ref(record->slot));
-    if (restore_map_) plex.sync_map->bits.merge(restore_map_->bits);  // what the restore still moves, or has not flushed
+    if (restore_map_)
+        plex.sync_map->bits.merge(restore_map_->bits);  // what the restore still moves, or has not flushed
     if (!options_.orders.keeps(Order::e2_departed_map_has_active_extents)) return;
     for (const auto extent : log_->active()) plex.sync_map->bits.mark(log_->extent_range(extent));
 }
@@ -90,7 +91,8 @@ void Volume::forget_prepared_split(PlexRecord& record) {
     });
 }
 
-// The member that was in sync longest, one that is about to be split off last of all; requests under way may be on the old authority only (E3).
+// The member that was in sync longest, one that is about to be split off last of all; requests under way may
+// be on the old authority only (E3).
 void Volume::choose_authority(const Plex* except) {
     PlexRecord* best = nullptr;
     for (const auto& plex : members()) {
@@ -117,7 +119,8 @@ Task<void> Volume::record_departures() {
         std::vector<std::shared_ptr<StoredMap>> started;
         for (const auto& plex : plexes_) {
             const PlexRecord* const record = state_.find_plex(plex->uuid);
-            if (plex->sync_map && record->sync_map_id != plex->sync_map->ref.id) started.push_back(plex->sync_map);
+            if (plex->sync_map && record->sync_map_id != plex->sync_map->ref.id)
+                started.push_back(plex->sync_map);
         }
         auto persisting = persist(started);
         const Status persisted = co_await std::move(persisting);

@@ -28,8 +28,7 @@ Status create_file(Loop& loop, const std::string& path, std::uint64_t bytes) {
 }  // namespace
 
 Result<std::unique_ptr<MetadataDevice>> MetadataDevice::create(Loop& loop, const std::string& path,
-                                                               const std::string& copy,
-                                                               std::uint64_t bytes) {
+                                                               const std::string& copy, std::uint64_t bytes) {
     EXSHADOW_TRY(create_file(loop, path, bytes));
     if (!copy.empty()) {
         const Status copied = create_file(loop, copy, bytes);

@@ -1,9 +1,8 @@
 #include "volume/plex.h"
 
 #include <charconv>
+#include <cstring>
 #include <vector>
-
-#include "base/crc32c.h"
 
 namespace exshadow {
 
@@ -11,18 +10,38 @@ namespace {
 
 constexpr std::uint64_t sample_count = 64;
 constexpr std::uint64_t sample_bytes = 4096;
+constexpr std::uint64_t second_head =
+    64 * KiB;  // where btrfs has its superblock; others have it at the front
 
+// Not a CRC-32C: file systems put that beside their metadata, and a block that ends with its own CRC leaves
+// the same remainder whatever it holds.
+std::uint64_t mix(std::uint64_t digest, std::span<const std::byte> bytes) {
+    for (std::size_t at = 0; at + sizeof(std::uint64_t) <= bytes.size(); at += sizeof(std::uint64_t)) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, bytes.data() + at, sizeof(word));
+        digest = (digest ^ word) * 0x9E3779B97F4A7C15;
+        digest ^= digest >> 29;
+    }
+    return digest;
+}
+
+// Of samples all over the device; never 0.
 Task<Result<std::uint32_t>> sample_digest(FileDisk& device) {
     std::vector<std::byte> buffer(sample_bytes);
-    const std::uint64_t stride = std::max(round_down(device.size() / sample_count, sample_bytes), sample_bytes);
-    std::uint32_t digest = 0;
-    for (std::uint64_t at = 0; at + sample_bytes <= device.size(); at += stride) {
+    const std::uint64_t stride =
+        std::max(round_down(device.size() / sample_count, sample_bytes), sample_bytes);
+    std::vector<std::uint64_t> places{second_head};
+    for (std::uint64_t at = 0; at + sample_bytes <= device.size(); at += stride) places.push_back(at);
+    std::uint64_t digest = device.size();
+    for (const std::uint64_t at : places) {
+        if (at + sample_bytes > device.size()) continue;
         auto reading = device.read(at, buffer);
         const Status status = co_await std::move(reading);
         if (!status.ok()) co_return status.error();
-        digest = crc32c(buffer, digest);
+        digest = mix(digest, buffer);
     }
-    co_return digest;
+    const auto folded = static_cast<std::uint32_t>(digest ^ (digest >> 32));
+    co_return std::max<std::uint32_t>(folded, 1);
 }
 
 }  // namespace
@@ -60,7 +79,7 @@ Task<Result<PlexIdentity>> read_identity(FileDisk& device) {
         auto sampling = sample_digest(device);
         const Result<std::uint32_t> digest = co_await std::move(sampling);
         if (!digest.ok()) co_return digest.error();
-        identity.sample_crc = *digest;
+        identity.sample_digest = *digest;
     }
     co_return identity;
 }
@@ -74,7 +93,7 @@ std::string identity_difference(const PlexIdentity& remembered, const PlexIdenti
     const auto changed = [](auto before, auto after) { return before != 0 && before != after; };
     if (changed(remembered.modified_ns, now.modified_ns)) return "it was written to from outside";
     if (changed(remembered.changed_ns, now.changed_ns)) return "its inode was changed from outside";
-    if (changed(remembered.sample_crc, now.sample_crc)) return "its contents were changed from outside";
+    if (changed(remembered.sample_digest, now.sample_digest)) return "its contents were changed from outside";
     return {};
 }
 

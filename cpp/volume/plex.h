@@ -21,16 +21,16 @@ struct Plex {
 
     const Uuid uuid;
     std::string label;
-    PlexState state;                        // as the engine acts on it; the durable one may lag (E1)
+    PlexState state;  // as the engine acts on it; the durable one may lag (E1)
     std::unique_ptr<FileDisk> device;
-    std::shared_ptr<StoredMap> sync_map;    // where it may differ from production; none for members
-    std::unique_ptr<ChangeMap> todo;        // while a copier runs: what it has still to settle
-    bool receiving = false;                 // a copier runs: live writes to settled regions come here too
-    std::optional<Error> receive_error;     // why it stopped receiving
-    std::uint64_t leave_epoch = 0;          // splitting: requests of this epoch and before belong here too
-    std::optional<Error> leave_error;       // splitting: an old write or flush failed here (E23)
-    std::uint32_t in_flight = 0;            // operations issued and not answered (E6)
-    bool busy = false;                      // an operation (job, split, removal) works on it
+    std::shared_ptr<StoredMap> sync_map;  // where it may differ from production; none for members
+    std::unique_ptr<ChangeMap> todo;      // while a copier runs: what it has still to settle
+    bool receiving = false;               // a copier runs: live writes to settled regions come here too
+    std::optional<Error> receive_error;   // why it stopped receiving
+    std::uint64_t leave_epoch = 0;        // splitting: requests of this epoch and before belong here too
+    std::optional<Error> leave_error;     // splitting: an old write or flush failed here (E23)
+    std::uint32_t in_flight = 0;          // operations issued and not answered (E6)
+    bool busy = false;                    // an operation (job, split, removal) works on it
 
     [[nodiscard]] bool is_member() const { return state == PlexState::in_sync; }
 };
@@ -50,7 +50,8 @@ struct Plex {
 // The attribute user.exshadow: "VOLUME PLEX GENERATION".
 inline constexpr const char* tag_attribute = "user.exshadow";
 // False when the file system keeps no attributes.
-[[nodiscard]] bool write_tag(FileDisk& device, const Uuid& volume, const Uuid& plex, std::uint64_t generation);
+[[nodiscard]] bool write_tag(FileDisk& device, const Uuid& volume, const Uuid& plex,
+                             std::uint64_t generation);
 struct PlexTag {
     Uuid volume;
     Uuid plex;

@@ -70,7 +70,8 @@ const char* what_to_do(PlexState state) {
         case failed:
         case detached: return "bring it back first: exshadow mirror sync VOLUME LABEL";
         case syncing:
-        case resyncing: return "wait until it is in sync, or continue with: exshadow mirror sync VOLUME LABEL";
+        case resyncing:
+            return "wait until it is in sync, or continue with: exshadow mirror sync VOLUME LABEL";
         case in_sync: return "it is a member of the mirror already";
         case splitting: return "its snapshot set is not decided yet: open all volumes of the set together";
         case split: return "it is a snapshot: use exshadow snapshot resync or snapshot delete";

@@ -46,7 +46,8 @@ Task<Status> Volume::recover(std::vector<std::uint32_t> extents) {
     EXSHADOW_CO_TRY(co_await std::move(recording));
     auto emptying = log_->write_now();
     EXSHADOW_CO_TRY(co_await std::move(emptying));
-    if (!extents.empty()) say(std::to_string(extents.size()) + " active extent(s) reconciled after an unclean stop");
+    if (!extents.empty())
+        say(std::to_string(extents.size()) + " active extent(s) reconciled after an unclean stop");
     co_return Status{};
 }
 
@@ -133,7 +134,8 @@ Task<Status> Volume::roll_back_split(Uuid set_id) {
     set_plex_state(*plex, PlexState::stale);
     PlexRecord& record = *state_.find_plex(plex->uuid);
     record.sync_map_id = plex->sync_map->ref.id;
-    record.note = plex->leave_error ? plex->leave_error->message().substr(0, 180) : "its split was rolled back";
+    record.note =
+        plex->leave_error ? plex->leave_error->message().substr(0, 180) : "its split was rolled back";
     std::erase_if(state_.snapshots, [&](const SnapshotRecord& other) { return other.set_id == set_id; });
     // The opened interval joins the list, so that it is merged like any interval without snapshot.
     if (state_.intervals.size() < intervals_.size()) state_.intervals.push_back({opened.ref});

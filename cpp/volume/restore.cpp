@@ -85,7 +85,8 @@ Task<Status> Volume::open_restore_source(PlexPointer plex) {
     const std::string why = co_await std::move(judging);
     if (why.empty()) co_return Status{};
     if (!options_.force) {
-        co_return Error(Code::mismatch, "snapshot plex " + plex->label + " is not as it was split off: " + why,
+        co_return Error(Code::mismatch,
+                        "snapshot plex " + plex->label + " is not as it was split off: " + why,
                         "restore from another snapshot, or take the copy as it is now with --force");
     }
     say("plex " + plex->label + " " + why + ": restored as it is now, everything is compared");
@@ -104,7 +105,8 @@ Task<Status> Volume::start_restore(PlexPointer plex, Uuid set_id) {
     // The slot is taken once the interval stands in the list; until then the next free one is behind it.
     std::uint32_t map_slot = *interval_slot + 1;
     while (state_.uses_slot(map_slot)) ++map_slot;
-    if (map_slot >= format::max_map_slots) co_return Error(Code::refused, "the volume file has no room for the restore map");
+    if (map_slot >= format::max_map_slots)
+        co_return Error(Code::refused, "the volume file has no room for the restore map");
     auto creating_map = maps_->create(new_map_ref(map_slot));
     auto created_map = co_await std::move(creating_map);
     if (!created_map.ok()) co_return created_map.error();

@@ -80,7 +80,8 @@ Task<Status> Volume::open_snapshot_device(PlexPointer plex) {
     auto device = open_plex_for_reading(loop_, record.path);
     if (!device.ok()) co_return device.error().within("snapshot plex " + plex->label);
     if ((*device)->size() != state_.size) {
-        co_return Error(Code::mismatch, "snapshot plex " + plex->label + " has another size than the volume now");
+        co_return Error(Code::mismatch,
+                        "snapshot plex " + plex->label + " has another size than the volume now");
     }
     plex->device = std::move(device).value();
     co_return Status{};
@@ -123,7 +124,8 @@ Task<Status> Volume::delete_snapshot(std::string label) {
     const PlexPointer plex = find((*snapshot)->plex);
     if (plex->busy) co_return Error(Code::busy, "snapshot '" + label + "' is being worked on");
     if (state_.restore && state_.restore->plex == plex->uuid) {
-        co_return Error(Code::refused, "volume " + state_.name + " is being restored from snapshot '" + label + "'",
+        co_return Error(Code::refused,
+                        "volume " + state_.name + " is being restored from snapshot '" + label + "'",
                         "finish the restore first: exshadow mirror sync " + state_.name);
     }
     auto closing = close_device(plex, false);
@@ -145,7 +147,9 @@ Task<Status> Volume::promote(std::string label) {
     auto snapshot = usable_snapshot(label);
     if (!snapshot.ok()) co_return snapshot.error();
     if (closing_) co_return Error(Code::closed, "volume " + state_.name + " is closed");
-    if (!running_jobs_.empty()) co_return Error(Code::busy, "volume " + state_.name + " is being copied to or from", "wait for the job or cancel it");
+    if (!running_jobs_.empty())
+        co_return Error(Code::busy, "volume " + state_.name + " is being copied to or from",
+                        "wait for the job or cancel it");
     const PlexPointer plex = find((*snapshot)->plex);
     if (plex->busy) co_return Error(Code::busy, "snapshot '" + label + "' is being worked on");
     paused_ = true;
@@ -167,7 +171,8 @@ Task<Status> Volume::promote_plex(PlexPointer plex, SnapshotRecord snapshot) {
     auto device = open_plex(loop_, state_.find_plex(plex->uuid)->path, options_.force, options_.lock_wait);
     if (!device.ok()) co_return device.error().within("snapshot plex " + plex->label);
     if ((*device)->size() != state_.size) {
-        co_return Error(Code::mismatch, "snapshot plex " + plex->label + " has another size than the volume now");
+        co_return Error(Code::mismatch,
+                        "snapshot plex " + plex->label + " has another size than the volume now");
     }
     plex->device = std::move(device).value();
     auto judging = distrust(plex, false);
@@ -184,7 +189,8 @@ Task<Status> Volume::promote_plex(PlexPointer plex, SnapshotRecord snapshot) {
     }
     PlexList replaced;
     for (const auto& other : plexes_) {
-        if (other == plex || other->state == PlexState::split || other->state == PlexState::splitting) continue;
+        if (other == plex || other->state == PlexState::split || other->state == PlexState::splitting)
+            continue;
         if (!other->sync_map) start_sync_map(*other);
         auto merging = merge_slowly(other->sync_map->bits, difference);
         co_await std::move(merging);

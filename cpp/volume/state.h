@@ -60,12 +60,12 @@ struct PlexIdentity {
     std::uint64_t size = 0;
     std::int64_t modified_ns = 0;
     std::int64_t changed_ns = 0;
-    std::string serial;          // block devices
-    std::uint32_t sample_crc = 0;  // block devices: digest of sampled regions
+    std::string serial;               // block devices
+    std::uint32_t sample_digest = 0;  // block devices: digest of sampled regions
     // The engine is about to change the bytes: from here on only the file itself can be recognised.
     void forget_contents() {
         modified_ns = changed_ns = 0;
-        sample_crc = 0;
+        sample_digest = 0;
     }
     friend bool operator==(const PlexIdentity&, const PlexIdentity&) = default;
 };
@@ -75,15 +75,15 @@ struct PlexRecord {
     std::string label;
     std::string path;
     PlexState state = PlexState::stale;
-    bool flush_failed = false;      // its cache may show what is not on the disk: write all, trust no read of it
-    bool needs_compare = false;     // its map may not be trusted: compare everything at the next sync
-    std::uint64_t joined = 0;       // generation at which it last became in_sync; "newest" is the largest
-    std::uint64_t tag = 0;          // generation kept in the xattr user.exshadow; 0 where there is none
+    bool flush_failed = false;   // its cache may show what is not on the disk: write all, trust no read of it
+    bool needs_compare = false;  // its map may not be trusted: compare everything at the next sync
+    std::uint64_t joined = 0;    // generation at which it last became in_sync; "newest" is the largest
+    std::uint64_t tag = 0;       // generation kept in the xattr user.exshadow; 0 where there is none
     std::uint64_t previous_tag = 0;
     std::uint32_t slot = MapRef::no_slot;  // reserved for its sync map as long as it is attached (E20)
-    std::uint64_t sync_map_id = 0;  // 0: no sync map (in sync, splitting, split)
+    std::uint64_t sync_map_id = 0;         // 0: no sync map (in sync, splitting, split)
     PlexIdentity identity;
-    std::string note;               // why it is not in sync
+    std::string note;  // why it is not in sync
 };
 
 struct IntervalRecord {
@@ -101,29 +101,29 @@ struct SnapshotRecord {
     std::string label;
     Uuid plex;
     SetState state = SetState::preparing;
-    std::uint64_t anchor = 0;       // id of the interval that starts at this snapshot
-    MapRef next_interval;           // preparing: the map reserved for that interval
-    std::int64_t created_ns = 0;    // wall clock, for display only
+    std::uint64_t anchor = 0;          // id of the interval that starts at this snapshot
+    MapRef next_interval;              // preparing: the map reserved for that interval
+    std::int64_t created_ns = 0;       // wall clock, for display only
     std::int64_t pinned_until_ns = 0;  // 0: not pinned; INT64_MAX: for ever
-    std::string consistency;        // application, filesystem or crash
+    std::string consistency;           // application, filesystem or crash
     std::vector<SetMember> members;
 };
 
 struct RestoreRecord {
-    Uuid plex;                      // the snapshot's plex that is copied from
-    MapRef map;                     // regions still to be copied
+    Uuid plex;   // the snapshot's plex that is copied from
+    MapRef map;  // regions still to be copied
 };
 
 struct VolumeState {
     Uuid uuid;
     std::string name;
     std::string group;
-    std::string metadata_copy;      // path of the second volume file, empty where there is none
+    std::string metadata_copy;  // path of the second volume file, empty where there is none
     std::uint64_t size = 0;
     std::uint32_t region_size = 0;
     std::uint32_t extent_size = 0;  // of the activity log
     std::uint32_t log_slots = 0;
-    std::uint64_t generation = 0;   // grows with every superblock written
+    std::uint64_t generation = 0;  // grows with every superblock written
     std::uint64_t next_map_id = 1;
     bool clean = true;
     VolumeMode mode = VolumeMode::normal;

@@ -26,8 +26,9 @@ Result<std::size_t> choose_superblock(const std::vector<SuperblockCandidate>& ca
     }
     if (best) return *best;
     std::string why = candidates.empty() ? "nothing to read" : candidates[0].content.error().message();
-    return Error(Code::corrupt, "no sound superblock (" + why + ")",
-                 "put back the metadata copy if there is one; the plexes themselves are untouched raw images");
+    return Error(
+        Code::corrupt, "no sound superblock (" + why + ")",
+        "put back the metadata copy if there is one; the plexes themselves are untouched raw images");
 }
 
 Task<Result<SuperblockStore::Loaded>> SuperblockStore::load() {
@@ -37,8 +38,8 @@ Task<Result<SuperblockStore::Loaded>> SuperblockStore::load() {
         for (unsigned place = 0; place < 2; ++place) {
             auto reading = device_.read(copy, format::superblock_places[place], buffer);
             const Status status = co_await std::move(reading);
-            Result<VolumeState> content = status.ok() ? format::decode_superblock(buffer, place)
-                                                      : Result<VolumeState>(status.error());
+            Result<VolumeState> content =
+                status.ok() ? format::decode_superblock(buffer, place) : Result<VolumeState>(status.error());
             candidates.push_back({copy, place, std::move(content)});
         }
     }

@@ -47,13 +47,16 @@ Volume::Scope::~Scope() {
 // Nothing that copies, splits or restores starts on a volume that cannot carry it through.
 Status Volume::check_operation() const {
     if (closing_ || closed_) return Error(Code::closed, "volume " + state_.name + " is closed");
-    if (lacks_production_) return Error(Code::refused, "volume " + state_.name + " has no production plex", "promote a snapshot first");
+    if (lacks_production_)
+        return Error(Code::refused, "volume " + state_.name + " has no production plex",
+                     "promote a snapshot first");
     return write_refusal();
 }
 
 Status Volume::check_not_restoring() const {
     if (paused_) {
-        return Error(Code::busy, "volume " + state_.name + " is just being restored or promoted", "try again");
+        return Error(Code::busy, "volume " + state_.name + " is just being restored or promoted",
+                     "try again");
     }
     if (!is_restoring()) return {};
     return Error(Code::refused, "volume " + state_.name + " is being restored and not finished",
@@ -65,7 +68,8 @@ Task<Result<std::string>> Volume::attach_plex(AddPlexOptions options) {
     EXSHADOW_CO_TRY(check_operation());
     const std::string label = options.label.empty() ? new_label() : options.label;
     if (!is_name(label)) co_return Error(Code::invalid, "'" + label + "' is not a label");
-    if (find(label) != nullptr) co_return Error(Code::exists, "volume " + state_.name + " has a plex '" + label + "' already");
+    if (find(label) != nullptr)
+        co_return Error(Code::exists, "volume " + state_.name + " has a plex '" + label + "' already");
     if (plexes_.size() >= max_plexes) co_return Error(Code::refused, "a volume has at most 64 plexes");
     if (options.path.size() > max_path_bytes) co_return Error(Code::invalid, "the plex path is too long");
     auto device = open_plex(loop_, options.path, options.force, 0, options_.direct);
@@ -78,7 +82,8 @@ Task<Result<std::string>> Volume::attach_plex(AddPlexOptions options) {
     EXSHADOW_CO_TRY(co_await std::move(checking));
     const auto guard = co_await structure_mutex_.lock();
     EXSHADOW_CO_TRY(check_operation());
-    if (find(label) != nullptr) co_return Error(Code::exists, "volume " + state_.name + " has a plex '" + label + "' already");
+    if (find(label) != nullptr)
+        co_return Error(Code::exists, "volume " + state_.name + " has a plex '" + label + "' already");
     auto recording = record_plex(label, options.path, std::move(device).value());
     EXSHADOW_CO_TRY(co_await std::move(recording));
     co_return label;
@@ -95,7 +100,8 @@ Task<Status> Volume::check_attachable(FileDisk& device, AddPlexOptions options) 
     const auto now = device.file().identity();
     for (const auto& record : state_.plexes) {
         const bool same_tag = tag && tag->volume == state_.uuid && tag->plex == record.uuid;
-        const bool same_file = now.ok() && now->inode == record.identity.inode && now->serial == record.identity.serial;
+        const bool same_file =
+            now.ok() && now->inode == record.identity.inode && now->serial == record.identity.serial;
         if (record.path != options.path && !(same_tag && same_file && record.identity.recorded)) continue;
         co_return Error(Code::exists, options.path + " is plex '" + record.label + "' of this volume already",
                         "resync it when it is a snapshot, else bring it back with: exshadow mirror sync " +
@@ -107,7 +113,8 @@ Task<Status> Volume::check_attachable(FileDisk& device, AddPlexOptions options) 
     if (!blank.ok()) co_return blank.error();
     if (*blank) co_return Status{};
     const bool device_file = device.file().info().is_block_device;
-    co_return Error(Code::exists, options.path + (device_file ? " is a block device and may hold data" : " holds data"),
+    co_return Error(Code::exists,
+                    options.path + (device_file ? " is a block device and may hold data" : " holds data"),
                     "replace its content with --overwrite");
 }
 
@@ -130,7 +137,8 @@ Task<Status> Volume::record_plex(std::string label, std::string path, std::uniqu
     record.slot = *slot;
     record.sync_map_id = ref.id;
     record.note = "its first sync is not finished";
-    record.tag = write_tag(*device, state_.uuid, record.uuid, state_.generation + 1) ? state_.generation + 1 : 0;
+    record.tag =
+        write_tag(*device, state_.uuid, record.uuid, state_.generation + 1) ? state_.generation + 1 : 0;
     auto tagging = device->flush();
     EXSHADOW_CO_TRY(co_await std::move(tagging));
     auto plex = std::make_shared<Plex>(record.uuid, label, PlexState::stale);
@@ -149,7 +157,8 @@ Task<Status> Volume::sync_plex(std::string label, std::uint64_t limit, std::shar
     const PlexPointer plex = find(label);
     if (!plex) co_return Error(Code::not_found, "volume " + state_.name + " has no plex '" + label + "'");
     if (plex->is_member()) co_return Status{};
-    if (!next_state(plex->state, PlexEvent::start_sync)) co_return refuse_event(label, plex->state, PlexEvent::start_sync);
+    if (!next_state(plex->state, PlexEvent::start_sync))
+        co_return refuse_event(label, plex->state, PlexEvent::start_sync);
     if (plex->busy) co_return Error(Code::busy, "plex '" + label + "' is being worked on");
     plex->busy = true;
     auto syncing = run_sync(plex, limit, job);
@@ -210,6 +219,10 @@ Task<Status> Volume::open_sync_target(PlexPointer plex, std::shared_ptr<Job> job
         const std::string path = state_.find_plex(plex->uuid)->path;
         auto device = open_plex(loop_, path, options_.force, options_.lock_wait, options_.direct);
         if (!device.ok()) co_return device.error().within("plex " + plex->label);
+        if ((*device)->size() == 0) {
+            co_return Error(Code::not_found, "plex " + plex->label + ": " + path + " is empty",
+                            "bring its device or file back");
+        }
         if ((*device)->size() != state_.size) {
             co_return Error(Code::invalid, "plex " + plex->label + " has another size than the volume now",
                             "remove it and add it again");
@@ -352,7 +365,8 @@ Task<Status> Volume::remove_plex(std::string label) {
     const auto guard = co_await structure_mutex_.lock();
     const PlexPointer plex = find(label);
     if (!plex) co_return Error(Code::not_found, "volume " + state_.name + " has no plex '" + label + "'");
-    if (plex->busy) co_return Error(Code::busy, "plex '" + label + "' is being worked on", "cancel its job first");
+    if (plex->busy)
+        co_return Error(Code::busy, "plex '" + label + "' is being worked on", "cancel its job first");
     if (plex->state == PlexState::split || plex->state == PlexState::splitting) {
         co_return refuse_event(label, plex->state, PlexEvent::remove);
     }

@@ -36,7 +36,8 @@ std::uint64_t total(const Ranges& ranges) {
 Task<Result<Volume::PlexList>> Volume::comparable_plexes() {
     PlexList list;
     for (const auto& plex : plexes_) {
-        const bool doubted = plex->state == PlexState::stale && !plex->busy && state_.find_plex(plex->uuid)->needs_compare;
+        const bool doubted =
+            plex->state == PlexState::stale && !plex->busy && state_.find_plex(plex->uuid)->needs_compare;
         if (doubted && !plex->device) {
             auto waiting = wait_idle(plex);
             co_await std::move(waiting);
@@ -58,7 +59,8 @@ Task<Status> Volume::verify(bool repair, std::string source, std::shared_ptr<Job
     const PlexPointer truth = source.empty() ? authority() : find(source);
     if (!truth) co_return Error(Code::not_found, "volume " + state_.name + " has no plex '" + source + "'");
     if (std::find(plexes->begin(), plexes->end(), truth) == plexes->end()) {
-        co_return Error(Code::refused, "plex '" + source + "' is " + plex_state_name(truth->state) + ", not in sync",
+        co_return Error(Code::refused,
+                        "plex '" + source + "' is " + plex_state_name(truth->state) + ", not in sync",
                         "name a plex that is in sync");
     }
     if (repair && !unclean_durable_) {
@@ -89,7 +91,8 @@ Task<Status> Volume::verify(bool repair, std::string source, std::shared_ptr<Job
                          " --repair --from LABEL");
 }
 
-Task<Status> Volume::compare_plexes(PlexList plexes, PlexPointer truth, bool repair, std::shared_ptr<Job> job) {
+Task<Status> Volume::compare_plexes(PlexList plexes, PlexPointer truth, bool repair,
+                                    std::shared_ptr<Job> job) {
     job->bytes_total = state_.size;
     const std::uint64_t step = std::max<std::uint64_t>(round_down(repair_piece(), block_size_), block_size_);
     for (std::uint64_t at = 0; at < state_.size; at += step) {
@@ -114,7 +117,9 @@ Task<Status> Volume::compare_plexes(PlexList plexes, PlexPointer truth, bool rep
 Task<Status> Volume::verify_chunk(Range chunk, bool repair, PlexList plexes, PlexPointer truth,
                                   std::shared_ptr<Job> job) {
     const bool left = !truth->is_member() && truth->state != PlexState::stale;
-    if (left) co_return Error(Code::refused, "plex " + truth->label + " left the mirror while it was compared", "start again");
+    if (left)
+        co_return Error(Code::refused, "plex " + truth->label + " left the mirror while it was compared",
+                        "start again");
     AlignedBuffer right(chunk.length);
     AlignedBuffer other(chunk.length);
     auto reading = read_plex(truth, chunk.offset, right.span());
@@ -173,12 +178,14 @@ Task<Status> Volume::verify_snapshot(std::string label, std::shared_ptr<Job> job
     }
     const std::uint64_t bytes = total(job->differences());
     if (bytes == 0) co_return Status{};
-    co_return differ(bytes, "snapshot '" + label + "' and production differ where nothing was written",
-                     "verify the mirror, and do not restore from this snapshot before you know which is right");
+    co_return differ(
+        bytes, "snapshot '" + label + "' and production differ where nothing was written",
+        "verify the mirror, and do not restore from this snapshot before you know which is right");
 }
 
 // Reads and compares everything; answers what is wrong with the plex as a file, if anything.
-Task<Result<std::string>> Volume::verify_snapshot_plex(PlexPointer plex, Uuid set_id, std::shared_ptr<Job> job) {
+Task<Result<std::string>> Volume::verify_snapshot_plex(PlexPointer plex, Uuid set_id,
+                                                       std::shared_ptr<Job> job) {
     auto opening = open_snapshot_device(plex);
     EXSHADOW_CO_TRY(co_await std::move(opening));
     auto judging = distrust(plex, false);
@@ -199,7 +206,8 @@ Task<Result<std::string>> Volume::verify_snapshot_plex(PlexPointer plex, Uuid se
     co_return std::move(why);
 }
 
-Task<Status> Volume::verify_snapshot_bytes(PlexPointer plex, ChangeMap& difference, std::shared_ptr<Job> job) {
+Task<Status> Volume::verify_snapshot_bytes(PlexPointer plex, ChangeMap& difference,
+                                           std::shared_ptr<Job> job) {
     job->bytes_total = state_.size;
     for (std::uint64_t at = 0; at < state_.size; at += verify_chunk_bytes) {
         if (job->cancelled() || closing_) co_return job->cancelled_error();

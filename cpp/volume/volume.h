@@ -42,27 +42,27 @@ struct VolumeOptions {
     Nanoseconds latency_limit = 30 * second_ns;  // a member slower than this leaves the mirror (F19)
     std::uint64_t copy_chunk = 0;                // 0: chosen by the plexes' backing
     std::uint32_t copy_depth = 0;
-    bool direct = true;                          // plexes: O_DIRECT where it can be had
-    OrderHooks orders;                           // tests only
+    bool direct = true;  // plexes: O_DIRECT where it can be had
+    OrderHooks orders;   // tests only
 };
 
 struct CreateOptions {
     std::string name;
-    std::string group;                           // empty: a group of its own name
+    std::string group;  // empty: a group of its own name
     std::string plex_path;
     std::string plex_label = "p1";
-    std::string metadata_copy;                   // empty: none
-    std::uint32_t region_size = 64 * KiB;        // power of two, 4 KiB to 64 MiB
+    std::string metadata_copy;             // empty: none
+    std::uint32_t region_size = 64 * KiB;  // power of two, 4 KiB to 64 MiB
     std::uint32_t extent_size = 4 * MiB;
     std::uint32_t log_slots = 1024;
 };
 
 struct AddPlexOptions {
     std::string path;
-    std::string label;                           // empty: the first free of p1, p2, ...
-    bool overwrite = false;                      // existing content may be replaced
+    std::string label;       // empty: the first free of p1, p2, ...
+    bool overwrite = false;  // existing content may be replaced
     bool force = false;
-    std::uint64_t limit = 0;                     // bytes a second, 0: none
+    std::uint64_t limit = 0;  // bytes a second, 0: none
 };
 
 struct VolumeEvent {
@@ -105,7 +105,8 @@ public:
 
     // --- snapshots (snapshots.cpp, restore.cpp) ---
     [[nodiscard]] Task<Result<Ranges>> changed(std::string label, std::optional<std::string> since);
-    [[nodiscard]] Task<Status> read_snapshot(std::string label, std::uint64_t offset, std::span<std::byte> buffer);
+    [[nodiscard]] Task<Status> read_snapshot(std::string label, std::uint64_t offset,
+                                             std::span<std::byte> buffer);
     [[nodiscard]] Task<Status> verify_snapshot(std::string label, std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> resync(std::string label, std::uint64_t limit, std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> restore(std::string label, std::uint64_t limit, std::shared_ptr<Job> job);
@@ -164,13 +165,15 @@ private:
     [[nodiscard]] Task<Status> settle(PlexOperation piece, std::shared_ptr<FanOut> fan);
     [[nodiscard]] Task<Status> even_out(PlexOperation piece, PlexList members);
     [[nodiscard]] Task<void> wait_for_unsettled(Range range);
-    [[nodiscard]] Task<Status> read_production(std::uint64_t offset, std::span<std::byte> buffer, bool locked);
+    [[nodiscard]] Task<Status> read_production(std::uint64_t offset, std::span<std::byte> buffer,
+                                               bool locked);
     [[nodiscard]] Task<Status> read_and_repair(PlexPointer broken, std::uint64_t offset,
                                                std::span<std::byte> buffer, bool locked);
     [[nodiscard]] Task<Status> flush_plexes(PlexList plexes);
     // One transfer on one plex, counted in Plex::in_flight, so that its device stays open (E6, E32).
     [[nodiscard]] Task<Status> read_plex(PlexPointer plex, std::uint64_t offset, std::span<std::byte> buffer);
-    [[nodiscard]] Task<Status> write_plex(PlexPointer plex, std::uint64_t offset, std::span<const std::byte> data);
+    [[nodiscard]] Task<Status> write_plex(PlexPointer plex, std::uint64_t offset,
+                                          std::span<const std::byte> data);
     [[nodiscard]] std::uint64_t repair_piece() const;
     [[nodiscard]] Task<Status> acquire_extents(Range range);
     void release_extents(Range range);
@@ -227,7 +230,8 @@ private:
     [[nodiscard]] Task<Status> remake_from(std::string metadata_copy);
     [[nodiscard]] Task<Result<SuperblockStore::Loaded>> read_superblock();
     [[nodiscard]] Task<Status> refresh_copy(std::size_t newest);
-    [[nodiscard]] Task<Result<std::unique_ptr<StoredMap>>> load_map(MapRef ref, std::size_t copy, std::string what);
+    [[nodiscard]] Task<Result<std::unique_ptr<StoredMap>>> load_map(MapRef ref, std::size_t copy,
+                                                                    std::string what);
     [[nodiscard]] Task<Status> load_maps(std::size_t copy);
     [[nodiscard]] Task<Status> open_members(bool extents_active);
     [[nodiscard]] Task<std::string> distrust(PlexPointer plex, bool extents_active);
@@ -252,7 +256,8 @@ private:
     [[nodiscard]] Status check_operation() const;
     [[nodiscard]] Status check_not_restoring() const;
     [[nodiscard]] Task<Status> check_attachable(FileDisk& device, AddPlexOptions options);
-    [[nodiscard]] Task<Status> record_plex(std::string label, std::string path, std::unique_ptr<FileDisk> device);
+    [[nodiscard]] Task<Status> record_plex(std::string label, std::string path,
+                                           std::unique_ptr<FileDisk> device);
     [[nodiscard]] Task<Status> run_sync(PlexPointer plex, std::uint64_t limit, std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> open_sync_target(PlexPointer plex, std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> finish_sync(PlexPointer plex);
@@ -283,7 +288,8 @@ private:
     [[nodiscard]] Task<Status> repair_chunk(PlexPointer plex, Range chunk, std::span<const std::byte> right);
     [[nodiscard]] Task<Result<std::string>> verify_snapshot_plex(PlexPointer plex, Uuid set_id,
                                                                  std::shared_ptr<Job> job);
-    [[nodiscard]] Task<Status> verify_snapshot_bytes(PlexPointer plex, ChangeMap& difference, std::shared_ptr<Job> job);
+    [[nodiscard]] Task<Status> verify_snapshot_bytes(PlexPointer plex, ChangeMap& difference,
+                                                     std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> verify_snapshot_chunk(PlexPointer plex, ChangeMap& difference, Range chunk,
                                                      std::shared_ptr<Job> job);
 
@@ -299,36 +305,36 @@ private:
     std::unique_ptr<ActivityLog> log_;
     RangeLock lock_;
 
-    PlexList plexes_;                                     // in the order of state_.plexes
-    std::vector<std::shared_ptr<StoredMap>> intervals_;   // in the order of state_.intervals, plus, between
-                                                          // a split's turn and its commit, the new current
-    std::shared_ptr<StoredMap> merging_;                  // an interval on its way into the one before it
+    PlexList plexes_;                                    // in the order of state_.plexes
+    std::vector<std::shared_ptr<StoredMap>> intervals_;  // in the order of state_.intervals, plus, between
+                                                         // a split's turn and its commit, the new current
+    std::shared_ptr<StoredMap> merging_;                 // an interval on its way into the one before it
     std::shared_ptr<StoredMap> restore_map_;
-    std::vector<ChangeMap*> watched_;                     // jobs that want to hear of every write
+    std::vector<ChangeMap*> watched_;  // jobs that want to hear of every write
 
-    std::uint64_t epoch_ = 0;                             // splits so far
+    std::uint64_t epoch_ = 0;  // splits so far
     bool lacks_production_ = false;
-    bool paused_ = false;                                 // clients wait: promotion, start of a restore
+    bool paused_ = false;  // clients wait: promotion, start of a restore
     bool closing_ = false;
     bool closed_ = false;
-    bool unclean_durable_ = false;                        // writes may start (E19)
-    bool committed_ = false;                              // a superblock was written since open
+    bool unclean_durable_ = false;  // writes may start (E19)
+    bool committed_ = false;        // a superblock was written since open
     bool evicting_ = false;
     bool watching_ = false;
-    bool accepted_ = false;                               // production was taken as it was found
-    std::optional<Error> metadata_error_;                 // read-only from then on (E20)
-    std::optional<Error> flush_error_;                    // of the last member: no more writes (E4)
+    bool accepted_ = false;                // production was taken as it was found
+    std::optional<Error> metadata_error_;  // read-only from then on (E20)
+    std::optional<Error> flush_error_;     // of the last member: no more writes (E4)
     std::uint32_t departures_pending_ = 0;
-    std::uint32_t unsettled_ = 0;                         // requests readers have to wait for (E3)
+    std::uint32_t unsettled_ = 0;  // requests readers have to wait for (E3)
     std::uint32_t waiting_clients_ = 0;
-    std::uint32_t block_size_ = 512;                      // largest of the plexes
+    std::uint32_t block_size_ = 512;  // largest of the plexes
     std::vector<VolumeEvent> events_;
-    std::vector<std::weak_ptr<FanOut>> fans_;             // operations on several plexes under way
+    std::vector<std::weak_ptr<FanOut>> fans_;  // operations on several plexes under way
     std::size_t fans_limit_ = 64;
     std::vector<std::shared_ptr<Job>> running_jobs_;
 
     Mutex unclean_mutex_;
-    Mutex structure_mutex_;   // changes of intervals and snapshots
+    Mutex structure_mutex_;  // changes of intervals and snapshots
     Signal departed_;
     Signal request_done_;
     Signal idle_;

@@ -20,8 +20,8 @@ bool holds(const std::vector<std::shared_ptr<Plex>>& list, const std::shared_ptr
 Status Volume::check_request(std::uint64_t offset, std::uint64_t length, bool writing) const {
     if (closing_ || closed_) return Error(Code::closed, "volume " + state_.name + " is closed");
     if (offset > state_.size || length > state_.size - offset) {
-        return Error(Code::invalid, "the request ends behind the volume's end (" + std::to_string(state_.size) +
-                                        " bytes)");
+        return Error(Code::invalid,
+                     "the request ends behind the volume's end (" + std::to_string(state_.size) + " bytes)");
     }
     if (lacks_production_) {
         return Error(Code::not_found, "volume " + state_.name + " has no production plex",
@@ -139,8 +139,8 @@ void Volume::mark(Range range, std::uint64_t epoch, PlexList& targets) {
         if (plex->is_member()) {
             targets.push_back(plex);
         } else if (plex->state == PlexState::splitting && !plex->sync_map) {
-            const bool old_request = options_.orders.keeps(Order::e22_old_writes_reach_leaving) &&
-                                     epoch <= plex->leave_epoch;
+            const bool old_request =
+                options_.orders.keeps(Order::e22_old_writes_reach_leaving) && epoch <= plex->leave_epoch;
             if (plex->device && old_request) targets.push_back(plex);
         } else if (plex->receiving && !plex->todo->all(range)) {
             if (options_.orders.keeps(Order::e17_live_writes_reach_target)) targets.push_back(plex);
@@ -208,7 +208,8 @@ Task<Status> Volume::even_out(PlexOperation piece, PlexList members_hit) {
         Status read;
         Status written;
         for (std::uint64_t at = 0; at < piece.range.length; at += bytes->size()) {
-            const auto part = std::span(*bytes).first(std::min<std::uint64_t>(bytes->size(), piece.range.length - at));
+            const auto part =
+                std::span(*bytes).first(std::min<std::uint64_t>(bytes->size(), piece.range.length - at));
             auto reading = read_plex(source, piece.range.offset + at, part);
             read = co_await std::move(reading);
             if (!read.ok()) break;
@@ -220,7 +221,8 @@ Task<Status> Volume::even_out(PlexOperation piece, PlexList members_hit) {
         const PlexPointer bad = read.ok() ? plex : source;
         if (!bad->is_member() || members().size() < 2) continue;
         depart(bad, PlexState::failed, (read.ok() ? written : read).error().message());
-        if (bad == source) i = std::numeric_limits<std::size_t>::max();  // all over again from the next authority
+        if (bad == source)
+            i = std::numeric_limits<std::size_t>::max();  // all over again from the next authority
     }
     co_return Status{};
 }
@@ -294,7 +296,9 @@ Task<Status> Volume::write_plex(PlexPointer plex, std::uint64_t offset, std::spa
 }
 
 // Bytes that a repair handles at once: its extents must fit into the activity log (E10).
-std::uint64_t Volume::repair_piece() const { return std::min(repair_bytes, log_->longest_request()); }
+std::uint64_t Volume::repair_piece() const {
+    return std::min(repair_bytes, log_->longest_request());
+}
 
 // A log that cannot be written makes the volume read-only, like all metadata (E20).
 Task<Status> Volume::acquire_extents(Range range) {
@@ -371,7 +375,8 @@ Task<Status> Volume::flush() {
         for (const auto& plex : members()) {
             if (!holds(flushed, plex)) pending.push_back(plex);
         }
-        if (!options_.orders.keeps(Order::e12_flush_reaches_every_member) && !flushed.empty()) pending.clear();
+        if (!options_.orders.keeps(Order::e12_flush_reaches_every_member) && !flushed.empty())
+            pending.clear();
         if (pending.empty()) break;
         if (!options_.orders.keeps(Order::e12_flush_reaches_every_member)) pending.resize(1);
         auto flushing = flush_plexes(pending);

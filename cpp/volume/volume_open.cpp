@@ -45,10 +45,12 @@ Volume::Volume(Loop& loop, std::string path, VolumeOptions options)
       operation_done_(loop),
       background_(loop) {}
 
-Volume::~Volume() { EXSHADOW_CHECK(operations_ == 0); }
+Volume::~Volume() {
+    EXSHADOW_CHECK(operations_ == 0);
+}
 
-Task<Result<std::unique_ptr<Volume>>> Volume::create(Loop& loop, std::string path, CreateOptions create_options,
-                                                     VolumeOptions options) {
+Task<Result<std::unique_ptr<Volume>>> Volume::create(Loop& loop, std::string path,
+                                                     CreateOptions create_options, VolumeOptions options) {
     std::unique_ptr<Volume> volume(new Volume(loop, std::move(path), options));
     EXSHADOW_CO_TRY(volume->validate(create_options));
     auto adopting = volume->adopt(create_options);
@@ -58,7 +60,8 @@ Task<Result<std::unique_ptr<Volume>>> Volume::create(Loop& loop, std::string pat
         volume->metadata_.reset();
         std::error_code ignored;
         std::filesystem::remove(volume->path_, ignored);
-        if (!create_options.metadata_copy.empty()) std::filesystem::remove(create_options.metadata_copy, ignored);
+        if (!create_options.metadata_copy.empty())
+            std::filesystem::remove(create_options.metadata_copy, ignored);
     }
     co_return status.error();
 }
@@ -89,7 +92,8 @@ Task<Status> Volume::adopt(CreateOptions options) {
     auto device = open_plex(loop_, options.plex_path, options_.force, 0, options_.direct);
     if (!device.ok()) co_return device.error();
     const std::uint64_t size = (*device)->size();
-    if (size == 0) co_return Error(Code::invalid, options.plex_path + " is empty", "adopt an image that holds data");
+    if (size == 0)
+        co_return Error(Code::invalid, options.plex_path + " is empty", "adopt an image that holds data");
     if (size % 512 != 0) {
         co_return Error(Code::invalid,
                         options.plex_path + " has " + std::to_string(size) + " bytes, not a multiple of 512",
@@ -190,7 +194,8 @@ Task<Status> Volume::load(std::string metadata_copy) {
         co_return metadata.error();
     }
     if (metadata_->size() < format::maps_offset) {
-        co_return Error(Code::corrupt, path_ + " is truncated: no volume file", truncation_hint(metadata_copy));
+        co_return Error(Code::corrupt, path_ + " is truncated: no volume file",
+                        truncation_hint(metadata_copy));
     }
     if (!metadata_copy.empty()) EXSHADOW_CO_TRY(metadata_->add_copy(metadata_copy, options_.lock_wait));
     auto loading = read_superblock();
@@ -384,7 +389,8 @@ Task<std::string> Volume::distrust(PlexPointer plex, bool extents_active) {
     if (record.tag == 0) co_return std::string();
     const auto tag = read_tag(*plex->device);
     if (!tag) co_return std::string("it does not carry this volume's mark");
-    if (tag->volume != state_.uuid || tag->plex != plex->uuid) co_return std::string("it belongs to another volume or plex");
+    if (tag->volume != state_.uuid || tag->plex != plex->uuid)
+        co_return std::string("it belongs to another volume or plex");
     const bool before_first_write = tag->generation == record.previous_tag && !extents_active;
     if (tag->generation != record.tag && !before_first_write) co_return std::string("it is an older copy");
     co_return std::string();
@@ -395,8 +401,9 @@ Task<Status> Volume::decide_members(MemberCheck check) {
         std::string text = "volume " + state_.name + " has no production plex";
         for (const auto& [plex, why] : check.absent) text += "; " + plex->label + ": " + why;
         if (!options_.force) {
-            co_return Error(Code::not_found, text,
-                            "put the plex back, or make a snapshot production: exshadow snapshot promote SET --force");
+            co_return Error(
+                Code::not_found, text,
+                "put the plex back, or make a snapshot production: exshadow snapshot promote SET --force");
         }
         say(text + ": opened for promotion only");
         lacks_production_ = true;

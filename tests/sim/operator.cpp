@@ -60,7 +60,6 @@ Task<void> Simulation::add_plex(Subject& subject) {
         const bool used = std::any_of(state.plexes.begin(), state.plexes.end(),
                                       [&](const PlexRecord& record) { return record.path == path; });
         if (used) continue;
-        const bool lies = path == subject.bad_plex;  // a failed flush: its cache is not what the disk holds
         options.path = path;  // holds whatever it held, or was being made when the machine stopped
         if (!world_.exists(path) || world_.file(path).store.size() != subject.size)
             world_.create(path, subject.size);
@@ -237,9 +236,12 @@ Task<void> Simulation::remove_one(Subject& subject) {
     }
     if (labels.empty()) co_return;
     const std::string label = labels[random_.below(labels.size())];
+    const PlexRecord record = *subject.find(label);
     auto removing = subject.volume->remove_plex(label);
     const Status status = co_await std::move(removing);
     expect(subject, status, "remove");
+    // Its cache may show what its disk never got: nobody uses such a file again.
+    if (!over() && status.ok() && record.flush_failed) world_.remove(record.path);
 }
 
 // Somebody writes to the copy behind the engine's back; only a resync is possible then, and must find it.

@@ -133,7 +133,7 @@ class Session:
         try:
             volume = self.engine.open(
                 str(folder.volume_file(name)),
-                metadata_copy=folder.metadata_copy(name),
+                metadata_copy=folder.usable_metadata_copy(name),
                 force=self.desk.force,
             )
         except BusyError as error:

@@ -82,6 +82,13 @@ class StateFolder:
         except OSError:
             return None
 
+    def usable_metadata_copy(self, name: str) -> str | None:
+        """The same, None while it is out of reach: the volume goes on without it and says so."""
+        copy = self.metadata_copy(name)
+        return (
+            copy if copy and (os.path.exists(copy) or not self.volume_file(name).exists()) else None
+        )
+
     def remember_metadata_copy(self, name: str, path: str | None) -> None:
         link = self.path / f"{name}{_COPY_SUFFIX}"
         link.unlink(missing_ok=True)
