@@ -9,11 +9,12 @@ namespace exshadow {
 
 namespace {
 
-constexpr std::uint64_t hole_window_bytes = 64 * GiB;  // asked for at once
-constexpr std::uint64_t hole_chunk_bytes = GiB;        // settled under one lock
-constexpr std::uint64_t device_hole_bytes = 64 * MiB;  // likewise, where it may take writing zeroes
-constexpr std::uint64_t checkpoint_bytes = GiB;
-constexpr Nanoseconds checkpoint_interval = 2 * second_ns;
+constexpr std::uint64_t hole_window_bytes = 64 * GiB;       // asked for at once
+constexpr std::uint64_t hole_chunk_bytes = GiB;             // settled under one lock
+constexpr std::uint64_t device_hole_bytes = 64 * MiB;       // likewise, where it may take writing zeroes
+constexpr std::uint64_t first_checkpoint_bytes = 64 * MiB;  // a killed copy repeats little
+constexpr std::uint64_t checkpoint_bytes = GiB;             // later ones are rarer
+constexpr Nanoseconds checkpoint_interval = 500 * millisecond_ns;
 constexpr std::uint64_t direct_chunk = 2 * MiB;
 constexpr std::uint64_t cached_chunk = 2 * MiB;
 constexpr std::size_t batch_ranges = 64;
@@ -87,6 +88,7 @@ Status Copier::stop_reason() const {
 Task<Status> Copier::run() {
     job_->bytes_total = job_->bytes_done + plan_.todo->marked_bytes();
     checkpoint_ns_ = loop_.now();
+    checkpoint_limit_ = first_checkpoint_bytes;
     next_free_ns_ = loop_.now();
     Status status;
     while (status.ok() && !plan_.todo->empty()) {
@@ -126,7 +128,7 @@ Task<Status> Copier::pass() {
             group.spawn(copy_chunk(chunk));
         }
         const bool due = loop_.now() - checkpoint_ns_ > checkpoint_interval;
-        if (copied_bytes_ < checkpoint_bytes && !(due && !copied_->empty())) continue;
+        if (copied_bytes_ < checkpoint_limit_ && !(due && !copied_->empty())) continue;
         auto draining = group.wait();
         co_await std::move(draining);
         auto flushing = checkpoint();
@@ -451,6 +453,7 @@ Task<Status> Copier::flush_targets() {
 // Flush, then clear what was copied before the flush, unless it was marked again meanwhile.
 Task<Status> Copier::checkpoint() {
     checkpoint_ns_ = loop_.now();
+    checkpoint_limit_ = std::min(2 * checkpoint_limit_, checkpoint_bytes);
     if (copied_->empty()) co_return Status{};
     copied_bytes_ = 0;
     auto batch = std::make_unique<ChangeMap>(volume_.size(), volume_.state().region_size);

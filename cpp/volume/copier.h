@@ -80,9 +80,10 @@ private:
     std::shared_ptr<Job> job_;
     const Tuning tuning_;
     const std::uint64_t chunk_bytes_;
-    Semaphore slots_;                    // bytes under way
-    std::unique_ptr<ChangeMap> copied_;  // settled since the last flush
-    std::uint64_t copied_bytes_ = 0;     // likewise, without holes
+    Semaphore slots_;                     // bytes under way
+    std::unique_ptr<ChangeMap> copied_;   // settled since the last flush
+    std::uint64_t copied_bytes_ = 0;      // likewise, without holes
+    std::uint64_t checkpoint_limit_ = 0;  // bytes after which to flush and clear
     Nanoseconds checkpoint_ns_ = 0;
     Nanoseconds next_free_ns_ = 0;  // rate limit
     const bool sparse_;             // ask the source for holes

@@ -1,8 +1,8 @@
 """Volume files that are cut short, flipped, or newer; volumes held by somebody else."""
 
+import json
 import os
 import struct
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -92,47 +92,15 @@ def test_a_newer_version(cli, volume_file):
 def test_two_processes_on_one_volume(cli, volume_file):
     with exshadow.Engine() as engine:
         engine.open(str(volume_file))
-        error = cli.error(8, "mirror", "sync", "db")
-        assert error["code"] == "busy"
-        assert str(os.getpid()) in error["message"]
+        # Each waits a while for the lock: side by side.
+        commands = (("mirror", "sync", "db"), ("volume", "remove", "db"))
+        refused = [cli.start("--json", *command) for command in commands]
+        for process in refused:
+            out, _ = process.communicate(timeout=60)
+            error = json.loads(out)["error"]
+            assert (process.returncode, error["code"]) == (8, "busy")
+            assert f"pid {os.getpid()}" in error["message"]
         # list, show and diff take no lock and name the owner
         assert str(os.getpid()) in cli.json("volume", "show", "db")["volume"]["owner"]
         assert cli.json("volume", "list")["volumes"][0]["owner"]
-        cli.error(8, "volume", "remove", "db")
     assert cli.json("volume", "show", "db")["volume"]["owner"] is None
-
-
-def run(*command: str | Path) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-@pytest.fixture
-def loop_device(tmp_path):
-    """A loop device with a file system, mounted."""
-    if os.geteuid() != 0 or not Path("/dev/loop-control").exists():
-        pytest.skip("needs root and loop devices")
-    path, place = tmp_path / "device.img", tmp_path / "mounted"
-    with path.open("wb") as file:
-        file.truncate(16 << 20)
-    place.mkdir()
-    run("mkfs.ext4", "-q", "-F", path)
-    device = run("losetup", "--find", "--show", path)
-    try:
-        run("mount", device, place)
-        try:
-            yield device, place
-        finally:
-            subprocess.run(["umount", place], check=False, capture_output=True)
-    finally:
-        run("losetup", "--detach", device)
-
-
-def test_a_mounted_block_device_needs_force(cli, image, loop_device):
-    device, place = loop_device
-    error = cli.error(8, "volume", "add", "disk", device)
-    assert "--force" in error["hint"] + error["message"]
-    cli("volume", "add", "db", image("db.img", 16 << 20))
-    cli.error(8, "mirror", "add", "db", device, "--overwrite")
-    run("umount", place)
-    cli("volume", "add", "disk", device)
-    assert cli.json("volume", "show", "disk")["volume"]["size"] == 16 << 20

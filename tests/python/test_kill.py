@@ -134,7 +134,7 @@ class History:
         work = self.deck.pop()
         if work in COPIES and self.dice.randrange(4) == 0:
             return Moment(work, self.dice.uniform(2.6, 2.9), long=True)
-        longest = {"split": 0.1, "open": 0.1}.get(work, 0.7)
+        longest = self.dice.choice((0.004, 0.03, 0.1)) if work in ("split", "open") else 0.7
         return Moment(work, self.dice.uniform(0, longest))
 
     # --- before the kill ---
@@ -206,8 +206,6 @@ class History:
         volumes = [engine.open(file) for file in self.files]
         assert time.monotonic() - started < 4
         return engine, volumes
-
-    # --- after it ---
 
     def check(self, moment: Moment, volumes: list[exshadow.Volume], report: Report) -> None:
         before = [image.copy() for image in self.model.production]

@@ -22,7 +22,7 @@ void Simulation::expect(const Subject& subject, const Status& status, const char
 
 Task<void> Simulation::operate(std::uint64_t seed) {
     SimRandom random(seed);
-    const std::uint64_t steps = 4 + random.below(12);
+    const std::uint64_t steps = 4 + random.below(24);
     for (std::uint64_t step = 0; step < steps && !over(); ++step) {
         auto sleeping = sleep_a_while(3 * millisecond_ns);
         co_await std::move(sleeping);

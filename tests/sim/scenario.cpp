@@ -56,7 +56,7 @@ Simulation::Simulation(std::uint64_t seed, Order off, std::FILE* log)
     options_.latency_limit = pick<Nanoseconds>(random_, {100 * millisecond_ns, second_ns, 30 * second_ns});
     block_ = random_.chance(0.5) ? 512 : 4096;
     client_count_ = static_cast<std::uint32_t>(1 + random_.below(3));
-    client_steps_ = static_cast<std::uint32_t>(20 + random_.below(40));
+    client_steps_ = static_cast<std::uint32_t>(20 + random_.below(100));
     const auto count = static_cast<std::uint32_t>(1 + random_.below(3));
     for (std::uint32_t id = 1; id <= count; ++id) make_subject(id);
 }
@@ -118,7 +118,7 @@ bool Simulation::run_life(bool last) {
 }
 
 void Simulation::plan_crash() {
-    const std::uint64_t most = random_.chance(0.25) ? 120 : 5000;
+    const std::uint64_t most = random_.chance(0.25) ? 120 : 6000;
     planned_crash_ = loop_->operations() + 1 + random_.below(most);
     loop_->crash_at(planned_crash_, crash_kind_);
 }

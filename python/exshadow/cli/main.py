@@ -83,7 +83,11 @@ def _help_hint(arguments: Sequence[str]) -> str:
     from exshadow.cli.app import app
 
     words = [token for token in arguments if not token.startswith("-")]
-    known = [word for word in words[:1] if word in set(app)]
+    known: list[str] = []
+    place = app
+    while len(known) < len(words) and words[len(known)] in set(place):
+        known.append(words[len(known)])
+        place = place[known[-1]]
     return " ".join(["exshadow", *known, "--help"])
 
 

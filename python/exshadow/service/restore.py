@@ -36,7 +36,7 @@ def plan(desk: Desk, text: str, *, volumes: Sequence[str] = (), keep_current: bo
         snapshot = record.snapshot(one.id)
         changed = snapshot.changed_bytes if snapshot else record.size
         steps += [
-            Step(f"restore from {member.path}", member.volume, plex.path, changed)
+            Step(f"copy from {member.path} to", member.volume, plex.path, changed)
             for plex in record.plexes
             if plex.state == "in_sync"
         ]

@@ -126,7 +126,7 @@ def diff(desk: Desk, text: str, since: str | None = None) -> tuple[ChangedMember
             str(desk.folder.volume_file(member.volume)),
             one.label,
             other.label if other else None,
-            metadata_copy=desk.folder.metadata_copy(member.volume),
+            metadata_copy=desk.folder.usable_metadata_copy(member.volume),
         )
         region_size = survey.volumes[member.volume].region_size
         changed.append(ChangedMember(member.volume, region_size, extents(rows)))

@@ -85,9 +85,9 @@ class StateFolder:
     def usable_metadata_copy(self, name: str) -> str | None:
         """The same, None while it is out of reach: the volume goes on without it and says so."""
         copy = self.metadata_copy(name)
-        return (
-            copy if copy and (os.path.exists(copy) or not self.volume_file(name).exists()) else None
-        )
+        if copy and (Path(copy).exists() or not self.volume_file(name).exists()):
+            return copy
+        return None
 
     def remember_metadata_copy(self, name: str, path: str | None) -> None:
         link = self.path / f"{name}{_COPY_SUFFIX}"
@@ -127,7 +127,8 @@ class StateFolder:
             raise NotFoundError(
                 f"no volume {name!r}", hint=f"volumes: {known}" if known else adding
             )
-        return volume_record(_core.inspect(str(file), metadata_copy=self.metadata_copy(name)))
+        copy = self.usable_metadata_copy(name)
+        return volume_record(_core.inspect(str(file), metadata_copy=copy))
 
     def survey(self) -> Survey:
         """All volumes without a lock."""

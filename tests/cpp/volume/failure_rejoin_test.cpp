@@ -134,7 +134,7 @@ Task<void> delete_in_some_order(Machine& m) {
 }  // namespace
 
 TEST_CASE("F11: crash while intervals are swapped at split and rejoin: never a short resync") {
-    sweep(4, 40, make_rotation, rotate, check_rotation);
+    sweep(3, 24, make_rotation, rotate, check_rotation);
 }
 
 TEST_CASE("E15: snapshots deleted in every order leave supersets of the differences") {

@@ -227,7 +227,7 @@ TEST_CASE("F10: split requested while a plex is resyncing") {
 }
 
 TEST_CASE("F12: crash during fast resync, then more writes, then resume") {
-    sweep(5, 25, make_snapshot, resync_with_writes, write_more_and_resume);
+    sweep(4, 25, make_snapshot, resync_with_writes, write_more_and_resume);
 }
 
 TEST_CASE("F21: partially synced plex continues where it was after a restart") {

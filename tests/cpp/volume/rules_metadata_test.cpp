@@ -221,7 +221,7 @@ TEST_CASE("the metadata copy takes over when the volume file is lost or stale") 
 }
 
 TEST_CASE("a stale volume file never looks new before its log and maps are") {
-    sweep(2, 60, make_stale_primary, open_and_close, expect_both_changes);
+    sweep(1, 60, make_stale_primary, open_and_close, expect_both_changes);
 }
 
 TEST_CASE("E18: a map block or summary that is gone counts as all changed") {

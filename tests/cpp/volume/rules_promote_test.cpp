@@ -280,7 +280,7 @@ TEST_CASE("a snapshot is promoted when the source disk is gone") {
 }
 
 TEST_CASE("a crash during a promotion leaves the old production or the copy, whole") {
-    sweep(3, 30, make_two_snapshots, promote, old_or_promoted);
+    sweep(2, 25, make_two_snapshots, promote, old_or_promoted);
 }
 
 TEST_CASE("E16: another set is restored over one that was half restored") {
@@ -288,7 +288,7 @@ TEST_CASE("E16: another set is restored over one that was half restored") {
 }
 
 TEST_CASE("a restore and a sync, resync, promotion or removal asked for at once do not mix") {
-    with_seeds(40, make_two_snapshots, restore_beside_others);
+    with_seeds(24, make_two_snapshots, restore_beside_others);
 }
 
 TEST_CASE("E24: a set undone after a later split leaves a map over all intervals since its turn") {
