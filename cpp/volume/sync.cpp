@@ -378,8 +378,13 @@ Task<Status> Volume::remove_plex(std::string label) {
         EXSHADOW_CO_TRY(check_not_restoring());
         // It leaves like one that failed, durably, before any write is answered without it (E1).
         depart(plex, PlexState::failed, "it is being removed");
-        auto recording = departures_recorded();
-        EXSHADOW_CO_TRY(co_await std::move(recording));
+    }
+    plex->busy = true;  // no sync starts on it meanwhile
+    auto recording = departures_recorded();
+    const Status recorded = co_await std::move(recording);
+    if (!recorded.ok()) {
+        plex->busy = false;
+        co_return recorded;
     }
     auto closing = close_device(plex, false);
     static_cast<void>(co_await std::move(closing));
