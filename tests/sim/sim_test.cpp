@@ -3,6 +3,9 @@
 //
 //   EXSHADOW_SIM_SEEDS=1000 EXSHADOW_SIM_FIRST=1 sim_test      that many seeds from that one on
 //   EXSHADOW_SIM_FIRST=77 EXSHADOW_SIM_SEEDS=1 EXSHADOW_SIM_LOG=1 sim_test -tc=simulation    look into one
+//   EXSHADOW_SIM_TRACE=1 as well                               every event of the loop
+//   EXSHADOW_SIM_OFF=9                                         with that order of hooks.h switched off
+//   sim_test -tc='*mutation*'                                  every order in turn
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +14,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -128,8 +132,18 @@ std::string found_by(Order off, std::uint64_t first, std::uint64_t count) {
     return text;
 }
 
-TEST_CASE("mutation: every order that is switched off is found" *
-          doctest::skip(setting("EXSHADOW_MUTATION", 0) == 0)) {
+// They take long: only when the environment or the filter of test cases asks for them.
+bool mutations_wanted() {
+    if (setting("EXSHADOW_MUTATION", 0) != 0) return true;
+    std::ifstream file("/proc/self/cmdline");
+    for (std::string argument; std::getline(file, argument, '\0');) {
+        const bool filter = argument.starts_with("-tc=") || argument.starts_with("--test-case=");
+        if (filter && argument.find("mutation") != std::string::npos) return true;
+    }
+    return false;
+}
+
+TEST_CASE("mutation: every order that is switched off is found" * doctest::skip(!mutations_wanted())) {
     const std::uint64_t most = setting("EXSHADOW_MUTATION_SEEDS", 1000);
     constexpr std::uint64_t batch = 25;
     const std::uint64_t only = setting("EXSHADOW_SIM_OFF", 0);
