@@ -4,9 +4,9 @@
 //   validate -> admit (epoch and place among overlapping requests) -> extents in the activity log
 //   -> mark the maps and choose the plexes (one step) -> write to all of them -> a plex that failed is
 //   recorded durably -> answer.
-// Rooms of this class: volume_io (requests), membership (who is in the mirror), maintenance (log and
-// maps), volume_open (create, open, close), recovery (after an unclean stop), snapshots, sync, restore,
-// verify. Splitting several volumes at one instant is group.h.
+// Rooms of this class: volume_io and flush (requests), membership (who is in the mirror), maintenance (log
+// and maps), volume_open and volume_close, trust (which plexes are believed), recovery (after an unclean
+// stop), snapshots, sync, restore, verify. Splitting several volumes at one instant is group.h.
 //
 // Thread rule: the loop's thread only. Errors are values; an error never leaves a request half answered.
 // Every task must have ended before the volume is destroyed: await close().
@@ -72,7 +72,7 @@ struct VolumeEvent {
 
 class Volume {
 public:
-    // --- life (volume_open.cpp) ---
+    // --- life (volume_open.cpp, volume_close.cpp) ---
     // Adopt `plex_path` (its bytes are not touched) and write the volume file at `path`.
     [[nodiscard]] static Task<Result<std::unique_ptr<Volume>>> create(Loop& loop, std::string path,
                                                                       CreateOptions create_options,
@@ -233,6 +233,8 @@ private:
     [[nodiscard]] Task<Result<std::unique_ptr<StoredMap>>> load_map(MapRef ref, std::size_t copy,
                                                                     std::string what);
     [[nodiscard]] Task<Status> load_maps(std::size_t copy);
+
+    // trust.cpp
     [[nodiscard]] Task<Status> open_members(bool extents_active);
     [[nodiscard]] Task<std::string> distrust(PlexPointer plex, bool extents_active);
     [[nodiscard]] Task<Status> decide_members(MemberCheck check);
