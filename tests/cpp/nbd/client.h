@@ -119,6 +119,15 @@ private:
     std::thread thread_;
 };
 
+// With a time limit on the socket, a call is interrupted by what other threads' rings do.
+template <class Call>
+ssize_t retried(Call call) {
+    for (;;) {
+        const ssize_t answer = call();
+        if (answer >= 0 || errno != EINTR) return answer;
+    }
+}
+
 class Client {
 public:
     explicit Client(int fd) : fd_(fd) {
@@ -140,7 +149,8 @@ public:
     // --- bytes ---
     bool say(const Bytes& bytes) const {
         for (std::size_t done = 0; done < bytes.size();) {
-            const auto answer = ::send(fd_, bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
+            const auto answer =
+                retried([&] { return ::send(fd_, bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL); });
             if (answer <= 0) return false;
             done += static_cast<std::size_t>(answer);
         }
@@ -149,7 +159,7 @@ public:
     [[nodiscard]] Bytes hear(std::size_t count) const {
         Bytes bytes(count);
         for (std::size_t done = 0; done < count;) {
-            const auto answer = ::recv(fd_, bytes.data() + done, count - done, 0);
+            const auto answer = retried([&] { return ::recv(fd_, bytes.data() + done, count - done, 0); });
             if (answer <= 0) {
                 bytes.resize(done);
                 return bytes;
@@ -168,7 +178,7 @@ public:
     [[nodiscard]] bool is_let_go() const {
         std::array<std::byte, 4096> bytes;
         for (;;) {
-            const auto answer = ::recv(fd_, bytes.data(), bytes.size(), 0);
+            const auto answer = retried([&] { return ::recv(fd_, bytes.data(), bytes.size(), 0); });
             if (answer == 0) return true;
             if (answer < 0) return errno == ECONNRESET;
         }

@@ -155,6 +155,9 @@ Task<void> accept_and_end(Loop& loop) {
     CHECK(group.running() == 1);
     socket.shutdown();
     co_await group.wait();
+    CHECK(result < 0);
+    group.spawn(accept_once(socket, result));
+    co_await group.wait();
     CHECK(result == -EINVAL);
     ::unlink(path.c_str());
 }
