@@ -1,4 +1,4 @@
-"""Writes the seed corpora of the NBD fuzzers: `python tests/fuzz/corpus.py` (the files are kept in git)."""
+"""Writes the seed corpora of the NBD fuzzers (`python tests/fuzz/corpus.py`); they are in git."""
 
 import struct
 from pathlib import Path
@@ -51,7 +51,10 @@ TRANSMISSIONS = {
     + request(2, 0, 0),
     "status": request(7, 0, 1 << 20) + request(7, 0, 512, 8) + request(7, 0, 0),
     "large": request(1, 0, 70000, 1, b"L" * 70000) + request(0, 0, 70000) + request(2, 0, 0),
-    "wrong": request(0, 1 << 63, 512) + request(8, 0, 1) + request(77, 0, 0) + request(1, 0, 1 << 31),
+    "wrong": request(0, 1 << 63, 512)
+    + request(8, 0, 1)
+    + request(77, 0, 0)
+    + request(1, 0, 1 << 31),
     "cut": request(1, 0, 4096, data=b"half"),
 }
 
