@@ -9,6 +9,7 @@ namespace exshadow {
 
 Task<Status> Copier::read_source(std::uint64_t offset, std::span<std::byte> buffer) {
     if (plan_.source) return plan_.source->device->read(offset, buffer);
+    if (!through_redirect_) return volume_.read_members(offset, buffer, true);
     return volume_.read_production(offset, buffer, true);
 }
 

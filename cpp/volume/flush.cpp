@@ -17,6 +17,12 @@ bool holds(const std::vector<std::shared_ptr<Plex>>& list, const std::shared_ptr
 
 Task<Status> Volume::flush() {
     EXSHADOW_CO_TRY(check_request(0, 0, true));
+    const bool settles = redirect_ && options_.orders.keeps(Order::e27_clear_before_answer);
+    auto flushing = settles ? settle_moved() : flush_members();
+    co_return co_await std::move(flushing);
+}
+
+Task<Status> Volume::flush_members() {
     PlexList flushed;
     for (;;) {
         PlexList pending;

@@ -22,10 +22,7 @@ Status Volume::check_request(std::uint64_t offset, std::uint64_t length, bool wr
         return Error(Code::not_found, "volume " + state_.name + " has no production plex",
                      "promote a snapshot: exshadow snapshot promote SET");
     }
-    if (is_restoring()) {
-        return Error(Code::refused, "volume " + state_.name + " is being restored and not finished",
-                     "continue with: exshadow mirror sync " + state_.name);
-    }
+    if (state_.mode != VolumeMode::normal || in_doubt_) EXSHADOW_TRY(check_mode());
     return writing ? write_refusal() : Status{};
 }
 
@@ -69,7 +66,11 @@ Task<Status> Volume::modify(PlexOperation operation, bool fua) {
         EXSHADOW_CO_TRY(check_request(operation.range.offset, operation.range.length, true));
     }
     RangeLock::Request request;
-    request.range = round_out(operation.range, block_size_, state_.size);
+    // What is not moved is moved in whole regions: those who share one wait for each other (E26).
+    const bool moves = redirect_ && redirect_->unmoved.any(operation.range) &&
+                       options_.orders.keeps(Order::e26_new_writes_wait_for_old);
+    request.range = round_out(operation.range,
+                              moves ? std::max(block_size_, state_.region_size) : block_size_, state_.size);
     request.epoch = epoch_;
     request.client = true;
     RangeLock::Awaiter place = lock_.admit(request);
@@ -103,6 +104,11 @@ Task<Status> Volume::modify_admitted(RangeLock::Request& request, PlexOperation 
 }
 
 Task<Status> Volume::modify_piece(RangeLock::Request& request, PlexOperation piece) {
+    if (redirect_ && redirects(request, piece.range)) return modify_unmoved(request, std::move(piece));
+    return write_piece(request, std::move(piece));
+}
+
+Task<Status> Volume::write_piece(RangeLock::Request& request, PlexOperation piece) {
     const bool logged = options_.orders.keeps(Order::e14_log_before_write);
     if (logged && !log_->try_acquire(piece.range)) {
         auto acquiring = acquire_extents(piece.range);
@@ -309,7 +315,7 @@ void Volume::release_extents(Range range) {
 }
 
 // `locked`: the caller holds the range.
-Task<Status> Volume::read_production(std::uint64_t offset, std::span<std::byte> buffer, bool locked) {
+Task<Status> Volume::read_members(std::uint64_t offset, std::span<std::byte> buffer, bool locked) {
     const PlexPointer plex = authority();
     auto reading = read_plex(plex, offset, buffer);
     Status status = co_await std::move(reading);
