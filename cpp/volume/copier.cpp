@@ -67,12 +67,18 @@ std::vector<std::shared_ptr<Plex>> Copier::targets() const {
     return volume_.members();
 }
 
+// A member that left the mirror since targets() was asked; its device may be closed by now.
+bool Copier::left(const Plex& target) const {
+    return !plan_.target && !target.is_member();
+}
+
 std::shared_ptr<Plex> Copier::source_plex() const {
     return plan_.source ? plan_.source : volume_.authority();
 }
 
 // Counts as an operation on the plex: its device must not be closed meanwhile (E32).
 Task<Result<std::vector<Extent>>> Copier::extents_of(std::shared_ptr<Plex> plex, Range range) {
+    if (!plex->device) co_return Error(Code::io, "plex " + plex->label + " is not open any more");
     ++plex->in_flight;
     auto asking = plex->device->extents(range);
     auto extents = co_await std::move(asking);
@@ -137,6 +143,7 @@ Task<Status> Copier::pass() {
         if (sparse_ && !hole_window_.contains(*run)) {
             auto looking = look_for_holes(run->offset);
             co_await std::move(looking);
+            continue;  // clients may have moved that region meanwhile
         }
         const Range chunk = next_chunk(run->offset / region);
         Ranges batch{chunk};
@@ -235,6 +242,7 @@ Task<void> Copier::copy_batch(Ranges batch, std::uint64_t queued) {
     batch = still_marked(batch);
     for (const auto& target : targets()) {
         if (!status.ok()) break;
+        if (left(*target)) continue;
         auto copying = copy_batch_to(target, batch);
         const Status copied = co_await std::move(copying);
         auto judging = target_result(target, copied);
@@ -349,8 +357,11 @@ Task<Status> Copier::skip_hole(Range range) {
         if (begin >= end) continue;
         const Range hole{begin, end - begin};
         for (const auto& target : targets()) {
+            if (left(*target)) continue;
             auto zeroing = make_zero(target, hole);
-            EXSHADOW_CO_TRY(co_await std::move(zeroing));
+            const Status zeroed = co_await std::move(zeroing);
+            auto judging = target_result(target, zeroed);
+            EXSHADOW_CO_TRY(co_await std::move(judging));
         }
         job_->bytes_zeroed += hole.length;
         settled(hole);

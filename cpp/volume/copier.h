@@ -70,6 +70,7 @@ private:
     [[nodiscard]] Task<void> look_for_holes(std::uint64_t offset);
     [[nodiscard]] std::vector<std::shared_ptr<Plex>> targets() const;
     [[nodiscard]] std::shared_ptr<Plex> source_plex() const;
+    [[nodiscard]] bool left(const Plex& target) const;
     [[nodiscard]] Task<Result<std::vector<Extent>>> extents_of(std::shared_ptr<Plex> plex, Range range);
     [[nodiscard]] Task<Result<std::vector<Extent>>> source_extents(Range range);
     [[nodiscard]] Ranges still_marked(const Ranges& batch) const;

@@ -25,6 +25,7 @@ Task<Status> Copier::copy_data(Range range) {
     Status status = co_await std::move(reading);
     for (const auto& target : targets()) {
         if (!status.ok()) break;
+        if (left(*target)) continue;
         auto writing =
             plan_.compare ? write_different(target, range, bytes) : write_segments(target, range, bytes);
         const Status written = co_await std::move(writing);
@@ -103,6 +104,7 @@ Task<Status> Copier::make_zero(std::shared_ptr<Plex> target, Range range) {
     if (!extents.ok()) co_return extents.error();
     for (const auto& extent : *extents) {
         if (extent.zero && !plan_.rewrite) continue;
+        if (!target->device) co_return Error(Code::io, "plex " + target->label + " is not open any more");
         ++target->in_flight;
         auto zeroing = target->device->zero(extent.range, ZeroMode::may_unmap);
         const Status status = co_await std::move(zeroing);

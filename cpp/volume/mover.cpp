@@ -77,7 +77,9 @@ Task<void> Volume::stop_mover() {
 
 Task<Status> Volume::move_restored(std::uint64_t limit, std::shared_ptr<Job> job) {
     EXSHADOW_CO_TRY(check_mode());
-    if (mover_ || state_.starting.has_value()) {
+    // Another restore is just beginning, or this one is not quite begun.
+    const bool beginning = state_.starting && state_.starting->state != SetState::committed;
+    if (mover_ || beginning || paused_ || !redirect_) {
         co_return Error(Code::busy, "volume " + state_.name + " is being restored already");
     }
     const PlexPointer source = redirect_->source;

@@ -113,10 +113,8 @@ Task<void> Simulation::do_flush(Subject& subject) {
     if (over()) co_return;
     if (status.ok()) {
         subject.history.end_flush(begin);
-        const auto& state = subject.volume->state();
-        const std::string& path = state.find_plex(state.authority)->path;
-        const auto durable = read_sectors(world_.peek_durable(path, {0, subject.size}), subject.id, 0);
-        const std::string wrong = subject.history.check_survival(Survival::power_cut, durable);
+        const std::string wrong =
+            subject.history.check_survival(Survival::power_cut, durable_production(subject));
         if (!wrong.empty()) fail(subject.name + ": flushed, but not on the disk: " + wrong);
         delicate(0.02);
     } else if (!error_is_fair(subject, status.error())) {
