@@ -96,6 +96,11 @@ public:
         Uuid set_id;
     };
 
+    struct RestoreWishes {
+        std::vector<OpenVolumePointer> volumes;
+        std::vector<SnapshotName> snapshots;  // one for each
+    };
+
     [[nodiscard]] static Result<std::unique_ptr<EngineHost>> make(LoopKind kind);
     ~EngineHost();
     EngineHost(const EngineHost&) = delete;
@@ -143,6 +148,7 @@ public:
     void discard(PendingPointer<Result<OpenVolumePointer>> opening);
     [[nodiscard]] PendingPointer<Status> close(OpenVolumePointer open);
     [[nodiscard]] PendingPointer<Result<SplitResult>> split(SplitWish wish);
+    [[nodiscard]] PendingPointer<Status> restore_instant(RestoreWishes wishes);
     [[nodiscard]] PendingPointer<Result<std::vector<OpenVolumePointer>>> volumes();
 
     // Every call answers the same end. Settled with the first error of a volume that did not close cleanly.
@@ -173,6 +179,7 @@ private:
     [[nodiscard]] Task<void> close_one(OpenVolumePointer open, std::optional<Error>& first_error);
     [[nodiscard]] Task<void> close_all();
     [[nodiscard]] Task<Result<SplitResult>> run_split(SplitWish wish);
+    [[nodiscard]] static Task<Status> run_restore(Loop& loop, RestoreWishes wishes);
     [[nodiscard]] Task<Result<std::vector<OpenVolumePointer>>> run_volumes();
 
     std::unique_ptr<Loop> loop_;

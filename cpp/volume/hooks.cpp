@@ -31,6 +31,7 @@ const char* order_name(Order order) {
         case Order::e24_all_members_or_none: return "E24 all members or none";
         case Order::e25_active_extents_not_in_restore_map: return "E25 no active extents in a restore map";
         case Order::e26_map_durable_before_commit: return "E26 restore map durable before the commit";
+        case Order::e26_members_flushed_before_commit: return "E26 members flushed before the commit";
         case Order::e26_turn_marks_unfinished: return "E26 the turn marks unfinished writes";
         case Order::e26_new_writes_wait_for_old: return "E26 writes to a region not moved wait for others";
         case Order::e26_old_writes_clear_no_bit: return "E26 writes from before the turn clear no bit";

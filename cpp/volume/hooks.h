@@ -33,6 +33,7 @@ enum class Order : std::uint8_t {
     e24_all_members_or_none,
     e25_active_extents_not_in_restore_map,
     e26_map_durable_before_commit,
+    e26_members_flushed_before_commit,
     e26_turn_marks_unfinished,
     e26_new_writes_wait_for_old,
     e26_old_writes_clear_no_bit,

@@ -232,6 +232,12 @@ Task<Status> GroupRestore::find_difference(Member& member) {
         auto marking = volume.merge_slowly(volume.current_interval().bits, map);
         co_await std::move(marking);
     }
+    // What is not in the map must be on the disks when the restore is answered: it may be from before the
+    // split and never have been flushed here.
+    if (volume.options_.orders.keeps(Order::e26_members_flushed_before_commit)) {
+        auto flushing = volume.settle_moved();
+        EXSHADOW_CO_TRY(co_await std::move(flushing));
+    }
     auto persisting = volume.persist_maps();
     co_return co_await std::move(persisting);
 }

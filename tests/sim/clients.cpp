@@ -84,6 +84,7 @@ Task<void> Simulation::do_read(Subject& subject, SimRandom& random) {
     std::vector<std::byte> bytes(range.length);
     const Time begin = subject.history.begin_look();
     const Uuid authority = subject.volume->state().authority;
+    const bool redirected = subject.volume->redirect() != nullptr;
     auto reading = subject.volume->read(range.offset, bytes);
     const Status status = co_await std::move(reading);
     subject.history.end_look(begin);
@@ -99,7 +100,7 @@ Task<void> Simulation::do_read(Subject& subject, SimRandom& random) {
     if (!wrong.empty()) fail(subject.name + ": " + wrong);
     // Served from another plex, and rewritten where it could not be read (E5).
     const PlexRecord* const record = subject.volume->state().find_plex(authority);
-    if (authority != subject.volume->state().authority || record == nullptr) co_return;
+    if (authority != subject.volume->state().authority || record == nullptr || redirected) co_return;
     for (const SimFault& fault : world_.file(record->path).faults) {
         const bool there = fault.kind == SimFault::Kind::read_error && fault.range.overlaps(range);
         if (there && fault.count != 0) fail(record->path + " still cannot be read where a client has read");
