@@ -348,7 +348,8 @@ Task<Status> Volume::begin_resync(std::string label, PlexPointer plex, std::shar
     }
     if (!status.ok()) {
         plex->sync_map.reset();
-        plex->device.reset();
+        auto closing = close_device(plex, false);  // somebody may be reading the snapshot
+        static_cast<void>(co_await std::move(closing));
         co_return status;
     }
     set_plex_state(*plex, PlexState::resyncing);

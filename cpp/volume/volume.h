@@ -176,6 +176,7 @@ private:
     [[nodiscard]] Task<Status> settle(PlexOperation piece, std::shared_ptr<FanOut> fan);
     [[nodiscard]] Task<Status> even_out(PlexOperation piece, PlexList members);
     [[nodiscard]] Task<void> wait_for_unsettled(Range range);
+    [[nodiscard]] bool may_be_slow(const Plex& plex) const;
     [[nodiscard]] Task<Status> read_members(std::uint64_t offset, std::span<std::byte> buffer, bool locked);
     [[nodiscard]] Task<Status> read_and_repair(PlexPointer broken, std::uint64_t offset,
                                                std::span<std::byte> buffer, bool locked);
@@ -198,6 +199,7 @@ private:
     [[nodiscard]] PlexPointer find(const std::string& label) const;
     [[nodiscard]] PlexPointer authority() const;
     [[nodiscard]] PlexList members() const;
+    [[nodiscard]] std::size_t member_count() const;
     [[nodiscard]] PlexList flush_targets() const;
     void depart(PlexPointer plex, PlexState to, const std::string& why);
     void start_sync_map(Plex& plex);
