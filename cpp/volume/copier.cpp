@@ -16,10 +16,11 @@ constexpr std::uint64_t first_checkpoint_bytes = 64 * MiB;  // a killed copy rep
 constexpr std::uint64_t checkpoint_bytes = GiB;             // later ones are rarer
 constexpr Nanoseconds checkpoint_interval = 500 * millisecond_ns;
 constexpr std::uint64_t direct_chunk = 2 * MiB;
-constexpr std::uint64_t cached_chunk = 2 * MiB;
+constexpr std::uint64_t cached_chunk = 4 * MiB;
 constexpr std::size_t batch_ranges = 64;
 constexpr std::uint64_t direct_depth = 12;
 constexpr std::uint64_t cached_depth = 4;
+constexpr std::uint64_t most_chunks = 16;       // under way at once; devices get slower with more
 constexpr std::uint64_t byte_bound = 32 * MiB;  // of buffers in use
 
 bool is_direct(const Plex& plex) {
@@ -45,6 +46,7 @@ Copier::Tuning Copier::tune(const Volume& volume, const CopyPlan& plan) {
     tuning.chunk_bytes = std::max<std::uint64_t>(chunk, volume.state().region_size);
     tuning.hole_bytes = device ? device_hole_bytes : hole_chunk_bytes;
     tuning.queue_bytes = std::max(std::min(byte_bound, depth * tuning.chunk_bytes), tuning.chunk_bytes);
+    tuning.smallest_cost = tuning.queue_bytes / most_chunks;
     return tuning;
 }
 
@@ -148,7 +150,7 @@ Task<Status> Copier::pass() {
         const Range chunk = next_chunk(run->offset / region);
         Ranges batch{chunk};
         from = divide_up(chunk.end(), region);
-        std::uint64_t queued = std::min(chunk.length, chunk_bytes_);
+        std::uint64_t queued = std::min(std::max(chunk.length, tuning_.smallest_cost), chunk_bytes_);
         if (in_memory_ && chunk.length <= chunk_bytes_) queued = fill_batch(batch, from);
         co_await slots_.acquire(queued);
         auto slowing = throttle(queued);
@@ -156,15 +158,12 @@ Task<Status> Copier::pass() {
         if (in_memory_ && chunk.length <= chunk_bytes_) {
             group.spawn(copy_batch(std::move(batch), queued));
         } else {
-            group.spawn(copy_chunk(chunk));
+            group.spawn(copy_chunk(chunk, queued));
         }
-        const bool due = loop_.now() - checkpoint_ns_ > checkpoint_interval;
-        if (copied_bytes_ < checkpoint_limit_ && !(due && !copied_->empty())) continue;
-        auto draining = group.wait();
-        co_await std::move(draining);
-        auto flushing = checkpoint();
-        const Status flushed = co_await std::move(flushing);
-        if (!flushed.ok()) error_ = flushed.error();
+        const bool due = loop_.now() - checkpoint_ns_ > checkpoint_interval && !copied_->empty();
+        if (checkpointing_ || (copied_bytes_ < checkpoint_limit_ && !due)) continue;
+        checkpointing_ = true;
+        group.spawn(checkpoint_beside());
     }
     auto draining = group.wait();
     co_await std::move(draining);
@@ -268,7 +267,9 @@ Task<Status> Copier::copy_batch_to(std::shared_ptr<Plex> target, const Ranges& b
     const std::uint64_t unit = volume_.state().region_size;
     ++source->in_flight;
     ++target->in_flight;
-    co_await loop_.offload([&copy, &batch, from, to, unit] { copy = copy_in_memory(from, to, batch, unit); });
+    CopyLanes* const lanes = can_copy_in_kernel(*source->device, *target->device) ? &lanes_[target] : nullptr;
+    co_await loop_.offload(
+        [&copy, &batch, from, to, unit, lanes] { copy = copy_in_memory(from, to, batch, unit, lanes); });
     --source->in_flight;
     --target->in_flight;
     volume_.idle_.notify();
@@ -298,7 +299,7 @@ bool Copier::all_in_memory() const {
     return true;
 }
 
-Task<void> Copier::copy_chunk(Range chunk) {
+Task<void> Copier::copy_chunk(Range chunk, std::uint64_t queued) {
     RangeLock::Request request;
     request.range = round_out(chunk, volume_.block_size_, volume_.size());
     const bool locks = volume_.options_.orders.keeps(Order::e17_copier_holds_range);
@@ -312,7 +313,7 @@ Task<void> Copier::copy_chunk(Range chunk) {
         volume_.lock_.release(request);
         if (volume_.request_done_.has_waiters()) volume_.request_done_.notify();
     }
-    slots_.release(std::min(chunk.length, chunk_bytes_));
+    slots_.release(queued);
 }
 
 Task<Status> Copier::copy_marked(Range chunk) {
@@ -390,6 +391,15 @@ Task<Status> Copier::flush_targets() {
     EXSHADOW_CO_TRY(co_await std::move(flushing));
     if (plan_.target && plan_.target->receive_error) co_return *plan_.target->receive_error;
     co_return Status{};
+}
+
+// While other chunks are under way: those are not in it. Each region is copied once in a pass, so none can
+// be under way again when it is cleared.
+Task<void> Copier::checkpoint_beside() {
+    auto flushing = checkpoint();
+    const Status flushed = co_await std::move(flushing);
+    if (!flushed.ok() && !error_) error_ = flushed.error();
+    checkpointing_ = false;
 }
 
 // Flush, then clear what was copied before the flush, unless it was marked again meanwhile.

@@ -103,7 +103,9 @@ Task<Status> Copier::make_zero(std::shared_ptr<Plex> target, Range range) {
     const auto extents = co_await std::move(asking);
     if (!extents.ok()) co_return extents.error();
     for (const auto& extent : *extents) {
-        if (extent.zero && !plan_.rewrite) continue;
+        const bool known_zero =
+            extent.zero || !volume_.options_.orders.keeps(Order::e11_elide_only_known_zeroes);
+        if (known_zero && !plan_.rewrite) continue;
         if (!target->device) co_return Error(Code::io, "plex " + target->label + " is not open any more");
         ++target->in_flight;
         auto zeroing = target->device->zero(extent.range, ZeroMode::may_unmap);

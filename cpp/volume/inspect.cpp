@@ -149,7 +149,7 @@ bool same_places(const VolumeState& one, const VolumeState& other) {
 }
 
 Task<Status> read_maps(Loop& loop, Reading& reading) {
-    MapStore store(loop, *reading.device, reading.state);
+    MapStore store(loop, *reading.device, reading.state, OrderHooks{});
     for (const NamedMap& named : maps_of(reading.state)) {
         std::string doubts;
         auto loading = store.load(named.ref, 0, doubts);

@@ -76,7 +76,7 @@ Task<Status> Volume::persist_maps() {
 
 // Metadata can no longer be written: no mode goes on without tracking (E20).
 void Volume::fail_metadata(const Error& error) {
-    if (metadata_error_) return;
+    if (metadata_error_ || !options_.orders.keeps(Order::e20_metadata_failure_is_final)) return;
     metadata_error_ = error;
     say("the volume is read-only from now on: " + error.message());
     log_->fail(error);

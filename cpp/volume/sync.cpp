@@ -166,19 +166,26 @@ Task<Status> Volume::sync_plex(std::string label, std::uint64_t limit, std::shar
     co_return status;
 }
 
-// The plex is stale, failed, detached or resyncing, with its sync map; afterwards in sync or stale.
+// The plex is stale, failed or detached, with its sync map; afterwards in sync or stale.
 Task<Status> Volume::run_sync(PlexPointer plex, std::uint64_t limit, std::shared_ptr<Job> job) {
     auto opening = open_sync_target(plex, job);
-    Status status = co_await std::move(opening);
-    if (!status.ok()) co_return status;
+    EXSHADOW_CO_TRY(co_await std::move(opening));
     if (plex->state != PlexState::resyncing) set_plex_state(*plex, PlexState::syncing);
     state_.find_plex(plex->uuid)->identity.forget_contents();  // the copier changes them from here on
     auto persisting = persist({plex->sync_map});
-    status = co_await std::move(persisting);
+    Status status = co_await std::move(persisting);
     if (status.ok()) {
         auto committing = commit();
         status = co_await std::move(committing);
     }
+    auto bringing = bring_up(plex, limit, job, status);
+    co_return co_await std::move(bringing);
+}
+
+// The map is durable and the superblock says that the plex is being written. With an error in `status` it
+// is only put down again.
+Task<Status> Volume::bring_up(PlexPointer plex, std::uint64_t limit, std::shared_ptr<Job> job,
+                              Status status) {
     while (status.ok() && plex->state != PlexState::in_sync) {
         // From this step on live writes reach the plex or keep their region marked (F4).
         plex->todo = std::make_unique<ChangeMap>(state_.size, state_.region_size);
@@ -312,8 +319,8 @@ Task<Status> Volume::resync(std::string label, std::uint64_t limit, std::shared_
     plex->busy = true;
     auto beginning = begin_resync(label, plex, job);
     Status status = co_await std::move(beginning);
-    if (status.ok()) {
-        auto syncing = run_sync(plex, limit, job);
+    if (plex->state == PlexState::resyncing) {
+        auto syncing = bring_up(plex, limit, job, status);
         status = co_await std::move(syncing);
     }
     plex->busy = false;
@@ -354,6 +361,7 @@ Task<Status> Volume::begin_resync(std::string label, PlexPointer plex, std::shar
     }
     set_plex_state(*plex, PlexState::resyncing);
     state_.find_plex(plex->uuid)->sync_map_id = plex->sync_map->ref.id;
+    state_.find_plex(plex->uuid)->identity.forget_contents();  // the copier changes them from here on
     std::erase_if(state_.snapshots, [&](const SnapshotRecord& record) { return record.set_id == set_id; });
     auto committing = commit();
     EXSHADOW_CO_TRY(co_await std::move(committing));

@@ -275,6 +275,8 @@ private:
     [[nodiscard]] Task<Status> record_plex(std::string label, std::string path,
                                            std::unique_ptr<FileDisk> device);
     [[nodiscard]] Task<Status> run_sync(PlexPointer plex, std::uint64_t limit, std::shared_ptr<Job> job);
+    [[nodiscard]] Task<Status> bring_up(PlexPointer plex, std::uint64_t limit, std::shared_ptr<Job> job,
+                                        Status status);
     [[nodiscard]] Task<Status> open_sync_target(PlexPointer plex, std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> finish_sync(PlexPointer plex);
     [[nodiscard]] Task<void> interrupt_sync(PlexPointer plex, std::string why);

@@ -266,7 +266,7 @@ Task<Status> Volume::read(std::uint64_t offset, std::span<std::byte> buffer) {
         co_await std::move(pausing);
         EXSHADOW_CO_TRY(check_request(offset, buffer.size(), false));
     }
-    if (unsettled_ != 0) {
+    if (unsettled_ != 0 && options_.orders.keeps(Order::e3_readers_wait_for_new_authority)) {
         auto waiting = wait_for_unsettled({offset, buffer.size()});
         co_await std::move(waiting);
     }

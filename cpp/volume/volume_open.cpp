@@ -151,7 +151,7 @@ Task<Status> Volume::adopt(CreateOptions options) {
 
 void Volume::make_stores() {
     superblocks_ = std::make_unique<SuperblockStore>(loop_, *metadata_);
-    maps_ = std::make_unique<MapStore>(loop_, *metadata_, state_);
+    maps_ = std::make_unique<MapStore>(loop_, *metadata_, state_, options_.orders);
     log_ = std::make_unique<ActivityLog>(loop_, *metadata_, state_);
     log_->on_starved([this] { start_eviction(); });
     maps_->start_sequences(state_.generation + 1);

@@ -77,6 +77,7 @@ struct Subject {
     std::uint32_t plexes_made = 0;
     std::uint32_t busy = 0;  // jobs of the operator that run beside it
     std::uint32_t clients_inside = 0;
+    std::vector<Range> being_written;  // by clients, now
 
     [[nodiscard]] const PlexRecord* find(const std::string& label) const;
     [[nodiscard]] bool is_member(const std::string& label) const;
@@ -124,7 +125,8 @@ private:
     Task<void> client(Subject& subject, std::uint64_t seed);
     Task<void> do_write(Subject& subject, SimRandom& random);
     Task<void> do_zero(Subject& subject, SimRandom& random);
-    Task<void> do_read(Subject& subject, SimRandom& random);
+    Task<void> do_read(Subject& subject, Range range);
+    Task<void> do_stare(Subject& subject, SimRandom& random);
     Task<void> do_flush(Subject& subject);
     Task<void> do_read_snapshot(Subject& subject, SimRandom& random);
     void end_write(Subject& subject, OperationId operation, const Status& status, bool durable);

@@ -66,8 +66,16 @@ void Simulation::bad_plex_weather(Subject& subject) {
     const std::string path = subject.plex_path(members[random_.below(members.size())]);
     subject.bad_plex = path;
     SimBehaviour& how = world_.behaviour(path);
-    switch (random_.below(7)) {
+    switch (random_.below(8)) {
         case 0: how.write_error = 0.02; break;
+        case 7:  // fails while the others still lack what it has
+            how.write_error = 0.05;
+            for (const auto& label : members) {
+                if (subject.plex_path(label) == path) continue;
+                world_.behaviour(subject.plex_path(label)).slow = 0.3;
+                world_.behaviour(subject.plex_path(label)).slow_latency = 10 * millisecond_ns;
+            }
+            break;
         case 1:
             how.flush_error = 0.1;
             crash_by_power_cut();
