@@ -65,7 +65,7 @@ class Postgres:
             file.write(SETTINGS)
 
     def point_at_wal(self) -> None:
-        """The data folder names its WAL by an absolute path, which a copy mounted elsewhere has not."""
+        """The data folder names its WAL by a path that a copy mounted elsewhere does not have."""
         link = self.folder / "pg_wal"
         link.unlink()
         link.symlink_to(self.wal / "pg")

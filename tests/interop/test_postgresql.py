@@ -128,7 +128,7 @@ def scribble(place: Path, size: int) -> None:
 )  # fmt: skip
 @pytest.mark.timeout(400)
 def test_instant_restore_brings_the_server_up(bed: Path, size: int, changed: int) -> None:
-    """From the command to the first answered query in under 5 s, with the data still to be moved."""
+    """From the command to the first answered query in under 5 s, most data still to be moved."""
     with served_database(bed, {"data": size, "wal": 256 * MIB}, mirrors=1) as served:
         with placed(served, "live") as server, server.running():
             scribble(server.data, changed)
