@@ -89,12 +89,12 @@ bench: $(STAMPS)/installed  ## benchmarks; numbers also go to build/bench.json
 	$(BIN)/python -m pytest bench --timeout=3600 --benchmark-json=build/bench.json
 
 soak: EXSHADOW_KILLS := 200
-soak: build/release/build.ninja $(STAMPS)/installed  ## 10,000 simulated histories, 200 kills, every mutation found
+soak: build/release/build.ninja $(STAMPS)/installed  ## 10,000 simulated histories, 200 kills, every mutation found, long interop
 	cmake --build build/release --parallel $(JOBS) --target sim_test
 	build/release/tests/sim_test --test-case='*mutation*' --count | grep -v 'filters: 0$$'
 	build/release/tests/sim_test --test-case='*mutation*'
 	EXSHADOW_SIM_SEEDS=10000 build/release/tests/sim_test --test-case-exclude='*mutation*'
-	$(BIN)/python -m pytest -m 'soak or kill' --timeout=7200 tests/python
+	$(BIN)/python -m pytest -m 'soak or kill' --timeout=7200 tests/python tests/interop
 
 FUZZ_SECONDS ?= 600
 build/fuzz/build.ninja: $(STAMPS)/packages

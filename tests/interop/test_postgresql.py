@@ -75,7 +75,7 @@ def restore_and_check(served: Served, label: str, transactions: tuple[int, int])
 @pytest.mark.parametrize(
     ("snapshots", "pause"),
     [
-        (5, 1.0),
+        (5, 0.5),
         pytest.param(
             SOAK_SNAPSHOTS, 3.0, marks=[pytest.mark.soak, pytest.mark.timeout(7200)], id="soak"
         ),
