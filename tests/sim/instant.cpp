@@ -65,7 +65,7 @@ Task<void> Simulation::restore_instantly(SimRandom& random) {
     for (Subject* const subject : members) subject->swap->set = swaps_;
     if (members.empty()) co_return;
     note("instant restore of " + std::to_string(members.size()));
-    delicate(0.3);
+    delicate(members.size() > 1 ? 0.5 : 0.3, 160);  // its commit takes a while
     auto restoring = restore_instant(*loop_, wishes);
     const Status status = co_await std::move(restoring);
     if (over()) co_return;

@@ -109,7 +109,7 @@ private:
     void note(const std::string& text);
     [[nodiscard]] bool over() const { return loop_->crashed() || !failure_.empty(); }
     // Something delicate has just happened: often the machine stops within the next operations.
-    void delicate(double probability = 0.1);
+    void delicate(double probability = 0.1, std::uint64_t within = 40);
     Task<void> sleep_a_while(Nanoseconds most);
 
     // weather.cpp
