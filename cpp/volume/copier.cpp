@@ -59,6 +59,8 @@ Copier::Copier(Volume& volume, CopyPlan plan, std::shared_ptr<Job> job)
       chunk_bytes_(tuning_.chunk_bytes),
       slots_(loop_, tuning_.queue_bytes),
       copied_(std::make_unique<ChangeMap>(volume.size(), volume.state().region_size)),
+      through_redirect_(!plan_.source && volume.redirect_ &&
+                        volume.options_.orders.keeps(Order::e28_copier_reads_through_redirect)),
       sparse_(plan_.todo->marked_bytes() > volume_.size() / 4),
       in_memory_(all_in_memory()) {}
 
@@ -67,17 +69,45 @@ std::vector<std::shared_ptr<Plex>> Copier::targets() const {
     return volume_.members();
 }
 
+// A member that left the mirror since targets() was asked; its device may be closed by now.
+bool Copier::left(const Plex& target) const {
+    return !plan_.target && !target.is_member();
+}
+
 std::shared_ptr<Plex> Copier::source_plex() const {
     return plan_.source ? plan_.source : volume_.authority();
 }
 
 // Counts as an operation on the plex: its device must not be closed meanwhile (E32).
 Task<Result<std::vector<Extent>>> Copier::extents_of(std::shared_ptr<Plex> plex, Range range) {
+    if (!plex->device) co_return Error(Code::io, "plex " + plex->label + " is not open any more");
     ++plex->in_flight;
     auto asking = plex->device->extents(range);
     auto extents = co_await std::move(asking);
     if (--plex->in_flight == 0) volume_.idle_.notify();
     co_return extents;
+}
+
+Task<Result<std::vector<Extent>>> Copier::source_extents(Range range) {
+    return through_redirect_ ? volume_.production_extents(range) : extents_of(source_plex(), range);
+}
+
+// What a client moved while the batch waited for its ranges is not the copier's any more (E27).
+Ranges Copier::still_marked(const Ranges& batch) const {
+    if (!plan_.redirect || !volume_.options_.orders.keeps(Order::e27_mover_takes_unmoved_only)) return batch;
+    Ranges list;
+    const std::uint64_t region = volume_.state().region_size;
+    for (const Range& range : batch) {
+        std::uint64_t from = range.offset / region;
+        const std::uint64_t end = divide_up(range.end(), region);
+        while (from < end) {
+            const auto run = plan_.todo->next_run(from, end - from);
+            if (!run || run->offset >= range.end()) break;
+            list.push_back({run->offset, std::min(run->end(), range.end()) - run->offset});
+            from = divide_up(list.back().end(), region);
+        }
+    }
+    return list;
 }
 
 Status Copier::stop_reason() const {
@@ -115,6 +145,7 @@ Task<Status> Copier::pass() {
         if (sparse_ && !hole_window_.contains(*run)) {
             auto looking = look_for_holes(run->offset);
             co_await std::move(looking);
+            continue;  // clients may have moved that region meanwhile
         }
         const Range chunk = next_chunk(run->offset / region);
         Ranges batch{chunk};
@@ -161,8 +192,8 @@ Task<void> Copier::look_for_holes(std::uint64_t offset) {
     // Looking for holes walks the file's pages on tmpfs: not for a file that cannot have any to speak of.
     const auto source = source_plex();
     const auto identity = source->device->file().identity();
-    if (identity.ok() && identity->allocated >= volume_.size()) co_return;
-    auto asking = extents_of(source, hole_window_);
+    if (!through_redirect_ && identity.ok() && identity->allocated >= volume_.size()) co_return;
+    auto asking = source_extents(hole_window_);
     const auto extents = co_await std::move(asking);
     if (!extents.ok()) co_return;
     for (const auto& extent : *extents) {
@@ -207,8 +238,10 @@ Task<void> Copier::copy_batch(Ranges batch, std::uint64_t queued) {
         co_await place;
     }
     Status status = stop_reason();
+    batch = still_marked(batch);
     for (const auto& target : targets()) {
         if (!status.ok()) break;
+        if (left(*target)) continue;
         auto copying = copy_batch_to(target, batch);
         const Status copied = co_await std::move(copying);
         auto judging = target_result(target, copied);
@@ -258,7 +291,7 @@ Task<Status> Copier::copy_batch_to(std::shared_ptr<Plex> target, const Ranges& b
 }
 
 bool Copier::all_in_memory() const {
-    if (plan_.compare) return false;
+    if (plan_.compare || through_redirect_) return false;
     const std::shared_ptr<Plex> source = plan_.source ? plan_.source : volume_.authority();
     for (const auto& target : targets()) {
         if (!can_copy_in_memory(*source->device, *target->device)) return false;
@@ -287,6 +320,12 @@ Task<Status> Copier::copy_marked(Range chunk) {
     const std::uint64_t region = volume_.state().region_size;
     std::uint64_t from = chunk.offset / region;
     const std::uint64_t end = divide_up(chunk.end(), region);
+    const bool takes_all =
+        plan_.redirect && !volume_.options_.orders.keeps(Order::e27_mover_takes_unmoved_only);
+    if (takes_all && chunk.length <= chunk_bytes_) {
+        auto copying = copy_data(chunk);
+        co_return co_await std::move(copying);
+    }
     while (from < end) {
         const auto run = plan_.todo->next_run(from, end - from);
         if (!run || run->offset >= chunk.end()) break;
@@ -305,7 +344,7 @@ Task<Status> Copier::copy_marked(Range chunk) {
 
 // `range` was a hole when we asked. Under its lock we ask again: what became data is left marked.
 Task<Status> Copier::skip_hole(Range range) {
-    auto asking = extents_of(source_plex(), range);
+    auto asking = source_extents(range);
     const auto extents = co_await std::move(asking);
     if (!extents.ok()) co_return extents.error();
     const std::uint64_t region = volume_.state().region_size;
@@ -319,8 +358,11 @@ Task<Status> Copier::skip_hole(Range range) {
         if (begin >= end) continue;
         const Range hole{begin, end - begin};
         for (const auto& target : targets()) {
+            if (left(*target)) continue;
             auto zeroing = make_zero(target, hole);
-            EXSHADOW_CO_TRY(co_await std::move(zeroing));
+            const Status zeroed = co_await std::move(zeroing);
+            auto judging = target_result(target, zeroed);
+            EXSHADOW_CO_TRY(co_await std::move(judging));
         }
         job_->bytes_zeroed += hole.length;
         settled(hole);
@@ -332,7 +374,11 @@ Task<Status> Copier::skip_hole(Range range) {
 void Copier::settled(Range range) {
     const std::uint64_t region = volume_.state().region_size;
     const std::uint64_t first = range.offset / region;
-    plan_.todo->clear_regions(first, divide_up(range.end(), region) - first);
+    if (plan_.redirect) {
+        volume_.redirect_->note_moved(range);
+    } else {
+        plan_.todo->clear_regions(first, divide_up(range.end(), region) - first);
+    }
     copied_->mark(range);
     job_->bytes_done += range.length;
 }
@@ -364,6 +410,10 @@ Task<Status> Copier::checkpoint() {
     copied_bytes_ = 0;
     auto batch = std::make_unique<ChangeMap>(volume_.size(), volume_.state().region_size);
     std::swap(batch, copied_);
+    if (plan_.redirect) {
+        auto settling = volume_.settle_moved();
+        co_return co_await std::move(settling);
+    }
     auto flushing = flush_targets();
     EXSHADOW_CO_TRY(co_await std::move(flushing));
     if (!plan_.target) {  // a restore: who left the mirror misses this, and must be known to (E1, E2)

@@ -23,6 +23,7 @@ struct CopyPlan {
     std::shared_ptr<Plex> target;        // null: every member
     ChangeMap* todo = nullptr;           // what is still to be settled; cleared region by region
     std::shared_ptr<StoredMap> durable;  // the same on disk; cleared behind a flush of the targets
+    bool redirect = false;               // the mover of an instant restore (E27)
     bool compare = false;                // read the target first, write only what differs
     bool rewrite = false;     // nothing the target reads as is believed: zeroes are written too (F17)
     std::uint64_t limit = 0;  // bytes a second, 0: none
@@ -72,7 +73,10 @@ private:
     [[nodiscard]] Task<void> look_for_holes(std::uint64_t offset);
     [[nodiscard]] std::vector<std::shared_ptr<Plex>> targets() const;
     [[nodiscard]] std::shared_ptr<Plex> source_plex() const;
+    [[nodiscard]] bool left(const Plex& target) const;
     [[nodiscard]] Task<Result<std::vector<Extent>>> extents_of(std::shared_ptr<Plex> plex, Range range);
+    [[nodiscard]] Task<Result<std::vector<Extent>>> source_extents(Range range);
+    [[nodiscard]] Ranges still_marked(const Ranges& batch) const;
     [[nodiscard]] Range next_chunk(std::uint64_t from_region);
     [[nodiscard]] Status stop_reason() const;
     void settled(Range range);
@@ -90,6 +94,7 @@ private:
     Nanoseconds checkpoint_ns_ = 0;
     bool checkpointing_ = false;
     Nanoseconds next_free_ns_ = 0;  // rate limit
+    const bool through_redirect_;   // production is read, and an instant restore moves (E28)
     const bool sparse_;             // ask the source for holes
     const bool in_memory_;          // source and targets are: whole batches for the worker pool
     std::map<std::shared_ptr<Plex>, CopyLanes> lanes_;

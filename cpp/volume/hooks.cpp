@@ -36,6 +36,18 @@ const char* order_name(Order order) {
         case Order::e22_mark_unfinished_in_both: return "E22 unfinished writes marked on both sides";
         case Order::e23_old_failure_rolls_back: return "E23 an old write that failed rolls the set back";
         case Order::e24_all_members_or_none: return "E24 all members or none";
+        case Order::e25_active_extents_not_in_restore_map: return "E25 no active extents in a restore map";
+        case Order::e26_map_durable_before_commit: return "E26 restore map durable before the commit";
+        case Order::e26_members_flushed_before_commit: return "E26 members flushed before the commit";
+        case Order::e26_turn_marks_unfinished: return "E26 the turn marks unfinished writes";
+        case Order::e26_new_writes_wait_for_old: return "E26 writes to a region not moved wait for others";
+        case Order::e26_old_writes_clear_no_bit: return "E26 writes from before the turn clear no bit";
+        case Order::e26_all_members_or_none: return "E26 all members are restored or none";
+        case Order::e27_read_snapshot_before_partial_write: return "E27 snapshot read below a partial write";
+        case Order::e27_flush_before_clear: return "E27 data flushed before the bit is cleared";
+        case Order::e27_clear_before_answer: return "E27 bit cleared before a flush is answered";
+        case Order::e27_mover_takes_unmoved_only: return "E27 the mover takes only what is not moved";
+        case Order::e28_copier_reads_through_redirect: return "E28 copiers read through the redirect";
         case Order::count: break;
     }
     return "unknown";

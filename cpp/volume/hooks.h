@@ -38,6 +38,18 @@ enum class Order : std::uint8_t {
     e22_mark_unfinished_in_both,
     e23_old_failure_rolls_back,
     e24_all_members_or_none,
+    e25_active_extents_not_in_restore_map,
+    e26_map_durable_before_commit,
+    e26_members_flushed_before_commit,
+    e26_turn_marks_unfinished,
+    e26_new_writes_wait_for_old,
+    e26_old_writes_clear_no_bit,
+    e26_all_members_or_none,
+    e27_read_snapshot_before_partial_write,
+    e27_flush_before_clear,
+    e27_clear_before_answer,
+    e27_mover_takes_unmoved_only,
+    e28_copier_reads_through_redirect,
     count,
 };
 

@@ -65,6 +65,9 @@ Task<Status> Volume::persist_maps() {
         if (merging_) maps.push_back(merging_);
     }
     if (restore_map_) maps.push_back(restore_map_);
+    if (starting_map_ && options_.orders.keeps(Order::e26_map_durable_before_commit))
+        maps.push_back(starting_map_);
+    if (starting_interval_) maps.push_back(starting_interval_);
     for (const auto& plex : plexes_) {
         if (plex->sync_map) maps.push_back(plex->sync_map);
     }

@@ -33,6 +33,11 @@ Volume::PlexList Volume::members() const {
     return list;
 }
 
+std::size_t Volume::member_count() const {
+    return static_cast<std::size_t>(std::count_if(plexes_.begin(), plexes_.end(),
+                                                  [](const PlexPointer& plex) { return plex->is_member(); }));
+}
+
 // Every plex whose unflushed writes an extent of the log may still stand for (E14).
 Volume::PlexList Volume::flush_targets() const {
     PlexList list;

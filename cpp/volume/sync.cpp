@@ -50,6 +50,7 @@ Status Volume::check_operation() const {
     if (lacks_production_)
         return Error(Code::refused, "volume " + state_.name + " has no production plex",
                      "promote a snapshot first");
+    if (in_doubt_) return check_mode();
     return write_refusal();
 }
 
@@ -58,9 +59,7 @@ Status Volume::check_not_restoring() const {
         return Error(Code::busy, "volume " + state_.name + " is just being restored or promoted",
                      "try again");
     }
-    if (!is_restoring()) return {};
-    return Error(Code::refused, "volume " + state_.name + " is being restored and not finished",
-                 "continue with: exshadow mirror sync " + state_.name);
+    return check_mode();
 }
 
 Task<Result<std::string>> Volume::attach_plex(AddPlexOptions options) {
@@ -315,6 +314,7 @@ Task<Status> Volume::resync(std::string label, std::uint64_t limit, std::shared_
     auto snapshot = usable_snapshot(label);
     if (!snapshot.ok()) co_return snapshot.error();
     const PlexPointer plex = find((*snapshot)->plex);
+    EXSHADOW_CO_TRY(check_not_source(*plex, label));
     if (plex->busy) co_return Error(Code::busy, "snapshot '" + label + "' is being worked on");
     plex->busy = true;
     auto beginning = begin_resync(label, plex, job);
@@ -334,6 +334,7 @@ Task<Status> Volume::begin_resync(std::string label, PlexPointer plex, std::shar
     EXSHADOW_CO_TRY(check_not_restoring());
     auto snapshot = usable_snapshot(label);
     if (!snapshot.ok()) co_return snapshot.error();
+    EXSHADOW_CO_TRY(check_not_source(*plex, label));  // a restore may have begun
     const std::uint64_t anchor = (*snapshot)->anchor;
     const Uuid set_id = (*snapshot)->set_id;
     auto waiting = wait_idle(plex);
@@ -354,7 +355,8 @@ Task<Status> Volume::begin_resync(std::string label, PlexPointer plex, std::shar
     }
     if (!status.ok()) {
         plex->sync_map.reset();
-        plex->device.reset();
+        auto closing = close_device(plex, false);  // somebody may be reading the snapshot
+        static_cast<void>(co_await std::move(closing));
         co_return status;
     }
     set_plex_state(*plex, PlexState::resyncing);

@@ -15,7 +15,7 @@ def restore(
     set_: SetName,
     /,
     *,
-    mode: Annotated[str, Parameter(show_default=True, help="How: copy.")] = "copy",
+    mode: Annotated[str, Parameter(show_default=True, help="How: copy, or instant (usable at once).")] = "copy",
     volume: Annotated[
         list[str] | None, Parameter(help="Only this volume; may be repeated.")
     ] = None,
@@ -28,6 +28,9 @@ def restore(
     force: Force = False,
 ) -> int:
     """Make production equal to a snapshot set again, moving only what changed. The set is kept.
+
+    With --mode instant it is so at once and stays usable while the data moves; interrupted, the
+    move is continued by: exshadow mirror sync VOLUME.
 
     Example: exshadow restore shop@noon --keep-current
     """
@@ -42,7 +45,7 @@ def restore(
             return confirm.only_planned(plan)
         confirm.confirm(plan, yes=yes)
         job, kept = restores.restore(
-            desk, set_, volumes=chosen, keep_current=keep_current, limit=rate
+            desk, set_, mode=mode, volumes=chosen, keep_current=keep_current, limit=rate
         )
     document = {"job": job.to_json()}
     text = views.job(job)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from exshadow.errors import InvalidError, NotFoundError, UnsupportedError
+from exshadow.errors import InvalidError, NotFoundError
 from exshadow.model import JobRecord, Member, Plan, SetRecord, Step
 from exshadow.service import jobs, mirrors, sets, snapshots
 from exshadow.service.desk import Desk, Session
 from exshadow.service.state import Survey
 
+if TYPE_CHECKING:
+    from exshadow._core import Job
+
 KEPT_LABEL = "before-restore"
+MODES = ("copy", "instant")
 
 
 def check_mode(mode: str) -> None:
-    """RefusedError for a mode that is not there yet, InvalidError for one that is none."""
-    if mode == "instant":
-        raise UnsupportedError(
-            "instant restore is not available in this version", hint="use --mode copy"
-        )
-    if mode != "copy":
-        raise InvalidError(f"{mode!r} is no restore mode", hint="use --mode copy")
+    """InvalidError for a mode that is none."""
+    if mode not in MODES:
+        raise InvalidError(f"{mode!r} is no restore mode", hint="use --mode copy or instant")
 
 
 def plan(desk: Desk, text: str, *, volumes: Sequence[str] = (), keep_current: bool = False) -> Plan:
@@ -60,6 +61,7 @@ def restore(
     desk: Desk,
     text: str,
     *,
+    mode: str = "copy",
     volumes: Sequence[str] = (),
     keep_current: bool = False,
     limit: int | None = None,
@@ -67,8 +69,10 @@ def restore(
     """Copy the set's bytes back over production, only what differs; to all in-sync plexes.
 
     With `keep_current` production as it is now is first kept as a set of its own, the second
-    value. All members start before any is waited for: after an interruption none looks whole.
+    value. All members start before any is waited for: after an interruption none looks whole. With
+    mode instant production is the set before anything is copied, in all members at one instant.
     """
+    check_mode(mode)
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
     members = _members(one, survey, volumes)
@@ -77,20 +81,34 @@ def restore(
             mirrors.require_spare(survey.volumes[member.volume])
     with desk.session([member.volume for member in members]) as session:
         kept = _keep(session, members) if keep_current else None
-        started = {
-            member.volume: session.volumes[member.volume].restore(one.label, limit=limit)
-            for member in members
-        }
+        started = _start(session, one, members, mode, limit)
         watch = jobs.Watch(
-            f"restore of {one.group}@{one.label}",
-            one.label,
-            f"exshadow restore {one.id}" + "".join(f" --volume {name}" for name in volumes),
+            f"restore of {one.group}@{one.label}", one.label, _resume(one, members, mode, volumes)
         )
         result = jobs.run(desk, started, watch)
         for member in members:
             known = survey.volumes[member.volume].events
             session.say(member.volume, session.volumes[member.volume].info()["events"], known)
     return result, kept
+
+
+def _start(
+    session: Session, one: SetRecord, members: list[Member], mode: str, limit: int | None
+) -> Mapping[str, Job]:
+    chosen = [session.volumes[member.volume] for member in members]
+    if mode == "instant":
+        started = session.engine.restore(chosen, one.label, limit=limit)
+        names = ", ".join(started)
+        session.desk.reporter.note(f"{names}: production is {one.label} now, its data moves behind")
+        return started
+    return {volume.name: volume.restore(one.label, limit=limit) for volume in chosen}
+
+
+def _resume(one: SetRecord, members: list[Member], mode: str, volumes: Sequence[str]) -> str:
+    """How to go on: an instant restore repeated would drop what was written since."""
+    if mode == "instant":
+        return " && ".join(f"exshadow mirror sync {member.volume}" for member in members)
+    return f"exshadow restore {one.id}" + "".join(f" --volume {name}" for name in volumes)
 
 
 def _keep(session: Session, members: list[Member]) -> SetRecord:
