@@ -127,7 +127,12 @@ Task<Status> GroupRestore::run() {
         co_await std::move(readying);
         stands = first_failure().ok();
     }
-    if (stands) {  // the set stands whatever happens now, unless it is one volume that cannot say so
+    if (stands && alone()) {
+        for (auto& member : members_) {  // several only where that order is switched off
+            auto applying = run_step(*member, &GroupRestore::apply);
+            co_await std::move(applying);
+        }
+    } else if (stands) {  // the set stands whatever happens now, unless it is one volume that cannot say so
         auto applying = each(&GroupRestore::apply);
         co_await std::move(applying);
     } else {

@@ -105,7 +105,9 @@ Task<Status> Volume::modify_admitted(RangeLock::Request& request, PlexOperation 
 }
 
 Task<Status> Volume::modify_piece(RangeLock::Request& request, PlexOperation piece) {
-    if (redirect_ && redirects(request, piece.range)) return modify_unmoved(request, std::move(piece));
+    const bool clears = (redirect_ && redirects(request, piece.range)) ||
+                        !options_.orders.keeps(Order::e26_old_writes_clear_no_bit);
+    if (clears) return modify_unmoved(request, std::move(piece));
     return write_piece(request, std::move(piece));
 }
 

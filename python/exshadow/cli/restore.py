@@ -15,7 +15,9 @@ def restore(
     set_: SetName,
     /,
     *,
-    mode: Annotated[str, Parameter(show_default=True, help="How: copy, or instant (usable at once).")] = "copy",
+    mode: Annotated[
+        str, Parameter(show_default=True, help="How: copy, or instant (usable at once).")
+    ] = "copy",
     volume: Annotated[
         list[str] | None, Parameter(help="Only this volume; may be repeated.")
     ] = None,
