@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "bindings/engine_exports.h"
 #include "runtime/posix_file.h"
 #include "volume/inspect.h"
 
@@ -65,7 +66,17 @@ OpenVolume::OpenVolume(Loop& loop, std::unique_ptr<Volume> opened)
       changed_(loop) {}
 
 OpenVolume::User::~User() {
-    if (open_ != nullptr && --open_->users_ == 0) open_->changed_.notify();
+    if (open_ != nullptr) open_->leave();
+}
+
+Volume* OpenVolume::enter() {
+    if (volume_ == nullptr) return nullptr;
+    ++users_;
+    return volume_.get();
+}
+
+void OpenVolume::leave() {
+    if (--users_ == 0) changed_.notify();
 }
 
 Status OpenVolume::check() const {
@@ -161,6 +172,19 @@ void EngineHost::discard(PendingPointer<Result<OpenVolumePointer>> opening) {
         });
         ended();
     }));
+}
+
+EngineHost::PendingPointer<Result<EngineHost::ServerPointer>> EngineHost::serve(ServeWish wish) {
+    auto shared = std::make_shared<ServeWish>(std::move(wish));
+    return start<Result<ServerPointer>>([this, shared = std::move(shared)] { return run_serve(shared); });
+}
+
+EngineHost::PendingPointer<Status> EngineHost::close(ServerPointer server) {
+    return start<Status>([this, server = std::move(server)] { return run_close_server(server); });
+}
+
+EngineHost::PendingPointer<Result<EngineHost::ServerFacts>> EngineHost::facts_of(ServerPointer server) {
+    return start<Result<ServerFacts>>([this, server = std::move(server)] { return run_facts(server); });
 }
 
 EngineHost::PendingPointer<Status> EngineHost::begin_close() {
@@ -291,6 +315,12 @@ Task<Status> EngineHost::run_close(OpenVolumePointer open) {
         co_return Status{};
     }
     while (deciding_) co_await decided_.wait();
+    const auto servers = servers_;
+    for (const auto& server : servers) {
+        auto dropping =
+            server->drop([name = open->name](const std::string& served) { return belongs_to(served, name); });
+        co_await std::move(dropping);
+    }
     auto closing = open->volume_->close();
     const Status status = co_await std::move(closing);
     while (open->users_ != 0) co_await open->changed_.wait();
@@ -310,6 +340,8 @@ Task<void> EngineHost::close_one(OpenVolumePointer open, std::optional<Error>& f
 
 Task<void> EngineHost::close_all() {
     std::optional<Error> first_error;
+    auto serving = close_servers();
+    co_await std::move(serving);
     TaskGroup group(*loop_);
     const auto volumes = open_;
     for (const auto& open : volumes) group.spawn(close_one(open, first_error));
@@ -344,6 +376,45 @@ Task<Result<std::vector<OpenVolumePointer>>> EngineHost::run_volumes() {
         if (!open->closed_) list.push_back(open);
     }
     co_return list;
+}
+
+Task<Result<EngineHost::ServerPointer>> EngineHost::run_serve(std::shared_ptr<ServeWish> wish) {
+    if (closing_) {
+        for (const auto& listener : wish->listeners) nbd::remove_socket_file(listener);
+        co_return closed_error("the engine");
+    }
+    auto exports =
+        std::make_shared<EngineExports>(*loop_, open_, ViewOptions{wish->view_folder, wish->view_limit});
+    const auto server = std::make_shared<nbd::Server>(*loop_, std::move(exports), wish->limits);
+    for (auto& listener : wish->listeners) server->listen(std::move(listener));
+    servers_.push_back(server);
+    co_return server;
+}
+
+Task<Status> EngineHost::run_close_server(ServerPointer server) {
+    auto closing = server->close();
+    co_await std::move(closing);
+    std::erase(servers_, server);
+    co_return Status{};
+}
+
+Task<void> EngineHost::close_servers() {
+    const auto servers = servers_;
+    for (const auto& server : servers) {
+        auto closing = run_close_server(server);
+        static_cast<void>(co_await std::move(closing));
+    }
+}
+
+Task<Result<EngineHost::ServerFacts>> EngineHost::run_facts(ServerPointer server) {
+    ServerFacts facts;
+    facts.connections = server->connections();
+    facts.exports = server->totals();
+    facts.refused = server->refused();
+    auto listing = server->exports();
+    const auto names = co_await std::move(listing);
+    for (const auto& one : names) facts.exports.try_emplace(one.name);
+    co_return facts;
 }
 
 template Task<void> EngineHost::run(EngineHost*, std::function<Task<Status>()>, PendingPointer<Status>);

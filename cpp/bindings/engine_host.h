@@ -1,9 +1,10 @@
 // EngineHost: a loop on a thread of its own, the volumes open on it, and the way for other threads to have
 // something done there. Knows nothing of Python; the loop's thread never takes the GIL (E34).
 //
-// Life: begin_close() refuses new operations, closes every volume (jobs pause resumably) and waits for what
-// is under way; finish_close() then joins the thread. The destructor does both. A host is kept by whoever
-// shows it to people (engine, volumes, snapshots, jobs), never by an operation: so it ends on their threads.
+// Life: begin_close() refuses new operations, lets the clients of its servers go, closes every volume (jobs
+// pause resumably) and waits for what is under way; finish_close() then joins the thread. The destructor does
+// both. A host is kept by whoever shows it to people (engine, volumes, snapshots, jobs), never by an
+// operation: so it ends on their threads.
 //
 // After fork() the child's calls are refused with Code::closed, and nothing is closed or freed there: the
 // parent still uses it (E34).
@@ -19,10 +20,12 @@
 #include <vector>
 
 #include "bindings/pending.h"
+#include "nbd/server.h"
 #include "runtime/loop.h"
 #include "runtime/sync.h"
 #include "volume/group.h"
 #include "volume/volume.h"
+#include "volume/volume_device.h"
 
 namespace exshadow {
 
@@ -33,9 +36,13 @@ struct SnapshotName {
 };
 
 // A volume of a host. What is constant may be read by any thread, the rest belongs to the loop.
-class OpenVolume {
+class OpenVolume final : public VolumeSource {
 public:
     OpenVolume(Loop& loop, std::unique_ptr<Volume> opened);
+
+    // For whoever serves it: the volume while its memory is there, though it may be closing. Loop only.
+    [[nodiscard]] Volume* enter() override;
+    void leave() override;
 
     const std::string path;
     const std::string name;
@@ -81,6 +88,7 @@ class EngineHost {
 public:
     template <class T>
     using PendingPointer = std::shared_ptr<Pending<T>>;
+    using ServerPointer = std::shared_ptr<nbd::Server>;
 
     struct OpenRequest {
         std::string path;
@@ -145,6 +153,22 @@ public:
     [[nodiscard]] PendingPointer<Result<SplitResult>> split(SplitWish wish);
     [[nodiscard]] PendingPointer<Result<std::vector<OpenVolumePointer>>> volumes();
 
+    struct ServeWish {
+        std::vector<nbd::Listener> listeners;
+        std::string view_folder;
+        std::uint64_t view_limit = 0;
+        nbd::Limits limits;
+    };
+    struct ServerFacts {
+        std::vector<nbd::ConnectionFacts> connections;
+        std::map<std::string, nbd::Totals> exports;  // those to be had now, and those served before
+        std::uint64_t refused = 0;
+    };
+    // Serve every volume of the host over NBD, those opened later too.
+    [[nodiscard]] PendingPointer<Result<ServerPointer>> serve(ServeWish wish);
+    [[nodiscard]] PendingPointer<Status> close(ServerPointer server);
+    [[nodiscard]] PendingPointer<Result<ServerFacts>> facts_of(ServerPointer server);
+
     // Every call answers the same end. Settled with the first error of a volume that did not close cleanly.
     [[nodiscard]] PendingPointer<Status> begin_close();
     // Joins the thread. After begin_close() was settled; does nothing in a child of fork().
@@ -174,6 +198,10 @@ private:
     [[nodiscard]] Task<void> close_all();
     [[nodiscard]] Task<Result<SplitResult>> run_split(SplitWish wish);
     [[nodiscard]] Task<Result<std::vector<OpenVolumePointer>>> run_volumes();
+    [[nodiscard]] Task<Result<ServerPointer>> run_serve(std::shared_ptr<ServeWish> wish);
+    [[nodiscard]] Task<Status> run_close_server(ServerPointer server);
+    [[nodiscard]] Task<void> close_servers();
+    [[nodiscard]] Task<Result<ServerFacts>> run_facts(ServerPointer server);
 
     std::unique_ptr<Loop> loop_;
     std::unique_ptr<std::thread> thread_;
@@ -187,6 +215,7 @@ private:
 
     // The loop's.
     std::vector<OpenVolumePointer> open_;
+    std::vector<ServerPointer> servers_;
     Signal idle_;
     Signal decided_;
     Mutex decisions_;

@@ -106,6 +106,7 @@ inline py::metaclass plain_metaclass() {
 }
 
 void register_engine(py::module_& module);
+void register_nbd(py::module_& module);
 void register_volume(py::module_& module);
 void register_job(py::module_& module);
 void register_facts(py::module_& module);

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, module) {
     // In this order: what a signature names is known before.
     exshadow::python::register_job(module);
     exshadow::python::register_volume(module);
+    exshadow::python::register_nbd(module);
     exshadow::python::register_engine(module);
     exshadow::python::register_facts(module);
 }

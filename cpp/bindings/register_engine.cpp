@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bindings/handles.h"
+#include "bindings/serving.h"
 
 namespace exshadow::python {
 
@@ -216,6 +217,22 @@ void define_split(EngineClass& engine) {
             "How long the last split's turn (the only step between two writes) took.");
 }
 
+void define_serving(EngineClass& engine) {
+    engine.def(
+        "serve",
+        [](const HostPointer& self, const Path& path,
+           std::optional<std::pair<std::string, std::uint16_t>> tcp, std::optional<Path> views,
+           ByteCount view_limit, std::size_t connections) {
+            return serve(self, path, {std::move(tcp), std::move(views), view_limit, connections});
+        },
+        py::arg("path"), py::kw_only(), py::arg("tcp") = py::none(), py::arg("views") = py::none(),
+        py::arg("view_limit") = ByteCount{GiB}, py::arg("connections") = 256,
+        "Serve all volumes, those opened later too, and their snapshots over NBD on a Unix socket of mode "
+        "0600; tcp: on (host, port) as well, loopback only. views: the folder for NAME@LABEL+view, of at "
+        "most "
+        "view_limit bytes each.");
+}
+
 }  // namespace
 
 void register_engine(py::module_& module) {
@@ -226,6 +243,7 @@ void register_engine(py::module_& module) {
         .def_property_readonly("loop", [](const EngineHost& self) { return self.loop_name(); });
     define_volumes(engine);
     define_split(engine);
+    define_serving(engine);
     engine.def("close", &close, "Close every volume, pausing jobs resumably, and end the thread.")
         .def("__enter__", [](const HostPointer& self) { return self; })
         .def(

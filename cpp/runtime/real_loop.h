@@ -20,6 +20,7 @@
 
 #include "runtime/loop.h"
 #include "runtime/posix_file.h"
+#include "runtime/socket.h"
 #include "runtime/worker_pool.h"
 
 namespace exshadow {
@@ -46,6 +47,12 @@ public:
     // whatever may wait for a disk. Both answer later, through the run queue.
     void start_copy(int fd, FileOperation& operation);
     virtual void start_device_io(int fd, FileOperation& operation) = 0;
+
+    // For Socket. Whether a receive is tried on the spot before the loop waits for it; what could not be
+    // done on the spot and answers later; the descriptor is about to be closed or to leave this loop.
+    [[nodiscard]] virtual bool tries_sockets_first() const = 0;
+    virtual void start_socket_io(int fd, SocketOperation& operation) = 0;
+    virtual void forget_socket(int fd) = 0;
 
 protected:
     RealLoop();

@@ -23,6 +23,13 @@ long enable_ring(int fd) {
     return ::syscall(__NR_io_uring_register, fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
 }
 
+// Entries carry the address of their operation; a set lowest bit says that it is a socket's.
+constexpr std::uint64_t socket_tag = 1;
+
+std::uint64_t tagged(SocketOperation& operation) {
+    return reinterpret_cast<std::uintptr_t>(&operation) | socket_tag;
+}
+
 bool may_retry_submit(int answer) {
     return answer == -EINTR || answer == -EAGAIN || answer == -EBUSY;
 }
@@ -119,6 +126,31 @@ void UringLoop::prepare(int fd, FileOperation& operation) {
     ++on_ring_;
 }
 
+// Socket operations may stay on the ring for hours, so they never wait in the list: at most two a socket,
+// and whoever opens sockets bounds their number far below the completion queue.
+void UringLoop::start_socket_io(int fd, SocketOperation& operation) {
+    operation_started();
+    io_uring_sqe& entry = next_entry();
+    switch (operation.kind) {
+        case SocketOperation::Kind::accept:
+            io_uring_prep_accept(&entry, fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+            break;
+        case SocketOperation::Kind::receive:
+            if (operation.message.msg_iovlen == 1) {
+                const iovec& buffer = *operation.message.msg_iov;
+                io_uring_prep_recv(&entry, fd, buffer.iov_base, buffer.iov_len, 0);
+            } else {
+                io_uring_prep_recvmsg(&entry, fd, &operation.message, 0);
+            }
+            break;
+        case SocketOperation::Kind::send:
+            io_uring_prep_sendmsg(&entry, fd, &operation.message, MSG_NOSIGNAL);
+            break;
+    }
+    io_uring_sqe_set_data64(&entry, tagged(operation));
+    ++on_ring_;
+}
+
 io_uring_sqe& UringLoop::next_entry() {
     io_uring_sqe* entry = io_uring_get_sqe(&ring_);
     if (entry == nullptr) {
@@ -168,19 +200,29 @@ void UringLoop::reap() {
     for (;;) {
         const unsigned count = io_uring_peek_batch_cqe(&ring_, completions.data(), completions.size());
         for (unsigned i = 0; i < count; ++i) {
-            const io_uring_cqe& completion = *completions[i];
-            auto* const operation = static_cast<FileOperation*>(io_uring_cqe_get_data(&completion));
-            if (operation == nullptr) {
-                clear_event();
-                event_watched_ = (completion.flags & IORING_CQE_F_MORE) != 0;
-                continue;
-            }
-            operation->result = completion.res;
-            --on_ring_;
-            operation_done(operation->waiter);
+            complete(*completions[i]);
         }
         io_uring_cq_advance(&ring_, count);
         if (count < completions.size()) break;
+    }
+}
+
+void UringLoop::complete(const io_uring_cqe& completion) {
+    const std::uint64_t data = io_uring_cqe_get_data64(&completion);
+    if (data == 0) {
+        clear_event();
+        event_watched_ = (completion.flags & IORING_CQE_F_MORE) != 0;
+        return;
+    }
+    --on_ring_;
+    if ((data & socket_tag) != 0) {
+        auto* const operation = reinterpret_cast<SocketOperation*>(data & ~socket_tag);
+        operation->result = completion.res;
+        operation_done(operation->waiter);
+    } else {
+        auto* const operation = reinterpret_cast<FileOperation*>(data);
+        operation->result = completion.res;
+        operation_done(operation->waiter);
     }
 }
 

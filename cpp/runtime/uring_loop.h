@@ -22,6 +22,10 @@ public:
 
     [[nodiscard]] const char* name() const override { return "io_uring"; }
     void start_device_io(int fd, FileOperation& operation) override;
+    // The ring tries a receive itself when it is submitted: a call of its own would be one too many.
+    [[nodiscard]] bool tries_sockets_first() const override { return false; }
+    void start_socket_io(int fd, SocketOperation& operation) override;
+    void forget_socket(int) override {}
 
 private:
     UringLoop() = default;
@@ -33,6 +37,7 @@ private:
 
     [[nodiscard]] io_uring_sqe& next_entry();
     void prepare(int fd, FileOperation& operation);
+    void complete(const io_uring_cqe& completion);
     void submit();
     void block(std::optional<Nanoseconds> timeout);
     void reap();

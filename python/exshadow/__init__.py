@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from exshadow._core import Engine, Job, Snapshot, Volume, inspect, inspect_changed
+    from exshadow._core import Engine, Job, Server, Snapshot, Volume, inspect, inspect_changed
     from exshadow.errors import (
         BusyError,
         CancelledError,
@@ -46,6 +46,7 @@ __all__ = [
     "NotFoundError",
     "PermissionRefusedError",
     "RefusedError",
+    "Server",
     "Snapshot",
     "TimedOutError",
     "UnsupportedError",
@@ -58,7 +59,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_NATIVE = frozenset({"Engine", "Job", "Snapshot", "Volume", "inspect", "inspect_changed"})
+_NATIVE = frozenset({"Engine", "Job", "Server", "Snapshot", "Volume", "inspect", "inspect_changed"})
 
 
 def __getattr__(name: str) -> object:

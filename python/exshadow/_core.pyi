@@ -68,6 +68,25 @@ class JobProgress(TypedDict):
     seconds: float
     note: str  # e.g. why everything is compared
 
+@type_check_only
+class ExportStatistics(TypedDict):
+    requests: int
+    reads: int
+    writes: int
+    zeroes: int
+    flushes: int
+    errors: int
+    bytes_read: int
+    bytes_written: int
+
+@type_check_only
+class ConnectionInfo(TypedDict):
+    export: str  # "" while the client shakes hands
+    peer: str
+    writable: bool
+    requests: int
+    bytes: int
+
 class Job:
     @property
     def kind(self) -> str: ...
@@ -167,6 +186,24 @@ class Volume:
         traceback: TracebackType | None,
     ) -> None: ...
 
+class Server:
+    @property
+    def addresses(self) -> list[str]: ...
+    @property
+    def connections(self) -> list[ConnectionInfo]: ...
+    def exports(self) -> dict[str, ExportStatistics]:
+        """Exports by name, with what was done with each so far."""
+    def close(self) -> None:
+        """Stop accepting, finish what was accepted, flush, and let the clients go. Closing the
+        engine does the same."""
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
 class Engine:
     def __init__(self, *, loop: Literal["auto", "uring", "pool"] = "auto") -> None: ...
     @property
@@ -205,6 +242,18 @@ class Engine:
         label. Returns when the whole set is durable; all members split or none."""
     def split_turn_ns(self) -> int:
         """How long the last split's turn (the only step between two writes) took."""
+    def serve(
+        self,
+        path: _Path,
+        *,
+        tcp: tuple[str, int] | None = None,
+        views: _Path | None = None,
+        view_limit: int = 1073741824,
+        connections: int = 256,
+    ) -> Server:
+        """Serve all volumes, those opened later too, and their snapshots over NBD on a Unix socket
+        of mode 0600; tcp: on (host, port) as well, loopback only. views: the folder for
+        NAME@LABEL+view, of at most view_limit bytes each."""
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
