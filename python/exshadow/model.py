@@ -37,6 +37,7 @@ class PlexRecord:
             "authority": self.authority,
             "bytes_to_sync": self.bytes_to_sync,
             "note": self.note,
+            "uuid": self.uuid,
         }
 
 
@@ -63,6 +64,9 @@ class SnapshotRecord:
             "plex": self.plex,
             "path": self.path,
             "state": self.state,
+            "members": list(self.members),
+            "consistency": self.consistency,
+            "pinned_until": self.pinned_until,
             "changed_bytes": self.changed_bytes,
         }
 
@@ -102,6 +106,8 @@ class VolumeRecord:
             "snapshots": [snapshot.to_json() for snapshot in self.snapshots],
             "state": self.state,
             "clean": self.clean,
+            "generation": self.generation,
+            "active_extents": self.active_extents,
             "owner": self.owner,
             "events": list(self.events),
         }

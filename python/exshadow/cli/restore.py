@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
-from exshadow.cli.context import open_desk
+from exshadow.cli.context import open_service
 from exshadow.cli.options import DryRun, Force, Limit, SetName, Yes
 
 
@@ -15,12 +15,15 @@ def restore(
     set_: SetName,
     /,
     *,
-    mode: Annotated[str, Parameter(show_default=True, help="How: copy.")] = "copy",
+    mode: Annotated[str, Parameter(show_default=True, help="How: copy, or instant.")] = "copy",
     volume: Annotated[
         list[str] | None, Parameter(help="Only this volume; may be repeated.")
     ] = None,
     keep_current: Annotated[
         bool, Parameter(help="First keep production as it is as the set before-restore.")
+    ] = False,
+    live: Annotated[
+        bool, Parameter(help="Also while a client has a volume open for writing.")
     ] = False,
     limit: Limit = None,
     dry_run: DryRun = False,
@@ -34,16 +37,13 @@ def restore(
     from exshadow.service import restore as restores
 
     restores.check_mode(mode)
-    rate = options.rate(limit)
-    chosen = volume or []
-    with open_desk(force=force) as desk:
-        plan = restores.plan(desk, set_, volumes=chosen, keep_current=keep_current)
+    wish = restores.RestoreWish(tuple(volume or ()), mode, keep_current, live, options.rate(limit))
+    with open_service(force=force) as service:
+        plan = service.restore_plan(set_, wish)
         if dry_run:
             return confirm.only_planned(plan)
         confirm.confirm(plan, yes=yes)
-        job, kept = restores.restore(
-            desk, set_, volumes=chosen, keep_current=keep_current, limit=rate
-        )
+        job, kept = service.restore_set(set_, wish)
     document = {"job": job.to_json()}
     text = views.job(job)
     if kept is not None:

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from exshadow.errors import InvalidError, NotFoundError, UnsupportedError
+from exshadow.errors import InvalidError, NotFoundError
 from exshadow.model import JobRecord, Member, Plan, SetRecord, Step
 from exshadow.service import jobs, mirrors, sets, snapshots
 from exshadow.service.desk import Desk, Session
 from exshadow.service.state import Survey
 
+if TYPE_CHECKING:
+    from exshadow._core import Job
+
 KEPT_LABEL = "before-restore"
+MODES = ("copy", "instant")
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreWish:
+    """How a set is to be restored: which volumes (all), and what is done with production first.
+
+    `live`: also while a client has a volume open for writing. `limit`: bytes a second.
+    """
+
+    volumes: tuple[str, ...] = ()
+    mode: str = "copy"
+    keep_current: bool = False
+    live: bool = False
+    limit: int | None = None
 
 
 def check_mode(mode: str) -> None:
-    """RefusedError for a mode that is not there yet, InvalidError for one that is none."""
-    if mode == "instant":
-        raise UnsupportedError(
-            "instant restore is not available in this version", hint="use --mode copy"
-        )
-    if mode != "copy":
-        raise InvalidError(f"{mode!r} is no restore mode", hint="use --mode copy")
+    """InvalidError for what is no mode of restoring."""
+    if mode not in MODES:
+        raise InvalidError(f"{mode!r} is no restore mode", hint=f"use {' or '.join(MODES)}")
 
 
-def plan(desk: Desk, text: str, *, volumes: Sequence[str] = (), keep_current: bool = False) -> Plan:
+def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
     """What would be written where, at most."""
+    check_mode(wish.mode)
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
-    members = _members(one, survey, volumes)
+    members = _members(one, survey, wish.volumes)
     steps: list[Step] = []
-    if keep_current:
+    if wish.keep_current:
         steps += [Step(f"split a spare plex as {KEPT_LABEL}", m.volume, "") for m in members]
     for member in members:
         record = survey.volumes[member.volume]
@@ -56,41 +73,46 @@ def _members(one: SetRecord, survey: Survey, volumes: Sequence[str]) -> list[Mem
     return [member for member in one.members if not volumes or member.volume in volumes]
 
 
-def restore(
-    desk: Desk,
-    text: str,
-    *,
-    volumes: Sequence[str] = (),
-    keep_current: bool = False,
-    limit: int | None = None,
-) -> tuple[JobRecord, SetRecord | None]:
-    """Copy the set's bytes back over production, only what differs; to all in-sync plexes.
+def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRecord | None]:
+    """Bring the set's bytes back over production, only what differs; to all in-sync plexes.
 
     With `keep_current` production as it is now is first kept as a set of its own, the second
     value. All members start before any is waited for: after an interruption none looks whole.
+    BusyError while a client has one of the volumes open for writing, unless `live`.
     """
+    check_mode(wish.mode)
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
-    members = _members(one, survey, volumes)
-    if keep_current:
-        for member in members:
-            mirrors.require_spare(survey.volumes[member.volume])
-    with desk.session([member.volume for member in members]) as session:
-        kept = _keep(session, members) if keep_current else None
-        started = {
-            member.volume: session.volumes[member.volume].restore(one.label, limit=limit)
-            for member in members
-        }
-        watch = jobs.Watch(
-            f"restore of {one.group}@{one.label}",
-            one.label,
-            f"exshadow restore {one.id}" + "".join(f" --volume {name}" for name in volumes),
-        )
+    members = _members(one, survey, wish.volumes)
+    names = [member.volume for member in members]
+    if wish.keep_current:
+        for name in names:
+            mirrors.require_spare(survey.volumes[name])
+    if not wish.live:
+        desk.require_no_writer(names)
+    with desk.session(names) as session:
+        kept = _keep(session, members) if wish.keep_current else None
+        started = _start(session, one, names, wish)
+        resume = f"exshadow restore {one.id}" + "".join(f" --volume {n}" for n in wish.volumes)
+        watch = jobs.Watch(f"restore of {one.group}@{one.label}", one.label, resume)
         result = jobs.run(desk, started, watch)
-        for member in members:
-            known = survey.volumes[member.volume].events
-            session.say(member.volume, session.volumes[member.volume].info()["events"], known)
+        for name in names:
+            known = survey.volumes[name].events
+            session.say(name, session.volumes[name].info()["events"], known)
     return result, kept
+
+
+def _start(
+    session: Session, one: SetRecord, names: Sequence[str], wish: RestoreWish
+) -> Mapping[str, Job]:
+    """The members' jobs. An instant restore answers with the snapshot's bytes from here on."""
+    volumes = session.volumes
+    if wish.mode == "instant":
+        return {
+            name: volumes[name].restore(one.label, mode="instant", limit=wish.limit)
+            for name in names
+        }
+    return {name: volumes[name].restore(one.label, limit=wish.limit) for name in names}
 
 
 def _keep(session: Session, members: list[Member]) -> SetRecord:

@@ -60,6 +60,15 @@ class StateFolder:
     def catalog_file(self) -> Path:
         return self.path / "catalog.sqlite"
 
+    @property
+    def control_socket(self) -> Path:
+        """Where a running daemon answers; a dead one may have left it."""
+        return self.path / "control.sock"
+
+    @property
+    def nbd_socket(self) -> Path:
+        return self.path / "nbd.sock"
+
     def create(self) -> None:
         """Make the folder, for its owner only. An existing one keeps its mode."""
         try:
