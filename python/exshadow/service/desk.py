@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from exshadow.catalog import Catalog
 
 
-class StopRequested(Exception):  # noqa: N818  (no error: what Ctrl-C is to a terminal)
-    """Somebody asked the operation to stop."""
+class StopRequested(Exception):
+    """Somebody asked the operation to stop: no failure, but what Ctrl-C is to a terminal."""
 
 
 class Desk:
@@ -44,6 +44,11 @@ class Desk:
         if self._catalog is not None:
             self._catalog.close()
             self._catalog = None
+
+    def take_catalog(self) -> Catalog:
+        """The catalog, which is the caller's to close from now on."""
+        taken, self._catalog = self.catalog, None
+        return taken
 
     def stop(self) -> None:
         """Ask what runs at this desk to stop as Ctrl-C would: soon, resumably."""
