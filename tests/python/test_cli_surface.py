@@ -32,6 +32,7 @@ COMMANDS = [
     "snapshot promote",
     "snapshot pin",
     "restore",
+    "serve",
     "catalog rebuild",
     "catalog export",
     "catalog import",

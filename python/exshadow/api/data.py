@@ -110,7 +110,7 @@ def _pieces(here: Here, id: str, since: str | None) -> Iterator[bytes]:
         raise error
 
 
-@router.post("/volumes/{name}/changed")
+@router.get("/volumes/{name}/snapshots/{label}/changed")
 def changed(here: Here, name: str, label: str, since: str | None = None) -> Json:
     """(offset, length) pairs: where production, or snapshot `since`, may differ from `label`."""
     other = here.snapshot(name, since) if since is not None else None

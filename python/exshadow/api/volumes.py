@@ -71,8 +71,10 @@ def _require_idle(here: Here, name: str) -> None:
 @router.get("/{name}/events")
 def list_events(here: Here, name: str) -> Json:
     """What was said aloud about the volume so far, oldest first, with times."""
-    here.reader().show_volume(name)
-    events = here.house.catalog.events(name)
+    service = here.reader()
+    service.show_volume(name)
+    facts = service.desk.facts()
+    events = facts.events(name) if facts else []
     return {"events": [{"at": one["at"], "text": one["text"]} for one in events]}
 
 

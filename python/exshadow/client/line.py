@@ -114,9 +114,10 @@ def _told(query: Mapping[str, Any]) -> dict[str, Any]:
 def _check(answer: httpx.Response) -> None:
     if answer.status_code < 400:
         return
+    error = Error(f"the daemon answered {answer.status_code}")
     with suppress(ValueError, KeyError, TypeError):
-        raise error_of(answer.json()["error"])
-    raise Error(f"the daemon answered {answer.status_code}")
+        error = error_of(answer.json()["error"])
+    raise error
 
 
 @contextmanager

@@ -45,11 +45,6 @@ class Desk:
             self._catalog.close()
             self._catalog = None
 
-    def take_catalog(self) -> Catalog:
-        """The catalog, which is the caller's to close from now on."""
-        taken, self._catalog = self.catalog, None
-        return taken
-
     def stop(self) -> None:
         """Ask what runs at this desk to stop as Ctrl-C would: soon, resumably."""
         self._stopping.set()

@@ -8,7 +8,7 @@ the open volumes instead of opening them anew. Thread-safe; the engine's calls r
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,10 @@ from exshadow.service.reporter import Reporter
 from exshadow.service.state import StateFolder, Survey
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from exshadow._core import ConnectionInfo, ExportStatistics, Server, Volume
-    from exshadow.catalog import Catalog
 
 
 class LiveFolder(StateFolder):
@@ -38,6 +40,14 @@ class LiveFolder(StateFolder):
                 return volume_record(volume.info())
         return super().inspect(name)
 
+    def changed(self, name: str, label: str, since: str | None) -> npt.NDArray[np.int64]:
+        volume = self._house.find(name)
+        if volume is not None:
+            with suppress(Error, KeyError):
+                snapshots = volume.snapshots
+                return snapshots[label].changed(snapshots[since] if since is not None else None)
+        return super().changed(name, label, since)
+
 
 class House:
     """`groups` limits what is held open and served; all groups when it is empty."""
@@ -53,8 +63,8 @@ class House:
         self._heard: dict[str, int] = {}
         self._lock = RLock()  # guards _volumes; never held while a volume opens
         self._opening = RLock()
-        # As any command would: created, upgraded, mended, filled.
-        self.catalog: Catalog = Desk(folder).take_catalog()
+        with closing(Desk(folder)) as desk:
+            _ = desk.catalog  # a newer one refuses the daemon as it would any command
 
     # --- what is open ---
 
@@ -166,7 +176,6 @@ class House:
                 self.server.close()
         finally:
             self.engine.close()
-            self.catalog.close()
 
 
 class HouseSession(Session):
@@ -187,10 +196,6 @@ class HouseDesk(Desk):
     ) -> None:
         super().__init__(house.folder, reporter, force=force)
         self.house = house
-        self._catalog = house.catalog
-
-    def close(self) -> None:
-        pass  # the catalog is the house's
 
     @contextmanager
     def session(self, names: Iterable[str] = ()) -> Iterator[Session]:
