@@ -9,7 +9,8 @@ import pytest
 
 from house import PACKAGE, imports, module_name, parse, place, sources
 
-# {model, errors} <- {policy, catalog, writers, providers} <- recovery <- service <- client <- {api, cli}
+# {model, errors} <- {policy, catalog, writers, providers} <- recovery <- service <- client
+# <- {api, cli}
 FLOOR = {
     "model": 0,
     "errors": 0,

@@ -11,6 +11,7 @@ from typing import cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+_PATIENCE_SECONDS = 5.0
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 _REFUSAL = json.dumps(
     {
@@ -38,11 +39,17 @@ class CheckedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         peer = cast(socket.socket, transport.get_extra_info("socket"))
-        if may_speak(peer_uid(peer)):
-            super().connection_made(transport)
+        self._refused = not may_speak(peer_uid(peer))
+        super().connection_made(transport)
+        if self._refused:
+            self.loop.call_later(_PATIENCE_SECONDS, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a refused peer are read, else it would see a reset in place of the answer."""
+        if not self._refused:
+            super().data_received(data)
             return
         head = f"HTTP/1.1 403 Forbidden\r\nContent-Length: {len(_REFUSAL)}\r\n"
         head += "Content-Type: application/json\r\nConnection: close\r\n\r\n"
-        super().connection_made(transport)
-        transport.write(head.encode() + _REFUSAL)
-        transport.close()
+        self.transport.write(head.encode() + _REFUSAL)
+        self.transport.close()

@@ -37,6 +37,8 @@ app.command(
     name="demo",
     help="Show the main job on a made-up server.\n\nExample: exshadow demo",
 )
+for _name in ("attach", "detach"):
+    app.command(f"exshadow.cli.attach:{_name}", name=_name, help=options.LEAVES[_name])
 app.command(doctor)
 app.command(bench)
 app.command(completion)

@@ -16,6 +16,8 @@ from exshadow.model import SetRecord
 app = options.group("snapshot")
 app.command(export, name="export")
 app.command(import_, name="import")
+for _name in ("mount", "unmount"):
+    app.command(f"exshadow.cli.attach:{_name}", name=_name)
 
 
 @app.command

@@ -26,13 +26,7 @@ def connect(state: str | PathLike[str] | None = None) -> Served:
 
     chosen = os.fspath(state) if state is not None else None
     folder = StateFolder(locate(chosen, os.environ, root=os.geteuid() == 0))
-    line = Line(folder.control_socket)
-    try:
-        line.get("/v1/status")
-    except BaseException:
-        line.close()
-        raise
-    return Served(line)
+    return Served(Line(folder.control_socket))
 
 
 class Served:

@@ -6,6 +6,7 @@ Thread-safe: httpx keeps a pool of connections.
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,10 +28,14 @@ def part(text: str) -> str:
 
 
 class Line:
-    """Requests to one daemon. Raises what the daemon answered, as the class it stands for."""
+    """Requests to one daemon. Raises what the daemon answered, as the class it stands for.
+
+    NotFoundError when none runs there.
+    """
 
     def __init__(self, control_socket: Path) -> None:
         self.path = control_socket
+        self._knock()
         # No time limit: a split or a restore takes what it takes, and Ctrl-C ends the wait.
         self._client = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(control_socket)),
@@ -41,13 +46,17 @@ class Line:
     def close(self) -> None:
         self._client.close()
 
-    def answers(self) -> bool:
-        """Whether a daemon is there. PermissionRefusedError when it is not for us."""
-        try:
-            self.get("/v1/status")
-        except NotFoundError:
-            return False
-        return True
+    def _knock(self) -> None:
+        """NotFoundError when nobody listens, PermissionRefusedError when it is not for us."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knocking:
+            try:
+                knocking.connect(str(self.path))
+            except PermissionError as error:
+                raise PermissionRefusedError(
+                    f"{self.path} belongs to another user", hint="ask as that user, or as root"
+                ) from error
+            except OSError as error:
+                raise _nobody(self.path) from error
 
     def get(self, path: str, **query: Any) -> Json:
         return self._json("GET", path, query)
@@ -120,19 +129,17 @@ def _check(answer: httpx.Response) -> None:
     raise error
 
 
+def _nobody(path: Path) -> Error:
+    return NotFoundError(f"no daemon answers at {path}", hint="start one with: exshadow serve")
+
+
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
     """What goes wrong on the way, as our errors."""
     try:
         yield
     except httpx.ConnectError as error:
-        if "Permission" in str(error):
-            raise PermissionRefusedError(
-                f"{path} belongs to another user", hint="ask as that user, or as root"
-            ) from error
-        raise NotFoundError(
-            f"no daemon answers at {path}", hint="start one with: exshadow serve"
-        ) from error
+        raise _nobody(path) from error
     except httpx.TransportError as error:
         raise IoError(
             f"the daemon went away: {error}", hint="see its log, then repeat the command"

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Self
 from exshadow import wire
 from exshadow.client.following import Ended, follow
 from exshadow.client.line import Line, part
-from exshadow.errors import IntegrityError, InvalidError
+from exshadow.errors import IntegrityError, InvalidError, NotFoundError
 from exshadow.model import ChangedMember, JobRecord, Json, Plan, SetRecord, VolumeRecord
 from exshadow.service.conflicts import absolute
 from exshadow.service.mirrors import Compared
@@ -27,9 +27,9 @@ def connect_service(
 
     PermissionRefusedError when it is another user's.
     """
-    line = Line(control_socket)
-    if not line.answers():
-        line.close()
+    try:
+        line = Line(control_socket)
+    except NotFoundError:
         return None
     return RemoteService(line, reporter, force=force)
 
@@ -228,8 +228,6 @@ def _volume(name: str) -> str:
 
 
 def _set(text: str) -> str:
-    from exshadow.errors import NotFoundError
-
     if not text or "/" in text:  # a path could not carry it
         raise NotFoundError(f"no snapshot set {text!r}", hint="see: exshadow snapshot list")
     return f"/v1/sets/{part(text)}"

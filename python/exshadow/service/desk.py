@@ -57,6 +57,9 @@ class Desk:
     def require_no_writer(self, volumes: Iterable[str]) -> None:
         """BusyError while a client of this process has a volume open for writing: nobody has."""
 
+    def require_unused(self, exports: Iterable[str]) -> None:
+        """BusyError while a client of this process has one of the exports open: nobody has."""
+
     @property
     def catalog(self) -> Catalog:
         """The catalog, opened for writing. NewerVersionError, BusyError, IoError."""

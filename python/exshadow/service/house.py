@@ -159,6 +159,12 @@ class House:
         wanted = set(names)
         return sorted({one["export"] for one in self.connections() if one["writable"]} & wanted)
 
+    def used(self, exports: Iterable[str]) -> list[str]:
+        """Which of the exports, or views of them, some client has open."""
+        wanted = set(exports)
+        names = {one["export"] for one in self.connections()}
+        return sorted(name for name in names if name.removesuffix("+view") in wanted)
+
     def users(self, name: str) -> list[str]:
         """Exports of the volume, its snapshots' too, that some client has open."""
         return sorted(
@@ -214,4 +220,11 @@ class HouseDesk(Desk):
             raise BusyError(
                 f"a client has {', '.join(writers)} open for writing",
                 hint="disconnect it, or add --live when it can bear that",
+            )
+
+    def require_unused(self, exports: Iterable[str]) -> None:
+        if used := self.house.used(exports):
+            raise BusyError(
+                f"a client has {', '.join(used)} open",
+                hint="disconnect it: exshadow snapshot unmount SET, exshadow detach NAME",
             )
