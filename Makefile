@@ -18,7 +18,7 @@ CTEST := ctest --output-on-failure --no-tests=error --timeout 900 --parallel $(J
 SOURCES := CMakeLists.txt pyproject.toml LICENSE $(shell find cmake cpp python -name __pycache__ -prune -o -print)
 CPP_FILES = $(shell find cpp tests bench -name '*.cpp' -o -name '*.h')
 
-.PHONY: help setup demo test test-cpp test-asan test-python test-asan-python lint lint-quick tidy format bench soak wheel clean
+.PHONY: help setup demo test test-cpp test-asan test-python test-asan-python lint lint-quick tidy format bench soak fuzz wheel clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,19 @@ soak: build/release/build.ninja $(STAMPS)/installed  ## 10,000 simulated histori
 	build/release/tests/sim_test --test-case='*mutation*'
 	EXSHADOW_SIM_SEEDS=10000 build/release/tests/sim_test --test-case-exclude='*mutation*'
 	$(BIN)/python -m pytest -m 'soak or kill' --timeout=7200 tests/python
+
+FUZZ_SECONDS ?= 600
+build/fuzz/build.ninja: $(STAMPS)/packages
+	cmake -S . -B $(@D) -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DEXSHADOW_FUZZ=ON -DEXSHADOW_TESTS=ON \
+	    -DEXSHADOW_BINDINGS=OFF
+
+fuzz: build/fuzz/build.ninja  ## every fuzz target for FUZZ_SECONDS (600) each
+	cmake --build build/fuzz --parallel $(JOBS) --target fuzz_nbd_handshake fuzz_nbd_transmission
+	for target in nbd_handshake nbd_transmission; do \
+	    mkdir -p build/fuzz/corpus/$$target; \
+	    build/fuzz/tests/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 \
+	        build/fuzz/corpus/$$target tests/fuzz/corpus/$$target; \
+	done
 
 wheel: $(STAMPS)/installed  ## manylinux wheel in dist/, tried in a fresh environment
 	scripts/wheel.sh

@@ -9,6 +9,8 @@ namespace exshadow::python {
 
 namespace {
 
+constexpr std::size_t most_connections = 1024;  // far below what a loop has under way at a time
+
 py::dict to_dict(const nbd::Totals& totals) {
     py::dict dict;
     dict["requests"] = totals.requests();
@@ -74,7 +76,8 @@ std::vector<nbd::Listener> files_of(const std::vector<nbd::Listener>& listeners)
 std::shared_ptr<ServerHandle> serve(const std::shared_ptr<EngineHost>& host, const Path& path,
                                     const ServeArguments& arguments) {
     raise_if(host->check());
-    if (arguments.connections == 0) raise(Error(Code::invalid, "a server needs at least one connection"));
+    if (arguments.connections == 0 || arguments.connections > most_connections)
+        raise(Error(Code::invalid, "a server has 1 to " + std::to_string(most_connections) + " connections"));
     EngineHost::ServeWish wish;
     wish.listeners = value_or_raise(listen(absolute_path(path), arguments));
     wish.view_folder = absolute_path_or_empty(arguments.views);

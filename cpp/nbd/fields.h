@@ -17,7 +17,7 @@ public:
 
     template <class T>
     T number() {
-        if (rest_.size() < sizeof(T)) {
+        if (!ok_ || rest_.size() < sizeof(T)) {
             ok_ = false;
             return T{0};
         }

@@ -51,9 +51,11 @@ void PoolLoop::forget_socket(int fd) {
     if (usable()) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
-void PoolLoop::retry(int fd, SocketOperation*& waiting) {
+void PoolLoop::retry(int fd, bool ended, SocketOperation*& waiting) {
     if (waiting == nullptr) return;
-    const std::int64_t result = perform_nowait(fd, *waiting);
+    std::int64_t result = perform_nowait(fd, *waiting);
+    // A Unix socket that was shut down goes on saying that nobody has come yet.
+    if (result == -EAGAIN && ended && waiting->kind == SocketOperation::Kind::accept) result = -EINVAL;
     if (result == -EAGAIN) return;
     SocketOperation& operation = *std::exchange(waiting, nullptr);
     operation.result = result;
@@ -66,11 +68,13 @@ void PoolLoop::take_socket_events() {
     std::array<struct epoll_event, 64> events;
     const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), 0);
     for (int i = 0; i < count; ++i) {
-        const int fd = events[static_cast<std::size_t>(i)].data.fd;
+        const struct epoll_event& event = events[static_cast<std::size_t>(i)];
+        const int fd = event.data.fd;
+        const bool ended = (event.events & (EPOLLHUP | EPOLLRDHUP)) != 0;
         const auto found = watched_.find(fd);
         if (found == watched_.end()) continue;
-        retry(fd, found->second.incoming);
-        retry(fd, found->second.outgoing);
+        retry(fd, ended, found->second.incoming);
+        retry(fd, ended, found->second.outgoing);
     }
 }
 

@@ -31,7 +31,7 @@ private:
 
     void wait(std::optional<Nanoseconds> timeout) override;
     void take_socket_events();
-    void retry(int fd, SocketOperation*& waiting);
+    void retry(int fd, bool ended, SocketOperation*& waiting);
 
     std::unique_ptr<WorkerPool> device_workers_;
     Descriptor epoll_;

@@ -49,6 +49,7 @@ Socket::~Socket() {
 }
 
 void Socket::shutdown() {
+    shut_down_ = true;
     ::shutdown(descriptor_.get(), SHUT_RDWR);
 }
 
@@ -64,6 +65,10 @@ Descriptor Socket::release() {
 bool Socket::start(SocketOperation& operation) {
     if (!loop_.usable()) {
         operation.result = -EOWNERDEAD;
+        return true;
+    }
+    if (shut_down_ && operation.kind == SocketOperation::Kind::accept) {
+        operation.result = -EINVAL;  // a Unix socket would say that nobody has come yet
         return true;
     }
     if (operation.kind == SocketOperation::Kind::send || loop_.tries_sockets_first()) {

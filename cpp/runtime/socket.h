@@ -91,6 +91,7 @@ protected:
 private:
     RealLoop& loop_;
     Descriptor descriptor_;
+    bool shut_down_ = false;
 };
 
 // Performs one operation without blocking: its result, -EAGAIN when it would block.

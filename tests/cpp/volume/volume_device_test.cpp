@@ -1,0 +1,116 @@
+#include "volume/volume_device.h"
+
+#include "cpp/disk/conformance.h"
+#include "cpp/volume/volume_fixture.h"
+
+namespace exshadow {
+namespace {
+
+using namespace test;
+
+// A volume that closes as its owner wants.
+class TestSource final : public VolumeSource {
+public:
+    explicit TestSource(Volume* volume) : volume_(volume) {}
+    Volume* enter() override {
+        if (volume_ != nullptr) ++users;
+        return volume_;
+    }
+    void leave() override { --users; }
+    void let_go() { volume_ = nullptr; }
+
+    int users = 0;
+
+private:
+    Volume* volume_;
+};
+
+Task<void> device_is_a_block_device(Loop& loop) {
+    auto volume = co_await must_create(loop, small_volume("db", "p1.img"));
+    co_await must_mirror(*volume, "p2.img", "p2");
+    const auto source = std::make_shared<TestSource>(volume.get());
+    VolumeDevice device(source, "db", volume->size());
+    auto conforming = check_conformance(loop, device, 7);
+    co_await std::move(conforming);
+    CHECK(source->users == 0);
+    CHECK(device.memory_alignment() >= 1);
+    co_await must(volume->verify(false, "", std::make_shared<Job>("verify")));
+    co_await must(volume->close());
+    std::vector<std::byte> bytes(512);
+    const Status closed = co_await device.read(0, bytes);
+    CHECK(closed.error().code() == Code::closed);
+    source->let_go();
+    const Status gone = co_await device.write(0, bytes);
+    CHECK(gone.error().code() == Code::closed);
+    const auto extents = co_await device.extents({0, 512});
+    CHECK(!extents.ok());
+    CHECK(source->users == 0);
+}
+
+Task<void> snapshot_is_read_only_and_one_only(Loop& loop) {
+    auto volume = co_await must_create(loop, small_volume("db", "p1.img"));
+    co_await must_mirror(*volume, "p2.img", "p2");
+    co_await must_write(*volume, 0, 4096, 1);
+    SplitRequest request;
+    request.volumes = {volume.get()};
+    request.label = "noon";
+    const auto split_off = co_await split(loop, request);
+    REQUIRE(split_off.ok());
+    co_await must_write(*volume, 0, 4096, 2);
+    const auto source = std::make_shared<TestSource>(volume.get());
+    VolumeDevice production(source, "db", volume->size());
+    SnapshotDevice snapshot(source, "db", "noon", split_off->set_id, volume->size());
+    std::vector<std::byte> bytes(4096);
+    co_await must(snapshot.read(0, bytes));
+    CHECK(same_bytes(bytes, filled(4096, 1)));
+    const auto extents = co_await snapshot.extents({0, small_size});
+    REQUIRE(extents.ok());
+    CHECK(!extents->front().zero);
+    const Status write = co_await snapshot.write(0, bytes);
+    CHECK(write.error().code() == Code::permission);
+    const Status zero = co_await snapshot.zero({0, 512}, ZeroMode::may_unmap);
+    CHECK(zero.error().code() == Code::permission);
+    const Status outside = co_await snapshot.read(small_size, bytes);
+    CHECK(outside.error().code() == Code::invalid);
+
+    const auto changed = co_await production.changed("noon", {4096, 64 * KiB});
+    REQUIRE(changed.ok());
+    REQUIRE(changed->size() == 1);
+    CHECK(changed->front() == Range{4096, 12 * KiB});  // the rest of the region, clipped
+    const auto unknown = co_await production.changed("eve", {0, 512});
+    CHECK(unknown.error().code() == Code::not_found);
+
+    // Another snapshot of the same label is another snapshot.
+    co_await must(volume->delete_snapshot("noon"));
+    const Status gone = co_await snapshot.read(0, bytes);
+    CHECK(gone.error().code() == Code::not_found);
+    co_await must_mirror(*volume, "p3.img", "p3");
+    const auto again = co_await split(loop, request);
+    REQUIRE(again.ok());
+    const Status other = co_await snapshot.read(0, bytes);
+    CHECK(other.error().code() == Code::not_found);
+    co_await must(volume->close());
+}
+
+TEST_CASE("a_volume_is_a_block_device") {
+    for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+        CAPTURE(seed);
+        SimWorld world(seed);
+        for (const char* plex : {"p1.img", "p2.img"}) world.create(plex, small_size);
+        SimLoop loop(world, seed);
+        CHECK(loop.run_task(device_is_a_block_device(loop)));
+    }
+}
+
+TEST_CASE("a_snapshot_is_a_read_only_block_device") {
+    for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+        CAPTURE(seed);
+        SimWorld world(seed);
+        for (const char* plex : {"p1.img", "p2.img", "p3.img"}) world.create(plex, small_size);
+        SimLoop loop(world, seed);
+        CHECK(loop.run_task(snapshot_is_read_only_and_one_only(loop)));
+    }
+}
+
+}  // namespace
+}  // namespace exshadow
