@@ -11,6 +11,12 @@ bool wants_sync(PlexState state) {
     return state == PlexState::stale || state == PlexState::failed || state == PlexState::detached;
 }
 
+// While a volume is being restored by copy nothing else can be done; while an instant restore moves, a plex
+// may be named to be synced beside it.
+bool continues_restore(const Volume& volume, const std::string& label) {
+    return volume.is_restoring() || (volume.is_moving() && label.empty());
+}
+
 }  // namespace
 
 Task<Result<VolumeFacts>> describe_volume(Volume& volume) {
@@ -23,11 +29,11 @@ Task<Result<std::string>> plan_sync(Volume& volume, std::string label) {
     if (!label.empty() && std::none_of(plexes.begin(), plexes.end(), named)) {
         co_return Error(Code::not_found, "volume " + volume.state().name + " has no plex '" + label + "'");
     }
-    co_return std::string(volume.is_restoring() ? "restore" : "sync");
+    co_return std::string(continues_restore(volume, label) ? "restore" : "sync");
 }
 
 Task<Status> sync_by_map(Volume& volume, std::string label, std::uint64_t limit, std::shared_ptr<Job> job) {
-    if (volume.is_restoring()) {
+    if (continues_restore(volume, label)) {
         auto continuing = volume.continue_restore(limit, job);
         co_return co_await std::move(continuing);
     }

@@ -19,8 +19,9 @@ namespace exshadow {
 // label that is not there.
 [[nodiscard]] Task<Result<std::string>> plan_sync(Volume& volume, std::string label);
 
-// Continue a restore; else bring up plex `label`, or with no label one after another every plex that is
-// neither member nor snapshot. Goes on with the next when one fails; answers the first error.
+// Continue a restore (an instant one unless a plex is named); else bring up plex `label`, or with no label
+// one after another every plex that is neither member nor snapshot. Goes on with the next when one fails;
+// answers the first error.
 [[nodiscard]] Task<Status> sync_by_map(Volume& volume, std::string label, std::uint64_t limit,
                                        std::shared_ptr<Job> job);
 

@@ -12,6 +12,7 @@
 #include "bindings/engine_exports.h"
 #include "runtime/posix_file.h"
 #include "volume/inspect.h"
+#include "volume/instant.h"
 
 namespace exshadow {
 
@@ -158,6 +159,10 @@ EngineHost::PendingPointer<Status> EngineHost::close(OpenVolumePointer open) {
 
 EngineHost::PendingPointer<Result<SplitResult>> EngineHost::split(SplitWish wish) {
     return start<Result<SplitResult>>([this, wish = std::move(wish)] { return run_split(wish); });
+}
+
+EngineHost::PendingPointer<Status> EngineHost::restore_instant(RestoreWishes wishes) {
+    return start<Status>([this, wishes = std::move(wishes)] { return run_restore(*loop_, wishes); });
 }
 
 EngineHost::PendingPointer<Result<std::vector<OpenVolumePointer>>> EngineHost::volumes() {
@@ -368,6 +373,19 @@ Task<Result<SplitResult>> EngineHost::run_split(SplitWish wish) {
     auto result = co_await std::move(splitting);
     if (result.ok()) last_turn_ns_ = result->turn_ns;
     co_return result;
+}
+
+Task<Status> EngineHost::run_restore(Loop& loop, RestoreWishes wishes) {
+    std::vector<RestoreWish> members;
+    std::vector<OpenVolume::User> users;
+    for (std::size_t i = 0; i < wishes.volumes.size(); ++i) {
+        const OpenVolumePointer& open = wishes.volumes[i];
+        EXSHADOW_CO_TRY(open->check(wishes.snapshots[i]));
+        users.emplace_back(open);
+        members.push_back({open->volume_.get(), wishes.snapshots[i].label});
+    }
+    auto restoring = exshadow::restore_instant(loop, std::move(members));
+    co_return co_await std::move(restoring);
 }
 
 Task<Result<std::vector<OpenVolumePointer>>> EngineHost::run_volumes() {

@@ -104,6 +104,11 @@ public:
         Uuid set_id;
     };
 
+    struct RestoreWishes {
+        std::vector<OpenVolumePointer> volumes;
+        std::vector<SnapshotName> snapshots;  // one for each
+    };
+
     [[nodiscard]] static Result<std::unique_ptr<EngineHost>> make(LoopKind kind);
     ~EngineHost();
     EngineHost(const EngineHost&) = delete;
@@ -151,6 +156,7 @@ public:
     void discard(PendingPointer<Result<OpenVolumePointer>> opening);
     [[nodiscard]] PendingPointer<Status> close(OpenVolumePointer open);
     [[nodiscard]] PendingPointer<Result<SplitResult>> split(SplitWish wish);
+    [[nodiscard]] PendingPointer<Status> restore_instant(RestoreWishes wishes);
     [[nodiscard]] PendingPointer<Result<std::vector<OpenVolumePointer>>> volumes();
 
     struct ServeWish {
@@ -197,6 +203,7 @@ private:
     [[nodiscard]] Task<void> close_one(OpenVolumePointer open, std::optional<Error>& first_error);
     [[nodiscard]] Task<void> close_all();
     [[nodiscard]] Task<Result<SplitResult>> run_split(SplitWish wish);
+    [[nodiscard]] static Task<Status> run_restore(Loop& loop, RestoreWishes wishes);
     [[nodiscard]] Task<Result<std::vector<OpenVolumePointer>>> run_volumes();
     [[nodiscard]] Task<Result<ServerPointer>> run_serve(std::shared_ptr<ServeWish> wish);
     [[nodiscard]] Task<Status> run_close_server(ServerPointer server);

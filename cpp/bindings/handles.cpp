@@ -111,6 +111,18 @@ std::shared_ptr<JobHandle> start_job(const VolumeHandle& volume, std::string kin
     return std::make_shared<JobHandle>(JobHandle{volume.host, job, std::move(end), started});
 }
 
+std::shared_ptr<JobHandle> start_move(const VolumeHandle& volume, const std::optional<ByteCount>& limit) {
+    const std::uint64_t rate = limit ? limit->value : 0;
+    return start_job(volume, "restore", [rate](Volume& open, std::shared_ptr<Job> job) {
+        return open.continue_restore(rate, std::move(job));
+    });
+}
+
+void check_restore_mode(const std::string& mode) {
+    if (mode == "copy" || mode == "instant") return;
+    raise(Error(Code::invalid, "'" + mode + "' is no restore mode", "use copy or instant"));
+}
+
 std::string absolute_path(const Path& path) {
     return std::filesystem::absolute(path).native();
 }
@@ -179,6 +191,7 @@ py::dict to_dict(const VolumeFacts& facts) {
     dict["snapshots"] = snapshots;
     dict["owner"] = facts.owner.empty() ? py::object(py::none()) : py::object(text(facts.owner));
     dict["active_extents"] = facts.active_extents;
+    dict["bytes_to_move"] = facts.bytes_to_move;
     py::list events;
     for (const auto& event : facts.events) events.append(text(event));
     dict["events"] = events;

@@ -76,6 +76,12 @@ using Work = std::function<Task<Status>(Volume&, std::shared_ptr<Job>)>;
 [[nodiscard]] std::shared_ptr<JobHandle> start_job(const VolumeHandle& volume, std::string kind, Work work,
                                                    std::optional<SnapshotName> snapshot = std::nullopt);
 
+// Goes on with an instant restore that is under way: the job of moving its data. limit: bytes a second.
+[[nodiscard]] std::shared_ptr<JobHandle> start_move(const VolumeHandle& volume,
+                                                    const std::optional<ByteCount>& limit);
+// InvalidError unless it is copy or instant.
+void check_restore_mode(const std::string& mode);
+
 // --- arguments ---
 
 using Path = std::filesystem::path;

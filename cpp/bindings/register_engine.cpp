@@ -164,6 +164,37 @@ py::dict split(EngineHost& host, const std::vector<VolumePointer>& volumes, cons
     return dict;
 }
 
+// The snapshot of one volume: a label for all of them, or a mapping of volume names.
+SnapshotName named_snapshot(const VolumePointer& volume, const py::object& snapshots) {
+    if (py::isinstance<py::str>(snapshots) || py::isinstance<SnapshotHandle>(snapshots))
+        return snapshot_name(*volume, snapshots);
+    const py::dict by_name(snapshots);
+    const py::str name = text(volume->open->name);
+    if (!by_name.contains(name))
+        raise(Error(Code::invalid, "no snapshot is named for volume " + volume->open->name));
+    return snapshot_name(*volume, by_name[name]);
+}
+
+// Each volume's job by its name.
+py::dict restore(EngineHost& host, const std::vector<VolumePointer>& volumes, const py::object& snapshots,
+                 const std::string& mode, const std::optional<ByteCount>& limit) {
+    check_restore_mode(mode);
+    if (mode != "instant")
+        raise(Error(Code::invalid, "several volumes are restored at one instant with mode instant only",
+                    "call restore() of each volume for mode copy"));
+    EngineHost::RestoreWishes wishes;
+    for (const auto& volume : volumes) {
+        if (volume->host.get() != &host)
+            raise(Error(Code::invalid, "volume " + volume->open->name + " belongs to another engine"));
+        wishes.volumes.push_back(volume->open);
+        wishes.snapshots.push_back(named_snapshot(volume, snapshots));
+    }
+    finish(host.restore_instant(std::move(wishes)));
+    py::dict jobs;
+    for (const auto& volume : volumes) jobs[text(volume->open->name)] = start_move(*volume, limit);
+    return jobs;
+}
+
 py::dict volumes(const HostPointer& host) {
     py::dict dict;
     for (const auto& open : result_of(host->volumes())) dict[text(open->name)] = handle_of(host, open);
@@ -212,6 +243,10 @@ void define_split(EngineClass& engine) {
             "Split one in-sync plex off every volume at one instant. plexes: volume name to plex label. "
             "Returns when "
             "the whole set is durable; all members split or none.")
+        .def("restore", &restore, py::arg("volumes"), py::arg("snapshots"), py::kw_only(),
+             py::arg("mode") = "instant", py::arg("limit") = py::none(),
+             "Make every volume what its snapshot is, at one instant; all or none. snapshots: a label, or "
+             "volume name to Snapshot or label. It is done when this returns; the jobs move the data.")
         .def(
             "split_turn_ns", [](const EngineHost& self) { return self.last_turn_ns(); },
             "How long the last split's turn (the only step between two writes) took.");

@@ -6,6 +6,7 @@
 
 #include "bindings/calls.h"
 #include "bindings/handles.h"
+#include "volume/instant.h"
 
 namespace exshadow::python {
 
@@ -140,12 +141,14 @@ std::shared_ptr<JobHandle> resync(const VolumeHandle& volume, const py::object& 
 
 std::shared_ptr<JobHandle> restore(const VolumeHandle& volume, const py::object& snapshot,
                                    const std::string& mode, const Limit& limit) {
-    if (mode == "instant") {
-        raise(Error(Code::unsupported, "instant restore is not available in this version", "use mode copy"));
-    }
-    if (mode != "copy")
-        raise(Error(Code::invalid, "'" + mode + "' is no restore mode", "use copy or instant"));
+    check_restore_mode(mode);
     const SnapshotName name = snapshot_name(volume, snapshot);
+    if (mode == "instant") {
+        finish(start_on<Status>(volume, name, [label = name.label](Volume& open) {
+            return restore_instant(open.loop(), {{&open, label}});
+        }));
+        return start_move(volume, limit);
+    }
     const auto work = [label = name.label, rate = bytes_a_second(limit)](Volume& open,
                                                                          std::shared_ptr<Job> job) {
         return open.restore(label, rate, std::move(job));
@@ -344,7 +347,9 @@ void define_snapshots(VolumeClass& volume) {
         .def("resync", &resync, py::arg("snapshot"), py::kw_only(), py::arg("limit") = py::none(),
              "Give the snapshot up and bring its plex back into the mirror by copying what differs.")
         .def("restore", &restore, py::arg("snapshot"), py::kw_only(), py::arg("mode") = "copy",
-             py::arg("limit") = py::none(), "Make production what the snapshot is; the snapshot stays.")
+             py::arg("limit") = py::none(),
+             "Make production what the snapshot is; the snapshot stays. With mode instant it is when this "
+             "returns, and the job moves the data.")
         .def("promote", &promote, py::arg("snapshot"), "Make the snapshot's plex production.")
         .def("delete_snapshot", &delete_snapshot, py::arg("snapshot"), "Forget the snapshot; its file stays.")
         .def("pin_snapshot", &pin_snapshot, py::arg("snapshot"), py::arg("until").none(true),

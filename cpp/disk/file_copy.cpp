@@ -71,6 +71,18 @@ bool write_piece(MemoryCopy& copy, int target, Range piece, std::span<const std:
     return true;
 }
 
+// Through a buffer, so that every unit can be looked at.
+bool copy_through_buffer(MemoryCopy& copy, int source, int target, const Range& range, std::uint64_t unit) {
+    for (std::uint64_t at = range.offset; at < range.end();) {
+        const Range piece{at, std::min(piece_bytes, range.end() - at)};
+        const auto buffer = scratch().first(piece.length);
+        copy.read_error = read_all(source, piece.offset, buffer);
+        if (copy.read_error != 0 || !write_piece(copy, target, piece, buffer, unit)) return false;
+        at = piece.end();
+    }
+    return true;
+}
+
 bool in_memory(const FileDisk& disk) {
     return disk.descriptor() >= 0 && disk.backing() != Backing::direct;
 }
@@ -81,16 +93,17 @@ bool can_copy_in_memory(const FileDisk& source, const FileDisk& target) {
     return in_memory(source) && in_memory(target);
 }
 
-MemoryCopy copy_in_memory(int source, int target, std::span<const Range> ranges, std::uint64_t unit) {
+MemoryCopy copy_in_memory(int source, int target, std::span<const Range> ranges, std::uint64_t unit,
+                          CopyLanes* lanes) {
     MemoryCopy copy;
     unit = std::min(unit, piece_bytes);  // both are powers of two
     for (const Range& range : ranges) {
-        for (std::uint64_t at = range.offset; at < range.end();) {
-            const Range piece{at, std::min(piece_bytes, range.end() - at)};
-            const auto buffer = scratch().first(piece.length);
-            copy.read_error = read_all(source, piece.offset, buffer);
-            if (copy.read_error != 0 || !write_piece(copy, target, piece, buffer, unit)) return copy;
-            at = piece.end();
+        const KernelCopy fast =
+            lanes == nullptr ? KernelCopy::not_done : copy_in_kernel(*lanes, source, target, range, unit);
+        if (fast == KernelCopy::done) {
+            copy.copied += range.length;
+        } else if (!copy_through_buffer(copy, source, target, range, unit)) {
+            break;
         }
     }
     return copy;

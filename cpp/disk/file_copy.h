@@ -8,6 +8,7 @@
 
 #include "base/units.h"
 #include "disk/file_disk.h"
+#include "disk/kernel_copy.h"
 
 namespace exshadow {
 
@@ -21,8 +22,10 @@ struct MemoryCopy {
     int write_error = 0;
 };
 
-// Copies `ranges` from one descriptor to the other, looking for zeroes in units of `unit` bytes.
+// Copies `ranges` from one descriptor to the other, looking for zeroes in units of `unit` bytes. `lanes`:
+// null, or what the target's workers share when
+// can_copy_in_kernel().
 [[nodiscard]] MemoryCopy copy_in_memory(int source, int target, std::span<const Range> ranges,
-                                        std::uint64_t unit);
+                                        std::uint64_t unit, CopyLanes* lanes);
 
 }  // namespace exshadow

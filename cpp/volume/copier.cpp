@@ -16,10 +16,11 @@ constexpr std::uint64_t first_checkpoint_bytes = 64 * MiB;  // a killed copy rep
 constexpr std::uint64_t checkpoint_bytes = GiB;             // later ones are rarer
 constexpr Nanoseconds checkpoint_interval = 500 * millisecond_ns;
 constexpr std::uint64_t direct_chunk = 2 * MiB;
-constexpr std::uint64_t cached_chunk = 2 * MiB;
+constexpr std::uint64_t cached_chunk = 4 * MiB;
 constexpr std::size_t batch_ranges = 64;
 constexpr std::uint64_t direct_depth = 12;
 constexpr std::uint64_t cached_depth = 4;
+constexpr std::uint64_t most_chunks = 16;       // under way at once; devices get slower with more
 constexpr std::uint64_t byte_bound = 32 * MiB;  // of buffers in use
 
 bool is_direct(const Plex& plex) {
@@ -45,6 +46,7 @@ Copier::Tuning Copier::tune(const Volume& volume, const CopyPlan& plan) {
     tuning.chunk_bytes = std::max<std::uint64_t>(chunk, volume.state().region_size);
     tuning.hole_bytes = device ? device_hole_bytes : hole_chunk_bytes;
     tuning.queue_bytes = std::max(std::min(byte_bound, depth * tuning.chunk_bytes), tuning.chunk_bytes);
+    tuning.smallest_cost = tuning.queue_bytes / most_chunks;
     return tuning;
 }
 
@@ -57,6 +59,8 @@ Copier::Copier(Volume& volume, CopyPlan plan, std::shared_ptr<Job> job)
       chunk_bytes_(tuning_.chunk_bytes),
       slots_(loop_, tuning_.queue_bytes),
       copied_(std::make_unique<ChangeMap>(volume.size(), volume.state().region_size)),
+      through_redirect_(!plan_.source && volume.redirect_ &&
+                        volume.options_.orders.keeps(Order::e28_copier_reads_through_redirect)),
       sparse_(plan_.todo->marked_bytes() > volume_.size() / 4),
       in_memory_(all_in_memory()) {}
 
@@ -65,17 +69,45 @@ std::vector<std::shared_ptr<Plex>> Copier::targets() const {
     return volume_.members();
 }
 
+// A member that left the mirror since targets() was asked; its device may be closed by now.
+bool Copier::left(const Plex& target) const {
+    return !plan_.target && !target.is_member();
+}
+
 std::shared_ptr<Plex> Copier::source_plex() const {
     return plan_.source ? plan_.source : volume_.authority();
 }
 
 // Counts as an operation on the plex: its device must not be closed meanwhile (E32).
 Task<Result<std::vector<Extent>>> Copier::extents_of(std::shared_ptr<Plex> plex, Range range) {
+    if (!plex->device) co_return Error(Code::io, "plex " + plex->label + " is not open any more");
     ++plex->in_flight;
     auto asking = plex->device->extents(range);
     auto extents = co_await std::move(asking);
     if (--plex->in_flight == 0) volume_.idle_.notify();
     co_return extents;
+}
+
+Task<Result<std::vector<Extent>>> Copier::source_extents(Range range) {
+    return through_redirect_ ? volume_.production_extents(range) : extents_of(source_plex(), range);
+}
+
+// What a client moved while the batch waited for its ranges is not the copier's any more (E27).
+Ranges Copier::still_marked(const Ranges& batch) const {
+    if (!plan_.redirect || !volume_.options_.orders.keeps(Order::e27_mover_takes_unmoved_only)) return batch;
+    Ranges list;
+    const std::uint64_t region = volume_.state().region_size;
+    for (const Range& range : batch) {
+        std::uint64_t from = range.offset / region;
+        const std::uint64_t end = divide_up(range.end(), region);
+        while (from < end) {
+            const auto run = plan_.todo->next_run(from, end - from);
+            if (!run || run->offset >= range.end()) break;
+            list.push_back({run->offset, std::min(run->end(), range.end()) - run->offset});
+            from = divide_up(list.back().end(), region);
+        }
+    }
+    return list;
 }
 
 Status Copier::stop_reason() const {
@@ -113,11 +145,12 @@ Task<Status> Copier::pass() {
         if (sparse_ && !hole_window_.contains(*run)) {
             auto looking = look_for_holes(run->offset);
             co_await std::move(looking);
+            continue;  // clients may have moved that region meanwhile
         }
         const Range chunk = next_chunk(run->offset / region);
         Ranges batch{chunk};
         from = divide_up(chunk.end(), region);
-        std::uint64_t queued = std::min(chunk.length, chunk_bytes_);
+        std::uint64_t queued = std::min(std::max(chunk.length, tuning_.smallest_cost), chunk_bytes_);
         if (in_memory_ && chunk.length <= chunk_bytes_) queued = fill_batch(batch, from);
         co_await slots_.acquire(queued);
         auto slowing = throttle(queued);
@@ -125,15 +158,12 @@ Task<Status> Copier::pass() {
         if (in_memory_ && chunk.length <= chunk_bytes_) {
             group.spawn(copy_batch(std::move(batch), queued));
         } else {
-            group.spawn(copy_chunk(chunk));
+            group.spawn(copy_chunk(chunk, queued));
         }
-        const bool due = loop_.now() - checkpoint_ns_ > checkpoint_interval;
-        if (copied_bytes_ < checkpoint_limit_ && !(due && !copied_->empty())) continue;
-        auto draining = group.wait();
-        co_await std::move(draining);
-        auto flushing = checkpoint();
-        const Status flushed = co_await std::move(flushing);
-        if (!flushed.ok()) error_ = flushed.error();
+        const bool due = loop_.now() - checkpoint_ns_ > checkpoint_interval && !copied_->empty();
+        if (checkpointing_ || (copied_bytes_ < checkpoint_limit_ && !due)) continue;
+        checkpointing_ = true;
+        group.spawn(checkpoint_beside());
     }
     auto draining = group.wait();
     co_await std::move(draining);
@@ -162,8 +192,8 @@ Task<void> Copier::look_for_holes(std::uint64_t offset) {
     // Looking for holes walks the file's pages on tmpfs: not for a file that cannot have any to speak of.
     const auto source = source_plex();
     const auto identity = source->device->file().identity();
-    if (identity.ok() && identity->allocated >= volume_.size()) co_return;
-    auto asking = extents_of(source, hole_window_);
+    if (!through_redirect_ && identity.ok() && identity->allocated >= volume_.size()) co_return;
+    auto asking = source_extents(hole_window_);
     const auto extents = co_await std::move(asking);
     if (!extents.ok()) co_return;
     for (const auto& extent : *extents) {
@@ -208,8 +238,10 @@ Task<void> Copier::copy_batch(Ranges batch, std::uint64_t queued) {
         co_await place;
     }
     Status status = stop_reason();
+    batch = still_marked(batch);
     for (const auto& target : targets()) {
         if (!status.ok()) break;
+        if (left(*target)) continue;
         auto copying = copy_batch_to(target, batch);
         const Status copied = co_await std::move(copying);
         auto judging = target_result(target, copied);
@@ -235,7 +267,9 @@ Task<Status> Copier::copy_batch_to(std::shared_ptr<Plex> target, const Ranges& b
     const std::uint64_t unit = volume_.state().region_size;
     ++source->in_flight;
     ++target->in_flight;
-    co_await loop_.offload([&copy, &batch, from, to, unit] { copy = copy_in_memory(from, to, batch, unit); });
+    CopyLanes* const lanes = can_copy_in_kernel(*source->device, *target->device) ? &lanes_[target] : nullptr;
+    co_await loop_.offload(
+        [&copy, &batch, from, to, unit, lanes] { copy = copy_in_memory(from, to, batch, unit, lanes); });
     --source->in_flight;
     --target->in_flight;
     volume_.idle_.notify();
@@ -257,7 +291,7 @@ Task<Status> Copier::copy_batch_to(std::shared_ptr<Plex> target, const Ranges& b
 }
 
 bool Copier::all_in_memory() const {
-    if (plan_.compare) return false;
+    if (plan_.compare || through_redirect_) return false;
     const std::shared_ptr<Plex> source = plan_.source ? plan_.source : volume_.authority();
     for (const auto& target : targets()) {
         if (!can_copy_in_memory(*source->device, *target->device)) return false;
@@ -265,7 +299,7 @@ bool Copier::all_in_memory() const {
     return true;
 }
 
-Task<void> Copier::copy_chunk(Range chunk) {
+Task<void> Copier::copy_chunk(Range chunk, std::uint64_t queued) {
     RangeLock::Request request;
     request.range = round_out(chunk, volume_.block_size_, volume_.size());
     const bool locks = volume_.options_.orders.keeps(Order::e17_copier_holds_range);
@@ -279,13 +313,19 @@ Task<void> Copier::copy_chunk(Range chunk) {
         volume_.lock_.release(request);
         if (volume_.request_done_.has_waiters()) volume_.request_done_.notify();
     }
-    slots_.release(std::min(chunk.length, chunk_bytes_));
+    slots_.release(queued);
 }
 
 Task<Status> Copier::copy_marked(Range chunk) {
     const std::uint64_t region = volume_.state().region_size;
     std::uint64_t from = chunk.offset / region;
     const std::uint64_t end = divide_up(chunk.end(), region);
+    const bool takes_all =
+        plan_.redirect && !volume_.options_.orders.keeps(Order::e27_mover_takes_unmoved_only);
+    if (takes_all && chunk.length <= chunk_bytes_) {
+        auto copying = copy_data(chunk);
+        co_return co_await std::move(copying);
+    }
     while (from < end) {
         const auto run = plan_.todo->next_run(from, end - from);
         if (!run || run->offset >= chunk.end()) break;
@@ -304,7 +344,7 @@ Task<Status> Copier::copy_marked(Range chunk) {
 
 // `range` was a hole when we asked. Under its lock we ask again: what became data is left marked.
 Task<Status> Copier::skip_hole(Range range) {
-    auto asking = extents_of(source_plex(), range);
+    auto asking = source_extents(range);
     const auto extents = co_await std::move(asking);
     if (!extents.ok()) co_return extents.error();
     const std::uint64_t region = volume_.state().region_size;
@@ -318,8 +358,11 @@ Task<Status> Copier::skip_hole(Range range) {
         if (begin >= end) continue;
         const Range hole{begin, end - begin};
         for (const auto& target : targets()) {
+            if (left(*target)) continue;
             auto zeroing = make_zero(target, hole);
-            EXSHADOW_CO_TRY(co_await std::move(zeroing));
+            const Status zeroed = co_await std::move(zeroing);
+            auto judging = target_result(target, zeroed);
+            EXSHADOW_CO_TRY(co_await std::move(judging));
         }
         job_->bytes_zeroed += hole.length;
         settled(hole);
@@ -331,7 +374,11 @@ Task<Status> Copier::skip_hole(Range range) {
 void Copier::settled(Range range) {
     const std::uint64_t region = volume_.state().region_size;
     const std::uint64_t first = range.offset / region;
-    plan_.todo->clear_regions(first, divide_up(range.end(), region) - first);
+    if (plan_.redirect) {
+        volume_.redirect_->note_moved(range);
+    } else {
+        plan_.todo->clear_regions(first, divide_up(range.end(), region) - first);
+    }
     copied_->mark(range);
     job_->bytes_done += range.length;
 }
@@ -346,6 +393,15 @@ Task<Status> Copier::flush_targets() {
     co_return Status{};
 }
 
+// While other chunks are under way: those are not in it. Each region is copied once in a pass, so none can
+// be under way again when it is cleared.
+Task<void> Copier::checkpoint_beside() {
+    auto flushing = checkpoint();
+    const Status flushed = co_await std::move(flushing);
+    if (!flushed.ok() && !error_) error_ = flushed.error();
+    checkpointing_ = false;
+}
+
 // Flush, then clear what was copied before the flush, unless it was marked again meanwhile.
 Task<Status> Copier::checkpoint() {
     checkpoint_ns_ = loop_.now();
@@ -354,6 +410,10 @@ Task<Status> Copier::checkpoint() {
     copied_bytes_ = 0;
     auto batch = std::make_unique<ChangeMap>(volume_.size(), volume_.state().region_size);
     std::swap(batch, copied_);
+    if (plan_.redirect) {
+        auto settling = volume_.settle_moved();
+        co_return co_await std::move(settling);
+    }
     auto flushing = flush_targets();
     EXSHADOW_CO_TRY(co_await std::move(flushing));
     if (!plan_.target) {  // a restore: who left the mirror misses this, and must be known to (E1, E2)

@@ -9,6 +9,7 @@ namespace exshadow {
 
 Task<Status> Copier::read_source(std::uint64_t offset, std::span<std::byte> buffer) {
     if (plan_.source) return plan_.source->device->read(offset, buffer);
+    if (!through_redirect_) return volume_.read_members(offset, buffer, true);
     return volume_.read_production(offset, buffer, true);
 }
 
@@ -24,6 +25,7 @@ Task<Status> Copier::copy_data(Range range) {
     Status status = co_await std::move(reading);
     for (const auto& target : targets()) {
         if (!status.ok()) break;
+        if (left(*target)) continue;
         auto writing =
             plan_.compare ? write_different(target, range, bytes) : write_segments(target, range, bytes);
         const Status written = co_await std::move(writing);
@@ -101,7 +103,10 @@ Task<Status> Copier::make_zero(std::shared_ptr<Plex> target, Range range) {
     const auto extents = co_await std::move(asking);
     if (!extents.ok()) co_return extents.error();
     for (const auto& extent : *extents) {
-        if (extent.zero && !plan_.rewrite) continue;
+        const bool known_zero =
+            extent.zero || !volume_.options_.orders.keeps(Order::e11_elide_only_known_zeroes);
+        if (known_zero && !plan_.rewrite) continue;
+        if (!target->device) co_return Error(Code::io, "plex " + target->label + " is not open any more");
         ++target->in_flight;
         auto zeroing = target->device->zero(extent.range, ZeroMode::may_unmap);
         const Status status = co_await std::move(zeroing);

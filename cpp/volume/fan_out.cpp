@@ -13,6 +13,7 @@ Task<Status> apply(BlockDevice& device, const PlexOperation& operation) {
     switch (operation.kind) {
         case PlexOperation::Kind::write: return device.write(operation.range.offset, operation.data.bytes);
         case PlexOperation::Kind::zero: return device.zero(operation.range, operation.zero_mode);
+        case PlexOperation::Kind::read: return device.read(operation.range.offset, operation.buffer->span());
         case PlexOperation::Kind::flush: break;
     }
     return device.flush();

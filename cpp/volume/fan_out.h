@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "base/buffer.h"
 #include "runtime/loop.h"
 #include "runtime/sync.h"
 #include "volume/plex.h"
@@ -22,10 +23,11 @@ struct Payload {
 };
 
 struct PlexOperation {
-    enum class Kind : std::uint8_t { write, zero, flush };
+    enum class Kind : std::uint8_t { write, zero, flush, read };
     Kind kind = Kind::write;
     Range range;
-    Payload data;  // write
+    Payload data;                           // write
+    std::shared_ptr<AlignedBuffer> buffer;  // read: as long as `range`; the operation's until it ends (E32)
     ZeroMode zero_mode = ZeroMode::keep_allocated;
 
     [[nodiscard]] PlexOperation slice(Range part) const;  // `part` lies within `range`

@@ -17,6 +17,12 @@ bool holds(const std::vector<std::shared_ptr<Plex>>& list, const std::shared_ptr
 
 Task<Status> Volume::flush() {
     EXSHADOW_CO_TRY(check_request(0, 0, true));
+    const bool settles = redirect_ && options_.orders.keeps(Order::e27_clear_before_answer);
+    auto flushing = settles ? settle_moved() : flush_members();
+    co_return co_await std::move(flushing);
+}
+
+Task<Status> Volume::flush_members() {
     PlexList flushed;
     for (;;) {
         PlexList pending;
@@ -65,7 +71,7 @@ Task<Status> Volume::flush_plexes(PlexList plexes) {
 }
 
 void Volume::start_watch(const std::shared_ptr<FanOut>& fan) {
-    if (fan->targets.size() < 2 || options_.latency_limit <= 0) return;
+    if (options_.latency_limit <= 0 || (fan->targets.size() < 2 && member_count() < 2)) return;
     if (fans_.size() >= fans_limit_) {
         std::erase_if(fans_, [](const std::weak_ptr<FanOut>& old) { return old.expired(); });
         fans_limit_ = std::max<std::size_t>(64, 2 * fans_.size());
@@ -76,8 +82,7 @@ void Volume::start_watch(const std::shared_ptr<FanOut>& fan) {
     background_.spawn(watch_latency());
 }
 
-// Lets go of a plex that keeps its clients waiting (F19). Runs while several plexes are written at once;
-// close() wakes it.
+// Lets go of a plex that keeps its clients waiting (F19): of all but the last member. close() wakes it.
 Task<void> Volume::watch_latency() {
     while (!fans_.empty() && !closing_) {
         co_await loop_.sleep(options_.latency_limit / watch_ticks_a_limit);

@@ -70,6 +70,22 @@ PlexRecord decode(const PlexDisk& disk) {
     return record;
 }
 
+template <class List>
+void put_members(List& disk, const std::vector<SetMember>& members) {
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        disk[i].volume = members[i].volume.bytes;
+        put_text(disk[i].name, members[i].name);
+    }
+}
+
+template <class List>
+std::vector<SetMember> get_members(const List& disk, std::size_t count) {
+    std::vector<SetMember> members;
+    for (std::size_t i = 0; i < count; ++i)
+        members.push_back({get_uuid(disk[i].volume), get_text(disk[i].name)});
+    return members;
+}
+
 SnapshotDisk encode(const SnapshotRecord& record) {
     SnapshotDisk disk{};
     disk.set_id = record.set_id.bytes;
@@ -83,10 +99,7 @@ SnapshotDisk encode(const SnapshotRecord& record) {
     disk.member_count = static_cast<std::uint32_t>(record.members.size());
     put_text(disk.label, record.label);
     put_text(disk.consistency, record.consistency);
-    for (std::size_t i = 0; i < record.members.size(); ++i) {
-        disk.members[i].volume = record.members[i].volume.bytes;
-        put_text(disk.members[i].name, record.members[i].name);
-    }
+    put_members(disk.members, record.members);
     return disk;
 }
 
@@ -101,16 +114,41 @@ SnapshotRecord decode(const SnapshotDisk& disk) {
     record.pinned_until_ns = disk.pinned_until_ns;
     record.label = get_text(disk.label);
     record.consistency = get_text(disk.consistency);
-    for (std::size_t i = 0; i < disk.member_count; ++i) {
-        record.members.push_back({get_uuid(disk.members[i].volume), get_text(disk.members[i].name)});
-    }
+    record.members = get_members(disk.members, disk.member_count);
+    return record;
+}
+
+RestoreStartDisk encode(const RestoreStart& record) {
+    RestoreStartDisk disk{};
+    disk.id = record.id.bytes;
+    disk.set_id = record.set_id.bytes;
+    disk.state = static_cast<std::uint8_t>(record.state);
+    disk.map_slot = record.map.slot;
+    disk.map_id = record.map.id;
+    disk.interval_slot = record.interval.slot;
+    disk.interval_id = record.interval.id;
+    disk.member_count = static_cast<std::uint32_t>(record.members.size());
+    put_members(disk.members, record.members);
+    return disk;
+}
+
+RestoreStart decode(const RestoreStartDisk& disk) {
+    RestoreStart record;
+    record.id = get_uuid(disk.id);
+    record.set_id = get_uuid(disk.set_id);
+    record.state = static_cast<SetState>(disk.state);
+    record.map = {disk.map_id, disk.map_slot};
+    record.interval = {disk.interval_id, disk.interval_slot};
+    record.members = get_members(disk.members, disk.member_count);
     return record;
 }
 
 SuperblockHeader encode_header(const VolumeState& state, unsigned place, std::size_t length) {
     SuperblockHeader header{};
     header.magic = superblock_magic;
-    header.version = version;
+    const bool redirects = state.mode == VolumeMode::redirecting || state.starting;
+    header.version = redirects ? redirect_version : version;
+    header.starting = state.starting ? 1 : 0;
     header.generation = state.generation;
     header.length = static_cast<std::uint32_t>(length);
     header.place = place;
@@ -163,7 +201,8 @@ VolumeState decode_header(const SuperblockHeader& header) {
 
 std::size_t records_length(const SuperblockHeader& header) {
     return sizeof(SuperblockHeader) + header.plex_count * sizeof(PlexDisk) +
-           header.interval_count * sizeof(IntervalDisk) + header.snapshot_count * sizeof(SnapshotDisk);
+           header.interval_count * sizeof(IntervalDisk) + header.snapshot_count * sizeof(SnapshotDisk) +
+           (header.starting != 0 ? sizeof(RestoreStartDisk) : 0);
 }
 
 Error damaged(const std::string& what) {
@@ -173,13 +212,13 @@ Error damaged(const std::string& what) {
 // Everything that must hold before a record is looked at.
 Status check_header(const SuperblockHeader& header, std::span<const std::byte> bytes, unsigned place) {
     if (header.magic != superblock_magic) return damaged("no magic");
-    if (header.version > version) {
+    if (header.version > redirect_version) {
         return Error(Code::newer_version,
                      "volume file has format version " + std::to_string(header.version) +
-                         ", this exshadow knows " + std::to_string(version),
+                         ", this exshadow knows " + std::to_string(redirect_version),
                      "use the newer exshadow that wrote it");
     }
-    if (header.version != version) return damaged("unknown version");
+    if (header.version < version) return damaged("unknown version");
     if (header.place != place) return damaged("written for another place");
     if (header.plex_count > max_plexes || header.snapshot_count > max_snapshots ||
         header.interval_count > max_snapshots + 2) {
@@ -250,6 +289,7 @@ std::vector<std::byte> encode_superblock(const VolumeState& state, unsigned plac
     counts.plex_count = static_cast<std::uint32_t>(state.plexes.size());
     counts.interval_count = static_cast<std::uint32_t>(state.intervals.size());
     counts.snapshot_count = static_cast<std::uint32_t>(state.snapshots.size());
+    counts.starting = state.starting ? 1 : 0;
     const std::size_t length = records_length(counts);
     EXSHADOW_CHECK(length <= superblock_bytes);
 
@@ -261,6 +301,7 @@ std::vector<std::byte> encode_superblock(const VolumeState& state, unsigned plac
         writer.put(IntervalDisk{interval.map.id, interval.map.slot, 0});
     }
     for (const auto& snapshot : state.snapshots) writer.put(encode(snapshot));
+    if (state.starting) writer.put(encode(*state.starting));
     const std::uint32_t crc = crc32c(std::span(bytes).first(length));
     std::memcpy(bytes.data() + offsetof(SuperblockHeader, crc), &crc, sizeof(crc));
     return bytes;
@@ -283,6 +324,11 @@ Result<VolumeState> decode_superblock(std::span<const std::byte> bytes, unsigned
         const auto disk = reader.get<SnapshotDisk>();
         if (disk.member_count > max_set_members) return damaged("impossible member count");
         state.snapshots.push_back(decode(disk));
+    }
+    if (header.starting != 0) {
+        const auto disk = reader.get<RestoreStartDisk>();
+        if (disk.member_count > max_set_members) return damaged("impossible member count");
+        state.starting = decode(disk);
     }
     if (auto text = state.problem(); !text.empty()) return damaged(text);
     return state;

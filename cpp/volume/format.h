@@ -1,4 +1,4 @@
-// The volume file NAME.exv, byte by byte. Little-endian, version 1. Everything that is read is checked:
+// The volume file NAME.exv, byte by byte. Little-endian. Everything that is read is checked:
 // magic, version, volume id, CRC-32C, own place, bounds; what fails a check is never believed.
 //
 //        0  owner text (who has it open; advisory, not checked)                     64 KiB
@@ -8,8 +8,10 @@
 // 1104 KiB  activity log place 1                                                    16 KiB
 //    2 MiB  map slot 0, 1, 2 ...    each slot_bytes(size, region_size)
 //
-// Superblock: SuperblockHeader, then plexes x PlexDisk, intervals x IntervalDisk, snapshots x SnapshotDisk.
-//   The CRC covers everything up to `length` with its own field as zero.
+// Superblock: SuperblockHeader, then plexes x PlexDisk, intervals x IntervalDisk, snapshots x SnapshotDisk,
+//   and RestoreStartDisk where `starting` is 1. The CRC covers everything up to `length` with its own field
+//   as zero. Version 1 throughout, except while an instant restore starts or moves: then it is 2, so that a
+//   program that would read production past the redirect (E28) refuses the volume until it is done.
 // Map slot:  [ summary place 0 ][ summary place 1 ][ block 0 place 0 ][ block 0 place 1 ][ block 1 ...
 //   A summary holds two bits for each block: 0 all clear, 1 stored, 2 all set. A block is 4 KiB: a
 //   64-byte header and 32,256 bits, one a region. Of two places the sound one with the higher sequence
@@ -33,7 +35,8 @@ namespace exshadow::format {
 
 static_assert(std::endian::native == std::endian::little, "the format is written as it lies in memory");
 
-inline constexpr std::uint32_t version = 1;
+inline constexpr std::uint32_t version = 1;           // of everything but:
+inline constexpr std::uint32_t redirect_version = 2;  // a superblock that knows of an instant restore
 inline constexpr std::uint64_t superblock_magic = 0x314B4C4253485845;  // "EXHSBLK1"
 inline constexpr std::uint64_t log_magic = 0x31474F4C53485845;         // "EXHSLOG1"
 inline constexpr std::uint64_t summary_magic = 0x314D555353485845;     // "EXHSSUM1"
@@ -68,7 +71,7 @@ struct SuperblockHeader {
     std::uint8_t clean;
     std::uint8_t mode;
     std::uint8_t restoring;
-    std::uint8_t reserved0;
+    std::uint8_t starting;
     std::uint64_t next_map_id;
     std::uint32_t plex_count;
     std::uint32_t interval_count;
@@ -147,6 +150,23 @@ struct SnapshotDisk {
 static_assert(offsetof(SnapshotDisk, anchor) == 40);
 static_assert(offsetof(SnapshotDisk, members) == 512);
 static_assert(sizeof(SnapshotDisk) == 512 + 64 * 80);
+
+struct RestoreStartDisk {
+    std::array<std::uint8_t, 16> id;
+    std::array<std::uint8_t, 16> set_id;
+    std::uint8_t state;
+    std::array<std::uint8_t, 3> reserved0;
+    std::uint32_t map_slot;
+    std::uint64_t map_id;
+    std::uint32_t interval_slot;
+    std::uint32_t member_count;
+    std::uint64_t interval_id;
+    std::array<std::uint8_t, 448> reserved;
+    std::array<MemberDisk, max_set_members> members;
+};
+static_assert(offsetof(RestoreStartDisk, map_id) == 40);
+static_assert(offsetof(RestoreStartDisk, members) == 512);
+static_assert(sizeof(RestoreStartDisk) == 512 + 64 * 80);
 
 struct LogHeader {
     std::uint64_t magic;

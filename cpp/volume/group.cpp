@@ -5,6 +5,8 @@
 #include <optional>
 #include <set>
 
+#include "volume/instant.h"
+
 namespace exshadow {
 
 // One split; the room's access to Volume's inside.
@@ -104,6 +106,7 @@ Task<Status> GroupSplit::lock_all() {
         members_.back()->guard.emplace(co_await locking);
         EXSHADOW_CO_TRY(volume->check_operation());
         EXSHADOW_CO_TRY(volume->check_not_restoring());
+        EXSHADOW_CO_TRY(volume->check_not_moving());
     }
     co_return Status{};
 }
@@ -376,7 +379,8 @@ Task<Status> resolve_sets(std::vector<Volume*> volumes) {
             EXSHADOW_CO_TRY(co_await std::move(merging));
         }
     }
-    co_return Status{};
+    auto restores = resolve_restores(volumes);
+    co_return co_await std::move(restores);
 }
 
 Task<Result<SplitResult>> split(Loop& loop, SplitRequest request) {

@@ -149,7 +149,7 @@ bool same_places(const VolumeState& one, const VolumeState& other) {
 }
 
 Task<Status> read_maps(Loop& loop, Reading& reading) {
-    MapStore store(loop, *reading.device, reading.state);
+    MapStore store(loop, *reading.device, reading.state, OrderHooks{});
     for (const NamedMap& named : maps_of(reading.state)) {
         std::string doubts;
         auto loading = store.load(named.ref, 0, doubts);
@@ -202,7 +202,7 @@ ChangeMap difference(const Reading& reading, std::size_t first, std::size_t last
     for (const auto& snapshot : state.snapshots) {  // of a split that is not committed
         if (snapshot.next_interval.present()) all.merge(reading.maps.at(snapshot.next_interval.id)->bits);
     }
-    if (state.restore) all.merge(reading.maps.at(state.restore->map.id)->bits);
+    if (state.mode == VolumeMode::restoring) all.merge(reading.maps.at(state.restore->map.id)->bits);
     return all;
 }
 
@@ -290,7 +290,11 @@ VolumeFacts volume_facts(const VolumeState& state) {
     facts.group = state.group;
     facts.size = state.size;
     facts.region_size = state.region_size;
-    facts.state = state.mode == VolumeMode::restoring ? "restoring" : "ok";
+    const bool in_doubt = state.starting && state.starting->state == SetState::ready;
+    facts.state = in_doubt                                ? "in_doubt"
+                  : state.mode == VolumeMode::restoring   ? "restoring"
+                  : state.mode == VolumeMode::redirecting ? "moving"
+                                                          : "ok";
     facts.clean = state.clean;
     facts.generation = state.generation;
     return facts;
@@ -302,6 +306,7 @@ VolumeFacts describe(const Volume& volume) {
     const VolumeState& state = volume.state();
     VolumeFacts facts = volume_facts(state);
     if (volume.is_read_only()) facts.state = "read_only";
+    if (volume.redirect() != nullptr && volume.redirect()->broken) facts.state = "restoring";  // no I/O
     for (const auto& plex : volume.plexes()) {
         const PlexRecord* const record = state.find_plex(plex->uuid);
         if (record == nullptr) continue;  // on its way out
@@ -313,6 +318,7 @@ VolumeFacts describe(const Volume& volume) {
         facts.snapshots.push_back(snapshot_facts(state, snapshot));
         facts.snapshots.back().changed_bytes = volume.changed_bytes(snapshot);
     }
+    facts.bytes_to_move = volume.unmoved_bytes();
     facts.owner = own_name();
     facts.active_extents = volume.active_extents();
     for (const auto& event : volume.events()) facts.events.push_back(event.text);
@@ -341,6 +347,8 @@ Task<Result<VolumeFacts>> inspect(Loop& loop, std::string path, std::string meta
         facts.snapshots.back().changed_bytes =
             difference(found, first, state.intervals.size(), true).marked_bytes();
     }
+    if (state.mode == VolumeMode::redirecting)
+        facts.bytes_to_move = found.maps.at(state.restore->map.id)->bits.marked_bytes();
     auto asking = find_owner(*found.device, path);
     facts.owner = co_await std::move(asking);
     facts.active_extents = found.active.size();

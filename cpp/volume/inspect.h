@@ -46,7 +46,8 @@ struct VolumeFacts {
     std::string group;
     std::uint64_t size = 0;
     std::uint32_t region_size = 0;
-    std::string state;  // ok, restoring, read_only
+    std::string state;  // ok, read_only, restoring (no I/O), moving (an instant restore), in_doubt
+    std::uint64_t bytes_to_move = 0;  // of an instant restore
     bool clean = true;
     std::uint64_t generation = 0;
     std::vector<PlexFacts> plexes;

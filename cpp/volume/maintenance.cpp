@@ -65,6 +65,9 @@ Task<Status> Volume::persist_maps() {
         if (merging_) maps.push_back(merging_);
     }
     if (restore_map_) maps.push_back(restore_map_);
+    if (starting_map_ && options_.orders.keeps(Order::e26_map_durable_before_commit))
+        maps.push_back(starting_map_);
+    if (starting_interval_) maps.push_back(starting_interval_);
     for (const auto& plex : plexes_) {
         if (plex->sync_map) maps.push_back(plex->sync_map);
     }
@@ -73,7 +76,7 @@ Task<Status> Volume::persist_maps() {
 
 // Metadata can no longer be written: no mode goes on without tracking (E20).
 void Volume::fail_metadata(const Error& error) {
-    if (metadata_error_) return;
+    if (metadata_error_ || !options_.orders.keeps(Order::e20_metadata_failure_is_final)) return;
     metadata_error_ = error;
     say("the volume is read-only from now on: " + error.message());
     log_->fail(error);

@@ -186,7 +186,7 @@ Task<Status> MapStore::load_block(StoredMap& map, std::uint64_t block, std::size
         std::memcpy(leaf.words.data(), bytes.data() + sizeof(MapHeader), sizeof(leaf));
         map.bits.set_leaf(block, leaf);
     }
-    if (best == 0) {
+    if (best == 0 && orders_.keeps(Order::e18_unreadable_map_is_all_changed)) {
         map.bits.set_leaf_full(block);
         map.bits.set_leaf_dirty(block, true);
         ++lost;
@@ -198,7 +198,7 @@ Task<Result<std::unique_ptr<StoredMap>>> MapStore::load(MapRef ref, std::size_t 
     auto map = start(ref);
     auto loading = load_summary(*map, copy);
     const Result<bool> found = co_await std::move(loading);
-    if (!found.ok() || !*found) {
+    if ((!found.ok() || !*found) && orders_.keeps(Order::e18_unreadable_map_is_all_changed)) {
         map->bits.mark_all();
         doubts = "a change map cannot be read: everything counts as changed";
         co_return std::move(map);

@@ -11,6 +11,7 @@
 
 #include "runtime/sync.h"
 #include "volume/change_map.h"
+#include "volume/hooks.h"
 #include "volume/metadata_device.h"
 #include "volume/state.h"
 
@@ -34,8 +35,13 @@ struct StoredMap {
 
 class MapStore {
 public:
-    MapStore(Loop& loop, MetadataDevice& device, const VolumeState& state)
-        : loop_(loop), device_(device), state_(state), layout_(state.size, state.region_size), mutex_(loop) {}
+    MapStore(Loop& loop, MetadataDevice& device, const VolumeState& state, OrderHooks orders)
+        : loop_(loop),
+          device_(device),
+          state_(state),
+          orders_(orders),
+          layout_(state.size, state.region_size),
+          mutex_(loop) {}
 
     // First sequence number of this opening; larger than any used before (format.h).
     void start_sequences(std::uint64_t generation) { next_sequence_ = (generation << 32) + 1; }
@@ -66,6 +72,7 @@ private:
     Loop& loop_;
     MetadataDevice& device_;
     const VolumeState& state_;
+    const OrderHooks orders_;
     format::MapLayout layout_;
     Mutex mutex_;
     std::uint64_t next_sequence_ = 1;

@@ -33,6 +33,11 @@ Volume::PlexList Volume::members() const {
     return list;
 }
 
+std::size_t Volume::member_count() const {
+    return static_cast<std::size_t>(std::count_if(plexes_.begin(), plexes_.end(),
+                                                  [](const PlexPointer& plex) { return plex->is_member(); }));
+}
+
 // Every plex whose unflushed writes an extent of the log may still stand for (E14).
 Volume::PlexList Volume::flush_targets() const {
     PlexList list;
@@ -150,7 +155,7 @@ Task<Status> Volume::departures_recorded() {
 // An old write or flush failed on a plex that is being split off: the set will roll back (E23, E24). Until
 // then it is tracked like any plex that left, so that nothing it lacks is forgotten.
 void Volume::leave_broken(Plex& plex, const Error& why) {
-    if (plex.leave_error) return;
+    if (plex.leave_error || !options_.orders.keeps(Order::e23_old_failure_rolls_back)) return;
     plex.leave_error = why;
     start_sync_map(plex);
     plex.sync_map->bits.merge(current_interval().bits);
@@ -162,7 +167,8 @@ void Volume::leave_broken(Plex& plex, const Error& why) {
 }
 
 Task<void> Volume::wait_idle(PlexPointer plex) {
-    while (plex->in_flight != 0) co_await idle_.wait();
+    const bool waits = options_.orders.keeps(Order::e6_back_when_idle);
+    while (plex->in_flight != 0 && waits) co_await idle_.wait();
 }
 
 Task<Status> Volume::close_device(PlexPointer plex, bool flush_first) {

@@ -54,7 +54,15 @@ Result<std::unique_ptr<FileDisk>> open_plex(Loop& loop, const std::string& path,
     options.force_mounted = force;
     options.lock = FileLock::exclusive;
     options.lock_wait_ns = lock_wait;
-    return FileDisk::open(loop, path, options);
+    auto device = FileDisk::open(loop, path, options);
+    if (!device.ok()) return device;
+    // A loop device made over an odd-sized file: its end can be read, never written.
+    const FileInfo& info = (*device)->file().info();
+    if (!info.is_block_device || info.size % info.sector_size == 0) return device;
+    return Error(Code::invalid,
+                 path + " has " + std::to_string(info.size) + " bytes, not a multiple of its " +
+                     std::to_string(info.sector_size) + "-byte sectors",
+                 "use a device whose last sector is whole");
 }
 
 Result<std::unique_ptr<FileDisk>> open_plex_for_reading(Loop& loop, const std::string& path) {

@@ -19,7 +19,12 @@ std::vector<std::uint32_t> Volume::every_extent() const {
 
 void Volume::count_as_changed(Range range) {
     for (const auto& interval : intervals_) interval->bits.mark(range);
-    if (restore_map_) restore_map_->bits.mark(range);  // nobody reconciles these: the restore copies them
+    if (starting_interval_) starting_interval_->bits.mark(range);
+    // A copy restore: nobody reconciles these, it copies them. The map of an instant one is no change map:
+    // what clients wrote since would be lost (E25).
+    const bool copies = !is_moving() || !options_.orders.keeps(Order::e25_active_extents_not_in_restore_map);
+    if (restore_map_ && copies) restore_map_->bits.mark(range);
+    if (redirect_ && copies) redirect_->unmoved.mark(range);
     for (const auto& plex : plexes_) {
         if (plex->sync_map) plex->sync_map->bits.mark(range);
     }
@@ -90,6 +95,10 @@ Task<Status> Volume::settle_interrupted() {
         PlexRecord& record = *state_.find_plex(plex->uuid);
         record.state = *state;
         if (record.note.empty()) record.note = "its copy was interrupted";
+        changed = true;
+    }
+    if (state_.starting && state_.starting->state == SetState::preparing) {  // no client ever saw it
+        state_.starting.reset();
         changed = true;
     }
     std::vector<Uuid> undecided;

@@ -12,17 +12,19 @@ namespace exshadow {
 Task<Status> Volume::restore(std::string label, std::uint64_t limit, std::shared_ptr<Job> job) {
     const Scope scope(*this, job);
     EXSHADOW_CO_TRY(check_operation());
-    if (running_jobs_.size() > 1) {
+    if (has_other_jobs(job.get())) {
         co_return Error(Code::busy, "volume " + state_.name + " is being copied to or from",
                         "wait for the job or cancel it");
     }
     auto snapshot = usable_snapshot(label);
     if (!snapshot.ok()) co_return snapshot.error();
     const PlexPointer plex = find((*snapshot)->plex);
+    auto stopping = stop_mover();
+    co_await std::move(stopping);
     if (plex->busy) co_return Error(Code::busy, "snapshot '" + label + "' is being worked on");
     plex->busy = true;
     // The same restore again continues where it stopped; another set starts anew and covers its rest.
-    const bool continues = state_.restore && state_.restore->plex == plex->uuid;
+    const bool continues = is_restoring() && state_.restore->plex == plex->uuid;
     Status status;
     if (!continues) {
         auto beginning = begin_restore(label, plex);
@@ -39,6 +41,10 @@ Task<Status> Volume::restore(std::string label, std::uint64_t limit, std::shared
 Task<Status> Volume::continue_restore(std::uint64_t limit, std::shared_ptr<Job> job) {
     const Scope scope(*this, job);
     EXSHADOW_CO_TRY(check_operation());
+    if (is_moving()) {
+        auto moving = move_restored(limit, job);
+        co_return co_await std::move(moving);
+    }
     if (!state_.restore) co_return Error(Code::refused, "volume " + state_.name + " is not being restored");
     const PlexPointer plex = find(state_.restore->plex);
     if (!plex || plex->busy) co_return Error(Code::busy, "the snapshot is being worked on");
@@ -60,7 +66,8 @@ Task<Status> Volume::begin_restore(std::string label, PlexPointer plex) {
         auto marking = become_unclean();
         EXSHADOW_CO_TRY(co_await std::move(marking));
     }
-    if (running_jobs_.size() > 1) {  // began while this one waited; none begins while clients are paused
+    if (has_other_jobs(nullptr) &&
+        running_jobs_.size() > 1) {  // began while this one waited; none begins while clients are paused
         co_return Error(Code::busy, "volume " + state_.name + " is being copied to or from",
                         "wait for the job or cancel it");
     }
@@ -112,9 +119,13 @@ Task<Status> Volume::start_restore(PlexPointer plex, Uuid set_id) {
     if (!created_map.ok()) co_return created_map.error();
     const std::shared_ptr<StoredMap> map = std::move(created_map).value();
 
-    if (state_.find_plex(plex->uuid)->needs_compare) {
+    if (state_.find_plex(plex->uuid)->needs_compare || (redirect_ && redirect_->broken)) {
         map->bits.mark_all();
     } else {
+        if (restore_map_) {  // or what another restore has not moved yet
+            auto merging = merge_slowly(map->bits, restore_map_->bits);
+            co_await std::move(merging);
+        }
         auto merging = merge_difference(map->bits, anchor);
         co_await std::move(merging);
     }
@@ -132,6 +143,8 @@ Task<Status> Volume::start_restore(PlexPointer plex, Uuid set_id) {
     auto persisting_map = persist({map});
     EXSHADOW_CO_TRY(co_await std::move(persisting_map));
 
+    const auto settled =
+        co_await moved_mutex_.lock();  // nobody writes the map of an instant restore any more
     state_.mode = VolumeMode::restoring;
     state_.restore = RestoreRecord{plex->uuid, map->ref};
     state_.intervals.push_back({(*interval)->ref});
@@ -143,6 +156,7 @@ Task<Status> Volume::start_restore(PlexPointer plex, Uuid set_id) {
     }
     auto committing = commit();
     EXSHADOW_CO_TRY(co_await std::move(committing));
+    redirect_.reset();
     auto merging = merge_lost_intervals();
     co_return co_await std::move(merging);
 }

@@ -35,7 +35,7 @@ Task<void> Volume::merge_difference(ChangeMap& into, std::uint64_t anchor) {
         auto merging = merge_slowly(into, *interval);
         co_await std::move(merging);
     }
-    if (!restore_map_) co_return;
+    if (!is_restoring()) co_return;
     auto merging = merge_slowly(into, restore_map_->bits);
     co_await std::move(merging);
 }
@@ -43,10 +43,10 @@ Task<void> Volume::merge_difference(ChangeMap& into, std::uint64_t anchor) {
 std::uint64_t Volume::changed_bytes(const SnapshotRecord& snapshot) const {
     if (state_.interval_index(snapshot.anchor) == state_.intervals.size()) return 0;
     const auto since = intervals_since(snapshot.anchor);
-    if (since.size() == 1 && !restore_map_) return since.front()->marked_bytes();
+    if (since.size() == 1 && !is_restoring()) return since.front()->marked_bytes();
     ChangeMap all(state_.size, state_.region_size);
     for (const ChangeMap* const interval : since) all.merge(*interval);
-    if (restore_map_) all.merge(restore_map_->bits);
+    if (is_restoring()) all.merge(restore_map_->bits);
     return all.marked_bytes();
 }
 
@@ -113,6 +113,13 @@ Task<Status> Volume::annotate_snapshot(std::string label, std::function<void(Sna
     co_return co_await std::move(committing);
 }
 
+// A snapshot that production is being restored from must stay.
+Status Volume::check_not_source(const Plex& plex, const std::string& label) const {
+    if (!state_.restore || state_.restore->plex != plex.uuid) return {};
+    return Error(Code::refused, "volume " + state_.name + " is being restored from snapshot '" + label + "'",
+                 "finish the restore first: exshadow mirror sync " + state_.name);
+}
+
 // Forgets the snapshot; the file of its plex stays as it is.
 Task<Status> Volume::delete_snapshot(std::string label) {
     const Scope scope(*this);
@@ -122,12 +129,8 @@ Task<Status> Volume::delete_snapshot(std::string label) {
     auto snapshot = usable_snapshot(label);
     if (!snapshot.ok()) co_return snapshot.error();
     const PlexPointer plex = find((*snapshot)->plex);
+    EXSHADOW_CO_TRY(check_not_source(*plex, label));
     if (plex->busy) co_return Error(Code::busy, "snapshot '" + label + "' is being worked on");
-    if (state_.restore && state_.restore->plex == plex->uuid) {
-        co_return Error(Code::refused,
-                        "volume " + state_.name + " is being restored from snapshot '" + label + "'",
-                        "finish the restore first: exshadow mirror sync " + state_.name);
-    }
     auto closing = close_device(plex, false);
     static_cast<void>(co_await std::move(closing));
     std::erase_if(state_.snapshots, [&](const SnapshotRecord& record) { return record.plex == plex->uuid; });
@@ -147,6 +150,8 @@ Task<Status> Volume::promote(std::string label) {
     auto snapshot = usable_snapshot(label);
     if (!snapshot.ok()) co_return snapshot.error();
     if (closing_) co_return Error(Code::closed, "volume " + state_.name + " is closed");
+    // With production gone, the source of the restore is the way out.
+    EXSHADOW_CO_TRY(lacks_production_ ? Status{} : check_not_moving());
     if (!running_jobs_.empty())
         co_return Error(Code::busy, "volume " + state_.name + " is being copied to or from",
                         "wait for the job or cancel it");
@@ -234,6 +239,7 @@ Task<Status> Volume::swap_production(PlexPointer plex, Uuid set_id, PlexList rep
     auto committing = commit();
     EXSHADOW_CO_TRY(co_await std::move(committing));
     restore_map_.reset();
+    redirect_.reset();
     lacks_production_ = false;
     block_size_ = std::max(block_size_, plex->device->block_size());
     for (const auto& other : replaced) {

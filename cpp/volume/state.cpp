@@ -31,6 +31,11 @@ bool each_slot(const VolumeState& state, Visit visit) {
     for (const auto& snapshot : state.snapshots) {
         if (snapshot.next_interval.present() && !visit(snapshot.next_interval.slot)) return false;
     }
+    if (state.starting) {
+        for (const MapRef& map : {state.starting->map, state.starting->interval}) {
+            if (map.present() && !visit(map.slot)) return false;
+        }
+    }
     return !state.restore || visit(state.restore->map.slot);
 }
 
@@ -47,6 +52,16 @@ std::string plex_problem(const VolumeState& state) {
     const auto* const authority = state.find_plex(state.authority);
     if (authority == nullptr) return "the authority is not a plex of the volume";
     if (authority->state != PlexState::in_sync) return "the authority is not in sync";
+    return {};
+}
+
+std::string restore_problem(const VolumeState& state) {
+    if (state.mode > VolumeMode::redirecting) return "unknown mode";
+    if (state.mode != VolumeMode::normal && !state.restore) return "a restore without its record";
+    if (state.restore && state.find_plex(state.restore->plex) == nullptr) return "a restore without plex";
+    if (!state.starting) return {};
+    const bool committed = state.starting->state == SetState::committed;
+    if (state.starting->map.present() == committed) return "an impossible start of a restore";
     return {};
 }
 
@@ -117,6 +132,7 @@ std::string VolumeState::problem() const {
     if (!is_name(name) || !is_name(group)) return "impossible name";
     if (auto text = plex_problem(*this); !text.empty()) return text;
     if (auto text = snapshot_problem(*this); !text.empty()) return text;
+    if (auto text = restore_problem(*this); !text.empty()) return text;
     std::set<std::uint32_t> used;
     const bool distinct = each_slot(*this, [&](std::uint32_t slot) { return used.insert(slot).second; });
     if (!distinct) return "two maps in one slot";

@@ -40,7 +40,8 @@ enum class SetState : std::uint8_t {
 
 enum class VolumeMode : std::uint8_t {
     normal = 0,
-    restoring = 1,  // copy restore not finished: no client I/O (interface.md)
+    restoring = 1,    // copy restore not finished: no client I/O (interface.md)
+    redirecting = 2,  // instant restore: what is not moved yet is read from the snapshot's plex (E25-E28)
 };
 
 // A change map on disk: `id` is unique for the life of the volume, `slot` says where it is stored.
@@ -114,6 +115,17 @@ struct RestoreRecord {
     MapRef map;  // regions still to be copied
 };
 
+// An instant restore that is not announced yet (E24, E26). Until it is committed everything else in the
+// superblock is as before it.
+struct RestoreStart {
+    Uuid id;      // of this restore, the same in all its volumes
+    Uuid set_id;  // the snapshot
+    SetState state = SetState::preparing;
+    MapRef map;       // absent when committed: then it is in RestoreRecord
+    MapRef interval;  // likewise: in `intervals`
+    std::vector<SetMember> members;
+};
+
 struct VolumeState {
     Uuid uuid;
     std::string name;
@@ -132,6 +144,7 @@ struct VolumeState {
     std::vector<IntervalRecord> intervals;
     std::vector<SnapshotRecord> snapshots;
     std::optional<RestoreRecord> restore;
+    std::optional<RestoreStart> starting;
 
     [[nodiscard]] PlexRecord* find_plex(const Uuid& plex);
     [[nodiscard]] PlexRecord* find_plex(const std::string& label);

@@ -50,6 +50,7 @@ Status Volume::check_operation() const {
     if (lacks_production_)
         return Error(Code::refused, "volume " + state_.name + " has no production plex",
                      "promote a snapshot first");
+    if (in_doubt_) return check_mode();
     return write_refusal();
 }
 
@@ -58,9 +59,7 @@ Status Volume::check_not_restoring() const {
         return Error(Code::busy, "volume " + state_.name + " is just being restored or promoted",
                      "try again");
     }
-    if (!is_restoring()) return {};
-    return Error(Code::refused, "volume " + state_.name + " is being restored and not finished",
-                 "continue with: exshadow mirror sync " + state_.name);
+    return check_mode();
 }
 
 Task<Result<std::string>> Volume::attach_plex(AddPlexOptions options) {
@@ -167,19 +166,26 @@ Task<Status> Volume::sync_plex(std::string label, std::uint64_t limit, std::shar
     co_return status;
 }
 
-// The plex is stale, failed, detached or resyncing, with its sync map; afterwards in sync or stale.
+// The plex is stale, failed or detached, with its sync map; afterwards in sync or stale.
 Task<Status> Volume::run_sync(PlexPointer plex, std::uint64_t limit, std::shared_ptr<Job> job) {
     auto opening = open_sync_target(plex, job);
-    Status status = co_await std::move(opening);
-    if (!status.ok()) co_return status;
+    EXSHADOW_CO_TRY(co_await std::move(opening));
     if (plex->state != PlexState::resyncing) set_plex_state(*plex, PlexState::syncing);
     state_.find_plex(plex->uuid)->identity.forget_contents();  // the copier changes them from here on
     auto persisting = persist({plex->sync_map});
-    status = co_await std::move(persisting);
+    Status status = co_await std::move(persisting);
     if (status.ok()) {
         auto committing = commit();
         status = co_await std::move(committing);
     }
+    auto bringing = bring_up(plex, limit, job, status);
+    co_return co_await std::move(bringing);
+}
+
+// The map is durable and the superblock says that the plex is being written. With an error in `status` it
+// is only put down again.
+Task<Status> Volume::bring_up(PlexPointer plex, std::uint64_t limit, std::shared_ptr<Job> job,
+                              Status status) {
     while (status.ok() && plex->state != PlexState::in_sync) {
         // From this step on live writes reach the plex or keep their region marked (F4).
         plex->todo = std::make_unique<ChangeMap>(state_.size, state_.region_size);
@@ -308,12 +314,13 @@ Task<Status> Volume::resync(std::string label, std::uint64_t limit, std::shared_
     auto snapshot = usable_snapshot(label);
     if (!snapshot.ok()) co_return snapshot.error();
     const PlexPointer plex = find((*snapshot)->plex);
+    EXSHADOW_CO_TRY(check_not_source(*plex, label));
     if (plex->busy) co_return Error(Code::busy, "snapshot '" + label + "' is being worked on");
     plex->busy = true;
     auto beginning = begin_resync(label, plex, job);
     Status status = co_await std::move(beginning);
-    if (status.ok()) {
-        auto syncing = run_sync(plex, limit, job);
+    if (plex->state == PlexState::resyncing) {
+        auto syncing = bring_up(plex, limit, job, status);
         status = co_await std::move(syncing);
     }
     plex->busy = false;
@@ -327,6 +334,7 @@ Task<Status> Volume::begin_resync(std::string label, PlexPointer plex, std::shar
     EXSHADOW_CO_TRY(check_not_restoring());
     auto snapshot = usable_snapshot(label);
     if (!snapshot.ok()) co_return snapshot.error();
+    EXSHADOW_CO_TRY(check_not_source(*plex, label));  // a restore may have begun
     const std::uint64_t anchor = (*snapshot)->anchor;
     const Uuid set_id = (*snapshot)->set_id;
     auto waiting = wait_idle(plex);
@@ -347,11 +355,13 @@ Task<Status> Volume::begin_resync(std::string label, PlexPointer plex, std::shar
     }
     if (!status.ok()) {
         plex->sync_map.reset();
-        plex->device.reset();
+        auto closing = close_device(plex, false);  // somebody may be reading the snapshot
+        static_cast<void>(co_await std::move(closing));
         co_return status;
     }
     set_plex_state(*plex, PlexState::resyncing);
     state_.find_plex(plex->uuid)->sync_map_id = plex->sync_map->ref.id;
+    state_.find_plex(plex->uuid)->identity.forget_contents();  // the copier changes them from here on
     std::erase_if(state_.snapshots, [&](const SnapshotRecord& record) { return record.set_id == set_id; });
     auto committing = commit();
     EXSHADOW_CO_TRY(co_await std::move(committing));

@@ -48,6 +48,7 @@ Task<Status> Volume::open_members(bool extents_active) {
 
 // Empty when the plex is what the volume left behind, else why it is not (E7, F20).
 Task<std::string> Volume::distrust(PlexPointer plex, bool extents_active) {
+    if (!options_.orders.keeps(Order::e7_identity_before_trust)) co_return std::string();
     auto identifying = read_identity(*plex->device);
     const Result<PlexIdentity> identity = co_await std::move(identifying);
     if (!identity.ok()) co_return identity.error().message();

@@ -113,6 +113,17 @@ Task<Status> Volume::compare_plexes(PlexList plexes, PlexPointer truth, bool rep
     co_return co_await std::move(flushing);
 }
 
+// Members need not be alike where an instant restore has not been: nobody reads them there (E28).
+Ranges Volume::comparable_parts(Range chunk) const {
+    Ranges parts;
+    while (!chunk.empty()) {
+        const Redirect::Part part = redirect_ ? redirect_->first_part(chunk) : Redirect::Part{chunk, false};
+        if (!part.unmoved) parts.push_back(part.range);
+        chunk = {part.range.end(), chunk.length - part.range.length};
+    }
+    return parts;
+}
+
 // The caller holds the range.
 Task<Status> Volume::verify_chunk(Range chunk, bool repair, PlexList plexes, PlexPointer truth,
                                   std::shared_ptr<Job> job) {
@@ -120,6 +131,8 @@ Task<Status> Volume::verify_chunk(Range chunk, bool repair, PlexList plexes, Ple
     if (left)
         co_return Error(Code::refused, "plex " + truth->label + " left the mirror while it was compared",
                         "start again");
+    const Ranges parts = comparable_parts(chunk);  // the range is held: they stay what they are
+    if (parts.empty()) co_return Status{};
     AlignedBuffer right(chunk.length);
     AlignedBuffer other(chunk.length);
     auto reading = read_plex(truth, chunk.offset, right.span());
@@ -129,12 +142,15 @@ Task<Status> Volume::verify_chunk(Range chunk, bool repair, PlexList plexes, Ple
         if (plex == truth || !(plex->is_member() || doubted)) continue;
         auto comparing = read_plex(plex, chunk.offset, other.span());
         EXSHADOW_CO_TRY(co_await std::move(comparing));
-        if (std::memcmp(right.data(), other.data(), chunk.length) == 0) continue;
-        report_differences(*job, chunk, right.data(), other.data());
-        if (!repair || doubted) continue;
-        auto repairing = repair_chunk(plex, chunk, right.span());
-        EXSHADOW_CO_TRY(co_await std::move(repairing));
-        job->bytes_copied += chunk.length;
+        for (const Range& part : parts) {
+            const std::uint64_t at = part.offset - chunk.offset;
+            if (std::memcmp(right.data() + at, other.data() + at, part.length) == 0) continue;
+            report_differences(*job, part, right.data() + at, other.data() + at);
+            if (!repair || doubted) continue;
+            auto repairing = repair_chunk(plex, part, right.span().subspan(at, part.length));
+            EXSHADOW_CO_TRY(co_await std::move(repairing));
+            job->bytes_copied += part.length;
+        }
     }
     co_return Status{};
 }

@@ -6,7 +6,8 @@
 //   recorded durably -> answer.
 // Rooms of this class: volume_io and flush (requests), membership (who is in the mirror), maintenance (log
 // and maps), volume_open and volume_close, trust (which plexes are believed), recovery (after an unclean
-// stop), snapshots, sync, restore, verify. Splitting several volumes at one instant is group.h.
+// stop), snapshots, sync, restore, redirect and mover (instant restore), verify. Splitting several volumes
+// at one instant is group.h, restoring them at one instant is instant.h.
 //
 // Thread rule: the loop's thread only. Errors are values; an error never leaves a request half answered.
 // Every task must have ended before the volume is destroyed: await close().
@@ -30,6 +31,7 @@
 #include "volume/plex.h"
 #include "volume/plex_state.h"
 #include "volume/range_lock.h"
+#include "volume/redirect.h"
 #include "volume/state.h"
 #include "volume/superblock.h"
 
@@ -110,7 +112,7 @@ public:
     [[nodiscard]] Task<Status> verify_snapshot(std::string label, std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> resync(std::string label, std::uint64_t limit, std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> restore(std::string label, std::uint64_t limit, std::shared_ptr<Job> job);
-    // Continue an interrupted restore from the snapshot it was started with.
+    // Continue an interrupted restore from the snapshot it was started with; move what an instant one left.
     [[nodiscard]] Task<Status> continue_restore(std::uint64_t limit, std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> promote(std::string label);
     [[nodiscard]] Task<Status> delete_snapshot(std::string label);
@@ -124,6 +126,12 @@ public:
     [[nodiscard]] Loop& loop() { return loop_; }
     [[nodiscard]] bool is_read_only() const { return metadata_error_.has_value(); }
     [[nodiscard]] bool is_restoring() const { return state_.mode == VolumeMode::restoring; }
+    // An instant restore moves its data; clients see the snapshot and what they wrote since.
+    [[nodiscard]] bool is_moving() const { return state_.mode == VolumeMode::redirecting; }
+    [[nodiscard]] bool is_restore_in_doubt() const { return in_doubt_; }
+    [[nodiscard]] std::uint64_t unmoved_bytes() const;
+    [[nodiscard]] const Redirect* redirect() const { return redirect_.get(); }         // tests only
+    [[nodiscard]] const StoredMap* restore_map() const { return restore_map_.get(); }  // likewise
     [[nodiscard]] bool lacks_production() const { return lacks_production_; }
     [[nodiscard]] const std::vector<VolumeEvent>& events() const { return events_; }
     [[nodiscard]] const std::vector<std::shared_ptr<Plex>>& plexes() const { return plexes_; }
@@ -133,8 +141,10 @@ public:
 
 private:
     friend class GroupSplit;
+    friend class GroupRestore;
     friend class Copier;
     friend Task<Status> resolve_sets(std::vector<Volume*> volumes);
+    friend Task<Status> resolve_restores(std::vector<Volume*> volumes);
 
     // An operation that close() waits for; a job is cancelled by it as well.
     class Scope {
@@ -161,14 +171,16 @@ private:
     [[nodiscard]] Task<Status> modify(PlexOperation operation, bool fua);
     [[nodiscard]] Task<Status> modify_admitted(RangeLock::Request& request, PlexOperation operation);
     [[nodiscard]] Task<Status> modify_piece(RangeLock::Request& request, PlexOperation piece);
+    [[nodiscard]] Task<Status> write_piece(RangeLock::Request& request, PlexOperation piece);
     void mark(Range range, std::uint64_t epoch, PlexList& targets);
     [[nodiscard]] Task<Status> settle(PlexOperation piece, std::shared_ptr<FanOut> fan);
     [[nodiscard]] Task<Status> even_out(PlexOperation piece, PlexList members);
     [[nodiscard]] Task<void> wait_for_unsettled(Range range);
-    [[nodiscard]] Task<Status> read_production(std::uint64_t offset, std::span<std::byte> buffer,
-                                               bool locked);
+    [[nodiscard]] bool may_be_slow(const Plex& plex) const;
+    [[nodiscard]] Task<Status> read_members(std::uint64_t offset, std::span<std::byte> buffer, bool locked);
     [[nodiscard]] Task<Status> read_and_repair(PlexPointer broken, std::uint64_t offset,
                                                std::span<std::byte> buffer, bool locked);
+    [[nodiscard]] Task<Status> flush_members();
     [[nodiscard]] Task<Status> flush_plexes(PlexList plexes);
     // One transfer on one plex, counted in Plex::in_flight, so that its device stays open (E6, E32).
     [[nodiscard]] Task<Status> read_plex(PlexPointer plex, std::uint64_t offset, std::span<std::byte> buffer);
@@ -187,6 +199,7 @@ private:
     [[nodiscard]] PlexPointer find(const std::string& label) const;
     [[nodiscard]] PlexPointer authority() const;
     [[nodiscard]] PlexList members() const;
+    [[nodiscard]] std::size_t member_count() const;
     [[nodiscard]] PlexList flush_targets() const;
     void depart(PlexPointer plex, PlexState to, const std::string& why);
     void start_sync_map(Plex& plex);
@@ -233,6 +246,7 @@ private:
     [[nodiscard]] Task<Result<std::unique_ptr<StoredMap>>> load_map(MapRef ref, std::size_t copy,
                                                                     std::string what);
     [[nodiscard]] Task<Status> load_maps(std::size_t copy);
+    [[nodiscard]] Task<Status> load_restore(std::size_t copy);
 
     // trust.cpp
     [[nodiscard]] Task<Status> open_members(bool extents_active);
@@ -261,6 +275,8 @@ private:
     [[nodiscard]] Task<Status> record_plex(std::string label, std::string path,
                                            std::unique_ptr<FileDisk> device);
     [[nodiscard]] Task<Status> run_sync(PlexPointer plex, std::uint64_t limit, std::shared_ptr<Job> job);
+    [[nodiscard]] Task<Status> bring_up(PlexPointer plex, std::uint64_t limit, std::shared_ptr<Job> job,
+                                        Status status);
     [[nodiscard]] Task<Status> open_sync_target(PlexPointer plex, std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> finish_sync(PlexPointer plex);
     [[nodiscard]] Task<void> interrupt_sync(PlexPointer plex, std::string why);
@@ -268,6 +284,7 @@ private:
 
     // snapshots.cpp
     [[nodiscard]] Result<SnapshotRecord*> usable_snapshot(const std::string& label);
+    [[nodiscard]] Status check_not_source(const Plex& plex, const std::string& label) const;
     [[nodiscard]] std::vector<const ChangeMap*> intervals_since(std::uint64_t anchor) const;
     [[nodiscard]] Task<void> merge_difference(ChangeMap& into, std::uint64_t anchor);
     [[nodiscard]] Task<Status> open_snapshot_device(PlexPointer plex);
@@ -281,7 +298,37 @@ private:
     [[nodiscard]] Task<Status> start_restore(PlexPointer plex, Uuid set_id);
     [[nodiscard]] Task<Status> run_restore(std::uint64_t limit, std::shared_ptr<Job> job);
 
+    // redirect.cpp
+    [[nodiscard]] Task<Status> read_production(std::uint64_t offset, std::span<std::byte> buffer,
+                                               bool locked);
+    [[nodiscard]] Task<Status> read_redirected(std::uint64_t offset, std::span<std::byte> buffer,
+                                               bool locked);
+    [[nodiscard]] Task<Status> read_source(PlexPointer source, std::uint64_t offset,
+                                           std::span<std::byte> buffer);
+    [[nodiscard]] Task<Status> know_source();
+    [[nodiscard]] Task<Result<std::vector<Extent>>> production_extents(Range range);
+    [[nodiscard]] bool redirects(const RangeLock::Request& request, Range range) const;
+    [[nodiscard]] Task<Status> modify_unmoved(RangeLock::Request& request, PlexOperation piece);
+    [[nodiscard]] Task<Status> lay_over(RangeLock::Request& request, PlexOperation piece, Range region);
+    [[nodiscard]] Task<Status> settle_moved();
+    [[nodiscard]] Task<Status> clear_moved(std::shared_ptr<StoredMap> map, const ChangeMap& batch);
+
+    // instant.cpp
+    [[nodiscard]] Task<Status> begin_redirect(bool alone);
+    [[nodiscard]] Task<Status> give_up_restore();
+
+    // mover.cpp
+    [[nodiscard]] Task<Status> load_redirect(std::size_t copy);
+    [[nodiscard]] Status check_mode() const;
+    [[nodiscard]] Status check_not_moving() const;
+    [[nodiscard]] bool has_other_jobs(const Job* own) const;
+    [[nodiscard]] Task<void> stop_mover();
+    [[nodiscard]] Task<Status> move_restored(std::uint64_t limit, std::shared_ptr<Job> job);
+    [[nodiscard]] Task<Status> run_mover(std::uint64_t limit, std::shared_ptr<Job> job);
+    [[nodiscard]] Task<Status> finish_redirect();
+
     // verify.cpp
+    [[nodiscard]] Ranges comparable_parts(Range chunk) const;
     [[nodiscard]] Task<Result<PlexList>> comparable_plexes();
     [[nodiscard]] Task<Status> compare_plexes(PlexList plexes, PlexPointer truth, bool repair,
                                               std::shared_ptr<Job> job);
@@ -312,11 +359,16 @@ private:
                                                          // a split's turn and its commit, the new current
     std::shared_ptr<StoredMap> merging_;                 // an interval on its way into the one before it
     std::shared_ptr<StoredMap> restore_map_;
-    std::vector<ChangeMap*> watched_;  // jobs that want to hear of every write
+    std::unique_ptr<Redirect> redirect_;            // while an instant restore moves
+    std::shared_ptr<StoredMap> starting_map_;       // of state_.starting
+    std::shared_ptr<StoredMap> starting_interval_;  // likewise
+    std::shared_ptr<Job> mover_;                    // its job, while it runs
+    std::vector<ChangeMap*> watched_;               // jobs that want to hear of every write
 
     std::uint64_t epoch_ = 0;  // splits so far
     bool lacks_production_ = false;
-    bool paused_ = false;  // clients wait: promotion, start of a restore
+    bool in_doubt_ = false;  // an instant restore of several volumes is not decided (E24)
+    bool paused_ = false;    // clients wait: promotion, start of a restore
     bool closing_ = false;
     bool closed_ = false;
     bool unclean_durable_ = false;  // writes may start (E19)
@@ -337,6 +389,8 @@ private:
 
     Mutex unclean_mutex_;
     Mutex structure_mutex_;  // changes of intervals and snapshots
+    Mutex moved_mutex_;      // changes of the restore map on disk
+    Mutex source_mutex_;
     Signal departed_;
     Signal request_done_;
     Signal idle_;

@@ -35,6 +35,8 @@ Task<Status> Volume::mark_clean() {
     if (lacks_production_) co_return Status{};
     EXSHADOW_CO_TRY(write_refusal());
     if (!state_.clean) {
+        auto settling = settle_moved();
+        EXSHADOW_CO_TRY(co_await std::move(settling));
         auto flushing = flush_plexes(flush_targets());
         EXSHADOW_CO_TRY(co_await std::move(flushing));
         auto persisting = persist_maps();

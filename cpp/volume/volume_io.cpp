@@ -1,5 +1,6 @@
 // Requests: reads, writes, zeroes, flushes. The order of the write path is told in volume.h.
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "volume/volume.h"
@@ -22,10 +23,7 @@ Status Volume::check_request(std::uint64_t offset, std::uint64_t length, bool wr
         return Error(Code::not_found, "volume " + state_.name + " has no production plex",
                      "promote a snapshot: exshadow snapshot promote SET");
     }
-    if (is_restoring()) {
-        return Error(Code::refused, "volume " + state_.name + " is being restored and not finished",
-                     "continue with: exshadow mirror sync " + state_.name);
-    }
+    if (state_.mode != VolumeMode::normal || in_doubt_) EXSHADOW_TRY(check_mode());
     return writing ? write_refusal() : Status{};
 }
 
@@ -69,7 +67,11 @@ Task<Status> Volume::modify(PlexOperation operation, bool fua) {
         EXSHADOW_CO_TRY(check_request(operation.range.offset, operation.range.length, true));
     }
     RangeLock::Request request;
-    request.range = round_out(operation.range, block_size_, state_.size);
+    // What is not moved is moved in whole regions: those who share one wait for each other (E26).
+    const bool moves = redirect_ && redirect_->unmoved.any(operation.range) &&
+                       options_.orders.keeps(Order::e26_new_writes_wait_for_old);
+    request.range = round_out(operation.range,
+                              moves ? std::max(block_size_, state_.region_size) : block_size_, state_.size);
     request.epoch = epoch_;
     request.client = true;
     RangeLock::Awaiter place = lock_.admit(request);
@@ -103,6 +105,13 @@ Task<Status> Volume::modify_admitted(RangeLock::Request& request, PlexOperation 
 }
 
 Task<Status> Volume::modify_piece(RangeLock::Request& request, PlexOperation piece) {
+    const bool clears = (redirect_ && redirects(request, piece.range)) ||
+                        !options_.orders.keeps(Order::e26_old_writes_clear_no_bit);
+    if (clears) return modify_unmoved(request, std::move(piece));
+    return write_piece(request, std::move(piece));
+}
+
+Task<Status> Volume::write_piece(RangeLock::Request& request, PlexOperation piece) {
     const bool logged = options_.orders.keeps(Order::e14_log_before_write);
     if (logged && !log_->try_acquire(piece.range)) {
         auto acquiring = acquire_extents(piece.range);
@@ -259,7 +268,7 @@ Task<Status> Volume::read(std::uint64_t offset, std::span<std::byte> buffer) {
         co_await std::move(pausing);
         EXSHADOW_CO_TRY(check_request(offset, buffer.size(), false));
     }
-    if (unsettled_ != 0) {
+    if (unsettled_ != 0 && options_.orders.keeps(Order::e3_readers_wait_for_new_authority)) {
         auto waiting = wait_for_unsettled({offset, buffer.size()});
         co_await std::move(waiting);
     }
@@ -308,11 +317,44 @@ void Volume::release_extents(Range range) {
     if (log_->needs_eviction() || log_->starved()) start_eviction();
 }
 
+// A read of it could keep a client waiting although another member has the bytes (F19). Memory never does.
+bool Volume::may_be_slow(const Plex& plex) const {
+    return options_.latency_limit > 0 && plex.is_member() && plex.device &&
+           plex.device->backing() != Backing::memory && member_count() > 1;
+}
+
 // `locked`: the caller holds the range.
-Task<Status> Volume::read_production(std::uint64_t offset, std::span<std::byte> buffer, bool locked) {
-    const PlexPointer plex = authority();
-    auto reading = read_plex(plex, offset, buffer);
-    Status status = co_await std::move(reading);
+Task<Status> Volume::read_members(std::uint64_t offset, std::span<std::byte> buffer, bool locked) {
+    PlexPointer plex = authority();
+    Status status;
+    for (;; plex = authority()) {
+        if (!may_be_slow(*plex)) {
+            auto reading = read_plex(plex, offset, buffer);
+            status = co_await std::move(reading);
+            break;
+        }
+        // Into bytes of its own: if the plex is let go, its read ends when it may and nobody looks (E32).
+        // They are aligned, so with O_DIRECT they take the place of the bounce buffer.
+        PlexOperation operation;
+        operation.kind = PlexOperation::Kind::read;
+        operation.range = {offset, buffer.size()};
+        operation.buffer = std::make_shared<AlignedBuffer>(buffer.size());
+        auto fan = FanOut::start(loop_, operation, {plex}, idle_);
+        start_watch(fan);
+        auto waiting = fan->wait();
+        co_await std::move(waiting);
+        const FanOut::Target& target = fan->targets.front();
+        if (!target.abandoned) {
+            status = *target.result;
+            if (status.ok()) std::memcpy(buffer.data(), operation.buffer->data(), buffer.size());
+            break;
+        }
+        auto recording = departures_recorded();
+        EXSHADOW_CO_TRY(co_await std::move(recording));
+        if (unsettled_ == 0 || locked) continue;
+        auto settling = wait_for_unsettled({offset, buffer.size()});
+        co_await std::move(settling);
+    }
     if (status.ok()) co_return status;
     if (members().size() < 2 && plex->is_member()) co_return status;
     auto repairing = read_and_repair(plex, offset, buffer, locked);

@@ -33,6 +33,8 @@ Volume::Volume(Loop& loop, std::string path, VolumeOptions options)
       lock_(loop),
       unclean_mutex_(loop),
       structure_mutex_(loop),
+      moved_mutex_(loop),
+      source_mutex_(loop),
       departed_(loop),
       request_done_(loop),
       idle_(loop),
@@ -149,7 +151,7 @@ Task<Status> Volume::adopt(CreateOptions options) {
 
 void Volume::make_stores() {
     superblocks_ = std::make_unique<SuperblockStore>(loop_, *metadata_);
-    maps_ = std::make_unique<MapStore>(loop_, *metadata_, state_);
+    maps_ = std::make_unique<MapStore>(loop_, *metadata_, state_, options_.orders);
     log_ = std::make_unique<ActivityLog>(loop_, *metadata_, state_);
     log_->on_starved([this] { start_eviction(); });
     maps_->start_sequences(state_.generation + 1);
@@ -328,11 +330,35 @@ Task<Status> Volume::load_maps(std::size_t copy) {
         if (!map.ok()) co_return map.error();
         plex->sync_map = std::move(map).value();
     }
-    if (state_.restore) {
+    auto loading = load_restore(copy);
+    co_return co_await std::move(loading);
+}
+
+Task<Status> Volume::load_restore(std::size_t copy) {
+    if (state_.starting && state_.starting->state == SetState::ready) {
+        in_doubt_ = true;
+        ++epoch_;
+        std::string doubts;
+        auto loading = maps_->load(state_.starting->map, copy, doubts);
+        auto map = co_await std::move(loading);
+        if (!map.ok()) co_return map.error();
+        if (!doubts.empty()) co_return Error(Code::corrupt, "the map of a restore in doubt: " + doubts);
+        starting_map_ = std::move(map).value();
+        auto loading_interval = load_map(state_.starting->interval, copy, "interval being opened");
+        auto interval = co_await std::move(loading_interval);
+        if (!interval.ok()) co_return interval.error();
+        starting_interval_ = std::move(interval).value();
+    }
+    if (is_moving()) {
+        auto loading = load_redirect(copy);
+        EXSHADOW_CO_TRY(co_await std::move(loading));
+    } else if (state_.restore) {
         auto loading = load_map(state_.restore->map, copy, "restore map");
         auto map = co_await std::move(loading);
         if (!map.ok()) co_return map.error();
         restore_map_ = std::move(map).value();
+    }
+    if (restore_map_) {
         for (const auto& plex : plexes_) {
             if (plex->sync_map) plex->sync_map->bits.merge(restore_map_->bits);
         }

@@ -48,13 +48,16 @@ class VolumeInfo(TypedDict):
     group: str
     size: int
     region_size: int
-    state: Literal["ok", "restoring", "read_only", "closed"]
+    # restoring: by copy, no I/O until it is done; moving: an instant restore, content right at once;
+    # in_doubt: restored with others that are not here, no I/O until they are
+    state: Literal["ok", "restoring", "moving", "in_doubt", "read_only", "closed"]
     clean: bool
     generation: int
     plexes: list[PlexInfo]
     snapshots: list[SnapshotInfo]
     owner: str | None  # "pid 123 on host" while somebody has it open
     active_extents: int
+    bytes_to_move: int  # by an instant restore that is under way
     events: list[str]  # said aloud at open or since: stale plexes, full compares, repairs
 
 @type_check_only
@@ -171,7 +174,10 @@ class Volume:
         *,
         mode: Literal["copy", "instant"] = "copy",
         limit: int | None = None,
-    ) -> Job: ...
+    ) -> Job:
+        """Make production what the snapshot is; the snapshot stays. mode copy: no I/O until the job
+        is done. mode instant: it is so when this returns, clients go on, and the job moves the
+        data; cancelled it only pauses, sync() continues it."""
     def promote(self, snapshot: Snapshot | str) -> None: ...
     def delete_snapshot(self, snapshot: Snapshot | str) -> None: ...
     def pin_snapshot(self, snapshot: Snapshot | str, until: str | None) -> None:
@@ -240,6 +246,17 @@ class Engine:
     ) -> dict[str, Snapshot]:
         """Split one in-sync plex off every volume at one instant. plexes: volume name to plex
         label. Returns when the whole set is durable; all members split or none."""
+    def restore(
+        self,
+        volumes: Sequence[Volume],
+        snapshots: str | Mapping[str, Snapshot | str],
+        *,
+        mode: Literal["instant"] = "instant",
+        limit: int | None = None,
+    ) -> dict[str, Job]:
+        """Make every volume what its snapshot is, at one instant; all or none. snapshots: a label,
+        or volume name to Snapshot or label. It is done when this returns; the jobs, by volume
+        name, move the data."""
     def split_turn_ns(self) -> int:
         """How long the last split's turn (the only step between two writes) took."""
     def serve(

@@ -87,6 +87,7 @@ class VolumeRecord:
     snapshots: tuple[SnapshotRecord, ...]
     owner: str | None = None
     active_extents: int = 0
+    bytes_to_move: int = 0
     events: tuple[str, ...] = ()
 
     def plex(self, label: str) -> PlexRecord | None:
@@ -108,6 +109,7 @@ class VolumeRecord:
             "clean": self.clean,
             "generation": self.generation,
             "active_extents": self.active_extents,
+            "bytes_to_move": self.bytes_to_move,
             "owner": self.owner,
             "events": list(self.events),
         }

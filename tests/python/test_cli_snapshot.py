@@ -121,9 +121,12 @@ def test_restore_may_keep_the_current_state(shop, noon, tmp_path):
 
 def test_restore_modes(shop, noon):
     before = shop.bytes("db")
-    assert shop.cli.error(4, "restore", "noon", "--mode", "instant")["hint"]
     shop.cli.error(2, "restore", "noon", "--mode", "fast")
     assert shop.bytes("db") == before
+    job = shop.cli.json("restore", "noon", "--mode", "instant")["job"]
+    assert (job["kind"], job["state"]) == ("restore", "done")
+    for name in ("db", "logs"):
+        assert shop.bytes(name) == shop.bytes(f"{name}-m2")
 
 
 def test_resync_moves_only_what_changed(shop, noon):

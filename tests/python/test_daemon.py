@@ -177,6 +177,28 @@ def test_restore_is_refused_while_a_client_may_write(volume, tmp_path):
         volume("restore", "noon")
 
 
+def test_an_instant_restore_answers_at_once_and_moves_behind(volume, tmp_path):
+    volume("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2")
+    volume("snapshot", "create", "db", "--label", "noon")
+    good = (tmp_path / "m2.img").read_bytes()
+    restore = ("restore", "noon", "--mode", "instant", "--limit", "4M")
+    with served(volume, tmp_path) as daemon:
+        volume_write(volume, os.urandom(16 * MIB))
+        job = volume.json(*restore)["job"]
+        assert job["state"] == "running"
+        with exshadow.connect(volume.state) as engine:
+            assert engine.open("db").read(0, 16 * MIB) == good
+        shown = volume.json("volume", "show", "db")["volume"]
+        assert shown["state"] == "moving"
+        assert 0 < shown["bytes_to_move"] < 16 * MIB
+        assert daemon.stop() == 0
+    assert volume.json("volume", "show", "db")["volume"]["state"] == "moving"
+    with served(volume, tmp_path) as daemon:
+        wait_for(lambda: volume.json("volume", "show", "db")["volume"]["state"] == "ok")
+        assert "continued: sync of db" in daemon.err.read_text()
+    assert (tmp_path / "db.img").read_bytes() == good == (tmp_path / "m2.img").read_bytes()
+
+
 def test_another_user_is_refused(volume, tmp_path):
     """Even when somebody opened the socket's mode to all."""
     if os.geteuid() != 0:

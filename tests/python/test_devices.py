@@ -49,6 +49,16 @@ def test_device_to_device_and_file(cli, devices, tmp_path, sectors):
     cli("mirror", "verify", "disk")
 
 
+def test_a_device_whose_last_sector_is_cut_short_is_refused(cli, devices, image, tmp_path):
+    odd = SIZE + 512
+    cli("volume", "add", "db", image("db.img", odd))
+    sparse(tmp_path / "m2.img", odd)
+    device = devices("m2.img", 4096)
+    message = cli.error(2, "mirror", "add", "db", device, "--overwrite")["message"]
+    assert "not a multiple of its 4096-byte sectors" in message or "a plex must be" in message
+    assert [plex["label"] for plex in cli.json("mirror", "list", "db")["plexes"]] == ["p1"]
+
+
 def test_file_to_device(cli, devices, image, tmp_path):
     path = image("db.img", SIZE)
     cli("volume", "add", "db", path)

@@ -135,9 +135,17 @@ Task<void> Simulation::finish_one(Subject& subject) {
         co_await std::move(continuing);
     }
     if (!over() && subject.volume->is_restoring()) fail(subject.name + ": the restore does not end");
-    if (!over()) {
-        auto restoring = restore_one(subject);
-        co_await std::move(restoring);
+    for (int attempt = 0; attempt < 2 && !over(); ++attempt) {
+        if (random_.chance(0.5)) {
+            auto restoring = attempt == 0 ? restore_one(subject) : restore_instantly(random_);
+            co_await std::move(restoring);
+        }
+        auto waiting = beside_->wait();
+        co_await std::move(waiting);
+        if (over() || !subject.volume->is_moving()) continue;
+        auto moving = move_job(subject);
+        co_await std::move(moving);
+        if (!over() && subject.volume->is_moving()) fail(subject.name + ": the instant restore does not end");
     }
     if (!over()) {
         auto checking = check_changed(subject);

@@ -32,11 +32,12 @@ Task<void> Simulation::operate(std::uint64_t seed) {
         Task<void> task = roll < 24   ? split_some(random)
                           : roll < 46 ? sync_one(subject, {})
                           : roll < 56 ? resync_one(subject)
-                          : roll < 64 ? restore_one(subject)
-                          : roll < 70 ? delete_one(subject)
-                          : roll < 75 ? add_plex(subject)
-                          : roll < 79 ? remove_one(subject)
-                          : roll < 83 ? promote_one(subject)
+                          : roll < 60 ? restore_one(subject)
+                          : roll < 68 ? restore_instantly(random)
+                          : roll < 72 ? delete_one(subject)
+                          : roll < 76 ? add_plex(subject)
+                          : roll < 80 ? remove_one(subject)
+                          : roll < 84 ? promote_one(subject)
                           : roll < 88 ? verify_one(subject)
                           : roll < 90 ? touch_one(subject)
                                       : quiet_check();
@@ -45,6 +46,7 @@ Task<void> Simulation::operate(std::uint64_t seed) {
             auto continuing = continue_restore(subject);
             co_await std::move(continuing);
         }
+        if (!over() && subject.volume->is_moving() && random.chance(0.3)) beside_->spawn(move_job(subject));
         if (over() || subject.snapshots.empty() || subject.history.is_loose()) continue;
         auto checking = check_changed_live(subject, subject.snapshots.begin()->first);
         co_await std::move(checking);
@@ -248,6 +250,8 @@ Task<void> Simulation::remove_one(Subject& subject) {
 Task<void> Simulation::touch_one(Subject& subject) {
     SnapshotModel* const snapshot = pick_snapshot(subject);
     if (snapshot == nullptr || subject.swap) co_return;
+    const Redirect* const moving = subject.volume->redirect();
+    if (moving != nullptr && moving->source->label == snapshot->plex) co_return;  // it is production, too
     const std::vector<std::byte> bytes(4096, std::byte{0xA5});
     world_.poke(snapshot->path, random_.below(subject.size / 4096) * 4096, bytes);
     snapshot->touched = true;

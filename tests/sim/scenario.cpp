@@ -286,9 +286,10 @@ void Simulation::note(const std::string& text) {
     std::fflush(log_);
 }
 
-void Simulation::delicate(double probability) {
+void Simulation::delicate(double probability, std::uint64_t within) {
     if (!crashes_ || !working_ || !random_.chance(probability)) return;
-    const std::uint64_t soon = random_.chance(0.5) ? random_.below(4) : random_.below(40);
+    const std::uint64_t soon =
+        random_.chance(within > 40 ? 0.0 : 0.5) ? random_.below(4) : random_.below(within);
     planned_crash_ = loop_->operations() + 1 + soon;
     loop_->crash_at(planned_crash_, crash_kind_);
 }

@@ -5,8 +5,8 @@
 // close or a crash at a random operation, often right after something delicate. The last life has no
 // faults and brings every plex back. One seed is one history, exactly.
 //
-// Rooms: scenario.cpp lives; weather.cpp faults; clients.cpp; operator.cpp and jobs.cpp what is asked of
-// the engine; checks.cpp what must hold when nothing is under way.
+// Rooms: scenario.cpp lives; weather.cpp faults; clients.cpp; operator.cpp, jobs.cpp and instant.cpp what is
+// asked of the engine; checks.cpp what must hold when nothing is under way.
 #pragma once
 
 #include <cstdint>
@@ -50,6 +50,13 @@ struct Swap {
     OperationId operation = History::no_operation;
     std::string label;
     bool promotion = false;
+    std::uint64_t set = 0;  // the same for all volumes that are restored instantly together; 0: none
+};
+
+// Volumes of one instant restore for which only one outcome is possible.
+struct SwapOutcome {
+    std::uint32_t done = 0;
+    std::uint32_t undone = 0;
 };
 
 struct Subject {
@@ -64,11 +71,13 @@ struct Subject {
     std::map<std::string, SnapshotModel> snapshots;  // by label
     std::optional<Swap> swap;
     Weather weather = Weather::calm;
-    std::string bad_plex;   // path, in Weather::one_bad_plex
-    bool lost_log = false;  // zeroed, and not opened since
+    std::string bad_plex;     // path, in Weather::one_bad_plex
+    bool redirected = false;  // in this life an instant restore moves, or may
+    bool lost_log = false;    // zeroed, and not opened since
     std::uint32_t plexes_made = 0;
     std::uint32_t busy = 0;  // jobs of the operator that run beside it
     std::uint32_t clients_inside = 0;
+    std::vector<Range> being_written;  // by clients, now
 
     [[nodiscard]] const PlexRecord* find(const std::string& label) const;
     [[nodiscard]] bool is_member(const std::string& label) const;
@@ -100,7 +109,7 @@ private:
     void note(const std::string& text);
     [[nodiscard]] bool over() const { return loop_->crashed() || !failure_.empty(); }
     // Something delicate has just happened: often the machine stops within the next operations.
-    void delicate(double probability = 0.1);
+    void delicate(double probability = 0.1, std::uint64_t within = 40);
     Task<void> sleep_a_while(Nanoseconds most);
 
     // weather.cpp
@@ -116,7 +125,8 @@ private:
     Task<void> client(Subject& subject, std::uint64_t seed);
     Task<void> do_write(Subject& subject, SimRandom& random);
     Task<void> do_zero(Subject& subject, SimRandom& random);
-    Task<void> do_read(Subject& subject, SimRandom& random);
+    Task<void> do_read(Subject& subject, Range range);
+    Task<void> do_stare(Subject& subject, SimRandom& random);
     Task<void> do_flush(Subject& subject);
     Task<void> do_read_snapshot(Subject& subject, SimRandom& random);
     void end_write(Subject& subject, OperationId operation, const Status& status, bool durable);
@@ -139,6 +149,14 @@ private:
     void end_leaving(Subject& subject, const std::string& label);
     void expect(const Subject& subject, const Status& status, const char* what);
 
+    // instant.cpp
+    Task<void> restore_instantly(SimRandom& random);
+    Task<void> move_job(Subject& subject);
+    [[nodiscard]] std::vector<Value> production(const Subject& subject) const;
+    [[nodiscard]] std::vector<Value> durable_production(const Subject& subject) const;
+    [[nodiscard]] Survival survival_of(const Subject& subject) const;
+    void check_restored_sets(const std::map<std::uint64_t, SwapOutcome>& outcomes);
+
     // jobs.cpp
     Task<void> sync_one(Subject& subject, std::string label);
     Task<void> sync_job(Subject& subject, std::string label);
@@ -153,10 +171,9 @@ private:
 
     // checks.cpp
     [[nodiscard]] std::vector<Value> content(const Subject& subject, const std::string& path) const;
-    [[nodiscard]] std::vector<Value> production(const Subject& subject) const;
     void check_members(const Subject& subject);
     void check_after_open();
-    void settle(Subject& subject);
+    void settle(Subject& subject, std::map<std::uint64_t, SwapOutcome>& outcomes);
     void check_sets();
     void check_snapshots(Subject& subject);
     Task<void> check_changed(Subject& subject);
@@ -180,6 +197,7 @@ private:
     Value next_value_ = 1;
     std::uint32_t life_ = 0;
     std::uint32_t splits_ = 0;
+    std::uint64_t swaps_ = 0;  // instant restores
     bool last_ = false;
     bool crashes_ = false;  // this life ends by a crash, if it comes to it
     CrashKind crash_kind_ = CrashKind::power_cut;

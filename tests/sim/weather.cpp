@@ -20,7 +20,12 @@ void Simulation::draw_weather(Subject& subject) {
     subject.bad_plex.clear();
     if (last_) return;
     const std::uint64_t roll = random_.below(100);
-    if (roll < 40) {
+    const Redirect* const moving = subject.volume->redirect();
+    if (moving != nullptr && roll < 20) {
+        subject.weather = Weather::one_bad_plex;
+        subject.bad_plex = subject.plex_path(moving->source->label);
+        world_.behaviour(subject.bad_plex).read_error = 0.05;
+    } else if (roll < 40) {
         bad_plex_weather(subject);
     } else if (roll < 48) {
         subject.weather = Weather::all_plexes;
@@ -61,8 +66,16 @@ void Simulation::bad_plex_weather(Subject& subject) {
     const std::string path = subject.plex_path(members[random_.below(members.size())]);
     subject.bad_plex = path;
     SimBehaviour& how = world_.behaviour(path);
-    switch (random_.below(7)) {
+    switch (random_.below(8)) {
         case 0: how.write_error = 0.02; break;
+        case 7:  // fails while the others still lack what it has
+            how.write_error = 0.05;
+            for (const auto& label : members) {
+                if (subject.plex_path(label) == path) continue;
+                world_.behaviour(subject.plex_path(label)).slow = 0.3;
+                world_.behaviour(subject.plex_path(label)).slow_latency = 10 * millisecond_ns;
+            }
+            break;
         case 1:
             how.flush_error = 0.1;
             crash_by_power_cut();
@@ -130,7 +143,10 @@ bool Simulation::break_metadata(Subject& subject) {
             if (!state.ok()) break;
             const format::MapLayout layout(state->size, state->region_size);
             const auto slot = static_cast<std::uint32_t>(random_.below(6));
-            // Not the map of a restore: half restored, "everything" is its safe side too.
+            // The map of an instant restore has no safe side (E25): a test of its own loses it.
+            if (state->restore && state->mode == VolumeMode::redirecting && state->restore->map.slot == slot)
+                break;
+            if (state->starting && state->starting->map.slot == slot) break;
             if (random_.chance(0.5)) {
                 wipe({layout.summary_offset(slot, 0), 2 * layout.summary_bytes});
             } else {
@@ -156,6 +172,10 @@ bool Simulation::error_is_fair(const Subject& subject, const Error& error) const
     if (over()) return true;
     const Volume& volume = *subject.volume;
     if (volume.is_restoring() && error.code() == Code::refused) return true;
+    const Redirect* const moving = volume.redirect();
+    if (moving != nullptr && subject.plex_path(moving->source->label) == subject.bad_plex &&
+        error.code() == Code::io)
+        return true;  // what is not moved yet is nowhere else
     switch (subject.weather) {
         case Weather::all_plexes: return error.code() == Code::io || error.code() == Code::no_space;
         case Weather::metadata: return volume.is_read_only();

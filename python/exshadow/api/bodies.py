@@ -92,6 +92,14 @@ class SplitWish(Wish):
     consistency: str = "crash"
 
 
+class GroupRestore(Wish):
+    """Volume names to labels: all restored at one instant."""
+
+    snapshots: dict[str, str]
+    limit: int | None = Field(None, gt=0)
+    live: bool = False
+
+
 class Answer(BaseModel):
     """Base of answers."""
 

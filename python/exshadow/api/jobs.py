@@ -1,6 +1,7 @@
 """/v1/jobs: what runs, how far it is, stopping it; progress as server-sent events.
 
-Events: ``note`` (``{"note"}``), ``progress`` (the job), and as the last one ``end``
+Events: ``note`` (``{"note"}``), ``progress`` (the job), ``usable`` (an instant restore: production
+is the snapshot from now on, ``{"job","kept"}``), and as the last one ``end``
 (``{"job","result","error"}``).
 """
 
@@ -59,7 +60,7 @@ async def _events(task: Task) -> AsyncIterator[str]:
         loop.call_soon_threadsafe(fresh.set)
 
     leave = task.listen(heard)
-    told = 0
+    told, usable = 0, False
     try:
         while True:
             fresh.clear()
@@ -69,6 +70,10 @@ async def _events(task: Task) -> AsyncIterator[str]:
                 yield _event("note", {"note": text})
             if ended:
                 break
+            if task.usable and not usable:
+                usable = True
+                kept = task.kept.to_json() if task.kept else None
+                yield _event("usable", {"job": task.to_json(), "kept": kept})
             if task.record is not None:
                 yield _event("progress", task.to_json())
             try:

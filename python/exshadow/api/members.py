@@ -16,7 +16,7 @@ from exshadow.errors import Error
 from exshadow.model import Json
 from exshadow.service import jobs
 from exshadow.service.house import HouseDesk
-from exshadow.service.tasks import Order
+from exshadow.service.tasks import Order, Work
 
 if TYPE_CHECKING:
     from exshadow._core import Job, Volume
@@ -53,6 +53,30 @@ def _start(here: Here, kind: str, name: str, label: str, begin: Callable[[Volume
             return {"job": jobs.run(desk, {name: begin(volume)}, watch).to_json()}, None
 
     return here.start(Order(kind, f"{kind} of {name}@{label}", (name,)), work)
+
+
+@router.post("/restore", status_code=202)
+def restore_instantly(here: Here, body: bodies.GroupRestore) -> Json:
+    """Make every volume named what its snapshot is, at one instant; a job for each moves data."""
+    names = list(body.snapshots)
+    if not body.live:
+        HouseDesk(here.house).require_no_writer(names)
+    with here.changing():
+        volumes = [here.volume(name) for name in names]
+        moving = here.house.engine.restore(volumes, body.snapshots, limit=body.limit)
+    started = {}
+    for name, job in moving.items():
+        watch = jobs.Watch(f"restore of {name}", "", f"exshadow mirror sync {name}")
+        work = _wait(name, job, watch)
+        started[name] = here.start(Order("restore", watch.what, (name,)), work)["job"]
+    return {"jobs": started}
+
+
+def _wait(name: str, job: Job, watch: jobs.Watch) -> Work:
+    def work(desk: HouseDesk) -> tuple[Json, Error | None]:
+        return {"job": jobs.run(desk, {name: job}, watch).to_json()}, None
+
+    return work
 
 
 _SNAPSHOT = "/volumes/{name}/snapshots/{label}"

@@ -100,7 +100,10 @@ def _volumes(volumes: Iterable[VolumeRecord], house: House) -> Iterator[Metric]:
         "exshadow_volume_size_bytes", "Size of a volume.", labels=["volume", "group"]
     )
     ok = GaugeMetricFamily(
-        "exshadow_volume_ok", "1 unless restoring, read-only or closed.", labels=["volume"]
+        "exshadow_volume_ok", "1 while clients can read and write.", labels=["volume"]
+    )
+    moving = GaugeMetricFamily(
+        "exshadow_volume_move_bytes", "Left to be moved by an instant restore.", labels=["volume"]
     )
     events = GaugeMetricFamily(
         "exshadow_volume_events",
@@ -118,13 +121,15 @@ def _volumes(volumes: Iterable[VolumeRecord], house: House) -> Iterator[Metric]:
     open_now = set(house.names())
     for volume in volumes:
         size.add_metric([volume.name, volume.group], volume.size)
-        ok.add_metric([volume.name], float(volume.state == "ok" and volume.name in open_now))
+        works = volume.state in ("ok", "moving") and volume.name in open_now
+        ok.add_metric([volume.name], float(works))
+        moving.add_metric([volume.name], volume.bytes_to_move)
         events.add_metric([volume.name], len(volume.events))
         for plex in volume.plexes:
             for one in PLEX_STATES:
                 state.add_metric([volume.name, plex.label, one], float(plex.state == one))
             behind.add_metric([volume.name, plex.label], plex.bytes_to_sync)
-    yield from (size, ok, events, state, behind)
+    yield from (size, ok, moving, events, state, behind)
 
 
 def _sets(sets: Iterable[SetRecord]) -> Iterator[Metric]:

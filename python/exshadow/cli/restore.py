@@ -15,7 +15,9 @@ def restore(
     set_: SetName,
     /,
     *,
-    mode: Annotated[str, Parameter(show_default=True, help="How: copy, or instant.")] = "copy",
+    mode: Annotated[
+        str, Parameter(show_default=True, help="copy, or instant: usable at once.")
+    ] = "copy",
     volume: Annotated[
         list[str] | None, Parameter(help="Only this volume; may be repeated.")
     ] = None,
@@ -31,6 +33,9 @@ def restore(
     force: Force = False,
 ) -> int:
     """Make production equal to a snapshot set again, moving only what changed. The set is kept.
+
+    With --mode instant it is so at once and stays usable while the data moves. A daemon goes on
+    moving after this command; interrupted, the move is continued by: exshadow mirror sync VOLUME.
 
     Example: exshadow restore shop@noon --keep-current
     """

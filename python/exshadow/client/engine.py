@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
+from exshadow.client.job import ServedJob
 from exshadow.client.line import Line
 from exshadow.client.volume import ServedSnapshot, ServedVolume
 from exshadow.errors import InvalidError
@@ -92,6 +93,26 @@ class Served:
         self._line.post("/v1/split", body)
         return {volume.name: volume.snapshots[label] for volume in volumes}
 
+    def restore(
+        self,
+        volumes: Sequence[ServedVolume],
+        snapshots: str | Mapping[str, ServedSnapshot | str],
+        *,
+        mode: Literal["instant"] = "instant",
+        limit: int | None = None,
+        live: bool = False,
+    ) -> dict[str, ServedJob]:
+        """Make every volume what its snapshot is, at one instant; the jobs move the data.
+
+        BusyError while an NBD client has one of them open for writing, unless `live`.
+        """
+        if mode != "instant":
+            raise InvalidError("several volumes are restored at one instant with mode instant only")
+        labels = {volume.name: _label(volume, snapshots) for volume in volumes}
+        body = {"snapshots": labels, "limit": limit, "live": live}
+        jobs = self._line.post("/v1/restore", body)["jobs"]
+        return {name: ServedJob(self._line, {"job": job}) for name, job in jobs.items()}
+
     def close(self) -> None:
         self._line.close()
 
@@ -105,6 +126,13 @@ class Served:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _label(volume: ServedVolume, snapshots: str | Mapping[str, ServedSnapshot | str]) -> str:
+    chosen = snapshots if isinstance(snapshots, str) else snapshots.get(volume.name)
+    if chosen is None:
+        raise InvalidError(f"no snapshot is named for volume {volume.name}")
+    return chosen if isinstance(chosen, str) else chosen.label
 
 
 def _absolute(path: str | PathLike[str]) -> str:

@@ -27,7 +27,7 @@ class Ended:
 
 
 def follow(line: Line, answer: Json, reporter: Reporter) -> Ended:
-    """Wait for the job that `answer` tells of.
+    """Wait for the job that `answer` tells of, or until its outcome is usable.
 
     On KeyboardInterrupt it is cancelled and waited for; further ones do not hurry it.
     """
@@ -65,6 +65,8 @@ def _listen(line: Line, job_id: str, told: _Told) -> Ended:
             notes += 1
         elif kind == "progress":
             told.reporter.progress(content["what"], wire.job(content))
+        elif kind == "usable":
+            return Ended(content, None)
         elif kind == "end":
             return _end(content, told)
     raise Error("the daemon stopped telling about the job", hint=f"see: job {job_id}")

@@ -14,7 +14,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from exshadow.errors import BusyError, Error
-from exshadow.model import VolumeRecord
+from exshadow.model import SetRecord, VolumeRecord
 from exshadow.service.records import volume_record
 from exshadow.service.reporter import Reporter, Silent
 from exshadow.service.state import StateFolder
@@ -53,6 +53,11 @@ class Desk:
         """StopRequested when :meth:`stop` was called."""
         if self._stopping.is_set():
             raise StopRequested
+
+    def usable(self, text: str, kept: SetRecord | None) -> None:
+        """What was wished for is there; what remains to be done goes on behind. `kept`: the set
+        that an operation made on its way."""
+        self.reporter.note(text)
 
     def require_no_writer(self, volumes: Iterable[str]) -> None:
         """BusyError while a client of this process has a volume open for writing: nobody has."""

@@ -7,13 +7,13 @@ the open volumes instead of opening them anew. Thread-safe; the engine's calls r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from threading import RLock
 from typing import TYPE_CHECKING
 
 from exshadow.errors import BusyError, Error, NotFoundError
-from exshadow.model import VolumeRecord
+from exshadow.model import SetRecord, VolumeRecord
 from exshadow.service.desk import Desk, Session
 from exshadow.service.records import volume_record
 from exshadow.service.reporter import Reporter
@@ -202,6 +202,7 @@ class HouseDesk(Desk):
     ) -> None:
         super().__init__(house.folder, reporter, force=force)
         self.house = house
+        self.on_usable: Callable[[SetRecord | None], None] = lambda kept: None
 
     @contextmanager
     def session(self, names: Iterable[str] = ()) -> Iterator[Session]:
@@ -214,6 +215,10 @@ class HouseDesk(Desk):
         session = HouseSession(self, self.house.engine)
         session.volumes = {name: self.house.open(self, name) for name in wanted}
         yield session
+
+    def usable(self, text: str, kept: SetRecord | None) -> None:
+        super().usable(text, kept)
+        self.on_usable(kept)
 
     def require_no_writer(self, volumes: Iterable[str]) -> None:
         if writers := self.house.writers(volumes):

@@ -77,7 +77,8 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
     """Bring the set's bytes back over production, only what differs; to all in-sync plexes.
 
     With `keep_current` production as it is now is first kept as a set of its own, the second
-    value. All members start before any is waited for: after an interruption none looks whole.
+    value. All members start before any is waited for: after an interruption none looks whole. With
+    mode instant production is the set before anything is copied, in all members at one instant.
     BusyError while a client has one of the volumes open for writing, unless `live`.
     """
     check_mode(wish.mode)
@@ -93,7 +94,10 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
     with desk.session(names) as session:
         kept = _keep(session, members) if wish.keep_current else None
         started = _start(session, one, names, wish)
-        resume = f"exshadow restore {one.id}" + "".join(f" --volume {n}" for n in wish.volumes)
+        if wish.mode == "instant":
+            moving = ", ".join(started)
+            desk.usable(f"{moving}: production is {one.label} now, its data moves behind", kept)
+        resume = _resume(one, names, wish)
         watch = jobs.Watch(f"restore of {one.group}@{one.label}", one.label, resume)
         result = jobs.run(desk, started, watch)
         for name in names:
@@ -106,13 +110,17 @@ def _start(
     session: Session, one: SetRecord, names: Sequence[str], wish: RestoreWish
 ) -> Mapping[str, Job]:
     """The members' jobs. An instant restore answers with the snapshot's bytes from here on."""
-    volumes = session.volumes
+    chosen = [session.volumes[name] for name in names]
     if wish.mode == "instant":
-        return {
-            name: volumes[name].restore(one.label, mode="instant", limit=wish.limit)
-            for name in names
-        }
-    return {name: volumes[name].restore(one.label, limit=wish.limit) for name in names}
+        return session.engine.restore(chosen, one.label, limit=wish.limit)
+    return {volume.name: volume.restore(one.label, limit=wish.limit) for volume in chosen}
+
+
+def _resume(one: SetRecord, names: Sequence[str], wish: RestoreWish) -> str:
+    """How to go on: an instant restore repeated would drop what was written since."""
+    if wish.mode == "instant":
+        return " && ".join(f"exshadow mirror sync {name}" for name in names)
+    return f"exshadow restore {one.id}" + "".join(f" --volume {name}" for name in wish.volumes)
 
 
 def _keep(session: Session, members: list[Member]) -> SetRecord:

@@ -18,7 +18,7 @@ _INTERRUPTED = ("interrupted", "not finished")  # in the notes the engine leaves
 
 def is_unfinished(volume: VolumeRecord) -> bool:
     """Whether a copy of the volume was interrupted."""
-    return volume.state == "restoring" or any(
+    return volume.state in ("restoring", "moving") or any(
         plex.state in _UNDER_WAY and any(word in plex.note for word in _INTERRUPTED)
         for plex in volume.plexes
     )

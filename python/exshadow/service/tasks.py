@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from exshadow.errors import BusyError, CancelledError, ClosedError, Error, NotFoundError
-from exshadow.model import JobRecord, Json
+from exshadow.model import JobRecord, Json, SetRecord
 from exshadow.names import now
 from exshadow.service.house import House, HouseDesk
 from exshadow.wire import error_json
@@ -40,6 +40,8 @@ class Task:
     record: JobRecord | None = None
     result: Json | None = None
     error: Error | None = None
+    usable: bool = False
+    kept: SetRecord | None = None
     finished: threading.Event = field(default_factory=threading.Event)
     desk: HouseDesk | None = None
     _listeners: list[Callable[[], None]] = field(default_factory=list)
@@ -51,6 +53,11 @@ class Task:
 
     def progress(self, what: str, job: JobRecord) -> None:
         self.what, self.record = what, job
+        self._tell()
+
+    def mark_usable(self, kept: SetRecord | None) -> None:
+        """From now on nobody has to wait for the end."""
+        self.kept, self.usable = kept, True
         self._tell()
 
     @property
@@ -121,6 +128,7 @@ class Tasks:
         """Run `work` at a desk of its own. ClosedError when the daemon is stopping."""
         task = Task(order)
         task.desk = HouseDesk(self.house, task, force=force)
+        task.desk.on_usable = task.mark_usable
         with self._lock:
             if self._closed:
                 raise ClosedError("the daemon is stopping", hint="start it again")

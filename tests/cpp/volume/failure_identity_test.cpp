@@ -210,7 +210,7 @@ void swap_plexes(Machine& m) {
 void nothing(Machine&) {}
 
 void newer_version(Machine& m) {
-    const std::uint32_t version = format::version + 1;
+    const std::uint32_t version = format::redirect_version + 1;
     for (const auto place : format::superblock_places) {
         m.world.poke("v.exv", place + 8, std::as_bytes(std::span(&version, 1)));
     }

@@ -163,6 +163,38 @@ Task<void> failed_flush_of_the_last(Machine& m) {
     m.volume.reset();
 }
 
+// The authority keeps a read or a flush; with no other member there is nobody to go to.
+Task<void> slow_reads(Machine& m) {
+    m.options.latency_limit = 2 * second_ns;
+    auto making = make_mirror(m);
+    co_await std::move(making);
+    const bool flushes = m.seed % 2 == 0;
+    m.loop->hold("p1.img", flushes ? FileOperation::Kind::flush : FileOperation::Kind::read);
+    const Nanoseconds started = m.loop->now();
+    if (flushes) {
+        auto flushing = must(m.volume->flush());
+        co_await std::move(flushing);
+    } else {
+        auto checking = check_volume(m);
+        co_await std::move(checking);
+    }
+    CHECK(m.loop->now() - started < 3 * second_ns);
+    CHECK(m.volume->plexes()[0]->state == PlexState::failed);
+    auto again = check_volume(m);  // the old read is still under way
+    co_await std::move(again);
+    m.loop->release("p1.img");
+    m.loop->hold("m2.img", FileOperation::Kind::read);
+    TaskGroup group(*m.loop);
+    group.spawn(check_volume(m));
+    co_await m.loop->sleep(10 * second_ns);
+    CHECK(m.volume->plexes()[1]->is_member());  // the last one is waited for
+    m.loop->release("m2.img");
+    auto waiting = group.wait();
+    co_await std::move(waiting);
+    auto finishing = finish(m);
+    co_await std::move(finishing);
+}
+
 Task<void> slow_plex(Machine& m) {
     m.options.latency_limit = 2 * second_ns;
     auto making = make_mirror(m);
@@ -230,6 +262,10 @@ TEST_CASE("F17: a plex whose flush fails is dropped, never retried and trusted")
 
 TEST_CASE("F17: after a failed flush of the last plex writes and flushes fail until it is opened again") {
     with_seeds(5, failed_flush_of_the_last);
+}
+
+TEST_CASE("F19: a read from a plex that hangs is answered by another within the limit") {
+    with_seeds(8, slow_reads);
 }
 
 TEST_CASE("F19: a plex that hangs is let go after the limit, tracked, and brought back") {

@@ -73,6 +73,32 @@ TEST_CASE("a superblock is read back as it was written") {
     }
 }
 
+TEST_CASE("an instant restore is in the superblock, under a version that older programs refuse") {
+    VolumeState state = some_state(3);
+    const auto plain = format::encode_superblock(state, 0);
+    CHECK(plain[offsetof(format::SuperblockHeader, version)] == std::byte{format::version});
+    state.starting =
+        RestoreStart{Uuid::from_words(1, 2), state.snapshots[0].set_id, SetState::ready, {20, 40}, {21, 41},
+                     {{state.uuid, "v"}}};
+    for (const bool moving : {false, true}) {
+        if (moving) {
+            state.mode = VolumeMode::redirecting;
+            state.restore = RestoreRecord{state.plexes[1].uuid, {22, 42}};
+        }
+        const auto bytes = format::encode_superblock(state, 1);
+        CHECK(bytes[offsetof(format::SuperblockHeader, version)] == std::byte{format::redirect_version});
+        const auto decoded = format::decode_superblock(bytes, 1);
+        REQUIRE(decoded.ok());
+        CHECK(same(*decoded, state));
+        REQUIRE(decoded->starting);
+        CHECK(decoded->starting->interval == state.starting->interval);
+        CHECK(decoded->starting->members == state.starting->members);
+        CHECK(decoded->uses_slot(41));
+    }
+    state.starting->state = SetState::committed;
+    CHECK(state.problem() == "an impossible start of a restore");
+}
+
 TEST_CASE("no flipped bit of a superblock is believed") {
     const auto bytes = format::encode_superblock(some_state(4), 1);
     std::uint32_t length = 0;
@@ -95,7 +121,7 @@ TEST_CASE("a superblock is refused at the other place, cut short, or from a newe
         CHECK(format::decode_superblock(std::span(bytes).first(length), 0).error().code() == Code::corrupt);
     }
     auto newer = bytes;
-    newer[offsetof(format::SuperblockHeader, version)] = std::byte{2};
+    newer[offsetof(format::SuperblockHeader, version)] = std::byte{format::redirect_version + 1};
     CHECK(format::decode_superblock(newer, 0).error().code() == Code::newer_version);
 }
 

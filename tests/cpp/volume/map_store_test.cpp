@@ -31,7 +31,7 @@ struct Bench {
         auto opened = MetadataDevice::open(loop, "v.exv", 0);
         REQUIRE(opened.ok());
         device = std::move(opened).value();
-        store = std::make_unique<MapStore>(loop, *device, state);
+        store = std::make_unique<MapStore>(loop, *device, state, OrderHooks{});
         store->start_sequences(generation);
     }
 
