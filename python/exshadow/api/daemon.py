@@ -16,8 +16,8 @@ from exshadow.service.local import LocalService
 from exshadow.service.tasks import Order, Task, Tasks, Work
 
 if TYPE_CHECKING:
-    from exshadow._core import Snapshot, Volume
     from exshadow.api.metrics import Instruments
+    from exshadow.service.engine_types import Snapshot, Volume
 
 
 class Notes:

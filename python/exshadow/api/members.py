@@ -19,7 +19,7 @@ from exshadow.service.house import HouseDesk
 from exshadow.service.tasks import Order, Work
 
 if TYPE_CHECKING:
-    from exshadow._core import Job, Volume
+    from exshadow.service.engine_types import Job, Volume
 
 router = APIRouter(prefix="/v1", tags=["members"])
 

@@ -23,7 +23,7 @@ from exshadow.service.local import LocalService
 from exshadow.service.tasks import Task, Tasks
 
 if TYPE_CHECKING:
-    from exshadow._core import ExportStatistics
+    from exshadow.service.engine_types import ExportStatistics
 
 router = APIRouter(tags=["metrics"])
 

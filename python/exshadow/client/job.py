@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from exshadow._core import JobProgress
+    from exshadow.service.engine_types import JobProgress
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.5
 

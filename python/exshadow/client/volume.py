@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from typing_extensions import Buffer
 
-    from exshadow._core import PlexInfo, SnapshotInfo, VolumeInfo
+    from exshadow.service.engine_types import PlexInfo, SnapshotInfo, VolumeInfo
 
 _PIECE = 8 << 20
 
