@@ -113,6 +113,7 @@ def test_failures_have_one_shape_and_a_fitting_status(db, tmp_path):
     refused(db.post("/v1/volumes", json={"name": "x"}), 400, "invalid")
     refused(db.post("/v1/volumes", json={"name": "x", "path": "/x", "typo": 1}), 400, "invalid")
     refused(db.post("/v1/volumes", json={"name": "x/y", "path": "/x"}), 400, "invalid")
+    refused(db.post("/v1/volumes", json={"name": "x", "path": "here.img"}), 400, "invalid")
     refused(db.post("/v1/volumes", content=b"{"), 400, "invalid")
     taken = {"name": "other", "path": str(tmp_path / "db.img")}
     refused(db.post("/v1/volumes", json=taken), 423, "busy")

@@ -6,7 +6,7 @@ times RFC 3339 UTC.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,17 +17,20 @@ class Wish(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+Path = Annotated[str, Field(pattern="^/", description="absolute: the daemon's folder is its own")]
+
+
 class NewVolume(Wish):
     name: str
-    path: str = Field(description="image file or block device; absolute")
+    path: Path
     group: str | None = None
     region_size: int = 65536
-    metadata_copy: str | None = None
+    metadata_copy: Path | None = None
     force: bool = False
 
 
 class NewPlex(Wish):
-    path: str = Field(description="file (made when missing) or block device; absolute")
+    path: Path
     label: str | None = None
     limit: int | None = Field(None, gt=0, description="bytes a second")
     overwrite: bool = False
@@ -76,7 +79,7 @@ class PinWish(Wish):
 
 
 class ExportWish(Wish):
-    folder: str
+    folder: Path
     since: str | None = None
 
 

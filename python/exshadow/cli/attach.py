@@ -45,6 +45,7 @@ def attach(
     from exshadow.service import devices
     from exshadow.service.attachments import Attachments
 
+    devices.require_root()
     export = _export(name, writable=writable)
     attachments = Attachments(state_folder())
     with _daemon(attachments), attachments.changing() as ledger:
@@ -110,10 +111,11 @@ def mount(
 
     Example: exshadow snapshot mount shop@noon /mnt/noon
     """
-    from exshadow.service import mounts
+    from exshadow.service import devices, mounts
     from exshadow.service.attachments import Attachments
     from exshadow.service.conflicts import absolute
 
+    devices.require_root()
     with open_service() as service:
         one = service.show_set(set_)
     attachments = Attachments(state_folder())

@@ -40,7 +40,7 @@ def state_folder() -> StateFolder:
 def open_service(*, force: bool = False) -> Iterator[Service]:
     """The verbs of the chosen state folder: of its daemon when one runs, else of this process."""
     folder = state_folder()
-    if folder.control_socket.exists():
+    if os.path.lexists(folder.control_socket):  # False too where the folder may not be read
         from exshadow.client.service import connect_service
 
         reporter = make_reporter()

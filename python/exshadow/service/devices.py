@@ -42,10 +42,15 @@ def run(*command: str | Path) -> str:
     return done.stdout.strip()
 
 
-def attach(folder: StateFolder, export: str, *, writable: bool) -> Attachment:
-    """The export as a block device. UnsupportedError where nothing can make it one."""
+def require_root() -> None:
+    """PermissionRefusedError for anybody else."""
     if os.geteuid() != 0:
         raise PermissionRefusedError("block devices need root", hint="run it as root")
+
+
+def attach(folder: StateFolder, export: str, *, writable: bool) -> Attachment:
+    """The export as a block device. UnsupportedError where nothing can make it one."""
+    require_root()
     if free := _free_kernel_device():
         return _attach_kernel(folder, export, free, writable=writable)
     if shutil.which("nbdfuse") is None or not Path("/dev/fuse").exists():

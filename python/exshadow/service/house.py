@@ -57,7 +57,6 @@ class House:
 
         self.groups = frozenset(groups)
         self.folder = LiveFolder(folder, self)
-        self.engine = Engine()
         self.server: Server | None = None
         self._volumes: dict[str, Volume] = {}
         self._heard: dict[str, int] = {}
@@ -65,6 +64,7 @@ class House:
         self._opening = RLock()
         with closing(Desk(folder)) as desk:
             _ = desk.catalog  # a newer one refuses the daemon as it would any command
+        self.engine = Engine()
 
     # --- what is open ---
 
