@@ -263,6 +263,22 @@ def test_connect_has_the_engines_calls(cli, db, image, tmp_path):
         assert len(logs.info()["plexes"]) == 1
 
 
+def test_connect_restores_several_volumes_at_one_instant(cli, db, image, tmp_path):
+    with exshadow.connect(cli.state) as engine:
+        logs = engine.create("logs", plex=image("logs.img"), group="db")
+        logs.add_plex(tmp_path / "l2.img", label="m2").wait(60)
+        volumes = [engine.open("db"), logs]
+        before = {volume.name: volume.read(0, MIB) for volume in volumes}
+        noon = engine.split(volumes, label="noon")
+        for volume in volumes:
+            volume.write(0, bytes(MIB))
+        jobs = engine.restore(volumes, noon, limit=2 * MIB)
+        assert {volume.name: volume.read(0, MIB) for volume in volumes} == before
+        assert {job.wait(60)["state"] for job in jobs.values()} == {"done"}
+        with pytest.raises(exshadow.InvalidError):
+            engine.restore(volumes, {"db": "noon"})
+
+
 def test_connect_raises_what_the_engine_would(cli, db, tmp_path):
     with exshadow.connect(cli.state) as engine:
         with pytest.raises(exshadow.NotFoundError):
