@@ -71,7 +71,9 @@ def pieces(client: int, volume: int, sequence: int, start: int, count: int) -> b
 
 
 def cut(client: int, slots: int, uris: list[str]) -> None:
-    """Says ``VOLUME SEQUENCE OFFSET BLOCKS START ACK``, times in ns of the machine's clock."""
+    """Says at its end ``VOLUME SEQUENCE OFFSET BLOCKS START ACK`` of each write, times in ns of the
+    machine's clock: a pipe that nobody reads yet must not stop it."""
+    records = []
     handles = [[connect(uri), connect(uri)] for uri in uris]
     chooser = random.Random(client)
     base, used, sequence = client * slots, [0] * len(uris), 0
@@ -80,8 +82,7 @@ def cut(client: int, slots: int, uris: list[str]) -> None:
         for volume in range(len(uris)):
             sequence += 1
             count = chooser.choice((1, 1, 1, 2, 17))
-            if used[volume] + count > slots:
-                return
+            assert used[volume] + count <= slots, "no room for more"
             offset = (base + used[volume]) * BLOCK
             used[volume] += count
             data = bytearray(pieces(client, volume, sequence, offset, count))
@@ -96,9 +97,8 @@ def cut(client: int, slots: int, uris: list[str]) -> None:
                 one.start()
             for one in together:
                 one.finish()
-        for one in together:
-            print(one.record)
-    sys.stdout.flush()
+        records += [one.record for one in together]
+    print(*records, sep="\n")
 
 
 class Write:

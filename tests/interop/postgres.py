@@ -63,6 +63,7 @@ class Postgres:
         run(*self.tool("initdb", *place, "--auth=trust", "--data-checksums", "--locale=C"))
         with (self.folder / "postgresql.conf").open("a") as file:
             file.write(SETTINGS)
+        run("sync", "--file-system", self.folder)  # initdb's own files are safe, this is not yet
 
     def point_at_wal(self) -> None:
         """The data folder names its WAL by a path that a copy mounted elsewhere does not have."""
