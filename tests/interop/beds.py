@@ -133,12 +133,14 @@ def _fuse_file(uri: str, folder: Path, *options: str) -> Iterator[Path]:
         assert process.poll() is None, f"nbdfuse of {uri} ended with {process.returncode}"
         yield file
     finally:
-        if process.poll() is None:
-            run("umount", file)
         try:
+            if process.poll() is None:
+                until(lambda: status("umount", file)[0] == 0, f"umount {file}")
             process.wait(timeout=30)
         finally:
+            status("umount", "--lazy", file)
             process.kill()
+            process.wait()
             file.unlink()
 
 
@@ -163,7 +165,11 @@ def mounted(device: str, place: Path, *options: str) -> Iterator[Path]:
     try:
         yield place
     finally:
-        until(lambda: status("umount", place)[0] == 0, f"umount {place}")
+        try:
+            until(lambda: status("umount", place)[0] == 0, f"umount {place}")
+        except AssertionError:
+            run("umount", "--lazy", place)
+            raise
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from interop.beds import MIB, Served, need, sha256, status
+from interop.beds import MIB, Served, need, sha256, status, until
 from interop.linux_guest import Guest
 
 SIZE = 192 * MIB
@@ -93,6 +93,36 @@ def one_round(guest: Guest, served: Served, number: int) -> None:
     served.volumes[0].verify().wait()
 
 
+def write_file(guest: Guest, name: str, mebibytes: int) -> str:
+    guest(f"dd if=/dev/urandom of=/mnt/{name} bs=1M count={mebibytes} conv=notrunc 2>/dev/null")
+    guest("sync")
+    return guest(f"sha256sum </mnt/{name}").split()[0]
+
+
+def restore_under_the_client(guest: Guest, served: Served) -> None:
+    """Instant restore below the connected device: mounted again it is what it was, and is written
+    to while the data still moves."""
+    volume = served.volumes[0]
+    before = write_file(guest, "large", 24)
+    guest("umount /mnt")
+    snapshot = served.split("last", db="m1")["db"]
+    copy = sha256(Path(snapshot.path))
+    guest("mount -t ext4 /dev/nbd0 /mnt")
+    assert write_file(guest, "large", 24) != before
+    guest("umount /mnt")
+    job = volume.restore(snapshot, mode="instant", limit=MIB)
+    guest("mount -t ext4 /dev/nbd0 /mnt")
+    assert guest("sha256sum </mnt/large").split()[0] == before
+    assert volume.info()["bytes_to_move"] > MIB
+    after = write_file(guest, "more", 8)
+    job.cancel()
+    until(lambda: job.done, "the mover pauses")
+    volume.sync().wait()
+    assert guest("sha256sum </mnt/more").split()[0] == after
+    assert sha256(Path(snapshot.path)) == copy
+    clean(Path(snapshot.path))
+
+
 @pytest.mark.parametrize(
     "rounds",
     [1, pytest.param(ROUNDS, marks=[pytest.mark.soak, pytest.mark.timeout(7200)], id="soak")],
@@ -105,6 +135,7 @@ def test_ext4_on_a_kernel_client(served: Served, guest: Guest, rounds: int) -> N
     guest("mount -t ext4 /dev/nbd0 /mnt")
     for number in range(1, rounds + 1):
         one_round(guest, served, number)
+    restore_under_the_client(guest, served)
     guest("umount /mnt; nbd-client -d /dev/nbd0 >/dev/null")
     served.volumes[0].flush()
     for name in ("db", "db-m1", "db-m2"):
