@@ -16,7 +16,7 @@ namespace exshadow {
 namespace {
 
 // A memcpy of this much takes some 20 us: less than handing it to another thread and back.
-constexpr std::uint64_t inline_limit = 128 * KiB;
+constexpr std::uint64_t inline_limit = 256 * KiB;
 
 bool is_transfer(const FileOperation& operation) {
     return operation.kind == FileOperation::Kind::read || operation.kind == FileOperation::Kind::write;

@@ -48,7 +48,7 @@ class VolumeInfo(TypedDict):
     group: str
     size: int
     region_size: int
-    # restoring: by copy, no I/O until it is done; moving: an instant restore, content right now;
+    # restoring: by copy, no I/O until done; moving: an instant restore, content right at once;
     # in_doubt: restored with others that are not here, no I/O until they are
     state: Literal["ok", "restoring", "moving", "in_doubt", "read_only", "closed"]
     clean: bool

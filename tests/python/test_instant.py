@@ -1,4 +1,4 @@
-"""Instant restore (E25-E28) on real files: right at once, a write wins, kill -9, sets, the CLI."""
+"""Instant restore (E25-E28) on real files: right at once, writes win, kill -9, a set, the CLI."""
 
 from __future__ import annotations
 

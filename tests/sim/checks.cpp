@@ -74,8 +74,10 @@ void Simulation::settle(Subject& subject, std::map<std::uint64_t, SwapOutcome>& 
     } else {
         const bool undone = history.check_survival(survival, now, swap->operation).empty();
         const bool done = history.is_replaced_by(swap->operation, now);
-        if (swap->set != 0 && undone != done)
-            ++(done ? outcomes[swap->set].done : outcomes[swap->set].undone);
+        // The content may fit both; whether it moves does not, unless it did before.
+        const bool stands = swap->moved_before ? done : subject.volume->is_moving();
+        if (swap->set != 0 && (undone != done || !swap->moved_before))
+            ++(stands ? outcomes[swap->set].done : outcomes[swap->set].undone);
         if (!undone && !done) {
             const std::string wrong = history.check_survival(survival, now);
             fail(subject.name + ": neither before nor after its " +

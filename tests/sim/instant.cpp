@@ -49,7 +49,7 @@ Survival Simulation::survival_of(const Subject& subject) const {
 Task<void> Simulation::restore_instantly(SimRandom& random) {
     std::vector<RestoreWish> wishes;
     std::vector<Subject*> members;
-    const std::uint64_t only = random.chance(0.5) ? random.below(subjects_.size()) : subjects_.size();
+    const std::uint64_t only = random.chance(0.3) ? random.below(subjects_.size()) : subjects_.size();
     for (std::uint64_t i = 0; i < subjects_.size(); ++i) {
         Subject& subject = *subjects_[i];
         if (subject.swap || (only != subjects_.size() && only != i)) continue;
@@ -58,16 +58,20 @@ Task<void> Simulation::restore_instantly(SimRandom& random) {
         wishes.push_back({subject.volume.get(), snapshot->label});
         members.push_back(&subject);
         const auto& copy = snapshot->content;
-        subject.swap =
-            Swap{subject.history.begin_write({0, copy.size()}, copy), snapshot->label, false, ++swaps_};
+        subject.swap = Swap{subject.history.begin_write({0, copy.size()}, copy), snapshot->label, false,
+                            subject.volume->is_moving(), ++swaps_};
         subject.redirected = true;
     }
     for (Subject* const subject : members) subject->swap->set = swaps_;
     if (members.empty()) co_return;
     note("instant restore of " + std::to_string(members.size()));
-    delicate(members.size() > 1 ? 0.5 : 0.3, 160);  // its commit takes a while
+    delicate(members.size() > 1 ? 0.8 : 0.3, 160);  // its commit takes a while
+    const auto finished = std::make_shared<bool>(false);
+    if (crashes_ && working_ && members.size() > 1 && random.chance(0.4))
+        beside_->spawn(crash_in_commit(members, finished));
     auto restoring = restore_instant(*loop_, wishes);
     const Status status = co_await std::move(restoring);
+    *finished = true;
     if (over()) co_return;
     note("instant restore: " + (status.ok() ? "done" : status.error().message()));
     const bool unknown =
@@ -84,6 +88,19 @@ Task<void> Simulation::restore_instantly(SimRandom& random) {
         if (status.ok() && random.chance(0.7)) beside_->spawn(move_job(*subject));
     }
     delicate(0.3);
+}
+
+// Stops the machine when the first of several volumes says that it is restored.
+Task<void> Simulation::crash_in_commit(std::vector<Subject*> members, std::shared_ptr<bool> finished) {
+    const auto moving = [&members] {
+        return std::count_if(members.begin(), members.end(),
+                             [](const Subject* subject) { return subject->volume->is_moving(); });
+    };
+    const auto before = moving();
+    while (!*finished && !over() && moving() <= before) co_await loop_->sleep(10 * microsecond_ns);
+    if (*finished || over()) co_return;
+    planned_crash_ = loop_->operations() + 1 + random_.below(12);
+    loop_->crash_at(planned_crash_, crash_kind_);
 }
 
 Task<void> Simulation::move_job(Subject& subject) {

@@ -50,7 +50,8 @@ struct Swap {
     OperationId operation = History::no_operation;
     std::string label;
     bool promotion = false;
-    std::uint64_t set = 0;  // the same for all volumes that are restored instantly together; 0: none
+    bool moved_before = false;  // an instant restore was under way already
+    std::uint64_t set = 0;      // the same for all volumes that are restored instantly together; 0: none
 };
 
 // Volumes of one instant restore for which only one outcome is possible.
@@ -151,6 +152,7 @@ private:
 
     // instant.cpp
     Task<void> restore_instantly(SimRandom& random);
+    Task<void> crash_in_commit(std::vector<Subject*> members, std::shared_ptr<bool> finished);
     Task<void> move_job(Subject& subject);
     [[nodiscard]] std::vector<Value> production(const Subject& subject) const;
     [[nodiscard]] std::vector<Value> durable_production(const Subject& subject) const;

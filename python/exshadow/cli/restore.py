@@ -16,7 +16,7 @@ def restore(
     /,
     *,
     mode: Annotated[
-        str, Parameter(show_default=True, help="copy, or instant: usable at once.")
+        str, Parameter(show_default=True, help="How: copy, or instant (usable at once).")
     ] = "copy",
     volume: Annotated[
         list[str] | None, Parameter(help="Only this volume; may be repeated.")
