@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exshadow._core import Engine, Job, Server, Snapshot, Volume, inspect, inspect_changed
+    from exshadow.client.engine import connect
     from exshadow.errors import (
         BusyError,
         CancelledError,
@@ -53,6 +54,7 @@ __all__ = [
     "Volume",
     "WriterError",
     "__version__",
+    "connect",
     "inspect",
     "inspect_changed",
 ]
@@ -60,12 +62,13 @@ __all__ = [
 __version__ = "0.1.0"
 
 _NATIVE = frozenset({"Engine", "Job", "Server", "Snapshot", "Volume", "inspect", "inspect_changed"})
+_HOMES = {"connect": "exshadow.client.engine"}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "exshadow._core" if name in _NATIVE else "exshadow.errors"
+    home = "exshadow._core" if name in _NATIVE else _HOMES.get(name, "exshadow.errors")
     value: object = getattr(import_module(home), name)
     globals()[name] = value
     return value

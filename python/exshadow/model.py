@@ -37,6 +37,7 @@ class PlexRecord:
             "authority": self.authority,
             "bytes_to_sync": self.bytes_to_sync,
             "note": self.note,
+            "uuid": self.uuid,
         }
 
 
@@ -63,6 +64,9 @@ class SnapshotRecord:
             "plex": self.plex,
             "path": self.path,
             "state": self.state,
+            "members": list(self.members),
+            "consistency": self.consistency,
+            "pinned_until": self.pinned_until,
             "changed_bytes": self.changed_bytes,
         }
 
@@ -83,6 +87,7 @@ class VolumeRecord:
     snapshots: tuple[SnapshotRecord, ...]
     owner: str | None = None
     active_extents: int = 0
+    bytes_to_move: int = 0
     events: tuple[str, ...] = ()
 
     def plex(self, label: str) -> PlexRecord | None:
@@ -102,6 +107,9 @@ class VolumeRecord:
             "snapshots": [snapshot.to_json() for snapshot in self.snapshots],
             "state": self.state,
             "clean": self.clean,
+            "generation": self.generation,
+            "active_extents": self.active_extents,
+            "bytes_to_move": self.bytes_to_move,
             "owner": self.owner,
             "events": list(self.events),
         }

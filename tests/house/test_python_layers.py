@@ -9,10 +9,12 @@ import pytest
 
 from house import PACKAGE, imports, module_name, parse, place, sources
 
-# {model, errors} <- {policy, catalog, writers, providers} <- recovery <- service <- {api, cli}
+# {model, errors} <- {policy, catalog, writers, providers} <- recovery <- service <- client
+# <- {api, cli}
 FLOOR = {
     "model": 0,
     "errors": 0,
+    "wire": 0,  # records from their JSON shapes
     "names": 0,  # what names, sizes and times look like
     "images": 1,  # full and differential image streams
     "policy": 1,
@@ -21,6 +23,7 @@ FLOOR = {
     "providers": 1,
     "recovery": 2,
     "service": 3,
+    "client": 3.2,  # the verbs of the service, done by a running daemon
     "demo": 4,  # a story told to the service and the public names, as a user would
     "api": 4,
     "cli": 4,
@@ -29,7 +32,7 @@ FLOOR = {
 IMAGES = ("image_base", "image_files", "raw_image", "rbd_diff", "rbd_format", "sparse")
 ROOM_OF = dict.fromkeys(IMAGES, "images")
 # Rooms of one floor that may meet: the bottom floor; `exshadow serve` and `demo` start theirs.
-BOTTOM = ("model", "errors", "names")
+BOTTOM = ("model", "errors", "names", "wire")
 NEIGHBOURS = {
     ("cli", "api"),
     ("cli", "demo"),
@@ -41,7 +44,7 @@ ENGINE_USERS = {"", "service", "providers"}
 # A command line that answers --version must not have paid for these.
 HEAVY = {
     "alembic", "apprise", "fastapi", "httpx", "jinja2", "numpy", "pexpect", "psycopg", "pydantic",
-    "rich", "sqlalchemy", "uvicorn",
+    "prometheus_client", "rich", "sqlalchemy", "starlette", "uvicorn",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,24 @@ class Cli:
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith("EXSHADOW_")
         } | {"EXSHADOW_STATE": str(state), "COLUMNS": "100"}
+
+    served = False
+
+    def write(self, volume: str, offset: int, data: bytes) -> None:
+        """Write through the engine, as an application would."""
+        with self.opened(volume) as opened:
+            opened.write(offset, data)
+            opened.flush()
+
+    @contextmanager
+    def opened(self, volume: str) -> Iterator[exshadow.Volume]:
+        """The volume, open."""
+        with exshadow.Engine() as engine:
+            yield engine.open(str(self.state / f"{volume}.exv"))
+
+    def left_no_state(self) -> bool:
+        """Whether there is no state folder; a daemon's is there from its start."""
+        return self.served or not self.state.exists()
 
     def start(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
         """Start ``python -m exshadow`` with pipes."""
@@ -120,11 +138,7 @@ class Shop:
     folder: Path
 
     def write(self, volume: str, offset: int, data: bytes) -> None:
-        """Write through the engine, as an application would."""
-        with exshadow.Engine() as engine:
-            opened = engine.open(str(self.cli.state / f"{volume}.exv"))
-            opened.write(offset, data)
-            opened.flush()
+        self.cli.write(volume, offset, data)
 
     def bytes(self, name: str) -> bytes:
         return (self.folder / f"{name}.img").read_bytes()

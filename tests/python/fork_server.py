@@ -19,7 +19,18 @@ import tempfile
 from collections.abc import Mapping, Sequence
 
 REQUEST_BYTES = 1 << 20
-PRELOADED = ("alembic", "cyclopts", "numpy", "rich", "sqlalchemy", "sqlite3")
+PRELOADED = (
+    "alembic",
+    "cyclopts",
+    "fastapi",
+    "httpx",
+    "numpy",
+    "prometheus_client",
+    "rich",
+    "sqlalchemy",
+    "sqlite3",
+    "uvicorn",
+)
 
 
 class ForkServer:
@@ -38,14 +49,28 @@ class ForkServer:
 
     def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
         """Run one command to its end: exit status (negative for a signal), stdout, stderr."""
-        request = json.dumps({"arguments": list(arguments), "environment": dict(environment)})
+        request = {"arguments": list(arguments), "environment": dict(environment)}
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            socket.send_fds(self._line, [request.encode()], [out.fileno(), err.fileno()])
-            status = int(self._line.recv(64))
+            status = self._ask(request, [out.fileno(), err.fileno()])
             texts = [
                 os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0) for file in (out, err)
             ]
         return status, texts[0].decode(), texts[1].decode()
+
+    def start(
+        self, arguments: Sequence[str], environment: Mapping[str, str], out: int, err: int
+    ) -> int:
+        """Start one command that runs on beside others: its process id."""
+        request = {"arguments": list(arguments), "environment": dict(environment), "stay": True}
+        return self._ask(request, [out, err])
+
+    def wait(self, process: int) -> int:
+        """Wait for one that was started: exit status (negative for a signal)."""
+        return self._ask({"wait": process}, [])
+
+    def _ask(self, request: object, files: list[int]) -> int:
+        socket.send_fds(self._line, [json.dumps(request).encode()], files)
+        return int(self._line.recv(64))
 
     def close(self) -> None:
         self._line.close()
@@ -63,15 +88,22 @@ def serve(line: socket.socket) -> None:
         data, files, _, _ = socket.recv_fds(line, REQUEST_BYTES, 2)
         if not data:
             return
+        request = json.loads(data)
+        if "wait" in request:
+            line.send(str(exit_status(request["wait"])).encode())
+            continue
         child = os.fork()
         if child == 0:
             line.close()
-            request = json.loads(data)
             run_command(request["arguments"], request["environment"], files)
         for file in files:
             os.close(file)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        line.send(str(status).encode())
+        answer = child if request.get("stay") else exit_status(child)
+        line.send(str(answer).encode())
+
+
+def exit_status(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def preload() -> None:

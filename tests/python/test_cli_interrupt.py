@@ -52,13 +52,9 @@ def test_an_interrupted_mirror_add_is_continued_by_repeating_it(volume, tmp_path
 
 
 def changed_snapshot(cli, tmp_path):
-    import exshadow
-
     cli("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2")
     cli("snapshot", "create", "db", "--label", "noon")
-    with exshadow.Engine() as engine:
-        opened = engine.open(str(cli.state / "db.exv"))
-        opened.write(0, bytes(range(256)) * (8 * MIB // 256))
+    cli.write("db", 0, bytes(range(256)) * (8 * MIB // 256))
 
 
 def test_an_interrupted_resync_is_continued_by_repeating_it(volume, tmp_path):
@@ -66,7 +62,8 @@ def test_an_interrupted_resync_is_continued_by_repeating_it(volume, tmp_path):
     interrupt(volume.start("--json", "snapshot", "resync", "noon", "--limit", "4M"))
     assert volume.json("snapshot", "show", "noon")["set"]["state"] == "resyncing"
     job = volume.json("snapshot", "resync", "noon")["job"]
-    assert 0 < job["bytes_copied"] < 8 * MIB
+    # Under a daemon the extents just written are still hot: all of them count as changed (E2).
+    assert 0 < job["bytes_copied"] < 8 * MIB + volume.served
     assert (tmp_path / "m2.img").read_bytes() == (tmp_path / "db.img").read_bytes()
     assert volume.json("snapshot", "list")["sets"] == []
 

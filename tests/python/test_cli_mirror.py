@@ -101,10 +101,7 @@ def spoil(path, offset):
 
 def test_verify_finds_repair_mends(shop, tmp_path):
     assert shop.cli.json("mirror", "verify", "db")["differences"] == []
-    import exshadow
-
-    with exshadow.Engine() as engine:
-        engine.open(str(shop.cli.state / "db.exv"))
+    with shop.cli.opened("db"):
         # While it is open nothing is compared with what the file was like at close (E7).
         spoil(tmp_path / "db-m2.img", 70_000)
     found = shop.cli.json("mirror", "verify", "db", status=5)
@@ -118,11 +115,8 @@ def test_verify_finds_repair_mends(shop, tmp_path):
 
 
 def test_repair_from_a_named_plex(shop, tmp_path):
-    import exshadow
-
     good = shop.bytes("db")
-    with exshadow.Engine() as engine:
-        engine.open(str(shop.cli.state / "db.exv"))
+    with shop.cli.opened("db"):
         spoil(tmp_path / "db.img", 4096)
     shop.cli("mirror", "verify", "db", "--repair", "--from", "m2")
     assert shop.bytes("db") == good == shop.bytes("db-m2")

@@ -30,7 +30,7 @@ def test_a_volume_is_a_group_of_its_own_name(cli, image):
 
 def test_list_of_nothing_creates_nothing(cli):
     assert cli.json("volume", "list") == {"volumes": []}
-    assert not cli.state.exists()
+    assert cli.left_no_state()
 
 
 def test_relative_paths_are_kept_absolute(cli, image, tmp_path):
@@ -76,7 +76,7 @@ def test_a_volume_whose_plex_is_gone_is_forgotten_with_force_only(cli, image):
 def refuse(cli, status, *arguments):
     """The command fails so, and leaves no volume and no state folder behind."""
     error = cli.error(status, "volume", "add", "db", *arguments)
-    assert not cli.state.exists()
+    assert cli.left_no_state()
     return error
 
 
@@ -115,7 +115,7 @@ def test_bad_region_sizes(cli, image, region):
 def test_bad_names(cli, image, name):
     cli.error(2, "volume", "add", "--", name, image("db.img"))
     cli.error(2, "volume", "show", "--", name)
-    assert not cli.state.exists()
+    assert cli.left_no_state()
 
 
 def test_bad_group_name(cli, image):

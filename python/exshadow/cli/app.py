@@ -27,10 +27,18 @@ for _name in ("volume", "mirror", "snapshot", "catalog"):
     app.command(f"exshadow.cli.{_name}:app", name=_name, help=options.GROUPS[_name])
 app.command(restore)
 app.command(
+    "exshadow.cli.serve:serve",
+    name="serve",
+    help="Serve volumes over NBD and answer the control API, in the foreground.\n\n"
+    "Example: exshadow serve --tcp 127.0.0.1:10809",
+)
+app.command(
     "exshadow.cli.demo:demo",
     name="demo",
     help="Show the main job on a made-up server.\n\nExample: exshadow demo",
 )
+for _name in ("attach", "detach"):
+    app.command(f"exshadow.cli.attach:{_name}", name=_name, help=options.LEAVES[_name])
 app.command(doctor)
 app.command(bench)
 app.command(completion)

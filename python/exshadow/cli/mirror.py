@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
-from exshadow.cli.context import open_desk
+from exshadow.cli.context import open_service
 from exshadow.cli.options import DryRun, Force, Label, Limit, VolumeName, Yes
 from exshadow.names import format_size
 
@@ -33,16 +33,14 @@ def add(
 
     Example: exshadow mirror add db /mirror/db.img --label m2 --limit 100M
     """
-    from exshadow.service import mirrors
-
     rate = options.rate(limit)
-    with open_desk(force=force) as desk:
-        plan = mirrors.add_plan(desk, volume, path, label)
+    with open_service(force=force) as service:
+        plan = service.mirror_plan(volume, path, label)
         if dry_run:
             return confirm.only_planned(plan)
         if overwrite:
             confirm.confirm(plan, yes=yes)
-        job = mirrors.add(desk, volume, path, label=label, limit=rate, overwrite=overwrite)
+        job = service.add_mirror(volume, path, label=label, limit=rate, overwrite=overwrite)
     return output.show({"job": job.to_json()}, views.job(job))
 
 
@@ -59,11 +57,9 @@ def sync(
 
     Example: exshadow mirror sync db m2
     """
-    from exshadow.service import mirrors
-
     rate = options.rate(limit)
-    with open_desk(force=force) as desk:
-        job = mirrors.sync(desk, volume, label, limit=rate)
+    with open_service(force=force) as service:
+        job = service.sync_mirror(volume, label, limit=rate)
     return output.show({"job": job.to_json()}, views.job(job))
 
 
@@ -73,10 +69,8 @@ def list_(volume: VolumeName, /) -> int:
 
     Example: exshadow mirror list db
     """
-    from exshadow.service import mirrors
-
-    with open_desk() as desk:
-        record = mirrors.listing(desk, volume)
+    with open_service() as service:
+        record = service.show_volume(volume)
     plexes = [plex.to_json() for plex in record.plexes]
     return output.show({"volume": record.to_json(), "plexes": plexes}, views.plexes(record.plexes))
 
@@ -95,15 +89,13 @@ def remove(
 
     Example: exshadow mirror remove db m2
     """
-    from exshadow.service import mirrors
-
-    with open_desk(force=force) as desk:
-        plan = mirrors.removal_plan(desk, volume, label)
+    with open_service(force=force) as service:
+        plan = service.mirror_removal(volume, label)
         if dry_run:
             return confirm.only_planned(plan)
         confirm.confirm(plan, yes=yes)
-        mirrors.remove(desk, volume, label)
-        record = mirrors.listing(desk, volume)
+        service.remove_mirror(volume, label)
+        record = service.show_volume(volume)
     return output.show({"volume": record.to_json()}, f"plex {label} removed; its file is kept")
 
 
@@ -125,17 +117,16 @@ def verify(
     Example: exshadow mirror verify db --repair --from m2
     """
     from exshadow.errors import InvalidError
-    from exshadow.service import mirrors
 
     if from_ is not None and not repair:
         raise InvalidError("--from needs --repair")
-    with open_desk(force=force) as desk:
+    with open_service(force=force) as service:
         if repair or dry_run:
-            plan = mirrors.verify_plan(desk, volume, from_)
+            plan = service.repair_plan(volume, from_)
             if dry_run:
                 return confirm.only_planned(plan)
             confirm.confirm(plan, yes=yes)
-        found = mirrors.verify(desk, volume, repair=repair, source=from_)
+        found = service.verify_mirror(volume, repair=repair, source=from_)
     document = {
         "job": found.job.to_json(),
         "differences": [list(extent) for extent in found.differences],

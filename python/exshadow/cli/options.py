@@ -36,6 +36,11 @@ GROUPS = {
     "help": "Topics: exit-codes.\n\nExample: exshadow help exit-codes",
 }
 """Help of the verb groups; here, so that the overview need not import them."""
+LEAVES = {
+    "attach": "Make a volume or snapshot a block device.\n\nExample: exshadow attach db@noon",
+    "detach": "Let go of a block device made by attach.\n\nExample: exshadow detach db@noon",
+}
+"""The same for commands without a group."""
 
 
 def group(name: str) -> App:

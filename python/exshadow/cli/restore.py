@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
-from exshadow.cli.context import open_desk
+from exshadow.cli.context import open_service
 from exshadow.cli.options import DryRun, Force, Limit, SetName, Yes
 
 
@@ -24,6 +24,9 @@ def restore(
     keep_current: Annotated[
         bool, Parameter(help="First keep production as it is as the set before-restore.")
     ] = False,
+    live: Annotated[
+        bool, Parameter(help="Also while a client has a volume open for writing.")
+    ] = False,
     limit: Limit = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -31,24 +34,21 @@ def restore(
 ) -> int:
     """Make production equal to a snapshot set again, moving only what changed. The set is kept.
 
-    With --mode instant it is so at once and stays usable while the data moves; interrupted, the
-    move is continued by: exshadow mirror sync VOLUME.
+    With --mode instant it is so at once and stays usable while the data moves. A daemon goes on
+    moving after this command; interrupted, the move is continued by: exshadow mirror sync VOLUME.
 
     Example: exshadow restore shop@noon --keep-current
     """
     from exshadow.service import restore as restores
 
     restores.check_mode(mode)
-    rate = options.rate(limit)
-    chosen = volume or []
-    with open_desk(force=force) as desk:
-        plan = restores.plan(desk, set_, volumes=chosen, keep_current=keep_current)
+    wish = restores.RestoreWish(tuple(volume or ()), mode, keep_current, live, options.rate(limit))
+    with open_service(force=force) as service:
+        plan = service.restore_plan(set_, wish)
         if dry_run:
             return confirm.only_planned(plan)
         confirm.confirm(plan, yes=yes)
-        job, kept = restores.restore(
-            desk, set_, mode=mode, volumes=chosen, keep_current=keep_current, limit=rate
-        )
+        job, kept = service.restore_set(set_, wish)
     document = {"job": job.to_json()}
     text = views.job(job)
     if kept is not None:

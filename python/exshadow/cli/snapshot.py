@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
-from exshadow.cli.context import open_desk
+from exshadow.cli.context import open_service
 from exshadow.cli.options import DryRun, Force, GroupName, Label, Limit, SetName, Yes
 from exshadow.cli.transfer import export, import_
 from exshadow.errors import IntegrityError
@@ -16,6 +16,8 @@ from exshadow.model import SetRecord
 app = options.group("snapshot")
 app.command(export, name="export")
 app.command(import_, name="import")
+for _name in ("mount", "unmount"):
+    app.command(f"exshadow.cli.attach:{_name}", name=_name)
 
 
 @app.command
@@ -38,17 +40,16 @@ def create(
 
     Example: exshadow snapshot create shop --label noon --verify bytes
     """
-    from exshadow.service import snapshots
     from exshadow.service import verify as checks
 
     checks.refuse_writers(writer)
     if verify is not None:
         checks.require_check(verify)
     error: IntegrityError | None = None
-    with open_desk(force=force) as desk:
-        made = snapshots.create(desk, group, label=label, plex=plex)
+    with open_service(force=force) as service:
+        made = service.create_set(group, label=label, plex=plex)
         if verify is not None:
-            checked = checks.verify(desk, made.id, verify)
+            checked = service.verify_set(made.id, verify)
             made, error = checked.set, checked.error
     return output.show({"set": made.to_json()}, views.set_(made), error)
 
@@ -64,10 +65,8 @@ def list_(
 
     Example: exshadow snapshot list
     """
-    from exshadow.service import snapshots
-
-    with open_desk() as desk:
-        found = snapshots.listing(desk, group, everything=all)
+    with open_service() as service:
+        found = service.list_sets(group, everything=all)
     document = {"sets": [one.to_json() for one in found.sets]}
     return output.show(document, views.sets(found.sets), found.survey.problem)
 
@@ -78,10 +77,8 @@ def show(set_: SetName, /) -> int:
 
     Example: exshadow snapshot show shop@noon
     """
-    from exshadow.service import snapshots
-
-    with open_desk() as desk:
-        return _shown(snapshots.show(desk, set_))
+    with open_service() as service:
+        return _shown(service.show_set(set_))
 
 
 @app.command
@@ -95,10 +92,8 @@ def diff(
 
     Example: exshadow snapshot diff shop@noon --since shop@morning
     """
-    from exshadow.service import snapshots
-
-    with open_desk() as desk:
-        members = snapshots.diff(desk, set_, since)
+    with open_service() as service:
+        members = service.diff_set(set_, since)
     return output.show({"members": [one.to_json() for one in members]}, views.diff(members))
 
 
@@ -117,8 +112,8 @@ def verify(
     from exshadow.service import verify as checks
 
     checks.require_check(check)
-    with open_desk(force=force) as desk:
-        found = checks.verify(desk, set_, check)
+    with open_service(force=force) as service:
+        found = service.verify_set(set_, check)
     document = {"set": found.set.to_json(), "job": found.job.to_json()}
     return output.show(document, views.set_(found.set), found.error)
 
@@ -137,15 +132,13 @@ def resync(
 
     Example: exshadow snapshot resync shop@noon
     """
-    from exshadow.service import reintegrate
-
     rate = options.rate(limit)
-    with open_desk(force=force) as desk:
-        plan = reintegrate.plan(desk, set_, "resync")
+    with open_service(force=force) as service:
+        plan = service.set_plan(set_, "resync")
         if dry_run:
             return confirm.only_planned(plan)
         confirm.confirm(plan, yes=yes)
-        job = reintegrate.resync(desk, set_, limit=rate)
+        job = service.resync_set(set_, limit=rate)
     return output.show({"job": job.to_json()}, views.job(job))
 
 
@@ -157,14 +150,12 @@ def delete(
 
     Example: exshadow snapshot delete shop@noon
     """
-    from exshadow.service import reintegrate
-
-    with open_desk(force=force) as desk:
-        plan = reintegrate.plan(desk, set_, "delete")
+    with open_service(force=force) as service:
+        plan = service.set_plan(set_, "delete")
         if dry_run:
             return confirm.only_planned(plan)
         confirm.confirm(plan, yes=yes)
-        return _shown(reintegrate.delete(desk, set_))
+        return _shown(service.delete_set(set_))
 
 
 @app.command
@@ -175,14 +166,12 @@ def promote(
 
     Example: exshadow snapshot promote shop@noon
     """
-    from exshadow.service import reintegrate
-
-    with open_desk(force=force) as desk:
-        plan = reintegrate.plan(desk, set_, "promote")
+    with open_service(force=force) as service:
+        plan = service.set_plan(set_, "promote")
         if dry_run:
             return confirm.only_planned(plan)
         confirm.confirm(plan, yes=yes)
-        return _shown(reintegrate.promote(desk, set_))
+        return _shown(service.promote_set(set_))
 
 
 @app.command
@@ -201,13 +190,12 @@ def pin(
     """
     from exshadow.errors import InvalidError
     from exshadow.names import FOREVER, parse_until
-    from exshadow.service import snapshots
 
     if clear and until is not None:
         raise InvalidError("--clear and --until exclude each other")
     end = None if clear else parse_until(until or FOREVER)
-    with open_desk() as desk:
-        return _shown(snapshots.pin(desk, set_, end))
+    with open_service() as service:
+        return _shown(service.pin_set(set_, end))
 
 
 def _shown(one: SetRecord) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, output, views
-from exshadow.cli.context import context, open_desk
+from exshadow.cli.context import context, open_desk, open_service
 from exshadow.cli.options import DryRun, SetName, Yes
 from exshadow.errors import InvalidError
 from exshadow.model import Plan, Step
@@ -28,17 +28,15 @@ def export(
 
     Example: exshadow snapshot export shop@noon /backup/noon --since shop@morning
     """
-    from exshadow.service import transfer
-
     if stdout == (folder is not None):
         raise InvalidError("name either a folder or --stdout")
     if stdout and context.json:
         raise InvalidError("--stdout and --json both want stdout")
     if stdout and sys.stdout.isatty():
         raise InvalidError("an image would go to the terminal", hint="redirect it or name a folder")
-    with open_desk() as desk:
-        done = transfer.export(
-            desk, set_, folder, since=since, stream=sys.stdout.buffer if stdout else None
+    with open_service() as service:
+        done = service.export_set(
+            set_, folder, since=since, stream=sys.stdout.buffer if stdout else None
         )
     if stdout:
         return 0

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
-from exshadow.cli.context import open_desk
+from exshadow.cli.context import open_service
 from exshadow.cli.options import DryRun, Force, VolumeName, Yes
 
 app = options.group("volume")
@@ -36,12 +36,11 @@ def add(
     Example: exshadow volume add db /srv/db.img --group shop
     """
     from exshadow.names import parse_size
-    from exshadow.service import volumes
 
     region_size = parse_size(region, "region size")
-    with open_desk(force=force) as desk:
-        record = volumes.add(
-            desk, name, path, group=group, region_size=region_size, metadata_copy=metadata_copy
+    with open_service(force=force) as service:
+        record = service.add_volume(
+            name, path, group=group, region_size=region_size, metadata_copy=metadata_copy
         )
     return output.show({"volume": record.to_json()}, views.volume(record))
 
@@ -52,10 +51,8 @@ def list_() -> int:
 
     Example: exshadow volume list
     """
-    from exshadow.service import volumes
-
-    with open_desk() as desk:
-        survey = volumes.listing(desk)
+    with open_service() as service:
+        survey = service.list_volumes()
     found = survey.volumes.values()
     document = {"volumes": [record.to_json() for record in found]}
     return output.show(document, views.volumes(found), survey.problem)
@@ -67,10 +64,8 @@ def show(name: VolumeName, /) -> int:
 
     Example: exshadow volume show db
     """
-    from exshadow.service import volumes
-
-    with open_desk() as desk:
-        record = volumes.show(desk, name)
+    with open_service() as service:
+        record = service.show_volume(name)
     return output.show({"volume": record.to_json()}, views.volume(record))
 
 
@@ -89,13 +84,11 @@ def remove(
 
     Example: exshadow volume remove db --yes
     """
-    from exshadow.service import volumes
-
-    with open_desk(force=force) as desk:
-        plan = volumes.removal_plan(desk, name)
+    with open_service(force=force) as service:
+        plan = service.volume_removal(name)
         if dry_run:
             return confirm.only_planned(plan)
         confirm.confirm(plan, yes=yes)
-        volumes.remove(desk, name)
+        service.remove_volume(name)
     document = {"removed": {"volume": name, "plan": plan.to_json()}}
     return output.show(document, f"volume {name} forgotten; its plexes keep their bytes")

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING
 
 from exshadow.errors import BusyError, Error
-from exshadow.model import VolumeRecord
+from exshadow.model import SetRecord, VolumeRecord
 from exshadow.service.records import volume_record
 from exshadow.service.reporter import Reporter, Silent
 from exshadow.service.state import StateFolder
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
     from exshadow.catalog import Catalog
 
 
+class StopRequested(Exception):
+    """Somebody asked the operation to stop: no failure, but what Ctrl-C is to a terminal."""
+
+
 class Desk:
-    """Used by one thread, for one command."""
+    """Used by one thread, for one command. Any thread may call :meth:`stop`."""
 
     def __init__(
         self, folder: StateFolder, reporter: Reporter | None = None, *, force: bool = False
     ) -> None:
+        self._stopping = Event()
         self.folder = folder
         self.reporter: Reporter = reporter or Silent()
         self.force = force
@@ -38,6 +44,26 @@ class Desk:
         if self._catalog is not None:
             self._catalog.close()
             self._catalog = None
+
+    def stop(self) -> None:
+        """Ask what runs at this desk to stop as Ctrl-C would: soon, resumably."""
+        self._stopping.set()
+
+    def check_stop(self) -> None:
+        """StopRequested when :meth:`stop` was called."""
+        if self._stopping.is_set():
+            raise StopRequested
+
+    def usable(self, text: str, kept: SetRecord | None) -> None:
+        """What was wished for is there; what remains to be done goes on behind. `kept`: the set
+        that an operation made on its way."""
+        self.reporter.note(text)
+
+    def require_no_writer(self, volumes: Iterable[str]) -> None:
+        """BusyError while a client of this process has a volume open for writing: nobody has."""
+
+    def require_unused(self, exports: Iterable[str]) -> None:
+        """BusyError while a client of this process has one of the exports open: nobody has."""
 
     @property
     def catalog(self) -> Catalog:

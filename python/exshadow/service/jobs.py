@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from exshadow.errors import CancelledError, Error, IoError, NoSpaceError, TimedOutError
 from exshadow.model import JobRecord
 from exshadow.names import now
-from exshadow.service.desk import Desk
+from exshadow.service.desk import Desk, StopRequested
 from exshadow.service.records import job_record
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def run(desk: Desk, jobs: Mapping[str, Job], watch: Watch) -> JobRecord:
     interrupted = False
     try:
         _wait(desk, jobs, watch, errors, said)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StopRequested):
         interrupted = True
         _stop(jobs, errors)
     records = {name: _settled(job, errors.get(name)) for name, job in jobs.items()}
@@ -110,6 +110,7 @@ def _wait(
             except Error as error:
                 errors[name] = error
                 break
+            desk.check_stop()
             total = progress(jobs, watch.what)
             if total.note and total.note not in said:
                 said.add(total.note)

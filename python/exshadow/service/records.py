@@ -29,6 +29,7 @@ def volume_record(info: VolumeInfo) -> VolumeRecord:
         snapshots=tuple(_snapshot(snapshot) for snapshot in info["snapshots"]),
         owner=info["owner"] or None,
         active_extents=info["active_extents"],
+        bytes_to_move=info["bytes_to_move"],
         events=tuple(info["events"]),
     )
 

@@ -49,11 +49,17 @@ def _require(one: SetRecord, survey: Survey, verb: str) -> None:
     sets.require_whole(one, survey, verb)
 
 
+def _require_unused(desk: Desk, one: SetRecord) -> None:
+    """What ends the snapshot would take it from under a client."""
+    desk.require_unused(f"{member.volume}@{one.label}" for member in one.members)
+
+
 def resync(desk: Desk, text: str, *, limit: int | None = None) -> JobRecord:
     """Bring the set's plexes back into the mirror by copying what changed on either side."""
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
     _require(one, survey, "resync")
+    _require_unused(desk, one)
     names = [member.volume for member in one.members]
     with desk.session(names) as session:
         started = {}
@@ -92,6 +98,7 @@ def delete(desk: Desk, text: str) -> SetRecord:
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
     _require(one, survey, "delete")
+    _require_unused(desk, one)
     with desk.session(_present(one, survey)) as session:
         for name, volume in session.volumes.items():
             if session.info(name).snapshot(one.id) is not None:
@@ -104,6 +111,7 @@ def promote(desk: Desk, text: str) -> SetRecord:
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
     _require(one, survey, "promote")
+    _require_unused(desk, one)
     with desk.session(_present(one, survey)) as session:
         for volume in session.volumes.values():
             volume.promote(one.label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exshadow.errors import InvalidError, NotFoundError
@@ -18,19 +19,34 @@ KEPT_LABEL = "before-restore"
 MODES = ("copy", "instant")
 
 
+@dataclass(frozen=True, slots=True)
+class RestoreWish:
+    """How a set is to be restored: which volumes (all), and what is done with production first.
+
+    `live`: also while a client has a volume open for writing. `limit`: bytes a second.
+    """
+
+    volumes: tuple[str, ...] = ()
+    mode: str = "copy"
+    keep_current: bool = False
+    live: bool = False
+    limit: int | None = None
+
+
 def check_mode(mode: str) -> None:
-    """InvalidError for a mode that is none."""
+    """InvalidError for what is no mode of restoring."""
     if mode not in MODES:
-        raise InvalidError(f"{mode!r} is no restore mode", hint="use --mode copy or instant")
+        raise InvalidError(f"{mode!r} is no restore mode", hint=f"use {' or '.join(MODES)}")
 
 
-def plan(desk: Desk, text: str, *, volumes: Sequence[str] = (), keep_current: bool = False) -> Plan:
+def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
     """What would be written where, at most."""
+    check_mode(wish.mode)
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
-    members = _members(one, survey, volumes)
+    members = _members(one, survey, wish.volumes)
     steps: list[Step] = []
-    if keep_current:
+    if wish.keep_current:
         steps += [Step(f"split a spare plex as {KEPT_LABEL}", m.volume, "") for m in members]
     for member in members:
         record = survey.volumes[member.volume]
@@ -57,58 +73,54 @@ def _members(one: SetRecord, survey: Survey, volumes: Sequence[str]) -> list[Mem
     return [member for member in one.members if not volumes or member.volume in volumes]
 
 
-def restore(
-    desk: Desk,
-    text: str,
-    *,
-    mode: str = "copy",
-    volumes: Sequence[str] = (),
-    keep_current: bool = False,
-    limit: int | None = None,
-) -> tuple[JobRecord, SetRecord | None]:
-    """Copy the set's bytes back over production, only what differs; to all in-sync plexes.
+def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRecord | None]:
+    """Bring the set's bytes back over production, only what differs; to all in-sync plexes.
 
     With `keep_current` production as it is now is first kept as a set of its own, the second
     value. All members start before any is waited for: after an interruption none looks whole. With
     mode instant production is the set before anything is copied, in all members at one instant.
+    BusyError while a client has one of the volumes open for writing, unless `live`.
     """
-    check_mode(mode)
+    check_mode(wish.mode)
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
-    members = _members(one, survey, volumes)
-    if keep_current:
-        for member in members:
-            mirrors.require_spare(survey.volumes[member.volume])
-    with desk.session([member.volume for member in members]) as session:
-        kept = _keep(session, members) if keep_current else None
-        started = _start(session, one, members, mode, limit)
-        watch = jobs.Watch(
-            f"restore of {one.group}@{one.label}", one.label, _resume(one, members, mode, volumes)
-        )
+    members = _members(one, survey, wish.volumes)
+    names = [member.volume for member in members]
+    if wish.keep_current:
+        for name in names:
+            mirrors.require_spare(survey.volumes[name])
+    if not wish.live:
+        desk.require_no_writer(names)
+    with desk.session(names) as session:
+        kept = _keep(session, members) if wish.keep_current else None
+        started = _start(session, one, names, wish)
+        if wish.mode == "instant":
+            moving = ", ".join(started)
+            desk.usable(f"{moving}: production is {one.label} now, its data moves behind", kept)
+        resume = _resume(one, names, wish)
+        watch = jobs.Watch(f"restore of {one.group}@{one.label}", one.label, resume)
         result = jobs.run(desk, started, watch)
-        for member in members:
-            known = survey.volumes[member.volume].events
-            session.say(member.volume, session.volumes[member.volume].info()["events"], known)
+        for name in names:
+            known = survey.volumes[name].events
+            session.say(name, session.volumes[name].info()["events"], known)
     return result, kept
 
 
 def _start(
-    session: Session, one: SetRecord, members: list[Member], mode: str, limit: int | None
+    session: Session, one: SetRecord, names: Sequence[str], wish: RestoreWish
 ) -> Mapping[str, Job]:
-    chosen = [session.volumes[member.volume] for member in members]
-    if mode == "instant":
-        started = session.engine.restore(chosen, one.label, limit=limit)
-        names = ", ".join(started)
-        session.desk.reporter.note(f"{names}: production is {one.label} now, its data moves behind")
-        return started
-    return {volume.name: volume.restore(one.label, limit=limit) for volume in chosen}
+    """The members' jobs. An instant restore answers with the snapshot's bytes from here on."""
+    chosen = [session.volumes[name] for name in names]
+    if wish.mode == "instant":
+        return session.engine.restore(chosen, one.label, limit=wish.limit)
+    return {volume.name: volume.restore(one.label, limit=wish.limit) for volume in chosen}
 
 
-def _resume(one: SetRecord, members: list[Member], mode: str, volumes: Sequence[str]) -> str:
+def _resume(one: SetRecord, names: Sequence[str], wish: RestoreWish) -> str:
     """How to go on: an instant restore repeated would drop what was written since."""
-    if mode == "instant":
-        return " && ".join(f"exshadow mirror sync {member.volume}" for member in members)
-    return f"exshadow restore {one.id}" + "".join(f" --volume {name}" for name in volumes)
+    if wish.mode == "instant":
+        return " && ".join(f"exshadow mirror sync {name}" for name in names)
+    return f"exshadow restore {one.id}" + "".join(f" --volume {name}" for name in wish.volumes)
 
 
 def _keep(session: Session, members: list[Member]) -> SetRecord:

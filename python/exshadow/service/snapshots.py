@@ -108,8 +108,6 @@ def show(desk: Desk, text: str) -> SetRecord:
 
 def diff(desk: Desk, text: str, since: str | None = None) -> tuple[ChangedMember, ...]:
     """Where each volume may differ between production now (or `since`) and the set; no lock."""
-    from exshadow import _core
-
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
     other = sets.find(desk, since, survey) if since is not None else None
@@ -122,12 +120,7 @@ def diff(desk: Desk, text: str, since: str | None = None) -> tuple[ChangedMember
     for member in one.members:
         if other is not None and member.volume not in {m.volume for m in other.members}:
             raise InvalidError(f"set {other.label} has no copy of volume {member.volume}")
-        rows = _core.inspect_changed(
-            str(desk.folder.volume_file(member.volume)),
-            one.label,
-            other.label if other else None,
-            metadata_copy=desk.folder.usable_metadata_copy(member.volume),
-        )
+        rows = desk.folder.changed(member.volume, one.label, other.label if other else None)
         region_size = survey.volumes[member.volume].region_size
         changed.append(ChangedMember(member.volume, region_size, extents(rows)))
     return tuple(changed)

@@ -11,11 +11,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exshadow.errors import Error, NotFoundError, make
 from exshadow.model import VolumeRecord
 from exshadow.names import check_name, is_name
 from exshadow.service.records import volume_record
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 SUFFIX = ".exv"
 _COPY_SUFFIX = ".metadata-copy"
@@ -59,6 +64,15 @@ class StateFolder:
     @property
     def catalog_file(self) -> Path:
         return self.path / "catalog.sqlite"
+
+    @property
+    def control_socket(self) -> Path:
+        """Where a running daemon answers; a dead one may have left it."""
+        return self.path / "control.sock"
+
+    @property
+    def nbd_socket(self) -> Path:
+        return self.path / "nbd.sock"
 
     def create(self) -> None:
         """Make the folder, for its owner only. An existing one keeps its mode."""
@@ -129,6 +143,18 @@ class StateFolder:
             )
         copy = self.usable_metadata_copy(name)
         return volume_record(_core.inspect(str(file), metadata_copy=copy))
+
+    def changed(self, name: str, label: str, since: str | None) -> npt.NDArray[np.int64]:
+        """Rows of offset and length where snapshot `label` may differ from production, or from
+        snapshot `since`; without a lock."""
+        from exshadow import _core
+
+        return _core.inspect_changed(
+            str(self.volume_file(name)),
+            label,
+            since,
+            metadata_copy=self.usable_metadata_copy(name),
+        )
 
     def survey(self) -> Survey:
         """All volumes without a lock."""

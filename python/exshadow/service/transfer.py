@@ -18,7 +18,7 @@ from exshadow.errors import CancelledError, CorruptError, ExistsError, InvalidEr
 from exshadow.model import JobRecord, Json, Member, SetRecord
 from exshadow.names import now
 from exshadow.service import conflicts, sets
-from exshadow.service.desk import Desk, Session
+from exshadow.service.desk import Desk, Session, StopRequested
 
 if TYPE_CHECKING:
     from exshadow._core import Snapshot
@@ -260,6 +260,7 @@ class Clock:
         what = f"{self._kind} of {member.volume}"
 
         def progress(done: int, total: int) -> None:
+            self._desk.check_stop()
             moment = time.monotonic()
             if moment - self._told >= 0.1:
                 self._told = moment
@@ -271,7 +272,7 @@ class Clock:
         try:
             yield progress
             self._done += member.size
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, StopRequested):
             state = "cancelled"
             hint = "repeat the same command"
             raise CancelledError(f"interrupted: {what} stopped", hint=hint) from None

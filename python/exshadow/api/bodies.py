@@ -1,0 +1,194 @@
+"""Shapes of requests and answers, for validation and for /openapi.json.
+
+Answers may carry more than is listed here; what is listed stays. Sizes and offsets are bytes,
+times RFC 3339 UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Wish(BaseModel):
+    """Base of requests: a misspelled field is refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+Path = Annotated[str, Field(pattern="^/", description="absolute: the daemon's folder is its own")]
+
+
+class NewVolume(Wish):
+    name: str
+    path: Path
+    group: str | None = None
+    region_size: int = 65536
+    metadata_copy: Path | None = None
+    force: bool = False
+
+
+class NewPlex(Wish):
+    path: Path
+    label: str | None = None
+    limit: int | None = Field(None, gt=0, description="bytes a second")
+    overwrite: bool = False
+    force: bool = False
+
+
+class SyncWish(Wish):
+    label: str | None = Field(None, description="only this plex")
+    limit: int | None = Field(None, gt=0)
+    force: bool = False
+
+
+class VerifyWish(Wish):
+    repair: bool = False
+    source: str | None = Field(None, description="plex to copy from; else the authority")
+    force: bool = False
+
+
+class NewSet(Wish):
+    label: str | None = None
+    plex: str | None = None
+    force: bool = False
+
+
+class ResyncWish(Wish):
+    limit: int | None = Field(None, gt=0)
+    force: bool = False
+
+
+class RestoreBody(Wish):
+    volumes: list[str] = []
+    mode: Literal["copy", "instant"] = "copy"
+    keep_current: bool = False
+    live: bool = False
+    limit: int | None = Field(None, gt=0)
+    force: bool = False
+
+
+class CheckWish(Wish):
+    check: str = "bytes"
+    force: bool = False
+
+
+class PinWish(Wish):
+    until: str | None = Field(description='RFC 3339, "forever", or null to lift the pin')
+
+
+class ExportWish(Wish):
+    folder: Path
+    since: str | None = None
+
+
+class ConsistencyWish(Wish):
+    consistency: str
+
+
+class SplitWish(Wish):
+    volumes: list[str]
+    label: str
+    plexes: dict[str, str] | None = None
+    set_id: str | None = None
+    consistency: str = "crash"
+
+
+class GroupRestore(Wish):
+    """Volume names to labels: all restored at one instant."""
+
+    snapshots: dict[str, str]
+    limit: int | None = Field(None, gt=0)
+    live: bool = False
+
+
+class Answer(BaseModel):
+    """Base of answers."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Fault(Answer):
+    code: str
+    message: str
+    hint: str
+
+
+class Failure(Answer):
+    error: Fault
+
+
+class Plex(Answer):
+    label: str
+    path: str
+    state: str
+    size: int
+
+
+class Volume(Answer):
+    name: str
+    uuid: str
+    group: str
+    size: int
+    region_size: int
+    state: str
+    plexes: list[Plex]
+    snapshots: list[dict[str, Any]]
+    events: list[str]
+
+
+class Member(Answer):
+    volume: str
+    plex: str
+    path: str
+    size: int
+
+
+class Set(Answer):
+    id: str
+    label: str
+    group: str
+    created: str
+    provider: str
+    consistency: str
+    state: str
+    members: list[Member]
+    verified: dict[str, Any] | None
+    pinned_until: str | None
+    hold_us: int
+
+
+class Job(Answer):
+    id: str
+    kind: str
+    state: Literal["running", "done", "cancelled", "failed"]
+    bytes_copied: int
+    bytes_zeroed: int
+    bytes_total: int
+    seconds: float
+    error: Fault | None
+
+
+class VolumeAnswer(Answer):
+    volume: Volume
+
+
+class VolumesAnswer(Answer):
+    volumes: list[Volume]
+
+
+class SetAnswer(Answer):
+    set: Set
+
+
+class SetsAnswer(Answer):
+    sets: list[Set]
+
+
+class JobAnswer(Answer):
+    job: Job
+
+
+class JobsAnswer(Answer):
+    jobs: list[Job]

@@ -1,0 +1,124 @@
+"""/v1/volumes/{name}/snapshots: one volume's part of a set, as the Python package speaks of it,
+and the split of chosen volumes. People use sets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+
+from exshadow.api import bodies
+from exshadow.api.daemon import Here
+from exshadow.errors import Error
+from exshadow.model import Json
+from exshadow.service import jobs
+from exshadow.service.house import HouseDesk
+from exshadow.service.tasks import Order, Work
+
+if TYPE_CHECKING:
+    from exshadow.service.engine_types import Job, Volume
+
+router = APIRouter(prefix="/v1", tags=["members"])
+
+
+@router.post("/split", status_code=201)
+def split(here: Here, body: bodies.SplitWish) -> Json:
+    """Split the named volumes at one instant; ``set_id`` of what was made."""
+    with here.changing() as (service, _notes):
+        volumes = [here.volume(name) for name in body.volumes]
+        begin = time.monotonic()
+        made = here.house.engine.split(
+            volumes,
+            body.label,
+            plexes=body.plexes,
+            set_id=body.set_id,
+            consistency=body.consistency,
+        )
+        group = service.show_volume(body.volumes[0]).group if made else ""
+        here.instruments.split_done(group, time.monotonic() - begin)
+    return {"set_id": next(iter(made.values())).set_id if made else ""}
+
+
+def _start(here: Here, kind: str, name: str, label: str, begin: Callable[[Volume], Job]) -> Json:
+    """A job of one member."""
+    volume = here.volume(name)
+    here.snapshot(name, label)
+
+    def work(desk: HouseDesk) -> tuple[Json, Error | None]:
+        watch = jobs.Watch(f"{kind} of {name}@{label}", label, f"exshadow mirror sync {name}")
+        with desk.session([name]):
+            return {"job": jobs.run(desk, {name: begin(volume)}, watch).to_json()}, None
+
+    return here.start(Order(kind, f"{kind} of {name}@{label}", (name,)), work)
+
+
+@router.post("/restore", status_code=202)
+def restore_instantly(here: Here, body: bodies.GroupRestore) -> Json:
+    """Make every volume named what its snapshot is, at one instant; a job for each moves data."""
+    names = list(body.snapshots)
+    if not body.live:
+        HouseDesk(here.house).require_no_writer(names)
+    with here.changing():
+        volumes = [here.volume(name) for name in names]
+        moving = here.house.engine.restore(volumes, body.snapshots, limit=body.limit)
+    started = {}
+    for name, job in moving.items():
+        watch = jobs.Watch(f"restore of {name}", "", f"exshadow mirror sync {name}")
+        work = _wait(name, job, watch)
+        started[name] = here.start(Order("restore", watch.what, (name,)), work)["job"]
+    return {"jobs": started}
+
+
+def _wait(name: str, job: Job, watch: jobs.Watch) -> Work:
+    def work(desk: HouseDesk) -> tuple[Json, Error | None]:
+        return {"job": jobs.run(desk, {name: job}, watch).to_json()}, None
+
+    return work
+
+
+_SNAPSHOT = "/volumes/{name}/snapshots/{label}"
+
+
+@router.post(_SNAPSHOT + "/resync", status_code=202, response_model=bodies.JobAnswer)
+def resync(here: Here, name: str, label: str, body: bodies.ResyncWish) -> Json:
+    return _start(here, "resync", name, label, lambda v: v.resync(label, limit=body.limit))
+
+
+@router.post(_SNAPSHOT + "/restore", status_code=202, response_model=bodies.JobAnswer)
+def restore(here: Here, name: str, label: str, body: bodies.RestoreBody) -> Json:
+    if not body.live:
+        HouseDesk(here.house).require_no_writer([name])
+    mode, limit = body.mode, body.limit
+    return _start(here, "restore", name, label, lambda v: v.restore(label, mode=mode, limit=limit))
+
+
+@router.post(_SNAPSHOT + "/verify", status_code=202, response_model=bodies.JobAnswer)
+def verify(here: Here, name: str, label: str) -> Json:
+    return _start(here, "verify", name, label, lambda v: v.verify_snapshot(label))
+
+
+@router.post(_SNAPSHOT + "/promote", status_code=204)
+def promote(here: Here, name: str, label: str) -> None:
+    with here.changing():
+        here.volume(name).promote(label)
+
+
+@router.delete(_SNAPSHOT, status_code=204)
+def delete(here: Here, name: str, label: str) -> None:
+    with here.changing():
+        here.volume(name).delete_snapshot(label)
+
+
+@router.post(_SNAPSHOT + "/pin", status_code=204)
+def pin(here: Here, name: str, label: str, body: bodies.PinWish) -> None:
+    with here.changing():
+        here.volume(name).pin_snapshot(label, body.until)
+
+
+@router.post(_SNAPSHOT + "/consistency", status_code=204)
+def set_consistency(here: Here, name: str, label: str, body: bodies.ConsistencyWish) -> None:
+    with here.changing():
+        here.volume(name).set_consistency(label, body.consistency)

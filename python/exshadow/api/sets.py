@@ -1,0 +1,159 @@
+"""/v1/sets and /v1/groups."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import APIRouter
+
+from exshadow.api import bodies
+from exshadow.api.daemon import Here, simple
+from exshadow.errors import Error
+from exshadow.model import Json, SetRecord
+from exshadow.service.house import HouseDesk
+from exshadow.service.local import LocalService
+from exshadow.service.restore import RestoreWish
+from exshadow.service.snapshots import Listing
+from exshadow.service.tasks import Order
+from exshadow.wire import error_json
+
+router = APIRouter(prefix="/v1", tags=["sets"])
+
+
+def _listing(found: Listing) -> Json:
+    problems = found.survey.problems.items()
+    return {
+        "sets": [one.to_json() for one in found.sets],
+        "problems": {name: error_json(one) for name, one in problems},
+    }
+
+
+def _order(kind: str, verb: str, one: SetRecord) -> Order:
+    volumes = tuple(member.volume for member in one.members)
+    return Order(kind, f"{verb} of {one.group}@{one.label}", volumes)
+
+
+@router.get("/groups")
+def list_groups(here: Here) -> Json:
+    """Groups with the names of their volumes."""
+    groups: dict[str, list[str]] = {}
+    for volume in here.reader().list_volumes().volumes.values():
+        groups.setdefault(volume.group, []).append(volume.name)
+    return {"groups": [{"name": name, "volumes": found} for name, found in sorted(groups.items())]}
+
+
+@router.get("/groups/{group}/sets", response_model=bodies.SetsAnswer)
+def list_sets_of_group(here: Here, group: str, everything: bool = False) -> Json:
+    return _listing(here.reader().list_sets(group, everything=everything))
+
+
+@router.post("/groups/{group}/sets", status_code=201, response_model=bodies.SetAnswer)
+def create_set(here: Here, group: str, body: bodies.NewSet) -> Json:
+    """Split every volume of the group at one instant."""
+    with here.changing(force=body.force) as (service, notes):
+        begin = time.monotonic()
+        made = service.create_set(group, label=body.label, plex=body.plex)
+        here.instruments.split_done(group, time.monotonic() - begin)
+    return {"set": made.to_json(), "notes": notes.notes}
+
+
+@router.get("/sets", response_model=bodies.SetsAnswer)
+def list_sets(here: Here, everything: bool = False) -> Json:
+    """All sets, oldest first; with `everything` dissolved ones too."""
+    return _listing(here.reader().list_sets(everything=everything))
+
+
+@router.get("/sets/{id}", response_model=bodies.SetAnswer)
+def show_set(here: Here, id: str) -> Json:
+    """One set. `id`: its id, GROUP@LABEL, or a label that is unambiguous; the same below."""
+    return {"set": here.reader().show_set(id).to_json()}
+
+
+@router.delete("/sets/{id}")
+def delete_set(here: Here, id: str, force: bool = False, dry_run: bool = False) -> Json:
+    """Drop the relation of the copies to their volumes; the files stay."""
+    with here.changing(force=force) as (service, notes):
+        if dry_run:
+            return {"plan": service.set_plan(id, "delete").to_json()}
+        one = service.delete_set(id)
+    return {"set": one.to_json(), "notes": notes.notes}
+
+
+@router.get("/sets/{id}/diff")
+def diff_set(here: Here, id: str, since: str | None = None) -> Json:
+    """Where each volume may differ between production now, or set `since`, and the set."""
+    return {"members": [one.to_json() for one in here.reader().diff_set(id, since)]}
+
+
+@router.post("/sets/{id}/resync", status_code=202)
+def resync_set(here: Here, id: str, body: bodies.ResyncWish, dry_run: bool = False) -> Json:
+    """Bring the copies back into the mirror: a job."""
+    plan = here.reader().set_plan(id, "resync")
+    if dry_run:
+        return {"plan": plan.to_json()}
+    order = _order("resync", "resync", here.reader().show_set(id))
+
+    def run(service: LocalService) -> Json:
+        return {"job": service.resync_set(id, limit=body.limit).to_json()}
+
+    return here.start(order, simple(run), force=body.force)
+
+
+@router.post("/sets/{id}/restore", status_code=202)
+def restore_set(here: Here, id: str, body: bodies.RestoreBody, dry_run: bool = False) -> Json:
+    """Production becomes the set again: a job. The set is kept."""
+    wish = RestoreWish(tuple(body.volumes), body.mode, body.keep_current, body.live, body.limit)
+    plan = here.reader().restore_plan(id, wish)
+    if dry_run:
+        return {"plan": plan.to_json()}
+
+    def run(service: LocalService) -> Json:
+        job, kept = service.restore_set(id, wish)
+        return {"job": job.to_json(), "kept": kept.to_json() if kept else None}
+
+    order = _order("restore", "restore", here.reader().show_set(id))
+    return here.start(order, simple(run), force=body.force)
+
+
+@router.post("/sets/{id}/promote")
+def promote_set(here: Here, id: str, force: bool = False, dry_run: bool = False) -> Json:
+    """Make the copies production."""
+    with here.changing(force=force) as (service, notes):
+        if dry_run:
+            return {"plan": service.set_plan(id, "promote").to_json()}
+        one = service.promote_set(id)
+    return {"set": one.to_json(), "notes": notes.notes}
+
+
+@router.post("/sets/{id}/verify", status_code=202)
+def verify_set(here: Here, id: str, body: bodies.CheckWish) -> Json:
+    """Check the copies themselves; the verdict is recorded: a job."""
+    from exshadow.service.verify import require_check
+
+    require_check(body.check)
+
+    def work(desk: HouseDesk) -> tuple[Json, Error | None]:
+        found = LocalService(desk).verify_set(id, body.check)
+        return {"set": found.set.to_json(), "job": found.job.to_json()}, found.error
+
+    order = _order("verify", "verify", here.reader().show_set(id))
+    return here.start(order, work, force=body.force)
+
+
+@router.post("/sets/{id}/pin", response_model=bodies.SetAnswer)
+def pin_set(here: Here, id: str, body: bodies.PinWish) -> Json:
+    """Protect a set until a time or for ever; null lifts the pin."""
+    with here.changing() as (service, notes):
+        one = service.pin_set(id, body.until)
+    return {"set": one.to_json(), "notes": notes.notes}
+
+
+@router.post("/sets/{id}/export", status_code=202)
+def export_set(here: Here, id: str, body: bodies.ExportWish) -> Json:
+    """Write the copies into a folder of this machine: a job."""
+
+    def run(service: LocalService) -> Json:
+        done = service.export_set(id, body.folder, since=body.since)
+        return {"job": done.job.to_json(), "files": list(done.files)}
+
+    return here.start(_order("export", "export", here.reader().show_set(id)), simple(run))

@@ -1,0 +1,176 @@
+"""Makes an export of STATE/nbd.sock a block device and lets go of it: by the kernel's NBD client
+where there is one, else by nbdfuse (a file whose bytes are the export's) and a loop device.
+
+Needs root. Every step of letting go is skipped when it is done already, so that a crash at any
+point is mended by detaching again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from exshadow.errors import (
+    BusyError,
+    Error,
+    IoError,
+    PermissionRefusedError,
+    UnsupportedError,
+)
+from exshadow.service.attachments import Attachment, is_mount_point, mounted_at
+from exshadow.service.state import StateFolder
+
+_WAIT_SECONDS = 20.0
+
+
+def run(*command: str | Path) -> str:
+    """Run a program of the system. IoError with what it said; UnsupportedError without it."""
+    words = [str(word) for word in command]
+    try:
+        done = subprocess.run(words, check=False, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise UnsupportedError(f"{words[0]} is not installed") from error
+    if done.returncode != 0:
+        said = " ".join((done.stderr or done.stdout).split()) or f"status {done.returncode}"
+        raise IoError(f"{words[0]} failed: {said}")
+    return done.stdout.strip()
+
+
+def require_root() -> None:
+    """PermissionRefusedError for anybody else."""
+    if os.geteuid() != 0:
+        raise PermissionRefusedError("block devices need root", hint="run it as root")
+
+
+def attach(folder: StateFolder, export: str, *, writable: bool) -> Attachment:
+    """The export as a block device. UnsupportedError where nothing can make it one."""
+    require_root()
+    if free := _free_kernel_device():
+        return _attach_kernel(folder, export, free, writable=writable)
+    if shutil.which("nbdfuse") is None or not Path("/dev/fuse").exists():
+        raise UnsupportedError(
+            "neither the kernel's NBD client nor nbdfuse is here",
+            hint="modprobe nbd and install nbd-client, or install nbdfuse",
+        )
+    return _attach_fuse(folder, export, writable=writable)
+
+
+def _free_kernel_device() -> str | None:
+    """A kernel NBD device nobody uses; None where the kernel or nbd-client lacks."""
+    if shutil.which("nbd-client") is None:
+        return None
+    if not Path("/sys/module/nbd").exists() and shutil.which("modprobe"):
+        with suppress(Error):
+            run("modprobe", "nbd")
+    for block in sorted(Path("/sys/block").glob("nbd*")):
+        device = Path("/dev") / block.name
+        if not (block / "pid").exists() and device.exists():
+            return str(device)
+    return None
+
+
+def _attach_kernel(folder: StateFolder, export: str, device: str, *, writable: bool) -> Attachment:
+    options = [] if writable else ["-readonly"]
+    run("nbd-client", "-unix", folder.nbd_socket, "-name", export, *options, device)
+    return Attachment(export, device, "nbd", writable)
+
+
+def _attach_fuse(folder: StateFolder, export: str, *, writable: bool) -> Attachment:
+    place = folder.path / "attached"
+    place.mkdir(mode=0o700, exist_ok=True)
+    file = place / export
+    file.touch(mode=0o600)
+    address = f"nbd+unix:///{quote(export)}?socket={quote(str(folder.nbd_socket))}"
+    options = [] if writable else ["-r"]
+    process = _start(["nbdfuse", *options, str(file), address], place / f"{export}.log")
+    try:
+        _wait_for_bytes(file, process, place / f"{export}.log")
+        options = [] if writable else ["--read-only"]
+        device = run("losetup", "--find", "--show", *options, file)
+    except BaseException:
+        _drop_fuse(Attachment(export, "", "fuse", writable, process.pid, str(file)))
+        raise
+    return Attachment(export, device, "fuse", writable, process.pid, str(file))
+
+
+def _start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """A process that outlives this one."""
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _wait_for_bytes(file: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until nbdfuse has put the export in place of the empty file."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while file.stat().st_size == 0:
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = " ".join(log.read_text(encoding="utf-8", errors="replace").split())
+            raise IoError(f"nbdfuse failed: {said or 'it does not answer'}")
+        time.sleep(0.01)
+
+
+def detach(one: Attachment) -> None:
+    """Let go of the device. BusyError while it is mounted; what is gone already is no error."""
+    if places := mounted_at(one.device):
+        raise BusyError(
+            f"{one.device} is mounted at {', '.join(places)}", hint=f"umount {places[0]}"
+        )
+    if one.kind == "nbd":
+        if Path(f"/sys/block/{Path(one.device).name}/pid").exists():
+            run("nbd-client", "-d", one.device)
+        return
+    if _loop_file(one.device) == one.file:
+        run("losetup", "--detach", one.device)
+        _wait(lambda: _loop_file(one.device) != one.file, f"{one.device} is still in use")
+    _drop_fuse(one)
+
+
+def _loop_file(device: str) -> str | None:
+    """The file behind a loop device; None when there is none."""
+    entry = Path(f"/sys/block/{Path(device).name}/loop/backing_file") if device else None
+    try:
+        return entry.read_text().removesuffix("\n") if entry else None
+    except OSError:
+        return None
+
+
+def _drop_fuse(one: Attachment) -> None:
+    if is_mount_point(one.file):
+        try:
+            run("umount", one.file)
+        except IoError:
+            run("umount", "--lazy", one.file)
+    _wait(lambda: not _is_nbdfuse(one.process), f"nbdfuse (pid {one.process}) does not end")
+    for path in (Path(one.file), Path(f"{one.file}.log")):
+        path.unlink(missing_ok=True)
+
+
+def _is_nbdfuse(process: int) -> bool:
+    """Whether that process is still nbdfuse: after a crash the number may be another's."""
+    with suppress(ChildProcessError):
+        os.waitpid(process, os.WNOHANG)  # reaped when it is our own child
+    try:
+        return Path(f"/proc/{process}/comm").read_text().strip() == "nbdfuse"
+    except OSError:
+        return False
+
+
+def _wait(condition: object, problem: str) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise BusyError(problem)
+        time.sleep(0.01)

@@ -1,0 +1,281 @@
+"""exshadow serve: its life from start to clean end, and who may speak to it."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import time
+
+import pytest
+from conftest import MIB, Cli
+from daemons import DaemonProcess, served
+
+import exshadow
+
+
+@pytest.fixture
+def volume(cli, image):
+    """A volume db that nobody serves yet."""
+    cli("volume", "add", "db", image("db.img", 16 * MIB))
+    return cli
+
+
+def test_a_daemon_lives_and_ends_clean(volume, tmp_path):
+    with served(volume, tmp_path) as daemon:
+        status = json.loads(daemon.out.read_text())["serving"]
+        assert status["volumes"] == ["db"]
+        assert status["pid"] == daemon.pid
+        for name in ("control.sock", "nbd.sock"):
+            mode = (volume.state / name).stat().st_mode
+            assert stat.S_ISSOCK(mode)
+            assert stat.S_IMODE(mode) == 0o600
+        shown = volume.json("volume", "show", "db")["volume"]
+        assert str(daemon.pid) in shown["owner"]
+        assert daemon.stop(signal.SIGTERM) == 0
+    for name in ("control.sock", "nbd.sock"):
+        assert not (volume.state / name).exists()
+    assert volume.json("volume", "show", "db")["volume"]["clean"] is True
+
+
+def test_ctrl_c_ends_it_clean_as_well(volume, tmp_path):
+    with served(volume, tmp_path) as daemon:
+        assert daemon.stop(signal.SIGINT) == 0
+    assert volume.json("volume", "show", "db")["volume"]["clean"] is True
+
+
+def test_a_second_daemon_is_refused_naming_the_first(volume, tmp_path):
+    with served(volume, tmp_path) as daemon:
+        error = volume.error(8, "serve")
+        assert error["code"] == "busy"
+        assert f"pid {daemon.pid}" in error["message"]
+
+
+def test_what_a_daemon_holds_is_locked_for_others(volume, tmp_path):
+    with served(volume, tmp_path) as daemon, exshadow.Engine() as engine:
+        with pytest.raises(exshadow.BusyError):
+            engine.open(volume.state / "db.exv")
+        assert volume.json("volume", "list")["volumes"][0]["owner"].startswith(f"pid {daemon.pid}")
+
+
+def test_a_killed_daemon_leaves_sockets_that_hinder_nobody(volume, tmp_path):
+    with served(volume, tmp_path) as daemon:
+        daemon.stop(signal.SIGKILL)
+    assert (volume.state / "control.sock").exists()
+    assert volume.json("volume", "list")["volumes"]  # the command line does it itself
+    volume("mirror", "add", "db", tmp_path / "m2.img")
+    with served(volume, tmp_path):
+        assert len(volume.json("mirror", "list", "db")["plexes"]) == 2
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:10809", "192.0.2.1:10809", ":10809", "[::]:1"])
+def test_nbd_leaves_this_machine_on_no_account(volume, address):
+    error = volume.error(4, "serve", "--tcp", address)
+    assert "TLS" in error["message"]
+
+
+def test_bad_addresses_and_groups(volume):
+    volume.error(2, "serve", "--tcp", "127.0.0.1")
+    volume.error(2, "serve", "--tcp", "127.0.0.1:x")
+    volume.error(3, "serve", "nobody")
+    assert not (volume.state / "control.sock").exists()
+
+
+def test_loopback_tcp_serves(volume, tmp_path):
+    with served(volume, tmp_path, "--tcp", "127.0.0.1:0") as daemon:
+        (address,) = [
+            one for one in json.loads(daemon.out.read_text())["serving"]["nbd"] if ":" in one
+        ]
+        subprocess.run(["nbdinfo", f"nbd://{address}/db"], check=True, capture_output=True)
+
+
+def test_only_the_named_groups_are_held(volume, image, tmp_path):
+    volume("volume", "add", "other", image("other.img"), "--group", "elsewhere")
+    with served(volume, tmp_path, "db"):
+        with exshadow.connect(volume.state) as daemon:
+            assert daemon._line.get("/v1/status")["status"]["volumes"] == ["db"]
+            with pytest.raises(exshadow.RefusedError):
+                daemon.open("other").read(0, 1)
+        volume("mirror", "add", "other", tmp_path / "o2.img")  # opened for the command only
+        with exshadow.Engine() as engine:
+            engine.open(volume.state / "other.exv")
+
+
+def test_what_cannot_be_opened_does_not_keep_others_from_being_served(volume, image, tmp_path):
+    path = image("broken.img")
+    volume("volume", "add", "broken", path)
+    path.unlink()
+    with served(volume, tmp_path) as daemon:
+        assert json.loads(daemon.out.read_text())["serving"]["volumes"] == ["db"]
+        assert "volume broken is not served" in daemon.err.read_text()
+    volume.error(3, "serve", "broken")
+
+
+def test_sigterm_pauses_a_sync_and_the_next_daemon_continues_it(volume, tmp_path):
+    with served(volume, tmp_path) as daemon:
+        add = ("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2", "--limit", "4M")
+        command = volume.start("--json", *add)
+        for line in command.stderr:
+            if json.loads(line).get("progress", {}).get("bytes_copied", 0) > 0:
+                break
+        assert daemon.stop() == 0
+        out, _ = command.communicate(timeout=60)
+        assert command.returncode == 130
+        assert "exshadow mirror sync db m2" in json.loads(out)["error"]["hint"]
+    plex = volume.json("mirror", "list", "db")["plexes"][1]
+    assert 0 < plex["bytes_to_sync"] < 16 * MIB
+    with served(volume, tmp_path) as daemon:
+        wait_for(lambda: volume.json("mirror", "list", "db")["plexes"][1]["state"] == "in_sync")
+        assert "continued: sync of db" in daemon.err.read_text()
+    assert (tmp_path / "m2.img").read_bytes() == (tmp_path / "db.img").read_bytes()
+
+
+def wait_for(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_removed_volume_is_let_go_and_a_used_one_refused(volume, tmp_path):
+    with served(volume, tmp_path) as daemon:
+        pipe = subprocess.Popen(
+            ["qemu-io", "-f", "raw", f"nbd+unix:///db?socket={daemon.nbd}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
+        wait_for(lambda: connections(daemon))
+        assert volume.error(8, "volume", "remove", "db")["code"] == "busy"
+        pipe.communicate(b"quit\n", timeout=30)
+        wait_for(lambda: not connections(daemon))
+        volume("volume", "remove", "db")
+        assert volume.json("volume", "list")["volumes"] == []
+        volume("volume", "add", "again", tmp_path / "db.img")
+
+
+def connections(daemon):
+    with daemon.http() as http:
+        return http.get("/v1/connections").json()["connections"]
+
+
+def test_restore_is_refused_while_a_client_may_write(volume, tmp_path):
+    with served(volume, tmp_path) as daemon:
+        volume("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2")
+        volume("snapshot", "create", "db", "--label", "noon")
+        with subprocess.Popen(
+            ["qemu-io", "-f", "raw", f"nbd+unix:///db?socket={daemon.nbd}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        ) as client:
+            wait_for(lambda: connections(daemon))
+            assert "--live" in volume.error(8, "restore", "noon")["hint"]
+            volume("restore", "noon", "--live")
+            client.communicate(b"quit\n", timeout=30)
+        wait_for(lambda: not connections(daemon))
+        volume("restore", "noon")
+
+
+def test_an_instant_restore_answers_at_once_and_moves_behind(volume, tmp_path):
+    volume("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2")
+    volume("snapshot", "create", "db", "--label", "noon")
+    good = (tmp_path / "m2.img").read_bytes()
+    restore = ("restore", "noon", "--mode", "instant", "--limit", "4M")
+    with served(volume, tmp_path) as daemon:
+        volume_write(volume, os.urandom(16 * MIB))
+        job = volume.json(*restore)["job"]
+        assert job["state"] == "running"
+        with exshadow.connect(volume.state) as engine:
+            assert engine.open("db").read(0, 16 * MIB) == good
+        shown = volume.json("volume", "show", "db")["volume"]
+        assert shown["state"] == "moving"
+        assert 0 < shown["bytes_to_move"] < 16 * MIB
+        assert daemon.stop() == 0
+    assert volume.json("volume", "show", "db")["volume"]["state"] == "moving"
+    with served(volume, tmp_path) as daemon:
+        wait_for(lambda: volume.json("volume", "show", "db")["volume"]["state"] == "ok")
+        assert "continued: sync of db" in daemon.err.read_text()
+    assert (tmp_path / "db.img").read_bytes() == good == (tmp_path / "m2.img").read_bytes()
+
+
+def test_another_user_is_refused(volume, tmp_path):
+    """Even when somebody opened the socket's mode to all."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become somebody else")
+    with served(volume, tmp_path):
+        path = volume.state / "control.sock"
+        path.chmod(0o666)
+        for folder in (volume.state, tmp_path, tmp_path.parent, tmp_path.parent.parent):
+            folder.chmod(0o755)
+        code = (
+            "import os, socket, sys; os.setuid(65534); s = socket.socket(socket.AF_UNIX);"
+            "s.connect(sys.argv[1]); s.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n');"
+            "print(s.makefile().read())"
+        )
+        done = subprocess.run(
+            ["python3", "-c", code, path], capture_output=True, text=True, check=False
+        )
+        assert "403 Forbidden" in done.stdout, done.stderr
+        assert "permission" in done.stdout
+
+
+def test_systemd_hears_ready_stopping_and_the_watchdog(volume, tmp_path, fork_server):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+        line.bind(str(tmp_path / "notify"))
+        line.settimeout(30)
+        told = Cli(volume.state, fork_server)
+        told.environment |= {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+        daemon = DaemonProcess(told, tmp_path)
+        assert b"READY=1" in line.recv(1000)
+        assert line.recv(1000) == b"WATCHDOG=1"
+        daemon.close()
+        while b"STOPPING=1" not in line.recv(1000):
+            pass
+
+
+def test_a_failed_plex_is_said_recorded_and_counted(volume, tmp_path):
+    """A plex that errs leaves the mirror while clients go on; everybody can see it."""
+    small = tmp_path / "small"
+    small.mkdir()
+    (tmp_path / "db.img").write_bytes(bytes(16 * MIB))
+    volume("mirror", "sync", "db", "--force")
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=17m", "none", small], check=False)
+    if done.returncode != 0:
+        pytest.skip("cannot mount a small tmpfs")
+    try:
+        with served(volume, tmp_path) as daemon:
+            volume("mirror", "add", "db", small / "m2.img", "--label", "m2")
+            (small / "filler").write_bytes(bytes(17 * MIB - 65536))
+            volume_write(volume, b"w" * (4 * MIB))
+            shown = volume.json("volume", "show", "db")["volume"]
+            assert shown["plexes"][1]["state"] == "failed"
+            assert any("m2" in event for event in shown["events"])
+            with daemon.http() as http:
+                text = http.get("/metrics").text
+                assert 'exshadow_plex_state{plex="m2",state="failed",volume="db"} 1.0' in text
+                wait_for(lambda: http.get("/v1/volumes/db/events").json()["events"])
+            wait_for(lambda: "m2" in daemon.err.read_text())
+            (small / "filler").unlink()
+            volume("mirror", "sync", "db")
+            assert (small / "m2.img").read_bytes() == (tmp_path / "db.img").read_bytes()
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def volume_write(cli, data):
+    with exshadow.connect(cli.state) as daemon:
+        daemon.open("db").write(0, data)
+
+
+def test_the_kernel_tells_who_speaks():
+    """The struct that SO_PEERCRED fills."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    with ours, theirs:
+        from exshadow.api.peers import may_speak, peer_uid
+
+        assert peer_uid(ours) == os.geteuid()
+    assert may_speak(os.geteuid())
+    assert may_speak(0)
+    assert not may_speak(os.geteuid() + 1)
+    assert struct.calcsize("3i") == 12
