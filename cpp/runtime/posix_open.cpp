@@ -134,6 +134,14 @@ Status read_size(int fd, FileInfo& info) {
     return {};
 }
 
+// Some kernels open a read-only device for writing and refuse the writes.
+Status check_writable(int fd, const FileInfo& info) {
+    int read_only = 0;
+    if (!info.is_block_device || ::ioctl(fd, BLKROGET, &read_only) != 0 || read_only == 0) return {};
+    return Error(Code::permission, info.path + " is a read-only device",
+                 "make it writable with: blockdev --setrw " + info.path, EROFS);
+}
+
 // Turns O_DIRECT on where the file system permits it. A file whose size is no multiple of the alignment
 // stays buffered: a direct write of its last block would make it longer.
 void try_direct(int fd, FileInfo& info) {
@@ -159,6 +167,7 @@ Result<OpenedFile> open_posix_file(const std::string& path, const OpenOptions& o
     file.info.path = path;
     if (options.lock == FileLock::exclusive) EXSHADOW_TRY(take_lock(fd, path, options.lock_wait_ns));
     EXSHADOW_TRY(read_size(fd, file.info));
+    if (options.writable) EXSHADOW_TRY(check_writable(fd, file.info));
     file.info.can_punch = options.writable;
     // Newer kernels accept O_DIRECT on tmpfs; its I/O is a memcpy all the same.
     if (!file.info.is_block_device && on_memory_file_system(path, fd)) {

@@ -260,6 +260,12 @@ ChangeMap::LeafState ChangeMap::leaf_state(std::uint64_t block) const {
     return entry.node ? LeafState::stored : LeafState::clear;
 }
 
+ChangeMap::LeafState ChangeMap::leaf_content(std::uint64_t block) const {
+    const std::uint64_t marked = marked_in(block);
+    if (marked == 0) return LeafState::clear;
+    return marked == bits_in(block) ? LeafState::full : LeafState::stored;
+}
+
 void ChangeMap::set_leaf(std::uint64_t block, const Leaf& leaf) {
     Entry& entry = entries_[block];
     marked_ -= marked_in(block);

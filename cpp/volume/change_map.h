@@ -85,6 +85,8 @@ public:
     // --- stored form (map_store) ---
     [[nodiscard]] std::uint64_t leaf_count() const { return entries_.size(); }
     [[nodiscard]] LeafState leaf_state(std::uint64_t block) const;
+    // What its bits amount to, however they are held: clear, full, or `stored` for anything between.
+    [[nodiscard]] LeafState leaf_content(std::uint64_t block) const;
     [[nodiscard]] const Leaf* leaf(std::uint64_t block) const {
         return entries_[block].node ? &entries_[block].node->leaf : nullptr;
     }

@@ -159,6 +159,7 @@ SuperblockHeader encode_header(const VolumeState& state, unsigned place, std::si
     header.extent_size = state.extent_size;
     header.log_slots = state.log_slots;
     header.clean = state.clean ? 1 : 0;
+    header.maps_digest = state.maps_digest;
     header.mode = static_cast<std::uint8_t>(state.mode);
     header.next_map_id = state.next_map_id;
     header.plex_count = static_cast<std::uint32_t>(state.plexes.size());
@@ -190,6 +191,7 @@ VolumeState decode_header(const SuperblockHeader& header) {
     state.generation = header.generation;
     state.next_map_id = header.next_map_id;
     state.clean = header.clean != 0;
+    state.maps_digest = header.maps_digest;
     state.mode = static_cast<VolumeMode>(header.mode);
     state.authority = get_uuid(header.authority);
     if (header.restoring != 0) {

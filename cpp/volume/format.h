@@ -82,9 +82,11 @@ struct SuperblockHeader {
     std::array<char, 64> name;
     std::array<char, 64> group;
     std::array<char, 1024> metadata_copy;
-    std::array<std::uint8_t, 760> reserved;
+    std::uint32_t maps_digest;
+    std::array<std::uint8_t, 756> reserved;
 };
 static_assert(sizeof(SuperblockHeader) == 2048);
+static_assert(offsetof(SuperblockHeader, maps_digest) == 1288);
 static_assert(offsetof(SuperblockHeader, crc) == 12);
 static_assert(offsetof(SuperblockHeader, size) == 64);
 static_assert(offsetof(SuperblockHeader, name) == 136);

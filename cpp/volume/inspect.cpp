@@ -14,6 +14,7 @@
 #include "volume/activity_log.h"
 #include "volume/map_store.h"
 #include "volume/metadata_device.h"
+#include "volume/seal.h"
 #include "volume/superblock.h"
 
 namespace exshadow {
@@ -148,6 +149,27 @@ bool same_places(const VolumeState& one, const VolumeState& other) {
     return true;
 }
 
+// As Volume::check_seal(), by the maps and in the order that it takes them.
+void check_seal(Reading& reading) {
+    const VolumeState& state = reading.state;
+    if (!state.clean || state.maps_digest == 0) return;
+    MapDigest digest;
+    const auto add = [&](std::uint64_t map_id) {
+        digest.add_id(map_id);
+        digest.add(reading.maps.at(map_id)->bits);
+    };
+    if (!state.snapshots.empty()) {
+        for (const auto& interval : state.intervals) add(interval.map.id);
+    }
+    for (const auto& plex : state.plexes) {
+        if (plex.sync_map_id != 0) add(plex.sync_map_id);
+    }
+    if (state.restore) add(state.restore->map.id);
+    if (digest.value() == state.maps_digest) return;
+    reading.events.push_back("the change maps are not as they were closed: everything counts as changed");
+    for (auto& [id, map] : reading.maps) map->bits.mark_all();
+}
+
 Task<Status> read_maps(Loop& loop, Reading& reading) {
     MapStore store(loop, *reading.device, reading.state, OrderHooks{});
     for (const NamedMap& named : maps_of(reading.state)) {
@@ -158,6 +180,7 @@ Task<Status> read_maps(Loop& loop, Reading& reading) {
         if (!doubts.empty()) reading.events.push_back(named.name + ": " + doubts);
         reading.maps[named.ref.id] = std::move(map).value();
     }
+    check_seal(reading);
     co_return Status{};
 }
 

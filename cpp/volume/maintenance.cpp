@@ -35,8 +35,9 @@ Task<Status> Volume::become_unclean() {
     co_return Status{};
 }
 
-Task<Status> Volume::commit() {
+Task<Status> Volume::commit(std::uint32_t maps_digest) {
     if (metadata_error_) co_return *metadata_error_;
+    state_.maps_digest = maps_digest;
     committed_ = true;
     auto committing = superblocks_->commit(state_);
     const Status status = co_await std::move(committing);

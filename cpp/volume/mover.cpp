@@ -23,15 +23,16 @@ Task<Status> Volume::load_redirect(std::size_t copy) {
     ++epoch_;
     auto merging = merge_slowly(redirect_->unmoved, restore_map_->bits);
     co_await std::move(merging);
-    if (doubts.empty()) co_return Status{};
-    redirect_->broken =
-        Error(Code::corrupt,
-              "volume " + state_.name +
-                  " was being restored and its restore map cannot be read: nobody knows which "
-                  "regions are moved",
-              "restore a set again; until then the volume takes no I/O");
-    say(redirect_->broken->message());
+    if (!doubts.empty()) break_redirect("its restore map cannot be read");
     co_return Status{};
+}
+
+void Volume::break_redirect(const std::string& why) {
+    redirect_->broken = Error(
+        Code::corrupt,
+        "volume " + state_.name + " was being restored and " + why + ": nobody knows which regions are moved",
+        "restore a set again; until then the volume takes no I/O");
+    say(redirect_->broken->message());
 }
 
 Status Volume::check_mode() const {

@@ -138,6 +138,7 @@ struct VolumeState {
     std::uint64_t generation = 0;  // grows with every superblock written
     std::uint64_t next_map_id = 1;
     bool clean = true;
+    std::uint32_t maps_digest = 0;  // of all maps together, by a clean close (seal.h); 0: not known
     VolumeMode mode = VolumeMode::normal;
     Uuid authority;
     std::vector<PlexRecord> plexes;

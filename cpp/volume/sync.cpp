@@ -65,6 +65,7 @@ Status Volume::check_not_restoring() const {
 Task<Result<std::string>> Volume::attach_plex(AddPlexOptions options) {
     const Scope scope(*this);
     EXSHADOW_CO_TRY(check_operation());
+    EXSHADOW_CO_TRY(check_not_restoring());
     const std::string label = options.label.empty() ? new_label() : options.label;
     if (!is_name(label)) co_return Error(Code::invalid, "'" + label + "' is not a label");
     if (find(label) != nullptr)

@@ -216,7 +216,8 @@ private:
 
     // maintenance.cpp
     [[nodiscard]] Task<Status> become_unclean();
-    [[nodiscard]] Task<Status> commit();
+    // `maps_digest`: by mark_clean() alone; whoever else writes a superblock may have changed a map.
+    [[nodiscard]] Task<Status> commit(std::uint32_t maps_digest = 0);
     [[nodiscard]] Task<Status> persist_maps();
     [[nodiscard]] Task<Status> persist(std::vector<std::shared_ptr<StoredMap>> maps);
     void fail_metadata(const Error& error);
@@ -256,6 +257,11 @@ private:
     [[nodiscard]] Task<Status> refresh_tags();
     void leave_at_open(Plex& plex, PlexState to, const std::string& why);
     [[nodiscard]] Task<Status> mark_clean();
+
+    // seal.cpp
+    [[nodiscard]] std::vector<std::shared_ptr<StoredMap>> sealed_maps() const;
+    [[nodiscard]] Task<std::uint32_t> digest_maps();
+    [[nodiscard]] Task<void> check_seal();
 
     // recovery.cpp
     [[nodiscard]] std::vector<std::uint32_t> every_extent() const;
@@ -319,6 +325,7 @@ private:
 
     // mover.cpp
     [[nodiscard]] Task<Status> load_redirect(std::size_t copy);
+    void break_redirect(const std::string& why);
     [[nodiscard]] Status check_mode() const;
     [[nodiscard]] Status check_not_moving() const;
     [[nodiscard]] bool has_other_jobs(const Job* own) const;

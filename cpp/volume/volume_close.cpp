@@ -56,9 +56,13 @@ Task<Status> Volume::mark_clean() {
         changed = changed || record.identity != *identity;
         record.identity = *identity;
     }
-    if (!changed) co_return Status{};
+    auto digesting = digest_maps();
+    const std::uint32_t digest = co_await std::move(digesting);
+    if (!changed && digest == state_.maps_digest) co_return Status{};
+    auto persisting = persist_maps();
+    EXSHADOW_CO_TRY(co_await std::move(persisting));
     state_.clean = true;
-    auto committing = commit();
+    auto committing = commit(digest);
     co_return co_await std::move(committing);
 }
 

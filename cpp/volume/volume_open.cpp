@@ -19,6 +19,17 @@ std::string owner_text(Loop& loop) {
            std::to_string(loop.wall_clock_ns() / second_ns) + "\n";
 }
 
+// A change map of more than this is no small file any more, nor quick to read.
+Status check_map_size(std::uint64_t size, std::uint32_t region_size) {
+    constexpr std::uint64_t largest = GiB;
+    if (size / region_size / 4 <= largest && format::MapLayout(size, region_size).slot_bytes <= largest)
+        return {};
+    return Error(Code::invalid,
+                 "a volume of " + std::to_string(size) + " bytes is too large for regions of " +
+                     std::to_string(region_size) + " bytes",
+                 "use larger regions (--region, up to 64M) or a smaller volume");
+}
+
 std::string truncation_hint(const std::string& metadata_copy) {
     if (metadata_copy.empty()) return "put back the metadata copy if there is one";
     return "move it away, then it is made anew from its copy " + metadata_copy;
@@ -95,6 +106,7 @@ Task<Status> Volume::adopt(CreateOptions options) {
                         options.plex_path + " has " + std::to_string(size) + " bytes, not a multiple of 512",
                         "grow it with: truncate --size=%512 " + options.plex_path);
     }
+    EXSHADOW_CO_TRY(check_map_size(size, options.region_size));
     state_.uuid = loop_.new_uuid();
     state_.name = options.name;
     state_.group = options.group.empty() ? options.name : options.group;
@@ -286,11 +298,14 @@ Task<Status> Volume::refresh_copy(std::size_t newest) {
     }
     auto settling = metadata_->flush();
     EXSHADOW_CO_TRY(co_await std::move(settling));
-    const std::uint64_t heads = format::superblock_places[0];
-    auto superblocks = metadata_->copy_range(newest, other, {heads, logs - heads});
-    EXSHADOW_CO_TRY(co_await std::move(superblocks));
-    auto flushing = metadata_->flush();
-    co_return co_await std::move(flushing);
+    // One after the other: whichever a power cut tears, the other one still says where the copy is.
+    for (const std::uint64_t place : format::superblock_places) {
+        auto superblock = metadata_->copy_range(newest, other, {place, format::superblock_bytes});
+        EXSHADOW_CO_TRY(co_await std::move(superblock));
+        auto flushing = metadata_->flush();
+        EXSHADOW_CO_TRY(co_await std::move(flushing));
+    }
+    co_return Status{};
 }
 
 Task<Result<std::unique_ptr<StoredMap>>> Volume::load_map(MapRef ref, std::size_t copy, std::string what) {
@@ -358,6 +373,8 @@ Task<Status> Volume::load_restore(std::size_t copy) {
         if (!map.ok()) co_return map.error();
         restore_map_ = std::move(map).value();
     }
+    auto checking = check_seal();
+    co_await std::move(checking);
     if (restore_map_) {
         for (const auto& plex : plexes_) {
             if (plex->sync_map) plex->sync_map->bits.merge(restore_map_->bits);

@@ -309,8 +309,10 @@ Task<void> open_broken(Machine& m) {
     auto writing = m.volume->write(0, payload(512, 1));
     const Status written = co_await std::move(writing);
     CHECK_FALSE(written.ok());
-    REQUIRE_FALSE(m.volume->events().empty());
-    CHECK(m.volume->events().back().text.find("restore map cannot be read") != std::string::npos);
+    bool said = false;
+    for (const auto& event : m.volume->events())
+        said = said || event.text.find("restore map cannot be read") != std::string::npos;
+    CHECK(said);
     auto restoring = must_restore(m, "noon");  // the way out: all of it
     co_await std::move(restoring);
     CHECK(m.volume->unmoved_bytes() == small_size);
