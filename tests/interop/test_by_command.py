@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from machine import need_root, run, sparse
 
-from interop.beds import GIB, MIB, mounted, need, until
+from interop.beds import GIB, MIB, in_time, mounted, need, until
 from interop.postgres import Postgres, programs
 
 
@@ -95,6 +95,17 @@ def commands(bed: Path) -> Iterator[Commands]:
         yield made
 
 
+def restore_and_query(commands: Commands, bed: Path, known: tuple[int, int]) -> float:
+    """Seconds from the start of the command to the first answered query; then all is checked."""
+    start = time.monotonic()
+    commands("restore", "shop@noon", "--mode", "instant", "--yes", "--limit", "8M")
+    with commands.placed(bed / "live") as server, server.running():
+        assert known[0] <= server.history() <= known[1]
+        seconds = time.monotonic() - start
+        server.check()
+    return seconds
+
+
 @pytest.mark.timeout(400)
 def test_a_database_is_up_again_seconds_after_restore(commands: Commands, bed: Path) -> None:
     with commands.placed(bed / "live") as server:
@@ -107,18 +118,11 @@ def test_a_database_is_up_again_seconds_after_restore(commands: Commands, bed: P
                 commands("snapshot", "create", "shop", "--label", "noon")
                 known = (before, server.history())
             server.query("drop table pgbench_accounts")
-    start = time.monotonic()
-    commands("restore", "shop@noon", "--mode", "instant", "--yes", "--limit", "8M")
-    restored = time.monotonic() - start
-    with commands.placed(bed / "live") as server, server.running():
-        assert known[0] <= server.history() <= known[1]
-        seconds = time.monotonic() - start
-        print(f"restore took {restored:.2f} s, first query {seconds:.2f} s after its start")
-        server.check()
+    taken = in_time(lambda: restore_and_query(commands, bed, known))
+    print(f"first query {taken} s after the command's start")
     with commands.placed(bed / "copy", "@noon") as copy:
         copy.point_at_wal()
         with copy.running():
             copy.check()
-    assert seconds < 5
     sets = commands("snapshot", "list")["sets"]
     assert [one["label"] for one in sets] == ["noon"]
