@@ -6,6 +6,7 @@
 
 #include "bindings/calls.h"
 #include "bindings/handles.h"
+#include "volume/copy_check.h"
 #include "volume/instant.h"
 
 namespace exshadow::python {
@@ -221,6 +222,12 @@ py::dict snapshot_info(const SnapshotHandle& snapshot) {
                                      snapshot.facts.label + "' any more"));
 }
 
+void check(const SnapshotHandle& snapshot) {
+    finish(start_on<Status>(*snapshot.volume, snapshot.name(), [label = snapshot.name().label](Volume& open) {
+        return check_copy(open, label);
+    }));
+}
+
 py::array_t<std::int64_t> changed(const SnapshotHandle& snapshot, const SnapshotHandle* since) {
     const VolumeHandle& volume = *snapshot.volume;
     const SnapshotName name = snapshot.name();
@@ -255,6 +262,9 @@ void define_snapshot(py::module_& module) {
         .def_property_readonly("plex", [](const SnapshotHandle& self) { return text(self.facts.plex); })
         .def_property_readonly("volume", [](const SnapshotHandle& self) { return self.volume; })
         .def("info", &snapshot_info, "What is known of it now.")
+        .def("check", &check,
+             "Raise what a restore from it would be refused with: the copy is gone, or "
+             "not as it was split off. Reads and changes nothing else.")
         .def(
             "read",
             [](const SnapshotHandle& self, ByteCount offset, ByteCount length) {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from exshadow.errors import InvalidError, NotFoundError
 from exshadow.model import JobRecord, Member, Plan, SetRecord, Step
 from exshadow.service import jobs, mirrors, sets, snapshots
+from exshadow.service import members as whole
 from exshadow.service.desk import Desk, Session
 from exshadow.service.state import Survey
 
@@ -91,14 +92,15 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
             mirrors.require_spare(survey.volumes[name])
     if not wish.live:
         desk.require_no_writer(names)
+    resume = _resume(one, names, wish)
+    watch = jobs.Watch(f"restore of {one.group}@{one.label}", one.label, resume)
     with desk.session(names) as session:
+        whole.check(session, one, members, "restore")
         kept = _keep(session, members) if wish.keep_current else None
-        started = _start(session, one, names, wish)
+        started = _start(session, one, names, wish, watch)
         if wish.mode == "instant":
             moving = ", ".join(started)
             desk.usable(f"{moving}: production is {one.label} now, its data moves behind", kept)
-        resume = _resume(one, names, wish)
-        watch = jobs.Watch(f"restore of {one.group}@{one.label}", one.label, resume)
         result = jobs.run(desk, started, watch)
         for name in names:
             known = survey.volumes[name].events
@@ -107,13 +109,16 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
 
 
 def _start(
-    session: Session, one: SetRecord, names: Sequence[str], wish: RestoreWish
+    session: Session, one: SetRecord, names: Sequence[str], wish: RestoreWish, watch: jobs.Watch
 ) -> Mapping[str, Job]:
     """The members' jobs. An instant restore answers with the snapshot's bytes from here on."""
     chosen = [session.volumes[name] for name in names]
     if wish.mode == "instant":
         return session.engine.restore(chosen, one.label, limit=wish.limit)
-    return {volume.name: volume.restore(one.label, limit=wish.limit) for volume in chosen}
+    volumes = session.volumes
+    return jobs.begin(
+        names, lambda name: volumes[name].restore(one.label, limit=wish.limit), watch
+    )
 
 
 def _resume(one: SetRecord, names: Sequence[str], wish: RestoreWish) -> str:
