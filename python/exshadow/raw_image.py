@@ -79,16 +79,25 @@ def export_full(
 def _full_to_file(
     read: Read, rows: list[list[int]], size: int, descriptor: int, progress: Progress | None
 ) -> Transfer:
-    """Write onto a file that reads as zeroes."""
-    copied = 0
+    """Write onto a file that reads as zeroes; the digest is of all its bytes."""
+    copied, end, digest = 0, 0, hashlib.sha256()
     for offset, data in pieces(read, rows, size):
+        _hash_zeroes(digest, offset - end)
+        digest.update(data)
+        end = offset + len(data)
         for start, length, is_zero in sparse.runs(data):
             if not is_zero:
                 sparse.write_all(descriptor, offset + start, data[start : start + length])
                 copied += length
         if progress is not None:
             progress(offset + len(data), size)
-    return Transfer(copied, 0, size)
+    _hash_zeroes(digest, size - end)
+    return Transfer(copied, 0, size, digest.hexdigest())
+
+
+def _hash_zeroes(digest: hashlib._Hash, length: int) -> None:
+    for start in range(0, length, sparse.CHUNK):
+        digest.update(bytes(min(sparse.CHUNK, length - start)))
 
 
 def _full_to_stream(
@@ -121,13 +130,16 @@ def import_full(
     progress: Progress | None = None,
     *,
     holds: str | None = None,
+    sha256: str | None = None,
+    locked: Callable[[], None] = lambda: None,
 ) -> Transfer:
     """Copy the raw image `source` onto `image`, a new file, one of the same size, or a device.
 
     What the copy holds is `holds`, else what the record beside `source` says, if that is still
     believed. Until the copy is durable `image` has no record, so an interrupted import is repeated.
-    NotFoundError, InvalidError (sizes), BusyError (in use), IntegrityError (`source` is half of an
-    import itself).
+    `sha256` is checked before the first byte is written; so is `locked` called, once nobody else
+    can begin to use `image`. NotFoundError, InvalidError (sizes), BusyError (in use),
+    IntegrityError (`source` is damaged, or half of an import itself).
     """
     source, image = Path(source), Path(image)
     with contextlib.ExitStack() as stack:
@@ -137,8 +149,11 @@ def import_full(
         if holds is None and record is not None:
             holds = _believed(source, record, origin)
         _refuse_same(origin, image)
+        if sha256 is not None:
+            _check_digest(source, origin, size, sha256, progress)
         target = stack.enter_context(opened(image, writable=True, create_size=size))
         check_size(image, target, size)
+        locked()
         with errors_as_io(f"importing onto {image}"):
             image_base.forget(image)
             transfer = _copy_image(source, origin, target, size, progress)
@@ -147,6 +162,23 @@ def import_full(
     if holds is not None:
         image_base.store(image, base)
     return transfer
+
+
+def _check_digest(
+    source: Path, origin: int, size: int, expected: str, progress: Progress | None
+) -> None:
+    """CorruptError when the image is not the one that was exported."""
+    digest = hashlib.sha256()
+    with errors_as_io(f"reading {source}"):
+        for start in range(0, size, sparse.CHUNK):
+            digest.update(os.pread(origin, min(sparse.CHUNK, size - start), start))
+            if progress is not None:
+                progress(0, size)  # may stop it
+    if digest.hexdigest() != expected:
+        raise errors.CorruptError(
+            f"{source} is not the image that was exported: its SHA-256 differs",
+            hint="export the set again; nothing was written",
+        )
 
 
 def _believed(source: Path, record: image_base.Base, descriptor: int) -> str | None:

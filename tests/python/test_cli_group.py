@@ -1,8 +1,8 @@
 """Sets of several volumes: what one member refuses, no member gets; what is missing is said."""
 
-import json
 import os
-import subprocess
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -98,3 +98,87 @@ def test_a_failure_after_the_first_member_names_them(shop):
         members.each(["db", "logs", "more"], act, "promoted", "exshadow snapshot promote X")
     assert caught.value.message == "volume logs: broken; promoted: db; not: logs, more"
     assert "repeat: exshadow snapshot promote X" in caught.value.hint
+
+
+def test_a_member_of_a_set_is_not_removed_by_the_way(shop, noon):
+    error = shop.cli.error(4, "volume", "remove", "logs")
+    assert "shop@noon" in error["message"]
+    plan = shop.cli.json("volume", "remove", "logs", "--dry-run")["plan"]
+    assert "shop@noon" in plan["warnings"][0]
+    shop.cli("volume", "remove", "logs", "--yes")
+    assert len(shop.cli.json("volume", "list")["volumes"]) == 1
+
+
+@pytest.fixture
+def half(shop, noon):
+    shop.cli("volume", "remove", "logs", "--yes")
+    return noon
+
+
+def test_the_list_names_missing_members(shop, half):
+    (one,) = shop.cli.json("snapshot", "list")["sets"]
+    assert one["missing"] == ["logs"]
+    assert "logs missing" in shop.cli("snapshot", "list").out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("restore", "noon", "--volume", "db"),
+        ("snapshot", "delete", "noon"),
+        ("snapshot", "resync", "noon"),
+        ("snapshot", "verify", "noon"),
+        ("snapshot", "export", "noon", "DIR"),
+    ],
+)
+def test_members_that_are_here_can_be_worked_with(shop, half, tmp_path, command):
+    words = [str(tmp_path / "out") if word == "DIR" else word for word in command]
+    assert "volume logs is not here" in shop.cli(*words).err
+    if command[1] in ("delete", "resync"):
+        assert shop.cli.json("snapshot", "list")["sets"] == []
+
+
+def test_a_whole_restore_with_a_member_missing_says_how_to(shop, half):
+    error = shop.cli.error(4, "restore", "noon")
+    assert "--volume" in error["hint"]
+    shop.cli.error(4, "snapshot", "promote", "noon")
+
+
+def test_sets_are_listed_as_they_were_made(shop, tmp_path):
+    for label in ("m3", "m4", "m5", "m6"):
+        for name in ("db", "logs"):
+            shop.cli("mirror", "add", name, tmp_path / f"{name}-{label}.img", "--label", label)
+    labels = [f"s{number}" for number in range(5)]
+    for label in labels:
+        shop.cli("snapshot", "create", "shop", "--label", label)
+    assert [one["label"] for one in shop.cli.json("snapshot", "list")["sets"]] == labels
+
+
+def test_keep_current_is_continued_by_repeating(cli, image, tmp_path):
+    cli("volume", "add", "big", image("big.img", 8 << 20))
+    for label in ("m2", "m3"):
+        cli("mirror", "add", "big", tmp_path / f"{label}.img", "--label", label)
+    cli("snapshot", "create", "big", "--label", "noon", "--plex", "m3")
+    cli.write("big", 0, b"x" * (8 << 20))
+    command = ("restore", "noon", "--keep-current")
+    running = cli.start(*command, "--limit", "1M")
+    deadline = time.monotonic() + 30
+    while cli.json("volume", "show", "big")["volume"]["state"] != "restoring":
+        assert time.monotonic() < deadline
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert cli.json(*command)["kept"]["label"] == "before-restore"
+    assert (tmp_path / "big.img").read_bytes() == (tmp_path / "m3.img").read_bytes()
+    assert (tmp_path / "m2.img").read_bytes() == b"x" * (8 << 20)
+    assert [one["label"] for one in cli.json("snapshot", "list")["sets"]] == [
+        "noon",
+        "before-restore",
+    ]
+
+
+def test_keep_current_once_more_when_nothing_changed_since(shop, noon, tmp_path):
+    for name in ("db", "logs"):
+        shop.cli("mirror", "add", name, tmp_path / f"{name}-m3.img", "--label", "m3")
+    shop.cli("snapshot", "create", "shop", "--label", "before-restore", "--plex", "m3")
+    assert shop.cli.json("restore", "noon", "--keep-current")["kept"]["label"] == "before-restore"

@@ -50,14 +50,17 @@ def show_volume(here: Here, name: str) -> Json:
 
 
 @router.delete("/{name}")
-def remove_volume(here: Here, name: str, force: bool = False, dry_run: bool = False) -> Json:
-    """Forget a volume; no plex byte is deleted. Refused while a client uses it."""
+def remove_volume(
+    here: Here, name: str, force: bool = False, break_sets: bool = False, dry_run: bool = False
+) -> Json:
+    """Forget a volume; no plex byte is deleted. Refused while a client uses it, and while it is a
+    member of a set with other volumes, unless `break_sets`."""
     with here.changing(force=force) as (service, notes):
         plan = service.volume_removal(name)
         if dry_run:
             return {"plan": plan.to_json()}
         _require_idle(here, name)
-        service.remove_volume(name)
+        service.remove_volume(name, break_sets=break_sets)
         here.house.forget(name)
     return {"removed": {"volume": name, "plan": plan.to_json()}, "notes": notes.notes}
 

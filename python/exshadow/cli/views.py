@@ -74,7 +74,7 @@ def sets(records: Iterable[SetRecord]) -> str:
             one.created,
             one.state,
             one.consistency,
-            len(one.members),
+            _count(one),
             _verdict(one),
             one.pinned_until or "",
             one.id,
@@ -85,6 +85,11 @@ def sets(records: Iterable[SetRecord]) -> str:
         return "no snapshot sets; make one with: exshadow snapshot create GROUP"
     titles = ("SET", "CREATED", "STATE", "CONSISTENCY", "VOLUMES", "VERIFIED", "PINNED", "ID")
     return table(titles, rows, numbers=("VOLUMES",))
+
+
+def _count(one: SetRecord) -> str:
+    here = str(len(one.members))
+    return f"{here} ({', '.join(one.missing)} missing)" if one.missing else here
 
 
 def _verdict(one: SetRecord) -> str:

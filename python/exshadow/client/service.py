@@ -91,8 +91,9 @@ class RemoteService:
         answer = self._line.delete(_volume(name), force=self._force, dry_run=True)
         return wire.plan(answer["plan"])
 
-    def remove_volume(self, name: str) -> None:
-        self._heard(self._line.delete(_volume(name), force=self._force))
+    def remove_volume(self, name: str, *, break_sets: bool = False) -> None:
+        answer = self._line.delete(_volume(name), force=self._force, break_sets=break_sets)
+        self._heard(answer)
 
     # --- mirrors ---
 

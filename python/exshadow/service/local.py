@@ -51,8 +51,8 @@ class LocalService:
     def volume_removal(self, name: str) -> Plan:
         return volumes.removal_plan(self.desk, name)
 
-    def remove_volume(self, name: str) -> None:
-        volumes.remove(self.desk, name)
+    def remove_volume(self, name: str, *, break_sets: bool = False) -> None:
+        volumes.remove(self.desk, name, break_sets=break_sets)
 
     def mirror_plan(self, volume: str, path: str, label: str | None = None) -> Plan:
         return mirrors.add_plan(self.desk, volume, path, label)

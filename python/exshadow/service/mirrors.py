@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,9 +55,11 @@ def add(
     if unfinished := _unfinished_here(desk, record, path, label):
         return sync(desk, volume, unfinished.label, limit=limit)
     with desk.session([volume]) as session:
-        job = session.volumes[volume].add_plex(
-            path, label=label, overwrite=overwrite, limit=limit, force=desk.force
-        )
+        with desk.folder.changing():
+            _refuse_target(desk, path)  # again: nobody else adds from here on
+            job = session.volumes[volume].add_plex(
+                path, label=label, overwrite=overwrite, limit=limit, force=desk.force
+            )
         fresh = conflicts.find_plex(session.info(volume), path)
         name = fresh.label if fresh else (label or "")
         watch = jobs.Watch(
@@ -75,12 +78,22 @@ def _unfinished_here(
     mine = conflicts.find_plex(record, path)
     if mine and mine.state in UNFINISHED and label in (None, mine.label):
         return mine
-    survey = desk.folder.survey()
-    for problem in survey.problems.values():
+    for problem in desk.folder.survey().problems.values():
         desk.reporter.note(f"not checked for the same file: {problem}")
-    conflicts.refuse_used(desk.folder, survey, path)
-    conflicts.refuse_read_only(path)
+    _refuse_target(desk, path)
     return None
+
+
+def _refuse_target(desk: Desk, path: str) -> None:
+    """Refuse a path for a new plex that is in use, mounted or read-only."""
+    conflicts.refuse_used(desk.folder, desk.folder.survey(), path)
+    conflicts.refuse_read_only(path)
+    if os.path.islink(path) and not Path(path).exists():  # noqa: PTH114
+        raise NotFoundError(
+            f"{path} is a link to nothing", hint="make what it leads to, or name that itself"
+        )
+    if not desk.force:
+        conflicts.refuse_mounted(path)
 
 
 def sync(

@@ -48,7 +48,10 @@ def _require(desk: Desk, one: SetRecord, survey: Survey, verb: str) -> None:
         return  # the way out of a set that lost a member
     if verb == "promote" and _half_promoted(desk, one, survey):
         return  # continued by the same command
-    sets.require_whole(one, survey, verb)
+    if verb == "promote":
+        sets.require_whole(one, survey, verb)
+    else:
+        sets.require_here(desk, one, survey, verb)
 
 
 def _require_unused(desk: Desk, one: SetRecord) -> None:

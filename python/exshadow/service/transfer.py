@@ -1,7 +1,7 @@
 """snapshot export and import: full images, or Ceph's diff format with changes only.
 
 An exported folder has ``VOLUME.img`` or ``VOLUME.rbd-diff`` for each member and ``export.json``,
-which says which set it is and the SHA-256 of each diff, for the format itself has no checksum.
+which says which set it is and the SHA-256 of each file, for the formats have no checksum.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def export(
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
     base = sets.find(desk, since, survey) if since is not None else None
-    sets.require_whole(one, survey, "export")
+    sets.require_here(desk, one, survey, "export")
     if base is not None:
         _check_base(one, base)
-        sets.require_whole(base, survey, "export from")
+        sets.require_here(desk, base, survey, "export from")
     if stream is not None and len(one.members) != 1:
         raise InvalidError("--stdout takes a set of one volume", hint="export into a folder")
     targets = _targets(one, folder, _DIFF if base else _IMAGE) if folder is not None else {}
@@ -214,7 +214,13 @@ def import_onto(desk: Desk, found: Found, image: str) -> JobRecord:
     """
     from exshadow import rbd_diff
 
-    conflicts.refuse_used(desk.folder, desk.folder.survey(), image)
+    def refuse() -> None:
+        conflicts.refuse_used(desk.folder, desk.folder.survey(), image)
+
+    refuse()
+    conflicts.refuse_read_only(image)
+    if not desk.force:
+        conflicts.refuse_mounted(image)
     member = Member(found.volume, "", str(found.path), found.path.stat().st_size)
     clock = Clock(desk, "import", (member,))
     with clock.member(member, image) as progress:
@@ -223,10 +229,12 @@ def import_onto(desk: Desk, found: Found, image: str) -> JobRecord:
                 file = found.path.open("rb")
             with file:
                 transfer = rbd_diff.import_diff(
-                    file, image, progress, sha256=found.sha256, force=desk.force
+                    file, image, progress, sha256=found.sha256, force=desk.force, locked=refuse
                 )
         else:
-            transfer = rbd_diff.import_full(found.path, image, progress)
+            transfer = rbd_diff.import_full(
+                found.path, image, progress, sha256=found.sha256, locked=refuse
+            )
         clock.add(transfer)
     return clock.job()
 
