@@ -56,7 +56,11 @@ def _complain(error: Error) -> None:
 def write(text: str) -> None:
     """Write to stdout and flush, so that a closed pipe shows here and not at exit."""
     if sys.stdout is not None:  # None when the caller closed it
-        sys.stdout.write(text)
+        try:
+            sys.stdout.write(text)
+        except UnicodeEncodeError:  # a path of other bytes, or a terminal of few letters
+            encoding = sys.stdout.encoding
+            sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from exshadow.errors import BusyError, PermissionRefusedError
+from exshadow.errors import BusyError, InvalidError, PermissionRefusedError
 from exshadow.model import PlexRecord, VolumeRecord
 from exshadow.service.state import StateFolder, Survey
 
@@ -21,7 +21,16 @@ Identity = tuple[str, int, int]
 
 
 def absolute(path: str) -> str:
-    """`path` from the root on. Links stay: /dev/disk/by-id names a disk, /dev/sdb does not."""
+    """`path` from the root on. Links stay: /dev/disk/by-id names a disk, /dev/sdb does not.
+
+    InvalidError for a path that is not UTF-8: neither JSON nor the catalog could keep it.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InvalidError(
+            f"{path!a} is not UTF-8", hint="rename it, or use a symbolic link with another name"
+        ) from None
     return os.path.abspath(path)  # noqa: PTH100  (Path.resolve would follow them)
 
 

@@ -144,13 +144,15 @@ def _kept_already(
     """The set that an interrupted try kept production in: the newest of these volumes so called,
     when they are being restored now or have not changed since it was split off."""
     volumes = [survey.volumes[member.volume] for member in members]
-    for found in reversed(sets.assemble(survey, desk.facts())):
-        if found.id == one.id or not found.label.startswith(KEPT_LABEL):
+    every = sets.assemble(survey, desk.facts())
+    place = next((index for index, found in enumerate(every) if found.id == one.id), 0)
+    for index, found in reversed(list(enumerate(every))):
+        if index == place or not found.label.startswith(KEPT_LABEL):
             continue
         kept = [snapshot for volume in volumes if (snapshot := volume.snapshot(found.id))]
         if found.state != "ready" or len(kept) < len(volumes):
             continue
-        unfinished = one.state == "restoring" and one.created < found.created
+        unfinished = one.state == "restoring" and index > place
         if unfinished or not any(snapshot.changed_bytes for snapshot in kept):
             return found
     return None
