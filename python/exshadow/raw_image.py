@@ -27,7 +27,8 @@ Read = Callable[[int, int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What an export or import moved, in bytes. `sha256` is of the whole stream (exports only)."""
+    """What an export or import moved, in bytes. `sha256` is of the whole stream, of an image
+    file that of ``sparse.Digest`` (exports only)."""
 
     bytes_copied: int
     bytes_zeroed: int
@@ -51,7 +52,7 @@ def export_full(
     out and no record. `extents` says where data can be (``sparse.data_extents`` of the snapshot's
     own file); everything outside reads as zeroes.
     """
-    rows = [[0, size]] if extents is None and size else [list(row) for row in extents or []]
+    rows = sparse.aligned([(0, size)] if extents is None else extents, size)
     if not isinstance(target, str | os.PathLike):
         with errors_as_io("writing the image"):
             return _full_to_stream(read, rows, size, target, progress)
@@ -79,25 +80,17 @@ def export_full(
 def _full_to_file(
     read: Read, rows: list[list[int]], size: int, descriptor: int, progress: Progress | None
 ) -> Transfer:
-    """Write onto a file that reads as zeroes; the digest is of all its bytes."""
-    copied, end, digest = 0, 0, hashlib.sha256()
+    """Write onto a file that reads as zeroes; the digest is that of ``sparse.Digest``."""
+    copied, digest = 0, sparse.Digest()
     for offset, data in pieces(read, rows, size):
-        _hash_zeroes(digest, offset - end)
-        digest.update(data)
-        end = offset + len(data)
+        digest.add(offset, data)
         for start, length, is_zero in sparse.runs(data):
             if not is_zero:
                 sparse.write_all(descriptor, offset + start, data[start : start + length])
                 copied += length
         if progress is not None:
             progress(offset + len(data), size)
-    _hash_zeroes(digest, size - end)
-    return Transfer(copied, 0, size, digest.hexdigest())
-
-
-def _hash_zeroes(digest: hashlib._Hash, length: int) -> None:
-    for start in range(0, length, sparse.CHUNK):
-        digest.update(bytes(min(sparse.CHUNK, length - start)))
+    return Transfer(copied, 0, size, digest.finish(size))
 
 
 def _full_to_stream(
@@ -130,16 +123,16 @@ def import_full(
     progress: Progress | None = None,
     *,
     holds: str | None = None,
-    sha256: str | None = None,
+    digest: str | None = None,
     locked: Callable[[], None] = lambda: None,
 ) -> Transfer:
     """Copy the raw image `source` onto `image`, a new file, one of the same size, or a device.
 
     What the copy holds is `holds`, else what the record beside `source` says, if that is still
     believed. Until the copy is durable `image` has no record, so an interrupted import is repeated.
-    `sha256` is checked before the first byte is written; so is `locked` called, once nobody else
-    can begin to use `image`. NotFoundError, InvalidError (sizes), BusyError (in use),
-    IntegrityError (`source` is damaged, or half of an import itself).
+    `digest` (``sparse.Digest``) is checked before the first byte is written; so is `locked` called,
+    once nobody else can begin to use `image`. NotFoundError, InvalidError (sizes), BusyError (in
+    use), IntegrityError (`source` is damaged, or half of an import itself).
     """
     source, image = Path(source), Path(image)
     with contextlib.ExitStack() as stack:
@@ -149,8 +142,8 @@ def import_full(
         if holds is None and record is not None:
             holds = _believed(source, record, origin)
         _refuse_same(origin, image)
-        if sha256 is not None:
-            _check_digest(source, origin, size, sha256, progress)
+        if digest is not None:
+            _check_digest(source, origin, size, digest, progress)
         target = stack.enter_context(opened(image, writable=True, create_size=size))
         check_size(image, target, size)
         locked()
@@ -168,15 +161,16 @@ def _check_digest(
     source: Path, origin: int, size: int, expected: str, progress: Progress | None
 ) -> None:
     """CorruptError when the image is not the one that was exported."""
-    digest = hashlib.sha256()
+    digest = sparse.Digest()
+    rows = sparse.aligned(sparse.data_extents(source), size)
     with errors_as_io(f"reading {source}"):
-        for start in range(0, size, sparse.CHUNK):
-            digest.update(os.pread(origin, min(sparse.CHUNK, size - start), start))
+        for offset, data in pieces(lambda at, length: os.pread(origin, length, at), rows, size):
+            digest.add(offset, data)
             if progress is not None:
                 progress(0, size)  # may stop it
-    if digest.hexdigest() != expected:
+    if digest.finish(size) != expected:
         raise errors.CorruptError(
-            f"{source} is not the image that was exported: its SHA-256 differs",
+            f"{source} is not the image that was exported: its digest differs",
             hint="export the set again; nothing was written",
         )
 

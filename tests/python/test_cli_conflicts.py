@@ -87,7 +87,7 @@ def test_a_damaged_full_image_is_not_imported(cli, image, tmp_path):
     cli("mirror", "add", "a", tmp_path / "m2.img")
     cli("snapshot", "create", "a", "--label", "noon")
     cli("snapshot", "export", "noon", tmp_path / "e")
-    assert json.loads((tmp_path / "e" / "export.json").read_bytes())["sha256"]["a"]
+    assert json.loads((tmp_path / "e" / "export.json").read_bytes())["sparse_sha256"]["a"]
     cli("snapshot", "import", tmp_path / "e", "--onto", tmp_path / "good.img")
     assert (tmp_path / "good.img").read_bytes() == (tmp_path / "a.img").read_bytes()
     with (tmp_path / "e" / "a.img").open("r+b") as file:

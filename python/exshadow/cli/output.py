@@ -22,6 +22,8 @@ def show(document: Json, text: str, error: Error | None = None) -> int:
     global _emitted
     _emitted = True
     if context.json:
+        if context.events:
+            document = {**document, "notes": context.events}
         write(json.dumps(document if error is None else {**document, **_failure(error)}) + "\n")
     else:
         if text:

@@ -128,7 +128,10 @@ def job(one: JobRecord) -> str:
     rate = one.bytes_copied / one.seconds if one.seconds > 0 else 0.0
     zeroed = f", {format_size(one.bytes_zeroed)} zeroed" if one.bytes_zeroed else ""
     speed = f", {format_size(int(rate))}/s" if one.bytes_copied else ""
+    # Several plexes are written at once: each gets a part of what was copied.
+    several = one.bytes_copied + one.bytes_zeroed > one.bytes_total
+    of = "to several plexes, each" if several else "of"
     return (
         f"{one.kind} {one.state}: {format_size(one.bytes_copied)} copied{zeroed} "
-        f"of {format_size(one.bytes_total)} in {one.seconds:.2f} s{speed}"
+        f"{of} {format_size(one.bytes_total)} in {one.seconds:.2f} s{speed}"
     )

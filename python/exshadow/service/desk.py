@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from exshadow.errors import BusyError, Error
 from exshadow.model import SetRecord, VolumeRecord
 from exshadow.service.records import volume_record
-from exshadow.service.reporter import Reporter, Silent
+from exshadow.service.reporter import Reporter, Silent, event_note
 from exshadow.service.state import StateFolder
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Session:
         """Pass on and record events that were not known before."""
         fresh = [text for text in events if text not in set(known)]
         for text in fresh:
-            self.desk.reporter.note(f"volume {name}: {text}")
+            self.desk.reporter.note(event_note(name, text))
         if fresh:
             self.desk.record(lambda catalog: catalog.add_events(name, fresh))
 

@@ -16,7 +16,7 @@ from exshadow.errors import BusyError, Error, NotFoundError
 from exshadow.model import SetRecord, VolumeRecord
 from exshadow.service.desk import Desk, Session
 from exshadow.service.records import volume_record
-from exshadow.service.reporter import Reporter
+from exshadow.service.reporter import Reporter, event_note
 from exshadow.service.state import StateFolder, Survey
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class HouseSession(Session):
         before = set(known)
         for text in events:
             if text not in before:
-                self.desk.reporter.note(f"volume {name}: {text}")
+                self.desk.reporter.note(event_note(name, text))
 
 
 class HouseDesk(Desk):
