@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
+#include <chrono>
 #include <filesystem>
 #include <limits>
 
@@ -130,9 +131,19 @@ void remove_plex(const VolumeHandle& volume, const std::string& label) {
 
 // --- snapshots ---
 
+// A pin protects from what ends a snapshot, whoever asks.
+void require_unpinned(const VolumeHandle& volume, const SnapshotName& name) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const std::int64_t now_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+    finish(start_on<Status>(volume, name, [label = name.label, now_ns](Volume& open) {
+        return check_unpinned(open, label, now_ns);
+    }));
+}
+
 std::shared_ptr<JobHandle> resync(const VolumeHandle& volume, const py::object& snapshot,
                                   const Limit& limit) {
     const SnapshotName name = snapshot_name(volume, snapshot);
+    require_unpinned(volume, name);
     const auto work = [label = name.label, rate = bytes_a_second(limit)](Volume& open,
                                                                          std::shared_ptr<Job> job) {
         return open.resync(label, rate, std::move(job));
@@ -173,6 +184,7 @@ void promote(const VolumeHandle& volume, const py::object& snapshot) {
 
 void delete_snapshot(const VolumeHandle& volume, const py::object& snapshot) {
     const SnapshotName name = snapshot_name(volume, snapshot);
+    require_unpinned(volume, name);
     finish(start_on<Status>(volume, name,
                             [label = name.label](Volume& open) { return open.delete_snapshot(label); }));
 }

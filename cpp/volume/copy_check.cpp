@@ -52,4 +52,11 @@ Task<Status> check_copy(Volume& volume, std::string label) {
                     "restore from another snapshot, or take the copy as it is now with --force");
 }
 
+Task<Status> check_unpinned(Volume& volume, std::string label, std::int64_t now_ns) {
+    const SnapshotRecord* const snapshot = volume.state().find_snapshot(label);
+    if (snapshot == nullptr || snapshot->pinned_until_ns <= now_ns) co_return Status{};
+    co_return Error(Code::refused, "snapshot '" + label + "' of volume " + volume.state().name + " is pinned",
+                    "lift the pin first");
+}
+
 }  // namespace exshadow

@@ -160,7 +160,8 @@ class Volume:
         overwrite: bool = False,
         limit: int | None = None,
         force: bool = False,
-    ) -> Job: ...
+    ) -> Job:
+        """Attach a plex and sync it. limit: bytes a second, here and below; None and 0 for none."""
     def sync(self, label: str | None = None, *, limit: int | None = None) -> Job:
         """Continue any unfinished sync, resync or restore; bring a failed, stale or returned plex
         back by its map."""
@@ -184,7 +185,8 @@ class Volume:
     def promote(self, snapshot: Snapshot | str) -> None: ...
     def delete_snapshot(self, snapshot: Snapshot | str) -> None: ...
     def pin_snapshot(self, snapshot: Snapshot | str, until: str | None) -> None:
-        """Set (RFC 3339, or "forever") or clear (None) the pin kept with the snapshot."""
+        """Set (RFC 3339, or "forever") or clear (None) the pin kept with the snapshot: while it is
+        in force, resync and delete_snapshot are refused."""
     def set_consistency(self, snapshot: Snapshot | str, consistency: str) -> None: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
