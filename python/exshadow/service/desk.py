@@ -153,6 +153,9 @@ def _record_volume(catalog: Catalog, volume: VolumeRecord) -> None:
 class Session:
     """One engine: its volumes can be split together."""
 
+    opens_with_force = True
+    """Whether the desk's `force` reached the volumes: they take it when they are opened."""
+
     def __init__(self, desk: Desk, engine: Engine) -> None:
         self.desk = desk
         self.engine = engine

@@ -187,6 +187,8 @@ class House:
 class HouseSession(Session):
     """Events are recorded by the daemon's watch, so that each is recorded once."""
 
+    opens_with_force = False
+
     def say(self, name: str, events: Iterable[str], known: Iterable[str] = ()) -> None:
         before = set(known)
         for text in events:

@@ -7,11 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exshadow.errors import BusyError, Error, NotFoundError, RefusedError
 from exshadow.image_files import opened
 from exshadow.model import Member, SetRecord, VolumeRecord
 from exshadow.service.desk import Session
+
+if TYPE_CHECKING:
+    from exshadow._core import Snapshot
 
 _COPYING = frozenset({"syncing", "resyncing"})
 _SECTOR = 512
@@ -75,13 +79,23 @@ def _check_copy(session: Session, one: SetRecord, member: Member, verb: str) -> 
     snapshot = session.volumes[member.volume].snapshots.get(one.label)
     if snapshot is None:
         raise NotFoundError(f"volume {member.volume} has no snapshot {one.label!r} any more")
-    if verb == "restore" and not session.desk.force:
-        snapshot.check()
+    forced = session.desk.force and session.opens_with_force
+    if verb == "restore" and not forced:
+        _judge(snapshot, session)
         return
     snapshot.read(0, _SECTOR)
     if verb != "restore":  # the copy is written from here on
         with opened(Path(snapshot.path), writable=True):
             pass
+
+
+def _judge(snapshot: Snapshot, session: Session) -> None:
+    try:
+        snapshot.check()
+    except Error as error:
+        if session.desk.force:  # asked for, and of no use here
+            error.hint = "--force needs the volume closed: stop the daemon, then repeat the command"
+        raise
 
 
 def each(members: Sequence[str], act: Callable[[str], None], done: str, resume: str) -> None:
