@@ -1,11 +1,13 @@
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
+#include <chrono>
 #include <filesystem>
 #include <limits>
 
 #include "bindings/calls.h"
 #include "bindings/handles.h"
+#include "volume/copy_check.h"
 #include "volume/instant.h"
 
 namespace exshadow::python {
@@ -129,9 +131,19 @@ void remove_plex(const VolumeHandle& volume, const std::string& label) {
 
 // --- snapshots ---
 
+// A pin protects from what ends a snapshot, whoever asks.
+void require_unpinned(const VolumeHandle& volume, const SnapshotName& name) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const std::int64_t now_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+    finish(start_on<Status>(volume, name, [label = name.label, now_ns](Volume& open) {
+        return check_unpinned(open, label, now_ns);
+    }));
+}
+
 std::shared_ptr<JobHandle> resync(const VolumeHandle& volume, const py::object& snapshot,
                                   const Limit& limit) {
     const SnapshotName name = snapshot_name(volume, snapshot);
+    require_unpinned(volume, name);
     const auto work = [label = name.label, rate = bytes_a_second(limit)](Volume& open,
                                                                          std::shared_ptr<Job> job) {
         return open.resync(label, rate, std::move(job));
@@ -172,6 +184,7 @@ void promote(const VolumeHandle& volume, const py::object& snapshot) {
 
 void delete_snapshot(const VolumeHandle& volume, const py::object& snapshot) {
     const SnapshotName name = snapshot_name(volume, snapshot);
+    require_unpinned(volume, name);
     finish(start_on<Status>(volume, name,
                             [label = name.label](Volume& open) { return open.delete_snapshot(label); }));
 }
@@ -221,6 +234,12 @@ py::dict snapshot_info(const SnapshotHandle& snapshot) {
                                      snapshot.facts.label + "' any more"));
 }
 
+void check(const SnapshotHandle& snapshot) {
+    finish(start_on<Status>(*snapshot.volume, snapshot.name(), [label = snapshot.name().label](Volume& open) {
+        return check_copy(open, label);
+    }));
+}
+
 py::array_t<std::int64_t> changed(const SnapshotHandle& snapshot, const SnapshotHandle* since) {
     const VolumeHandle& volume = *snapshot.volume;
     const SnapshotName name = snapshot.name();
@@ -255,6 +274,9 @@ void define_snapshot(py::module_& module) {
         .def_property_readonly("plex", [](const SnapshotHandle& self) { return text(self.facts.plex); })
         .def_property_readonly("volume", [](const SnapshotHandle& self) { return self.volume; })
         .def("info", &snapshot_info, "What is known of it now.")
+        .def("check", &check,
+             "Raise what a restore from it would be refused with: the copy is gone, or "
+             "not as it was split off. Reads and changes nothing else.")
         .def(
             "read",
             [](const SnapshotHandle& self, ByteCount offset, ByteCount length) {

@@ -7,6 +7,8 @@ The native engine raises through :func:`make`.
 
 from __future__ import annotations
 
+import errno
+
 
 class Error(Exception):
     """Base of all errors. ``code`` is stable text, ``hint`` says what to do (may be empty)."""
@@ -161,3 +163,38 @@ def make(code: str, message: str, hint: str = "", os_error: int = 0) -> Error:
         error.errno = os_error
         error.strerror = message
     return error
+
+
+_SYSTEM_CODES = {
+    errno.ENOENT: "not_found",
+    errno.EACCES: "permission",
+    errno.EPERM: "permission",
+    errno.EROFS: "permission",
+    errno.ENOSPC: "no_space",
+    errno.EDQUOT: "no_space",
+    errno.EWOULDBLOCK: "busy",
+    errno.EBUSY: "busy",
+    errno.ETXTBSY: "busy",
+    errno.ENOTDIR: "refused",
+    errno.EISDIR: "refused",
+    errno.EEXIST: "exists",
+}
+_SYSTEM_HINTS = {
+    errno.EACCES: "look at owner and mode, or run it as root",
+    errno.EPERM: "look at owner and mode, or run it as root",
+    errno.EROFS: "that file system is mounted read-only: use another, or remount it writable",
+    errno.ENOSPC: "make room there and repeat the command",
+    errno.EDQUOT: "make room within the quota and repeat the command",
+    errno.EIO: "look at the kernel's messages: dmesg",
+    errno.EMFILE: "permit more open files: ulimit -n",
+}
+
+
+def from_system(problem: OSError, doing: str = "", hint: str = "") -> Error:
+    """The error for what the system refused; IoError where no other class fits."""
+    number = problem.errno or 0
+    doing = doing or (str(problem.filename) if problem.filename else "")
+    reason = problem.strerror or str(problem)
+    message = f"{doing}: {reason}" if doing else reason
+    hint = hint or _SYSTEM_HINTS.get(number, "")
+    return make(_SYSTEM_CODES.get(number, "io"), message, hint, os_error=number)

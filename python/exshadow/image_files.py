@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import stat
@@ -51,19 +50,6 @@ def check_size(image: Path, descriptor: int, size: int) -> None:
         )
 
 
-_CODES = {
-    errno.ENOENT: "not_found",
-    errno.EACCES: "permission",
-    errno.EPERM: "permission",
-    errno.EROFS: "permission",
-    errno.ENOSPC: "no_space",
-    errno.EDQUOT: "no_space",
-    errno.EWOULDBLOCK: "busy",
-    errno.EBUSY: "busy",
-    errno.ETXTBSY: "busy",
-}
-
-
 @contextlib.contextmanager
 def errors_as_io(doing: str) -> Iterator[None]:
     """Turn the system's errors into exshadow's; IoError where no other class fits."""
@@ -72,6 +58,4 @@ def errors_as_io(doing: str) -> Iterator[None]:
     except errors.Error:
         raise
     except OSError as problem:
-        code = _CODES.get(problem.errno or 0, "io")
-        message = f"{doing}: {problem.strerror or problem}"
-        raise errors.make(code, message, os_error=problem.errno or 0) from problem
+        raise errors.from_system(problem, doing) from problem

@@ -148,7 +148,8 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class SetRecord:
-    """A snapshot set: what one split of a group made. `note` says why it is not simply ready."""
+    """A snapshot set: what one split of a group made. `note` says why it is not simply ready,
+    `missing` names volumes of the set that are not here."""
 
     id: str
     label: str
@@ -162,6 +163,7 @@ class SetRecord:
     pinned_until: str | None = None
     hold_us: int = 0
     note: str = ""
+    missing: tuple[str, ...] = ()
 
     def to_json(self) -> Json:
         return {
@@ -177,6 +179,7 @@ class SetRecord:
             "pinned_until": self.pinned_until,
             "hold_us": self.hold_us,
             "note": self.note,
+            "missing": list(self.missing),
         }
 
 

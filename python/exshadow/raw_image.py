@@ -27,7 +27,8 @@ Read = Callable[[int, int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What an export or import moved, in bytes. `sha256` is of the whole stream (exports only)."""
+    """What an export or import moved, in bytes. `sha256` is of the whole stream, of an image
+    file that of ``sparse.Digest`` (exports only)."""
 
     bytes_copied: int
     bytes_zeroed: int
@@ -51,7 +52,7 @@ def export_full(
     out and no record. `extents` says where data can be (``sparse.data_extents`` of the snapshot's
     own file); everything outside reads as zeroes.
     """
-    rows = [[0, size]] if extents is None and size else [list(row) for row in extents or []]
+    rows = sparse.aligned([(0, size)] if extents is None else extents, size)
     if not isinstance(target, str | os.PathLike):
         with errors_as_io("writing the image"):
             return _full_to_stream(read, rows, size, target, progress)
@@ -79,16 +80,17 @@ def export_full(
 def _full_to_file(
     read: Read, rows: list[list[int]], size: int, descriptor: int, progress: Progress | None
 ) -> Transfer:
-    """Write onto a file that reads as zeroes."""
-    copied = 0
+    """Write onto a file that reads as zeroes; the digest is that of ``sparse.Digest``."""
+    copied, digest = 0, sparse.Digest()
     for offset, data in pieces(read, rows, size):
+        digest.add(offset, data)
         for start, length, is_zero in sparse.runs(data):
             if not is_zero:
                 sparse.write_all(descriptor, offset + start, data[start : start + length])
                 copied += length
         if progress is not None:
             progress(offset + len(data), size)
-    return Transfer(copied, 0, size)
+    return Transfer(copied, 0, size, digest.finish(size))
 
 
 def _full_to_stream(
@@ -121,13 +123,16 @@ def import_full(
     progress: Progress | None = None,
     *,
     holds: str | None = None,
+    digest: str | None = None,
+    locked: Callable[[], None] = lambda: None,
 ) -> Transfer:
     """Copy the raw image `source` onto `image`, a new file, one of the same size, or a device.
 
     What the copy holds is `holds`, else what the record beside `source` says, if that is still
     believed. Until the copy is durable `image` has no record, so an interrupted import is repeated.
-    NotFoundError, InvalidError (sizes), BusyError (in use), IntegrityError (`source` is half of an
-    import itself).
+    `digest` (``sparse.Digest``) is checked before the first byte is written; so is `locked` called,
+    once nobody else can begin to use `image`. NotFoundError, InvalidError (sizes), BusyError (in
+    use), IntegrityError (`source` is damaged, or half of an import itself).
     """
     source, image = Path(source), Path(image)
     with contextlib.ExitStack() as stack:
@@ -137,8 +142,11 @@ def import_full(
         if holds is None and record is not None:
             holds = _believed(source, record, origin)
         _refuse_same(origin, image)
+        if digest is not None:
+            _check_digest(source, origin, size, digest, progress)
         target = stack.enter_context(opened(image, writable=True, create_size=size))
         check_size(image, target, size)
+        locked()
         with errors_as_io(f"importing onto {image}"):
             image_base.forget(image)
             transfer = _copy_image(source, origin, target, size, progress)
@@ -147,6 +155,24 @@ def import_full(
     if holds is not None:
         image_base.store(image, base)
     return transfer
+
+
+def _check_digest(
+    source: Path, origin: int, size: int, expected: str, progress: Progress | None
+) -> None:
+    """CorruptError when the image is not the one that was exported."""
+    digest = sparse.Digest()
+    rows = sparse.aligned(sparse.data_extents(source), size)
+    with errors_as_io(f"reading {source}"):
+        for offset, data in pieces(lambda at, length: os.pread(origin, length, at), rows, size):
+            digest.add(offset, data)
+            if progress is not None:
+                progress(0, size)  # may stop it
+    if digest.finish(size) != expected:
+        raise errors.CorruptError(
+            f"{source} is not the image that was exported: its digest differs",
+            hint="export the set again; nothing was written",
+        )
 
 
 def _believed(source: Path, record: image_base.Base, descriptor: int) -> str | None:

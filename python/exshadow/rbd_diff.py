@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -86,6 +87,7 @@ def import_diff(
     *,
     sha256: str | None = None,
     force: bool = False,
+    locked: Callable[[], None] = lambda: None,
 ) -> Transfer:
     """Apply a diff to `image`, which must hold the diff's base; durable on return.
 
@@ -94,7 +96,8 @@ def import_diff(
     was written to. A diff without a base makes a new image. Importing what `image` holds already
     does nothing. Before the first byte the record says what is being imported: when interrupted,
     the same import is repeated and no other is accepted. `sha256` of the whole diff is checked
-    before anything is written; the stream must be able to seek for that (InvalidError).
+    before anything is written; the stream must be able to seek for that (InvalidError). `locked`
+    is called before the first byte is written, once nobody else can begin to use `image`.
     """
     image = Path(image)
     with errors_as_io("reading the diff"):
@@ -113,6 +116,7 @@ def import_diff(
         image_base.forget(image)  # of a file that is gone
     with opened(image, writable=True, create_size=new_size) as target:
         check_size(image, target, header.size)
+        locked()
         if _holds_already(image, target, header, force):
             return Transfer(0, 0, header.size)
         with errors_as_io(f"importing onto {image}"):

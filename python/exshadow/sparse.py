@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import hashlib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 import numpy as np
@@ -40,6 +41,48 @@ def runs(data: bytes | memoryview) -> Iterator[tuple[int, int, bool]]:
     for first, last in itertools.pairwise(edges):
         start, end = first * GRANULE, min(last * GRANULE, len(data))
         yield start, end - start, not bool(used[first])
+
+
+def aligned(extents: Iterable[tuple[int, int]], size: int) -> list[list[int]]:
+    """The extents, ascending, grown to whole granules and merged where they then meet."""
+    rows: list[list[int]] = []
+    for offset, length in extents:
+        start = offset // GRANULE * GRANULE
+        end = min(-(-(offset + length) // GRANULE) * GRANULE, size)
+        if rows and start <= rows[-1][0] + rows[-1][1]:
+            rows[-1][1] = max(rows[-1][1], end - rows[-1][0])
+        elif end > start:
+            rows.append([start, end - start])
+    return rows
+
+
+class Digest:
+    """SHA-256 over an image's granules that are not all zero, and where they lie: the same for a
+    hole and for zeroes, and as quick as the image has data."""
+
+    def __init__(self) -> None:
+        self._data, self._places = hashlib.sha256(), hashlib.sha256()
+        self._start = self._end = 0
+
+    def add(self, offset: int, data: bytes | memoryview) -> None:
+        """Pieces in ascending order, each beginning at a whole granule."""
+        for start, length, is_zero in runs(data):
+            if is_zero:
+                continue
+            if offset + start != self._end:
+                self._note()
+                self._start = offset + start
+            self._end = offset + start + length
+            self._data.update(data[start : start + length])
+
+    def _note(self) -> None:
+        self._places.update(f"{self._start} {self._end - self._start}\n".encode())
+
+    def finish(self, size: int) -> str:
+        """Hex digest of the whole image of `size` bytes."""
+        self._note()
+        parts = f"{size} {self._places.hexdigest()} {self._data.hexdigest()}"
+        return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def data_extents(path: str | os.PathLike[str]) -> list[tuple[int, int]]:

@@ -56,6 +56,7 @@ def set_(json: Json) -> SetRecord:
             **known,
             "members": tuple(Member(**_only(one, Member.__slots__)) for one in json["members"]),
             "verified": Verification(**verdict) if verdict else None,
+            "missing": tuple(json.get("missing", ())),
         }
     )
 

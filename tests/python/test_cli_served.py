@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import test_cli_catalog
+import test_cli_group
 import test_cli_interrupt
 import test_cli_mirror
 import test_cli_snapshot
@@ -17,6 +18,7 @@ from daemons import ServedCli, served
 
 MODULES = (
     test_cli_catalog,
+    test_cli_group,
     test_cli_interrupt,
     test_cli_mirror,
     test_cli_snapshot,
@@ -24,6 +26,7 @@ MODULES = (
     test_cli_volume,
 )
 LEFT_OUT = {
+    "test_a_changed_copy_is_restored_with_force",  # force is taken when a volume is opened
     "test_restore_modes",  # a daemon goes on moving behind: test_daemon.py
     "test_a_catalog_elsewhere",  # the daemon's catalog is the one it was started with
     "test_a_volume_whose_plex_is_gone_is_forgotten_with_force_only",  # it is open: never gone
@@ -44,6 +47,7 @@ def cli(state, fork_server, tmp_path):
         yield line
 
 
+half = test_cli_group.half
 chain = test_cli_transfer.chain
 noon = test_cli_snapshot.noon
 verified = test_cli_catalog.verified

@@ -49,6 +49,7 @@ COMMANDS = [
 DESTRUCTIVE = [
     "volume remove",
     "mirror add",
+    "mirror sync",
     "mirror remove",
     "mirror verify",
     "snapshot import",

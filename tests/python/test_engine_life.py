@@ -212,3 +212,29 @@ def test_sixteen_volumes_split_at_one_instant(engine, make):
     assert values[0] - values[-1] <= 1
     assert len({snapshot.set_id for snapshot in snapshots.values()}) == 1
     assert all(len(snapshot.info()["members"]) == 16 for snapshot in snapshots.values())
+
+
+def test_a_pin_protects_from_what_ends_the_snapshot(engine, make):
+    volume = make(engine)
+    noon = engine.split([volume], "noon")["db"]
+    volume.pin_snapshot("noon", "forever")
+    with pytest.raises(exshadow.RefusedError, match="pinned"):
+        volume.resync(noon)
+    with pytest.raises(exshadow.RefusedError, match="pinned"):
+        volume.delete_snapshot(noon)
+    volume.pin_snapshot("noon", "2001-01-01T00:00:00Z")  # past
+    volume.resync(noon).wait()
+    assert list(volume.snapshots) == []
+
+
+def test_check_judges_a_copy_as_a_restore_would(engine, make, tmp_path):
+    volume = make(engine)
+    noon = engine.split([volume], "noon")["db"]
+    noon.check()
+    with (tmp_path / "db-m2.img").open("r+b") as file:
+        file.write(b"x")
+    with pytest.raises(exshadow.IntegrityError, match="from outside"):
+        noon.check()
+    (tmp_path / "db-m2.img").unlink()
+    with pytest.raises(exshadow.NotFoundError):
+        noon.check()

@@ -100,6 +100,12 @@ def verify(here: Here, name: str, label: str) -> Json:
     return _start(here, "verify", name, label, lambda v: v.verify_snapshot(label))
 
 
+@router.post(_SNAPSHOT + "/check", status_code=204)
+def check(here: Here, name: str, label: str) -> None:
+    """Fails as a restore from it would: the copy is gone, or not as it was split off."""
+    here.snapshot(name, label).check()
+
+
 @router.post(_SNAPSHOT + "/promote", status_code=204)
 def promote(here: Here, name: str, label: str) -> None:
     with here.changing():

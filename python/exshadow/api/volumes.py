@@ -50,14 +50,17 @@ def show_volume(here: Here, name: str) -> Json:
 
 
 @router.delete("/{name}")
-def remove_volume(here: Here, name: str, force: bool = False, dry_run: bool = False) -> Json:
-    """Forget a volume; no plex byte is deleted. Refused while a client uses it."""
+def remove_volume(
+    here: Here, name: str, force: bool = False, break_sets: bool = False, dry_run: bool = False
+) -> Json:
+    """Forget a volume; no plex byte is deleted. Refused while a client uses it, and while it is a
+    member of a set with other volumes, unless `break_sets`."""
     with here.changing(force=force) as (service, notes):
         plan = service.volume_removal(name)
         if dry_run:
             return {"plan": plan.to_json()}
         _require_idle(here, name)
-        service.remove_volume(name)
+        service.remove_volume(name, break_sets=break_sets)
         here.house.forget(name)
     return {"removed": {"volume": name, "plan": plan.to_json()}, "notes": notes.notes}
 
@@ -88,7 +91,8 @@ def list_plexes(here: Here, name: str) -> Json:
 def add_plex(here: Here, name: str, body: bodies.NewPlex, dry_run: bool = False) -> Json:
     """Attach a plex and sync it, or continue its interrupted sync: a job."""
     if dry_run:
-        plan = here.reader().mirror_plan(name, body.path, body.label)
+        reader = LocalService(HouseDesk(here.house, force=body.force))
+        plan = reader.mirror_plan(name, body.path, body.label, overwrite=body.overwrite)
         return {"plan": plan.to_json()}
     here.reader().show_volume(name)
 
@@ -126,9 +130,11 @@ def _plex(record: VolumeRecord, label: str) -> Json:
     return plex.to_json()
 
 
-@router.post("/{name}/sync", status_code=202, response_model=bodies.JobAnswer)
-def sync(here: Here, name: str, body: bodies.SyncWish) -> Json:
+@router.post("/{name}/sync", status_code=202)
+def sync(here: Here, name: str, body: bodies.SyncWish, dry_run: bool = False) -> Json:
     """Continue any unfinished sync, resync or restore; bring a failed plex back: a job."""
+    if dry_run:
+        return {"plan": here.reader().sync_plan(name, body.label).to_json()}
     record = here.reader().show_volume(name)
     if body.label is not None:
         _plex(record, body.label)

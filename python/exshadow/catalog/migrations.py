@@ -24,20 +24,28 @@ def stored_revision(connection: Connection) -> str | None:
     return revision
 
 
+def is_current(connection: Connection) -> bool:
+    """Whether the catalog has the schema of this version. NewerVersionError when a later one."""
+    revision = stored_revision(connection)
+    if revision is not None and revision not in REVISIONS:
+        raise _newer(revision)
+    return revision == HEAD
+
+
+def _newer(revision: str) -> NewerVersionError:
+    return NewerVersionError(
+        f"the catalog has schema {revision}, which is newer than {HEAD}",
+        hint="use the newer exshadow, or move the catalog away and run: exshadow catalog rebuild",
+    )
+
+
 def upgrade(connection: Connection) -> bool:
     """Upgrade inside the caller's transaction; True when something was done.
 
     NewerVersionError when the catalog has a revision that this version does not know.
     """
-    revision = stored_revision(connection)
-    if revision == HEAD:
+    if is_current(connection):
         return False
-    if revision is not None and revision not in REVISIONS:
-        raise NewerVersionError(
-            f"the catalog has schema {revision}, which is newer than {HEAD}",
-            hint="use the newer exshadow, or move the catalog away and run: "
-            "exshadow catalog rebuild",
-        )
     _run_alembic(connection)
     return True
 

@@ -22,9 +22,18 @@ from sqlalchemy.pool import NullPool
 
 from exshadow.catalog import migrations
 from exshadow.catalog.store import Catalog
-from exshadow.errors import BusyError, CorruptError, InvalidError, IoError
+from exshadow.errors import (
+    BusyError,
+    CorruptError,
+    InvalidError,
+    IoError,
+    NoSpaceError,
+    PermissionRefusedError,
+    from_system,
+)
 
 _WAIT_SECONDS = 30.0
+_READ_SECONDS = 2.0  # readers go on without it rather than wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,27 @@ def open_catalog(file: Path, url: str | None = None, *, repair: bool = True) -> 
         return Opened(_open(_local(file), checked=False), "replaced", str(aside))
 
 
+def open_for_reading(file: Path, url: str | None = None) -> Catalog | None:
+    """The catalog at `url`, else in `file`, for reading: takes no lock and creates nothing.
+
+    None when its schema is older. NewerVersionError, CorruptError, BusyError, IoError.
+    """
+    engine = (
+        _connect(_checked_url(url)) if url else _connect(_reading_url(file), wait=_READ_SECONDS)
+    )
+    with translated(), engine.execution_options(exshadow_reads=True).connect() as connection:
+        if engine.dialect.name == "sqlite":
+            _check_sound(connection.exec_driver_sql("PRAGMA quick_check(1)").fetchone())
+        current = migrations.is_current(connection)
+    return Catalog(engine) if current else None
+
+
+def _reading_url(file: Path) -> str:
+    from urllib.parse import quote
+
+    return f"sqlite:///file:{quote(str(file))}?mode=ro&uri=true"
+
+
 def _checked_url(url: str) -> str:
     try:
         from sqlalchemy import make_url
@@ -71,13 +101,13 @@ def _local(file: Path) -> Engine:
     return _connect(f"sqlite:///{file}")
 
 
-def _connect(url: str) -> Engine:
+def _connect(url: str, wait: float = _WAIT_SECONDS) -> Engine:
     try:
         engine = create_engine(url, poolclass=NullPool)
     except ImportError as error:
         raise InvalidError(f"no driver for this catalog: {error}") from error
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "connect", lambda raw, _: _configure_sqlite(raw, wait))
         # The driver's own implicit BEGIN is deferred and leaves DDL outside; ours is neither.
         event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -88,9 +118,9 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
-def _configure_sqlite(connection: Any, _record: object) -> None:
+def _configure_sqlite(connection: Any, wait: float) -> None:
     connection.isolation_level = None
-    connection.execute(f"PRAGMA busy_timeout = {int(_WAIT_SECONDS * 1000)}")
+    connection.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = NORMAL")
 
@@ -104,12 +134,17 @@ def _open(engine: Engine, *, checked: bool) -> Catalog:
     return Catalog(engine)
 
 
+def _check_sound(answer: Any) -> None:
+    if answer is None or tuple(answer) != ("ok",):
+        raise CorruptError("the catalog is damaged", hint="exshadow catalog rebuild")
+
+
 def _prepare_sqlite(engine: Engine, *, checked: bool) -> None:
     connection = engine.raw_connection()
     try:
         cursor = connection.cursor()
-        if checked and cursor.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-            raise CorruptError("the catalog is damaged", hint="exshadow catalog rebuild")
+        if checked:
+            _check_sound(cursor.execute("PRAGMA quick_check(1)").fetchone())
         cursor.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
@@ -128,7 +163,18 @@ def translated() -> Iterator[None]:
             raise BusyError("the catalog is locked by another process") from error
         if "malformed" in reason:
             raise CorruptError("the catalog is damaged", hint="exshadow catalog rebuild") from error
-        raise IoError(f"the catalog cannot be used: {reason}") from error
+        if "readonly" in reason or "unable to open" in reason:
+            raise PermissionRefusedError(
+                f"the catalog cannot be written: {reason}",
+                hint="look at owner and mode of the state folder and the catalog in it",
+            ) from error
+        if "full" in reason:
+            raise NoSpaceError(
+                f"the catalog cannot be written: {reason}", hint="make room in the state folder"
+            ) from error
+        raise IoError(
+            f"the catalog cannot be used: {reason}", hint="look at the disk of the state folder"
+        ) from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
         raise CorruptError(
             f"the catalog is damaged: {getattr(error, 'orig', None) or error}",
@@ -138,7 +184,10 @@ def translated() -> Iterator[None]:
 
 @contextmanager
 def _opening_lock(file: Path) -> Iterator[None]:
-    descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise from_system(error, f"cannot open the catalog {file}") from error
     try:
         deadline = time.monotonic() + _WAIT_SECONDS
         while True:

@@ -30,7 +30,7 @@ class Catalog:
             "group": volume.group,
             "size": volume.size,
             "region_size": volume.region_size,
-            "plex_paths": "\n".join(plex.path for plex in volume.plexes),
+            "plex_paths": "\n".join(_text(plex.path) for plex in volume.plexes),
             "recorded": now(),
         }
         with self.engine.begin() as connection:
@@ -64,7 +64,7 @@ class Catalog:
             _replace(connection, schema.sets, {"id": one.id}, row)
             for member in one.members:
                 key = {"set_id": one.id, "volume": member.volume}
-                facts = {"plex": member.plex, "path": member.path, "size": member.size}
+                facts = {"plex": member.plex, "path": _text(member.path), "size": member.size}
                 _replace(connection, schema.members, key, {**key, **facts})
 
     def change_set(self, set_id: str, **values: object) -> None:
@@ -105,14 +105,14 @@ class Catalog:
         row = {
             "kind": job.kind,
             "volume": volume,
-            "target": target,
+            "target": _text(target),
             "started": started,
             "seconds": job.seconds,
             "bytes_copied": job.bytes_copied,
             "bytes_zeroed": job.bytes_zeroed,
             "bytes_total": job.bytes_total,
             "state": job.state,
-            "error": error,
+            "error": _text(error),
         }
         with self.engine.begin() as connection:
             connection.execute(insert(schema.jobs).values(**row))
@@ -127,7 +127,7 @@ class Catalog:
 
     def add_events(self, volume: str, texts: Iterable[str]) -> None:
         """Record what was said aloud about a volume."""
-        rows = [{"at": now(), "volume": volume, "text": text} for text in texts]
+        rows = [{"at": now(), "volume": volume, "text": _text(text)} for text in texts]
         if rows:
             with self.engine.begin() as connection:
                 connection.execute(insert(schema.events), rows)
@@ -152,6 +152,11 @@ _SET_FIELDS = (
     "pinned_until",
     "hold_us",
 )
+
+
+def _text(text: str) -> str:
+    """What a database can keep: bytes of a path that are not UTF-8 are spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _replace(

@@ -15,6 +15,7 @@ from exshadow.model import Json
 from exshadow.names import now
 
 FORMAT = 1
+_LARGEST = 1 << 63  # what a column of whole numbers holds
 
 # Parents before children, so that insertion in this order satisfies the foreign keys.
 _TABLES: tuple[Table, ...] = (
@@ -40,7 +41,7 @@ def export_catalog(catalog: Catalog) -> Json:
 
 def import_catalog(catalog: Catalog, document: object) -> dict[str, int]:
     """Replace the catalog's content; rows per table. InvalidError leaves it as it was."""
-    rows = _checked(document)
+    rows = check_document(document)
     try:
         with catalog.engine.begin() as connection:
             for table in reversed(_TABLES):
@@ -54,7 +55,8 @@ def import_catalog(catalog: Catalog, document: object) -> dict[str, int]:
     return {name: len(found) for name, found in rows.items()}
 
 
-def _checked(document: object) -> dict[str, list[dict[str, Any]]]:
+def check_document(document: object) -> dict[str, list[dict[str, Any]]]:
+    """The document's rows by table. InvalidError, NewerVersionError."""
     body = document.get("catalog") if isinstance(document, dict) else None
     if not isinstance(body, dict) or not isinstance(body.get("format"), int):
         raise InvalidError(
@@ -85,4 +87,6 @@ def _is_a(value: object, expected: type) -> bool:
     """As isinstance, but a truth value is no number and a whole number is a float."""
     if isinstance(value, bool):
         return expected is bool
+    if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+        return False
     return isinstance(value, (int, float) if expected is float else expected)

@@ -10,7 +10,6 @@ from cyclopts import Parameter
 from exshadow.cli import confirm, options, output
 from exshadow.cli.context import open_desk
 from exshadow.cli.options import DryRun, Yes
-from exshadow.model import Plan, Step
 
 app = options.group("catalog")
 
@@ -60,7 +59,7 @@ def import_(
     """
     from exshadow.service import rebuild as catalogs
 
-    plan = Plan(f"catalog import {file}", (Step("replace the catalog by", "catalog", file),))
+    plan = catalogs.import_plan(file)
     if dry_run:
         return confirm.only_planned(plan)
     with open_desk() as desk:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from typing import TextIO
 
 from exshadow.cli import output
+from exshadow.cli.context import context
 from exshadow.errors import CancelledError
 from exshadow.model import Plan
 from exshadow.names import format_size
@@ -27,12 +29,23 @@ def only_planned(plan: Plan) -> int:
     return output.show({"plan": plan.to_json()}, describe(plan))
 
 
-def confirm(plan: Plan, *, yes: bool) -> None:
-    """Ask on a terminal; CancelledError when the answer is no. Elsewhere there is nobody to ask."""
-    if yes or not sys.stdin.isatty():
-        return
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
+def confirm(plan: Plan, *, yes: bool) -> bool:
+    """Ask on a terminal; CancelledError when the answer is no. Elsewhere there is nobody to ask.
+
+    Whether somebody agreed: by --yes or on the terminal.
+    """
+    if yes or not _is_terminal(sys.stdin):
+        return yes
     output.say(describe(plan))
     sys.stderr.write("Proceed? [y/N] ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    answer = sys.stdin.readline()
+    if context.json or not answer.endswith("\n"):
+        output.say("")  # what follows begins on a line of its own
+    if answer.strip().lower() not in ("y", "yes"):
         raise CancelledError("not confirmed; nothing was changed", hint="--yes does not ask")
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class Context:
     json: bool = False
     quiet: bool = False
     verbose: bool = False
+    events: list[str] = field(default_factory=list)  # what volumes said while the command ran
 
 
 context = Context()

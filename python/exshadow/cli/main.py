@@ -10,7 +10,7 @@ from typing import Any, NoReturn, cast
 from exshadow.cli import output
 from exshadow.cli.context import context
 from exshadow.cli.page import HelpPage
-from exshadow.errors import CancelledError, Error, InvalidError, make
+from exshadow.errors import CancelledError, Error, InvalidError, from_system
 
 _HELP = ("--help", "-h")
 
@@ -49,6 +49,7 @@ def _dispatch(arguments: list[str]) -> int:
     from exshadow.cli import signals
 
     signals.install()
+    _refuse_bytes(arguments)
     from cyclopts import CycloptsError
 
     from exshadow.cli.app import app
@@ -67,6 +68,18 @@ def _dispatch(arguments: list[str]) -> int:
     return output.show({"help": page.text()}, "") if context.json else 0
 
 
+def _refuse_bytes(arguments: Sequence[str]) -> None:
+    """InvalidError for what is not UTF-8: neither JSON nor the catalog could keep such a path."""
+    for token in arguments:
+        try:
+            token.encode()
+        except UnicodeEncodeError:
+            raise InvalidError(
+                f"{token!a} is not UTF-8",
+                hint="rename it, or use a symbolic link with another name",
+            ) from None
+
+
 def show_version() -> int:
     """``--version``, without loading anything."""
     from exshadow import __version__
@@ -82,13 +95,23 @@ def _help_hint(arguments: Sequence[str]) -> str:
     """The command that shows the help of the group or command meant."""
     from exshadow.cli.app import app
 
-    words = [token for token in arguments if not token.startswith("-")]
+    words = _words(arguments)
     known: list[str] = []
     place = app
     while len(known) < len(words) and words[len(known)] in set(place):
         known.append(words[len(known)])
         place = place[known[-1]]
     return " ".join(["exshadow", *known, "--help"])
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    """What is no option; the global option with a value may stand before the command."""
+    words, skip = [], False
+    for token in arguments:
+        if not skip and not token.startswith("-"):
+            words.append(token)
+        skip = token == "--state" and not skip
+    return words
 
 
 def _reader_left() -> int:
@@ -101,8 +124,7 @@ def _reader_left() -> int:
 def _unexpected(error: Exception) -> int:
     """An error nobody foresaw: one line, the place only with --verbose. Never a traceback else."""
     if isinstance(error, OSError):
-        codes = {PermissionError: "permission", FileNotFoundError: "not_found"}
-        known = make(codes.get(type(error), "io"), str(error), os_error=error.errno or 0)
+        known = from_system(error)
     else:
         known = Error(f"unexpected {type(error).__name__}: {error}")
         known.hint = "please report this with the output of --verbose"

@@ -35,7 +35,7 @@ def add(
     """
     rate = options.rate(limit)
     with open_service(force=force) as service:
-        plan = service.mirror_plan(volume, path, label)
+        plan = service.mirror_plan(volume, path, label, overwrite=overwrite)
         if dry_run:
             return confirm.only_planned(plan)
         if overwrite:
@@ -51,14 +51,23 @@ def sync(
     /,
     *,
     limit: Limit = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     force: Force = False,
 ) -> int:
     """Continue any unfinished sync, resync or restore; bring a failed plex back by its map.
+
+    Asks before it writes over a plex that somebody wrote to from outside.
 
     Example: exshadow mirror sync db m2
     """
     rate = options.rate(limit)
     with open_service(force=force) as service:
+        plan = service.sync_plan(volume, label)
+        if dry_run:
+            return confirm.only_planned(plan)
+        if plan.warnings:
+            confirm.confirm(plan, yes=yes)
         job = service.sync_mirror(volume, label, limit=rate)
     return output.show({"job": job.to_json()}, views.job(job))
 

@@ -22,6 +22,8 @@ def show(document: Json, text: str, error: Error | None = None) -> int:
     global _emitted
     _emitted = True
     if context.json:
+        if context.events:
+            document = {**document, "notes": context.events}
         write(json.dumps(document if error is None else {**document, **_failure(error)}) + "\n")
     else:
         if text:
@@ -56,7 +58,11 @@ def _complain(error: Error) -> None:
 def write(text: str) -> None:
     """Write to stdout and flush, so that a closed pipe shows here and not at exit."""
     if sys.stdout is not None:  # None when the caller closed it
-        sys.stdout.write(text)
+        try:
+            sys.stdout.write(text)
+        except UnicodeEncodeError:  # a path of other bytes, or a terminal of few letters
+            encoding = sys.stdout.encoding
+            sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
 
 

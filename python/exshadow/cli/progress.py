@@ -7,10 +7,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from exshadow.cli.context import context
 from exshadow.cli.output import say
 from exshadow.model import JobRecord
 from exshadow.names import format_size
-from exshadow.service.reporter import Reporter
+from exshadow.service.reporter import Reporter, is_event
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -36,11 +37,24 @@ def _rate(job: JobRecord) -> float:
     return job.bytes_done / job.seconds if job.seconds > 0 else 0.0
 
 
-class QuietReporter:
-    """Errors only, and those are not said here."""
+class _Hearing:
+    """Keeps what volumes say aloud for the JSON document."""
 
     def note(self, text: str) -> None:
-        pass
+        if is_event(text):
+            context.events.append(text)
+        self._show(text)
+
+    def _show(self, text: str) -> None:
+        raise NotImplementedError
+
+
+class QuietReporter(_Hearing):
+    """Errors, which are not said here, and what volumes say about their data."""
+
+    def _show(self, text: str) -> None:
+        if is_event(text):
+            say(json.dumps({"note": text}) if context.json else text)
 
     def progress(self, what: str, job: JobRecord) -> None:
         pass
@@ -64,13 +78,13 @@ class _Pace:
         return True
 
 
-class JsonReporter:
+class JsonReporter(_Hearing):
     """One JSON document a line: ``{"progress":{...}}`` and ``{"note":...}``."""
 
     def __init__(self) -> None:
         self._pace = _Pace(0.25)
 
-    def note(self, text: str) -> None:
+    def _show(self, text: str) -> None:
         say(json.dumps({"note": text}))
 
     def progress(self, what: str, job: JobRecord) -> None:
@@ -81,13 +95,13 @@ class JsonReporter:
         pass
 
 
-class LineReporter:
+class LineReporter(_Hearing):
     """For logs: a line every few seconds, none for what ends sooner."""
 
     def __init__(self) -> None:
         self._pace = _Pace(5.0)
 
-    def note(self, text: str) -> None:
+    def _show(self, text: str) -> None:
         say(text)
 
     def progress(self, what: str, job: JobRecord) -> None:
@@ -104,14 +118,14 @@ class LineReporter:
         pass
 
 
-class BarReporter:
+class BarReporter(_Hearing):
     """A live bar with rate and time left; made when the first progress comes."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
 
-    def note(self, text: str) -> None:
+    def _show(self, text: str) -> None:
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:

@@ -74,7 +74,7 @@ def sets(records: Iterable[SetRecord]) -> str:
             one.created,
             one.state,
             one.consistency,
-            len(one.members),
+            _count(one),
             _verdict(one),
             one.pinned_until or "",
             one.id,
@@ -85,6 +85,11 @@ def sets(records: Iterable[SetRecord]) -> str:
         return "no snapshot sets; make one with: exshadow snapshot create GROUP"
     titles = ("SET", "CREATED", "STATE", "CONSISTENCY", "VOLUMES", "VERIFIED", "PINNED", "ID")
     return table(titles, rows, numbers=("VOLUMES",))
+
+
+def _count(one: SetRecord) -> str:
+    here = str(len(one.members))
+    return f"{here} ({', '.join(one.missing)} missing)" if one.missing else here
 
 
 def _verdict(one: SetRecord) -> str:
@@ -123,7 +128,10 @@ def job(one: JobRecord) -> str:
     rate = one.bytes_copied / one.seconds if one.seconds > 0 else 0.0
     zeroed = f", {format_size(one.bytes_zeroed)} zeroed" if one.bytes_zeroed else ""
     speed = f", {format_size(int(rate))}/s" if one.bytes_copied else ""
+    # Several plexes are written at once: each gets a part of what was copied.
+    several = one.bytes_copied + one.bytes_zeroed > one.bytes_total
+    of = "to several plexes, each" if several else "of"
     return (
         f"{one.kind} {one.state}: {format_size(one.bytes_copied)} copied{zeroed} "
-        f"of {format_size(one.bytes_total)} in {one.seconds:.2f} s{speed}"
+        f"{of} {format_size(one.bytes_total)} in {one.seconds:.2f} s{speed}"
     )

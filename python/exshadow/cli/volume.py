@@ -88,7 +88,7 @@ def remove(
         plan = service.volume_removal(name)
         if dry_run:
             return confirm.only_planned(plan)
-        confirm.confirm(plan, yes=yes)
-        service.remove_volume(name)
+        agreed = confirm.confirm(plan, yes=yes)
+        service.remove_volume(name, break_sets=agreed)
     document = {"removed": {"volume": name, "plan": plan.to_json()}}
     return output.show(document, f"volume {name} forgotten; its plexes keep their bytes")

@@ -91,13 +91,21 @@ class RemoteService:
         answer = self._line.delete(_volume(name), force=self._force, dry_run=True)
         return wire.plan(answer["plan"])
 
-    def remove_volume(self, name: str) -> None:
-        self._heard(self._line.delete(_volume(name), force=self._force))
+    def remove_volume(self, name: str, *, break_sets: bool = False) -> None:
+        answer = self._line.delete(_volume(name), force=self._force, break_sets=break_sets)
+        self._heard(answer)
 
     # --- mirrors ---
 
-    def mirror_plan(self, volume: str, path: str, label: str | None = None) -> Plan:
-        body = {"path": absolute(path), "label": label}
+    def mirror_plan(
+        self, volume: str, path: str, label: str | None = None, *, overwrite: bool = False
+    ) -> Plan:
+        body = {
+            "path": absolute(path),
+            "label": label,
+            "overwrite": overwrite,
+            "force": self._force,
+        }
         return wire.plan(self._line.post(f"{_volume(volume)}/plexes", body, dry_run=True)["plan"])
 
     def add_mirror(
@@ -111,6 +119,10 @@ class RemoteService:
     ) -> JobRecord:
         url = f"{_volume(volume)}/plexes"
         return self._job(url, path=absolute(path), label=label, limit=limit, overwrite=overwrite)
+
+    def sync_plan(self, volume: str, label: str | None = None) -> Plan:
+        body = {"label": label}
+        return wire.plan(self._line.post(f"{_volume(volume)}/sync", body, dry_run=True)["plan"])
 
     def sync_mirror(
         self, volume: str, label: str | None = None, *, limit: int | None = None

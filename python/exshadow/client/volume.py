@@ -113,6 +113,10 @@ class ServedSnapshot(_Readable):
                 return _snapshot_info(facts)
         raise NotFoundError(f"volume {self._volume.name} has no snapshot {self.label!r} any more")
 
+    def check(self) -> None:
+        """Raise what a restore from it would be refused with."""
+        self._line.post(f"{self.url}/check")
+
     def changed(self, since: ServedSnapshot | None = None) -> npt.NDArray[np.int64]:
         """(n, 2) array of offset and length: where production (or `since`) may differ."""
         other = since.label if since is not None else None

@@ -9,7 +9,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,11 +51,13 @@ def run(size: str, reporter: Reporter, *, folder: Path | None = None, keep: bool
 @contextlib.contextmanager
 def _workplace(folder: Path | None, keep: bool) -> Iterator[Path]:
     """A new folder within `folder` that goes with the demo unless `keep`."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()] if folder else []
     try:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix="exshadow-demo-", dir=folder))
     except (FileExistsError, NotADirectoryError) as problem:
+        _remove_empty(made)
         raise InvalidError(f"{folder} is not a folder") from problem
     except OSError as problem:
         raise PermissionRefusedError(f"cannot use {folder}: {problem.strerror}") from problem
@@ -64,6 +66,14 @@ def _workplace(folder: Path | None, keep: bool) -> Iterator[Path]:
     finally:
         if not keep:
             shutil.rmtree(place, ignore_errors=True)
+            _remove_empty(made)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders that were made for the demo, innermost first, unless somebody uses them."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 class Story:

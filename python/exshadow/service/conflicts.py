@@ -1,4 +1,4 @@
-"""Refuses a file or device that a volume of this state folder uses already.
+"""Refuses a file or device that a volume of this state folder uses already, or that is mounted.
 
 Two names are the same bytes when their real paths agree, when device and inode agree (hard links),
 when both are the same block device, or when one is a loop device on the other.
@@ -6,11 +6,14 @@ when both are the same block device, or when one is a loop device on the other.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from exshadow.errors import BusyError, PermissionRefusedError
+from exshadow.errors import BusyError, InvalidError, PermissionRefusedError
 from exshadow.model import PlexRecord, VolumeRecord
 from exshadow.service.state import StateFolder, Survey
 
@@ -18,7 +21,16 @@ Identity = tuple[str, int, int]
 
 
 def absolute(path: str) -> str:
-    """`path` from the root on. Links stay: /dev/disk/by-id names a disk, /dev/sdb does not."""
+    """`path` from the root on. Links stay: /dev/disk/by-id names a disk, /dev/sdb does not.
+
+    InvalidError for a path that is not UTF-8: neither JSON nor the catalog could keep it.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InvalidError(
+            f"{path!a} is not UTF-8", hint="rename it, or use a symbolic link with another name"
+        ) from None
     return os.path.abspath(path)  # noqa: PTH100  (Path.resolve would follow them)
 
 
@@ -72,6 +84,44 @@ def refuse_used(folder: StateFolder, survey: Survey, path: str) -> None:
             raise BusyError(f"{path} is metadata of volume {name}")
     if same(folder.catalog_file, path):
         raise BusyError(f"{path} is the catalog")
+
+
+def refuse_mounted(path: str) -> None:
+    """BusyError for a file whose bytes are mounted through a loop device: the mount would write
+    over what is put there. Devices themselves are the engine's to judge."""
+    mine = identity(path)
+    if mine is None or mine[0] != "file":
+        return
+    for device in _loops_on(mine):
+        if _is_claimed(device):
+            raise BusyError(
+                f"{path} is in use through /dev/{device}",
+                hint=f"unmount /dev/{device}, or take it as it is with --force",
+            )
+
+
+def _loops_on(file: Identity) -> Iterator[str]:
+    """Names of the loop devices over `file`."""
+    for entry in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError):
+            if identity(entry.read_text().removesuffix("\n")) == file:
+                yield entry.parts[3]
+
+
+def _is_claimed(device: str) -> bool:
+    """Whether a block device or a partition of it is mounted, here or in another namespace."""
+    with suppress(OSError):
+        numbers = {
+            entry.read_text().strip() for entry in Path(f"/sys/block/{device}").glob("**/dev")
+        }
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+        if any(line.split(" ")[2] in numbers for line in mounts.splitlines()):
+            return True
+    try:
+        os.close(os.open(f"/dev/{device}", os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
 
 
 def refuse_read_only(path: str) -> None:

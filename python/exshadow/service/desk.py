@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from exshadow.errors import BusyError, Error
 from exshadow.model import SetRecord, VolumeRecord
 from exshadow.service.records import volume_record
-from exshadow.service.reporter import Reporter, Silent
+from exshadow.service.reporter import Reporter, Silent, event_note
 from exshadow.service.state import StateFolder
 
 if TYPE_CHECKING:
@@ -39,11 +39,13 @@ class Desk:
         self.reporter: Reporter = reporter or Silent()
         self.force = force
         self._catalog: Catalog | None = None
+        self._facts: Catalog | None = None
 
     def close(self) -> None:
-        if self._catalog is not None:
-            self._catalog.close()
-            self._catalog = None
+        for catalog in (self._catalog, self._facts):
+            if catalog is not None:
+                catalog.close()
+        self._catalog = self._facts = None
 
     def stop(self) -> None:
         """Ask what runs at this desk to stop as Ctrl-C would: soon, resumably."""
@@ -88,24 +90,31 @@ class Desk:
         return opened.catalog
 
     def facts(self) -> Catalog | None:
-        """The catalog for reading only: None when there is none, or said aloud why not."""
+        """The catalog for reading only: None when there is none, or said aloud why not.
+
+        Takes no lock and creates nothing, unless it is of an older version and is upgraded.
+        """
         from exshadow.errors import NewerVersionError
 
         if self._catalog is not None:
             return self._catalog
+        if self._facts is not None:
+            return self._facts
         if not self.folder.catalog_url and not self.folder.catalog_file.exists():
             return None
-        from exshadow.catalog import open_catalog
+        from exshadow.catalog import open_catalog, open_for_reading
 
+        place = self.folder.catalog_file, self.folder.catalog_url
         try:
-            opened = open_catalog(self.folder.catalog_file, self.folder.catalog_url, repair=False)
+            self._facts = open_for_reading(*place)
+            if self._facts is None:
+                self._catalog = open_catalog(*place, repair=False).catalog
         except NewerVersionError:
             raise
         except (Error, OSError) as error:
             self.reporter.note(f"shown without the catalog: {error}")
             return None
-        self._catalog = opened.catalog
-        return opened.catalog
+        return self._facts or self._catalog
 
     def record(self, write: Callable[[Catalog], None]) -> None:
         """Write facts about what has been done; a failure is said aloud."""
@@ -144,6 +153,9 @@ def _record_volume(catalog: Catalog, volume: VolumeRecord) -> None:
 class Session:
     """One engine: its volumes can be split together."""
 
+    opens_with_force = True
+    """Whether the desk's `force` reached the volumes: they take it when they are opened."""
+
     def __init__(self, desk: Desk, engine: Engine) -> None:
         self.desk = desk
         self.engine = engine
@@ -174,7 +186,7 @@ class Session:
         """Pass on and record events that were not known before."""
         fresh = [text for text in events if text not in set(known)]
         for text in fresh:
-            self.desk.reporter.note(f"volume {name}: {text}")
+            self.desk.reporter.note(event_note(name, text))
         if fresh:
             self.desk.record(lambda catalog: catalog.add_events(name, fresh))
 

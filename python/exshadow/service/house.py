@@ -16,7 +16,7 @@ from exshadow.errors import BusyError, Error, NotFoundError
 from exshadow.model import SetRecord, VolumeRecord
 from exshadow.service.desk import Desk, Session
 from exshadow.service.records import volume_record
-from exshadow.service.reporter import Reporter
+from exshadow.service.reporter import Reporter, event_note
 from exshadow.service.state import StateFolder, Survey
 
 if TYPE_CHECKING:
@@ -187,11 +187,13 @@ class House:
 class HouseSession(Session):
     """Events are recorded by the daemon's watch, so that each is recorded once."""
 
+    opens_with_force = False
+
     def say(self, name: str, events: Iterable[str], known: Iterable[str] = ()) -> None:
         before = set(known)
         for text in events:
             if text not in before:
-                self.desk.reporter.note(f"volume {name}: {text}")
+                self.desk.reporter.note(event_note(name, text))
 
 
 class HouseDesk(Desk):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from exshadow.errors import CancelledError, Error, IoError, NoSpaceError, TimedOutError
 from exshadow.model import JobRecord
 from exshadow.names import now
+from exshadow.service import members
 from exshadow.service.desk import Desk, StopRequested
 from exshadow.service.records import job_record
 
@@ -26,6 +27,26 @@ class Watch:
     what: str
     target: str
     resume: str
+
+
+def begin(
+    names: Iterable[str], start: Callable[[str], Job | None], watch: Watch
+) -> Mapping[str, Job]:
+    """Start the job of each volume. When one cannot start, those before are stopped resumably."""
+    wanted = list(names)
+    started: dict[str, Job] = {}
+    try:
+        for name in wanted:
+            with members.naming(name):
+                job = start(name)
+            if job is not None:
+                started[name] = job
+    except Error as error:
+        _stop(started, {})
+        rest = [name for name in wanted if name not in started]
+        members.tell(error, "begun and stopped", list(started), rest, watch.resume)
+        raise
+    return started
 
 
 def run(desk: Desk, jobs: Mapping[str, Job], watch: Watch) -> JobRecord:
@@ -55,10 +76,24 @@ def run(desk: Desk, jobs: Mapping[str, Job], watch: Watch) -> JobRecord:
             f"interrupted: {watch.what} stopped; what it did is kept",
             hint=f"continue with: {watch.resume}",
         )
-    for error in errors.values():
+    for name, error in errors.items():
         error.hint = error.hint or _way_on(error, watch)
+        if len(jobs) > 1:
+            _tell_members(error, name, records, watch)
         raise error
     return total
+
+
+def _tell_members(error: Error, name: str, records: Mapping[str, JobRecord], watch: Watch) -> None:
+    """Name the volume that failed, those that are done and those that are not."""
+    if f"volume {name}" not in error.message:
+        error.message = f"volume {name}: {error.message}"
+    done = [other for other, record in records.items() if record.state == "done"]
+    rest = [other for other in records if other not in done]
+    if done and watch.resume in error.hint:
+        error.message = f"{error.message}; done: {', '.join(done)}; not: {', '.join(rest)}"
+    else:
+        members.tell(error, "done", done, rest, watch.resume)
 
 
 def _way_on(error: Error, watch: Watch) -> str:

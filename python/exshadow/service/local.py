@@ -51,11 +51,13 @@ class LocalService:
     def volume_removal(self, name: str) -> Plan:
         return volumes.removal_plan(self.desk, name)
 
-    def remove_volume(self, name: str) -> None:
-        volumes.remove(self.desk, name)
+    def remove_volume(self, name: str, *, break_sets: bool = False) -> None:
+        volumes.remove(self.desk, name, break_sets=break_sets)
 
-    def mirror_plan(self, volume: str, path: str, label: str | None = None) -> Plan:
-        return mirrors.add_plan(self.desk, volume, path, label)
+    def mirror_plan(
+        self, volume: str, path: str, label: str | None = None, *, overwrite: bool = False
+    ) -> Plan:
+        return mirrors.add_plan(self.desk, volume, path, label, overwrite=overwrite)
 
     def add_mirror(
         self,
@@ -67,6 +69,9 @@ class LocalService:
         overwrite: bool = False,
     ) -> JobRecord:
         return mirrors.add(self.desk, volume, path, label=label, limit=limit, overwrite=overwrite)
+
+    def sync_plan(self, volume: str, label: str | None = None) -> Plan:
+        return mirrors.sync_plan(self.desk, volume, label)
 
     def sync_mirror(
         self, volume: str, label: str | None = None, *, limit: int | None = None

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from exshadow.errors import Error
-from exshadow.model import Json
+from exshadow.model import Json, VolumeRecord
 from exshadow.service.desk import Desk
 
 TOOLS = {
@@ -33,7 +33,7 @@ def examine(desk: Desk) -> Json:
     survey = desk.folder.survey()
     problems += [str(problem) for problem in survey.problems.values()]
     plexes = [
-        _plex(volume.name, plex.label, plex.path)
+        _plex(volume, plex.label, plex.path)
         for volume in survey.volumes.values()
         for plex in volume.plexes
     ]
@@ -59,15 +59,17 @@ def examine(desk: Desk) -> Json:
     }
 
 
-def _plex(volume: str, label: str, path: str) -> Json:
+def _plex(volume: VolumeRecord, label: str, path: str) -> Json:
     """How the engine drives one plex: O_DIRECT or page cache, alignment, attributes."""
     from exshadow import _core
 
-    facts: Json = {"volume": volume, "label": label, "path": path}
+    facts: Json = {"volume": volume.name, "label": label, "path": path}
     try:
         facts.update(_core.probe_file(path))
     except Error as error:
         return {**facts, "error": error.message}
+    if facts["size"] != volume.size:
+        facts["error"] = f"has {facts['size']} bytes, volume {volume.name} has {volume.size}"
     return {**facts, "xattr": has_attributes(path), "file_system": file_system(path)}
 
 
@@ -79,7 +81,7 @@ def _state(path: Path) -> Json:
         "exists": exists,
         "file_system": file_system(str(nearest)),
         "free": shutil.disk_usage(nearest).free,
-        "writable": os.access(path, os.W_OK) if exists else False,
+        "writable": os.access(nearest, os.W_OK | os.X_OK),
     }
     if exists:
         facts["mode"] = f"{path.stat().st_mode & 0o7777:04o}"

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from exshadow.errors import IntegrityError, NotFoundError, RefusedError
+from exshadow.errors import (
+    ExistsError,
+    IntegrityError,
+    InvalidError,
+    NotFoundError,
+    RefusedError,
+)
+from exshadow.image_files import errors_as_io
 from exshadow.model import UNFINISHED, JobRecord, Plan, PlexRecord, Step, VolumeRecord
 from exshadow.names import check_name
 from exshadow.service import conflicts, jobs
 from exshadow.service.desk import Desk
 from exshadow.service.records import extents
+from exshadow.sparse import data_extents
+
+_OUTSIDE = "from outside"  # in the engine's notes about a plex that somebody else wrote to
+_INTERRUPTED = ("interrupted", "not finished")
 
 
 def _plex(record: VolumeRecord, label: str) -> PlexRecord:
@@ -21,17 +33,44 @@ def _plex(record: VolumeRecord, label: str) -> PlexRecord:
     return plex
 
 
-def add_plan(desk: Desk, volume: str, path: str, label: str | None = None) -> Plan:
-    """What ``mirror add`` would write."""
+def add_plan(
+    desk: Desk, volume: str, path: str, label: str | None = None, *, overwrite: bool = False
+) -> Plan:
+    """What ``mirror add`` would write; refuses what it would refuse."""
+    if label is not None:
+        check_name(label, "label")
     record = desk.folder.inspect(volume)
     path = conflicts.absolute(path)
     if unfinished := _unfinished_here(desk, record, path, label):
         step = Step("continue the sync of", volume, unfinished.path, unfinished.bytes_to_sync)
     elif Path(path).exists():
+        _check_target(record, path, overwrite=overwrite)
         step = Step("overwrite", volume, path, record.size)
     else:
+        if not Path(path).parent.is_dir():
+            raise NotFoundError(f"no folder {Path(path).parent}")
         step = Step("create", volume, path, record.size)
+    if not unfinished and label is not None and record.plex(label):
+        raise ExistsError(f"volume {volume} has a plex {label!r} already", hint="choose another")
     return Plan(f"mirror add {volume} {path}", (step,))
+
+
+def _check_target(record: VolumeRecord, path: str, *, overwrite: bool) -> None:
+    """As the engine will: the size must be the volume's, and content is not replaced unasked."""
+    place = Path(path)
+    if not (place.is_file() or place.is_block_device()):
+        raise InvalidError(f"{path} is neither a file nor a block device")
+    with errors_as_io(f"opening {path}"), place.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+    if size != record.size:
+        raise InvalidError(
+            f"{path} has {size} bytes, the volume has {record.size}",
+            hint="a plex must be exactly as large as its volume",
+        )
+    with errors_as_io(f"reading {path}"):
+        holds = bool(data_extents(path))
+    if holds and not overwrite:
+        raise ExistsError(f"{path} holds data", hint="replace its content with --overwrite")
 
 
 def add(
@@ -54,9 +93,11 @@ def add(
     if unfinished := _unfinished_here(desk, record, path, label):
         return sync(desk, volume, unfinished.label, limit=limit)
     with desk.session([volume]) as session:
-        job = session.volumes[volume].add_plex(
-            path, label=label, overwrite=overwrite, limit=limit, force=desk.force
-        )
+        with desk.folder.changing():
+            _refuse_target(desk, path)  # again: nobody else adds from here on
+            job = session.volumes[volume].add_plex(
+                path, label=label, overwrite=overwrite, limit=limit, force=desk.force
+            )
         fresh = conflicts.find_plex(session.info(volume), path)
         name = fresh.label if fresh else (label or "")
         watch = jobs.Watch(
@@ -75,12 +116,22 @@ def _unfinished_here(
     mine = conflicts.find_plex(record, path)
     if mine and mine.state in UNFINISHED and label in (None, mine.label):
         return mine
-    survey = desk.folder.survey()
-    for problem in survey.problems.values():
+    for problem in desk.folder.survey().problems.values():
         desk.reporter.note(f"not checked for the same file: {problem}")
-    conflicts.refuse_used(desk.folder, survey, path)
-    conflicts.refuse_read_only(path)
+    _refuse_target(desk, path)
     return None
+
+
+def _refuse_target(desk: Desk, path: str) -> None:
+    """Refuse a path for a new plex that is in use, mounted or read-only."""
+    conflicts.refuse_used(desk.folder, desk.folder.survey(), path)
+    conflicts.refuse_read_only(path)
+    if os.path.islink(path) and not Path(path).exists():  # noqa: PTH114
+        raise NotFoundError(
+            f"{path} is a link to nothing", hint="make what it leads to, or name that itself"
+        )
+    if not desk.force:
+        conflicts.refuse_mounted(path)
 
 
 def sync(
@@ -98,6 +149,26 @@ def sync(
         session.say(volume, session.volumes[volume].info()["events"], record.events)
     _record(desk, volume)
     return result
+
+
+def sync_plan(desk: Desk, volume: str, label: str | None = None) -> Plan:
+    """What ``mirror sync`` writes over, as far as the volume file knows before it is opened."""
+    record = desk.folder.inspect(volume)
+    if label is not None:
+        _plex(record, label)
+    behind = [
+        plex for plex in record.plexes if plex.state in UNFINISHED and label in (None, plex.label)
+    ]
+    steps = [
+        Step("bring up to date", volume, plex.path, plex.bytes_to_sync or record.size)
+        for plex in behind
+    ]
+    warnings = [
+        f"plex {plex.label} ({plex.path}): {plex.note}; what was written there is lost"
+        for plex in behind
+        if _OUTSIDE in plex.note
+    ]
+    return Plan(f"mirror sync {volume} {label or ''}".rstrip(), tuple(steps), tuple(warnings))
 
 
 def listing(desk: Desk, volume: str) -> VolumeRecord:
@@ -164,6 +235,7 @@ def verify(desk: Desk, volume: str, *, repair: bool = False, source: str | None 
         _plex(record, source)
     error: IntegrityError | None = None
     with desk.session([volume]) as session:
+        _require_two(session.info(volume))
         job = session.volumes[volume].verify(repair=repair, source=source)
         watch = jobs.Watch(f"verify of {volume}", "", f"exshadow mirror verify {volume}")
         try:
@@ -175,6 +247,30 @@ def verify(desk: Desk, volume: str, *, repair: bool = False, source: str | None 
         differences = extents(job.differences())
     _record(desk, volume)
     return Compared(result, differences, error)
+
+
+def _require_two(record: VolumeRecord) -> None:
+    """RefusedError when there is nothing to compare: one plex is equal to nobody."""
+    present = [plex for plex in record.plexes if plex.state == "in_sync" or _is_doubted(plex)]
+    if len(present) > 1:
+        return
+    others = [
+        f"{plex.label} is {plex.state}" + (f" ({plex.note})" if plex.note else "")
+        for plex in record.plexes
+        if plex not in present
+    ]
+    only = f"only plex {present[0].label}" if present else "no plex"
+    raise RefusedError(
+        f"nothing to compare: {only} of volume {record.name} is in sync",
+        hint="; ".join(others) or f"exshadow mirror add {record.name} PATH",
+    )
+
+
+def _is_doubted(plex: PlexRecord) -> bool:
+    """Whether it left the mirror because somebody else changed it: it is compared all the same."""
+    return (
+        plex.state == "stale" and plex.note != "" and not any(w in plex.note for w in _INTERRUPTED)
+    )
 
 
 def require_spare(record: VolumeRecord) -> None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from exshadow.catalog.store import Catalog
-from exshadow.errors import InvalidError, make
-from exshadow.model import Json
+from exshadow.errors import InvalidError, from_system
+from exshadow.model import Json, Plan, Step
 from exshadow.service import sets
 from exshadow.service.desk import Desk
 from exshadow.service.state import Survey
@@ -70,24 +70,33 @@ def import_from(desk: Desk, path: str) -> dict[str, int]:
     """Replace the catalog's content by the document at `path`; rows per table."""
     from exshadow.catalog.transfer import import_catalog
 
+    return import_catalog(desk.catalog, _document(path))
+
+
+def import_plan(path: str) -> Plan:
+    """What ``catalog import`` would do; the file must be such a document."""
+    from exshadow.catalog.transfer import check_document
+
+    rows = check_document(_document(path))
+    facts = sum(len(found) for found in rows.values())
+    step = Step(f"replace the catalog by {facts} facts of", "catalog", path)
+    return Plan(f"catalog import {path}", (step,))
+
+
+def _document(path: str) -> object:
+    """The JSON in a file. NotFoundError, InvalidError."""
     try:
         file = Path(path)
         if file.stat().st_size > _DOCUMENT_LIMIT:
             raise InvalidError(f"{path} is too large for a catalog document")
-        document = json.loads(file.read_bytes())
+        return json.loads(file.read_bytes())
     except OSError as error:
         raise _translated(error, f"cannot read {path}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidError(f"{path} is no JSON document: {error}") from error
-    return import_catalog(desk.catalog, document)
 
 
 def _translated(error: OSError, doing: str) -> Exception:
-    codes = {
-        FileNotFoundError: "not_found",
-        PermissionError: "permission",
-        IsADirectoryError: "invalid",
-        NotADirectoryError: "invalid",
-    }
-    code = codes.get(type(error), "io")
-    return make(code, f"{doing}: {error.strerror}", os_error=error.errno or 0)
+    if isinstance(error, IsADirectoryError | NotADirectoryError):
+        return InvalidError(f"{doing}: {error.strerror}", hint="name a file")
+    return from_system(error, doing)

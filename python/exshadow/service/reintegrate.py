@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from exshadow.errors import NotFoundError, RefusedError
 from exshadow.model import JobRecord, Member, Plan, SetRecord, Step
-from exshadow.service import jobs, sets
+from exshadow.service import jobs, members, sets
 from exshadow.service.desk import Desk, Session
 from exshadow.service.state import Survey
 
@@ -21,7 +21,7 @@ def plan(desk: Desk, text: str, verb: str) -> Plan:
     """What `verb` (resync, delete or promote) would do to each member."""
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
-    _require(one, survey, verb)
+    _require(desk, one, survey, verb)
     steps = []
     for member in one.members:
         volume = survey.volumes.get(member.volume)
@@ -38,7 +38,7 @@ _ACTIONS = {
 }
 
 
-def _require(one: SetRecord, survey: Survey, verb: str) -> None:
+def _require(desk: Desk, one: SetRecord, survey: Survey, verb: str) -> None:
     """Refuse what may not be done to the set in its state."""
     if verb in ("resync", "delete"):
         sets.require_unpinned(one, verb)
@@ -46,7 +46,12 @@ def _require(one: SetRecord, survey: Survey, verb: str) -> None:
         return  # interrupted; continued by the same command
     if verb == "delete" and one.state == "failed":
         return  # the way out of a set that lost a member
-    sets.require_whole(one, survey, verb)
+    if verb == "promote" and _half_promoted(desk, one, survey):
+        return  # continued by the same command
+    if verb == "promote":
+        sets.require_whole(one, survey, verb)
+    else:
+        sets.require_here(desk, one, survey, verb)
 
 
 def _require_unused(desk: Desk, one: SetRecord) -> None:
@@ -58,19 +63,18 @@ def resync(desk: Desk, text: str, *, limit: int | None = None) -> JobRecord:
     """Bring the set's plexes back into the mirror by copying what changed on either side."""
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
-    _require(one, survey, "resync")
+    _require(desk, one, survey, "resync")
     _require_unused(desk, one)
-    names = [member.volume for member in one.members]
-    with desk.session(names) as session:
-        started = {}
+    by_volume = {member.volume: member for member in one.members}
+    resume = f"exshadow snapshot resync {one.id}"
+    watch = jobs.Watch(f"resync of {one.group}@{one.label}", one.label, resume)
+    with desk.session(by_volume) as session:
+        members.check(session, one, one.members, "resync")
         desk.record(lambda catalog: catalog.record_set(one))
         desk.record(lambda catalog: catalog.change_set(one.id, state="resyncing"))
-        for member in one.members:
-            job = _start_resync(session, one, member, limit)
-            if job is not None:
-                started[member.volume] = job
-        resume = f"exshadow snapshot resync {one.id}"
-        watch = jobs.Watch(f"resync of {one.group}@{one.label}", one.label, resume)
+        started = jobs.begin(
+            by_volume, lambda name: _start_resync(session, one, by_volume[name], limit), watch
+        )
         result = jobs.run(desk, started, watch)
     _ended(desk, one)
     return result
@@ -97,12 +101,16 @@ def delete(desk: Desk, text: str) -> SetRecord:
     """Drop the relation of every copy to its volume; the files stay as they are."""
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
-    _require(one, survey, "delete")
+    _require(desk, one, survey, "delete")
     _require_unused(desk, one)
     with desk.session(_present(one, survey)) as session:
-        for name, volume in session.volumes.items():
+
+        def drop(name: str) -> None:
             if session.info(name).snapshot(one.id) is not None:
-                volume.delete_snapshot(one.label)
+                session.volumes[name].delete_snapshot(one.label)
+
+        resume = f"exshadow snapshot delete {one.id}"
+        members.each(list(session.volumes), drop, "dropped", resume)
     return _ended(desk, one)
 
 
@@ -110,12 +118,41 @@ def promote(desk: Desk, text: str) -> SetRecord:
     """Make every copy production itself; the old plexes become its stale mirrors."""
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
-    _require(one, survey, "promote")
+    _require(desk, one, survey, "promote")
     _require_unused(desk, one)
-    with desk.session(_present(one, survey)) as session:
-        for volume in session.volumes.values():
-            volume.promote(one.label)
+    left = [member for member in one.members if _holds(survey, one, member)]
+    with desk.session([member.volume for member in left]) as session:
+        members.check(session, one, left, "promote")
+        # Known to the catalog with all members: a promotion that stops half-way is continued by it.
+        desk.record(lambda catalog: catalog.record_set(one))
+        members.each(
+            [member.volume for member in left],
+            lambda name: session.volumes[name].promote(one.label),
+            "promoted",
+            f"exshadow snapshot promote {one.id}",
+        )
     return _ended(desk, one)
+
+
+def _holds(survey: Survey, one: SetRecord, member: Member) -> bool:
+    volume = survey.volumes.get(member.volume)
+    return volume is not None and volume.snapshot(one.id) is not None
+
+
+def _half_promoted(desk: Desk, one: SetRecord, survey: Survey) -> bool:
+    """Whether what the set lacks is production by now: a promotion that did not reach all."""
+    facts = desk.facts()
+    known = next((found for found in facts.sets() if found.id == one.id), None) if facts else None
+    if one.state != "failed" or known is None:
+        return False
+    gone = [member for member in known.members if not _holds(survey, one, member)]
+    return bool(gone) and all(_is_production(survey, member) for member in gone)
+
+
+def _is_production(survey: Survey, member: Member) -> bool:
+    volume = survey.volumes.get(member.volume)
+    plex = volume.plex(member.plex) if volume else None
+    return plex is not None and plex.authority and plex.path == member.path
 
 
 def _present(one: SetRecord, survey: Survey) -> list[str]:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 from exshadow.model import JobRecord
+
+_EVENT = re.compile(r"volume [^ ]+: ")
+
+
+def event_note(volume: str, text: str) -> str:
+    """What a volume said aloud, as a note."""
+    return f"volume {volume}: {text}"
+
+
+def is_event(note: str) -> bool:
+    """Whether a note is what a volume said aloud: people must hear it even if they want quiet."""
+    return _EVENT.match(note) is not None
 
 
 class Reporter(Protocol):

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exshadow.errors import InvalidError, NotFoundError
+from exshadow.errors import InvalidError, NotFoundError, RefusedError
 from exshadow.model import JobRecord, Member, Plan, SetRecord, Step
 from exshadow.service import jobs, mirrors, sets, snapshots
+from exshadow.service import members as whole
 from exshadow.service.desk import Desk, Session
 from exshadow.service.state import Survey
 
@@ -44,9 +45,9 @@ def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
     check_mode(wish.mode)
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
-    members = _members(one, survey, wish.volumes)
+    members = _members(desk, one, survey, wish.volumes)
     steps: list[Step] = []
-    if wish.keep_current:
+    if wish.keep_current and _kept_already(desk, one, members, survey) is None:
         steps += [Step(f"split a spare plex as {KEPT_LABEL}", m.volume, "") for m in members]
     for member in members:
         record = survey.volumes[member.volume]
@@ -60,9 +61,16 @@ def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
     return Plan(f"restore {one.group}@{one.label}", tuple(steps))
 
 
-def _members(one: SetRecord, survey: Survey, volumes: Sequence[str]) -> list[Member]:
+def _members(desk: Desk, one: SetRecord, survey: Survey, volumes: Sequence[str]) -> list[Member]:
     """The members to be restored; refuses unknown names and sets that are not whole."""
-    if one.state != "restoring":  # an interrupted restore is continued by repeating it
+    if one.state == "ready" and volumes:  # chosen ones need not wait for those that are not here
+        sets.require_here(desk, one, survey, "restore")
+    elif one.state != "restoring":  # an interrupted restore is continued by repeating it
+        if one.missing and one.state == "ready":
+            raise RefusedError(
+                f"cannot restore set {one.group}@{one.label} as a whole: {one.note}",
+                hint="restore what is here with --volume NAME, or bring the volume file back",
+            )
         sets.require_whole(one, survey, "restore")
     unknown = sorted(set(volumes) - {member.volume for member in one.members})
     if unknown:
@@ -84,21 +92,27 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
     check_mode(wish.mode)
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
-    members = _members(one, survey, wish.volumes)
+    members = _members(desk, one, survey, wish.volumes)
     names = [member.volume for member in members]
-    if wish.keep_current:
+    kept = _kept_already(desk, one, members, survey) if wish.keep_current else None
+    keeps = wish.keep_current and kept is None
+    if keeps:
         for name in names:
             mirrors.require_spare(survey.volumes[name])
+    elif kept is not None:
+        desk.reporter.note(f"production is kept already, as set {kept.group}@{kept.label}")
     if not wish.live:
         desk.require_no_writer(names)
+    resume = _resume(one, names, wish)
+    watch = jobs.Watch(f"restore of {one.group}@{one.label}", one.label, resume)
     with desk.session(names) as session:
-        kept = _keep(session, members) if wish.keep_current else None
-        started = _start(session, one, names, wish)
+        whole.check(session, one, members, "restore")
+        if keeps:
+            kept = _keep(session, members)
+        started = _start(session, one, names, wish, watch)
         if wish.mode == "instant":
             moving = ", ".join(started)
             desk.usable(f"{moving}: production is {one.label} now, its data moves behind", kept)
-        resume = _resume(one, names, wish)
-        watch = jobs.Watch(f"restore of {one.group}@{one.label}", one.label, resume)
         result = jobs.run(desk, started, watch)
         for name in names:
             known = survey.volumes[name].events
@@ -107,13 +121,14 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
 
 
 def _start(
-    session: Session, one: SetRecord, names: Sequence[str], wish: RestoreWish
+    session: Session, one: SetRecord, names: Sequence[str], wish: RestoreWish, watch: jobs.Watch
 ) -> Mapping[str, Job]:
     """The members' jobs. An instant restore answers with the snapshot's bytes from here on."""
     chosen = [session.volumes[name] for name in names]
     if wish.mode == "instant":
         return session.engine.restore(chosen, one.label, limit=wish.limit)
-    return {volume.name: volume.restore(one.label, limit=wish.limit) for volume in chosen}
+    volumes = session.volumes
+    return jobs.begin(names, lambda name: volumes[name].restore(one.label, limit=wish.limit), watch)
 
 
 def _resume(one: SetRecord, names: Sequence[str], wish: RestoreWish) -> str:
@@ -121,6 +136,26 @@ def _resume(one: SetRecord, names: Sequence[str], wish: RestoreWish) -> str:
     if wish.mode == "instant":
         return " && ".join(f"exshadow mirror sync {name}" for name in names)
     return f"exshadow restore {one.id}" + "".join(f" --volume {name}" for name in wish.volumes)
+
+
+def _kept_already(
+    desk: Desk, one: SetRecord, members: Sequence[Member], survey: Survey
+) -> SetRecord | None:
+    """The set that an interrupted try kept production in: the newest of these volumes so called,
+    when they are being restored now or have not changed since it was split off."""
+    volumes = [survey.volumes[member.volume] for member in members]
+    every = sets.assemble(survey, desk.facts())
+    place = next((index for index, found in enumerate(every) if found.id == one.id), 0)
+    for index, found in reversed(list(enumerate(every))):
+        if index == place or not found.label.startswith(KEPT_LABEL):
+            continue
+        kept = [snapshot for volume in volumes if (snapshot := volume.snapshot(found.id))]
+        if found.state != "ready" or len(kept) < len(volumes):
+            continue
+        unfinished = one.state == "restoring" and index > place
+        if unfinished or not any(snapshot.changed_bytes for snapshot in kept):
+            return found
+    return None
 
 
 def _keep(session: Session, members: list[Member]) -> SetRecord:

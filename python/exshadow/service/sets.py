@@ -25,7 +25,13 @@ def assemble(survey: Survey, catalog: Catalog | None) -> list[SetRecord]:
             parts.setdefault(snapshot.set_id, []).append((volume, snapshot))
     live = [_live(found, survey, known.get(set_id)) for set_id, found in parts.items()]
     gone = [_gone(one, survey) for one in known.values() if one.id not in parts]
-    return sorted(live + gone, key=lambda one: (one.created, one.id))
+    # Times have whole seconds; within one, volume files list their snapshots as they were made.
+    place = {
+        snapshot.set_id: index
+        for volume in survey.volumes.values()
+        for index, snapshot in enumerate(volume.snapshots)
+    }
+    return sorted(live + gone, key=lambda one: (one.created, place.get(one.id, -1), one.id))
 
 
 def from_volumes(volumes: Sequence[VolumeRecord], set_id: str) -> SetRecord:
@@ -40,10 +46,10 @@ def _live(
 ) -> SetRecord:
     volume, first = parts[0]
     state, note = _state(parts, survey, known)
-    members = tuple(
-        Member(one.name, snapshot.plex, snapshot.path, one.size)
-        for one, snapshot in sorted(parts, key=lambda part: part[0].name)
-    )
+    members = [Member(one.name, snapshot.plex, snapshot.path, one.size) for one, snapshot in parts]
+    if state == "resyncing" and known:  # those that gave the set up already are to be continued
+        here = {member.volume for member in members}
+        members += [one for one in unfinished(known, survey) if one.volume not in here]
     return SetRecord(
         id=first.set_id,
         label=first.label,
@@ -52,11 +58,12 @@ def _live(
         provider=known.provider if known else PROVIDER,
         consistency=first.consistency,
         state=state,
-        members=members,
+        members=tuple(sorted(members, key=lambda member: member.volume)),
         verified=known.verified if known else None,
         pinned_until=_longest_pin(parts),
         hold_us=known.hold_us if known else 0,
         note=note,
+        missing=_absent(parts, survey),
     )
 
 
@@ -66,7 +73,7 @@ def _state(
     """The set's state and why, from its members' states. The first that applies:"""
     states = {snapshot.state for _, snapshot in parts}
     names = {name for _, snapshot in parts for name in snapshot.members}
-    absent = sorted(names - set(survey.volumes))
+    absent = _absent(parts, survey)
     left = sorted(names - {volume.name for volume, _ in parts} - set(absent))
     if "failed" in states:
         return "failed", "a member failed"
@@ -79,6 +86,12 @@ def _state(
         begun = known.state if known and known.state in ("resyncing", "dissolved") else "failed"
         return begun, f"volume {', '.join(left)} holds it no longer"
     return "ready", f"volume {', '.join(absent)} is not here" if absent else ""
+
+
+def _absent(parts: list[tuple[VolumeRecord, SnapshotRecord]], survey: Survey) -> tuple[str, ...]:
+    """Volumes of the set that are not here, or cannot be read."""
+    names = {name for _, snapshot in parts for name in snapshot.members}
+    return tuple(sorted(names - set(survey.volumes)))
 
 
 def _longest_pin(parts: list[tuple[VolumeRecord, SnapshotRecord]]) -> str | None:
@@ -149,6 +162,17 @@ def require_whole(one: SetRecord, survey: Survey, verb: str) -> None:
     raise RefusedError(
         f"cannot {verb} set {one.group}@{one.label} in state {one.state}{why}",
         hint=_WAY_OUT.get(one.state, "bring back the missing volume file"),
+    )
+
+
+def require_here(desk: Desk, one: SetRecord, survey: Survey, verb: str) -> None:
+    """The same, but volumes that are not here are only said: `verb` is done to the others."""
+    if one.state != "ready" or not one.missing:
+        require_whole(one, survey, verb)
+        return
+    desk.reporter.note(
+        f"set {one.group}@{one.label}: volume {', '.join(one.missing)} is not here; "
+        f"{verb} of {', '.join(member.volume for member in one.members)} only"
     )
 
 

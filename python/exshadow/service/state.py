@@ -7,13 +7,16 @@ and the catalog are lost.
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exshadow.errors import Error, NotFoundError, make
+from exshadow.errors import BusyError, Error, NotFoundError, make
 from exshadow.model import VolumeRecord
 from exshadow.names import check_name, is_name
 from exshadow.service.records import volume_record
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 SUFFIX = ".exv"
-_COPY_SUFFIX = ".metadata-copy"
+COPY_SUFFIX = ".metadata-copy"
+_LOCK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +90,35 @@ class StateFolder:
                 "choose another one with --state DIR",
             ) from error
 
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the folder while a plex is looked for in all volumes and then added to one: nobody
+        else adds the same meanwhile. BusyError when somebody holds it for long."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            deadline = time.monotonic() + _LOCK_SECONDS
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise BusyError(
+                            f"the state folder {self.path} is held by another command",
+                            hint="try again when it has ended",
+                        ) from None
+                    time.sleep(0.01)
+            yield
+        finally:
+            os.close(descriptor)
+
     def volume_file(self, name: str) -> Path:
         return self.path / f"{check_name(name, 'volume name')}{SUFFIX}"
 
     def metadata_copy(self, name: str) -> str | None:
         """Path of the second metadata copy, None when the volume has none."""
         try:
-            return str((self.path / f"{name}{_COPY_SUFFIX}").readlink())
+            return str((self.path / f"{name}{COPY_SUFFIX}").readlink())
         except OSError:
             return None
 
@@ -104,7 +130,7 @@ class StateFolder:
         return None
 
     def remember_metadata_copy(self, name: str, path: str | None) -> None:
-        link = self.path / f"{name}{_COPY_SUFFIX}"
+        link = self.path / f"{name}{COPY_SUFFIX}"
         link.unlink(missing_ok=True)
         if path is not None:
             link.symlink_to(path)
@@ -122,7 +148,7 @@ class StateFolder:
         found = {
             entry.removesuffix(suffix)
             for entry in entries
-            for suffix in (SUFFIX, _COPY_SUFFIX)
+            for suffix in (SUFFIX, COPY_SUFFIX)
             if entry.endswith(suffix)
         }
         return sorted(name for name in found if is_name(name))

@@ -1,7 +1,7 @@
 """snapshot export and import: full images, or Ceph's diff format with changes only.
 
 An exported folder has ``VOLUME.img`` or ``VOLUME.rbd-diff`` for each member and ``export.json``,
-which says which set it is and the SHA-256 of each diff, for the format itself has no checksum.
+which says which set it is and the SHA-256 of each file, for the formats have no checksum.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "export.json"
 _IMAGE, _DIFF = ".img", ".rbd-diff"
+_DIGESTS = {True: "sha256", False: "sparse_sha256"}
+"""Where the manifest has the digests of diffs, and of images: of those without their holes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,10 @@ def export(
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
     base = sets.find(desk, since, survey) if since is not None else None
-    sets.require_whole(one, survey, "export")
+    sets.require_here(desk, one, survey, "export")
     if base is not None:
         _check_base(one, base)
-        sets.require_whole(base, survey, "export from")
+        sets.require_here(desk, base, survey, "export from")
     if stream is not None and len(one.members) != 1:
         raise InvalidError("--stdout takes a set of one volume", hint="export into a folder")
     targets = _targets(one, folder, _DIFF if base else _IMAGE) if folder is not None else {}
@@ -83,6 +85,8 @@ def _targets(one: SetRecord, folder: str, suffix: str) -> dict[str, Path]:
     """A path for each member; none may exist."""
     from exshadow.rbd_diff import errors_as_io
 
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise ExistsError(f"{folder} is a file, not a folder", hint="export into a folder")
     with errors_as_io(f"making {folder}"):
         Path(folder).mkdir(parents=True, exist_ok=True)
     paths = {member.volume: Path(folder) / f"{member.volume}{suffix}" for member in one.members}
@@ -157,7 +161,7 @@ def _write_manifest(
         "exported": now(),
         "set": one.to_json(),
         "since": base.to_json() if base else None,
-        "sha256": {name: digest for name, digest in digests.items() if digest},
+        _DIGESTS[base is not None]: {name: one for name, one in digests.items() if one},
     }
     with errors_as_io(f"writing {folder / MANIFEST}"):
         (folder / MANIFEST).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -170,7 +174,7 @@ class Found:
     volume: str
     path: Path
     is_diff: bool
-    sha256: str | None
+    digest: str | None
 
 
 def find_export(folder: str, volume: str | None = None) -> Found:
@@ -191,8 +195,9 @@ def find_export(folder: str, volume: str | None = None) -> Found:
     if len(files) > 1:
         names = ", ".join(path.name for path in files)
         raise InvalidError(f"{folder} has several: {names}", hint="choose one with --volume NAME")
-    digest = _manifest(place).get("sha256", {}).get(files[0].stem)
-    return Found(files[0].stem, files[0], files[0].suffix == _DIFF, digest)
+    is_diff = files[0].suffix == _DIFF
+    digest = _manifest(place).get(_DIGESTS[is_diff], {}).get(files[0].stem)
+    return Found(files[0].stem, files[0], is_diff, digest)
 
 
 def _manifest(folder: Path) -> Json:
@@ -200,9 +205,11 @@ def _manifest(folder: Path) -> Json:
         document = json.loads((folder / MANIFEST).read_bytes())
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CorruptError(f"{folder / MANIFEST} cannot be read: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("sha256", {}), dict):
+    if not isinstance(document, dict) or not all(
+        isinstance(document.get(key, {}), dict) for key in _DIGESTS.values()
+    ):
         raise CorruptError(f"{folder / MANIFEST} is no description of an export")
     return document
 
@@ -214,7 +221,13 @@ def import_onto(desk: Desk, found: Found, image: str) -> JobRecord:
     """
     from exshadow import rbd_diff
 
-    conflicts.refuse_used(desk.folder, desk.folder.survey(), image)
+    def refuse() -> None:
+        conflicts.refuse_used(desk.folder, desk.folder.survey(), image)
+
+    refuse()
+    conflicts.refuse_read_only(image)
+    if not desk.force:
+        conflicts.refuse_mounted(image)
     member = Member(found.volume, "", str(found.path), found.path.stat().st_size)
     clock = Clock(desk, "import", (member,))
     with clock.member(member, image) as progress:
@@ -223,10 +236,12 @@ def import_onto(desk: Desk, found: Found, image: str) -> JobRecord:
                 file = found.path.open("rb")
             with file:
                 transfer = rbd_diff.import_diff(
-                    file, image, progress, sha256=found.sha256, force=desk.force
+                    file, image, progress, sha256=found.digest, force=desk.force, locked=refuse
                 )
         else:
-            transfer = rbd_diff.import_full(found.path, image, progress)
+            transfer = rbd_diff.import_full(
+                found.path, image, progress, digest=found.digest, locked=refuse
+            )
         clock.add(transfer)
     return clock.job()
 

@@ -44,7 +44,7 @@ def verify(desk: Desk, text: str, check: str = "bytes") -> Verified:
     require_check(check)
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
-    sets.require_whole(one, survey, "verify")
+    sets.require_here(desk, one, survey, "verify")
     error: IntegrityError | None = None
     with desk.session([member.volume for member in one.members]) as session:
         started = {
@@ -56,6 +56,8 @@ def verify(desk: Desk, text: str, check: str = "bytes") -> Verified:
         try:
             job = jobs.run(desk, started, watch)
             detail = f"{format_size(job.bytes_total)} read"
+            if one.missing:
+                detail += f", without {', '.join(one.missing)}"
         except IntegrityError as found:
             error = found
             job = jobs.progress(started, watch.what)

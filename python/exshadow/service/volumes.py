@@ -6,13 +6,13 @@ import contextlib
 import os
 from pathlib import Path
 
-from exshadow.errors import BusyError, Error, ExistsError, RefusedError
+from exshadow.errors import BusyError, Error, ExistsError, InvalidError, RefusedError
 from exshadow.model import Plan, Step, VolumeRecord
 from exshadow.names import check_name, is_pinned
 from exshadow.service import conflicts
 from exshadow.service.desk import Desk
 from exshadow.service.records import volume_record
-from exshadow.service.state import Survey
+from exshadow.service.state import COPY_SUFFIX, SUFFIX, Survey
 
 
 def add(
@@ -32,19 +32,12 @@ def add(
         check_name(group, "group name")
     path = conflicts.absolute(path)
     copy = conflicts.absolute(metadata_copy) if metadata_copy else None
-    survey = desk.folder.survey()
-    for problem in survey.problems.values():
-        desk.reporter.note(f"not checked for the same file: {problem}")
-    conflicts.refuse_used(desk.folder, survey, path)
-    conflicts.refuse_read_only(path)
-    if desk.folder.exists(name):
-        raise ExistsError(f"volume {name} exists already", hint="choose another name")
-    if copy is not None:
-        _check_copy(desk, survey, path, copy)
     created = not desk.folder.path.exists()
+    _check_new(desk, name, path, copy)
     _ = desk.catalog
     try:
-        with Engine() as engine:
+        with desk.folder.changing(), Engine() as engine:
+            _check_new(desk, name, path, copy)  # again: nobody else adds from here on
             volume = engine.create(
                 str(desk.folder.volume_file(name)),
                 plex=path,
@@ -64,8 +57,29 @@ def add(
     return record
 
 
+def _check_new(desk: Desk, name: str, path: str, copy: str | None) -> None:
+    """Refuse a name, a plex or a metadata copy that is taken."""
+    survey = desk.folder.survey()
+    for problem in survey.problems.values():
+        desk.reporter.note(f"not checked for the same file: {problem}")
+    conflicts.refuse_used(desk.folder, survey, path)
+    conflicts.refuse_read_only(path)
+    if not desk.force:
+        conflicts.refuse_mounted(path)
+    if desk.folder.exists(name):
+        raise ExistsError(f"volume {name} exists already", hint="choose another name")
+    if copy is not None:
+        _check_copy(desk, survey, path, copy)
+
+
 def _check_copy(desk: Desk, survey: Survey, path: str, copy: str) -> None:
     conflicts.refuse_used(desk.folder, survey, copy)
+    inside = Path(copy).parent.resolve() == desk.folder.path.resolve()
+    if inside and copy.endswith((SUFFIX, COPY_SUFFIX)):
+        raise InvalidError(
+            f"{copy} would look like a volume of its own",
+            hint="keep the metadata copy elsewhere, best on another disk",
+        )
     if conflicts.same(copy, path):
         raise BusyError(f"{copy} is the volume's own plex", hint="choose another metadata copy")
     if os.path.lexists(copy):
@@ -104,22 +118,38 @@ def removal_plan(desk: Desk, name: str) -> Plan:
         return Plan(f"volume remove {name}", (Step("forget", name, ""),), (str(error),))
     steps = [Step("forget plex, keep its bytes", name, plex.path) for plex in record.plexes]
     steps += [Step("forget snapshot, keep its bytes", name, one.label) for one in record.snapshots]
-    return Plan(f"volume remove {name}", tuple(steps))
+    return Plan(f"volume remove {name}", tuple(steps), _broken_sets(record))
 
 
-def remove(desk: Desk, name: str) -> None:
-    """Forget a volume; no plex byte is deleted. Pinned snapshots refuse it.
+def _broken_sets(record: VolumeRecord) -> tuple[str, ...]:
+    """What forgetting the volume does to sets that other volumes belong to."""
+    return tuple(
+        f"set {record.group}@{one.label} of {', '.join(one.members)} loses {record.name}"
+        for one in record.snapshots
+        if len(one.members) > 1
+    )
+
+
+def remove(desk: Desk, name: str, *, break_sets: bool = False) -> None:
+    """Forget a volume; no plex byte is deleted. Pinned snapshots refuse it, and sets of several
+    volumes unless `break_sets`.
 
     A volume that cannot be opened (damaged, plex missing) goes only with force: its plexes may then
     differ, since nobody reconciled them.
     """
     if not desk.force:
-        for snapshot in desk.folder.inspect(name).snapshots:
+        record = desk.folder.inspect(name)
+        for snapshot in record.snapshots:
             if is_pinned(snapshot.pinned_until):
                 raise RefusedError(
                     f"snapshot {snapshot.label} of volume {name} is pinned",
                     hint=f"exshadow snapshot pin {snapshot.set_id} --clear",
                 )
+        if (broken := _broken_sets(record)) and not break_sets:
+            raise RefusedError(
+                f"cannot remove volume {name}: {'; '.join(broken)}",
+                hint="delete or resync the set first, or do it all the same with --yes",
+            )
     try:
         with desk.session([name]):
             # While it is locked: nobody can open it between the end of the engine and the unlink.
