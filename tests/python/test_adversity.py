@@ -110,7 +110,7 @@ def lose(path: Path) -> Path:
 
 def test_a_missing_mirror_is_said_and_comes_back(shop, tmp_path):
     lost = lose(tmp_path / "db-m2.img")
-    result = shop.cli("mirror", "verify", "db")
+    result = shop.cli("mirror", "verify", "db", status=4)
     assert "plex m2 is not there" in result.err
     assert shop.cli.json("mirror", "list", "db")["plexes"][1]["state"] == "detached"
     shop.write("db", 0, b"meanwhile" * 100)

@@ -182,3 +182,11 @@ def test_keep_current_once_more_when_nothing_changed_since(shop, noon, tmp_path)
         shop.cli("mirror", "add", name, tmp_path / f"{name}-m3.img", "--label", "m3")
     shop.cli("snapshot", "create", "shop", "--label", "before-restore", "--plex", "m3")
     assert shop.cli.json("restore", "noon", "--keep-current")["kept"]["label"] == "before-restore"
+
+
+def test_a_pinned_set_with_a_missing_member_can_be_let_go(shop, noon):
+    shop.cli("snapshot", "pin", "noon")
+    shop.cli("volume", "remove", "logs", "--force")
+    shop.cli.error(4, "snapshot", "delete", "noon")
+    shop.cli("snapshot", "pin", "noon", "--clear")
+    shop.cli("snapshot", "delete", "noon")

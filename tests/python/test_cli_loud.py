@@ -183,3 +183,24 @@ def test_a_catalog_that_cannot_be_written_is_refused():
 
     with pytest.raises(PermissionRefusedError), translated():
         raise sqlite3.OperationalError("attempt to write a readonly database")
+
+
+def test_a_catalog_on_a_read_only_file_system_is_read(shop, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount")
+    shop.cli("snapshot", "create", "shop", "--label", "noon")
+    shop.cli("snapshot", "verify", "noon")
+    state = shop.cli.state
+    bind = subprocess.run(["mount", "--bind", state, state], check=False)
+    if bind.returncode != 0:
+        pytest.skip("cannot mount")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", state], check=True)
+        result = shop.cli("snapshot", "list")
+        assert "bytes: ok" in result.out
+        assert result.err == ""
+        error = shop.cli.error(4, "snapshot", "delete", "noon")
+        assert "Errno" not in error["message"]
+        assert error["hint"]
+    finally:
+        subprocess.run(["umount", state], check=True)

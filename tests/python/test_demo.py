@@ -131,7 +131,7 @@ def test_whole_story_and_no_file_left(tmp_path: Path):
     moved = {step.name: step.moved for step in report.steps}
     assert 0 < moved["restore"] < SMALL.image_size
     assert 0 < moved["resync"] < SMALL.image_size
-    assert list((tmp_path / "new").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_keep_leaves_the_files(tmp_path: Path):

@@ -82,7 +82,10 @@ def open_for_reading(file: Path, url: str | None = None) -> Catalog | None:
 def _reading_url(file: Path) -> str:
     from urllib.parse import quote
 
-    return f"sqlite:///file:{quote(str(file))}?mode=ro&uri=true"
+    # Readers share memory in a file beside it, which a read-only folder does not let them make.
+    # Where nobody can write and no journal is left, none is needed.
+    frozen = not os.access(file.parent, os.W_OK) and not Path(f"{file}-wal").exists()
+    return f"sqlite:///file:{quote(str(file))}?{'immutable=1' if frozen else 'mode=ro'}&uri=true"
 
 
 def _checked_url(url: str) -> str:

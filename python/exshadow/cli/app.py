@@ -55,7 +55,9 @@ def globals_(
     json: Annotated[
         bool, Parameter(group=_GLOBAL, help="Exactly one JSON document on stdout.")
     ] = False,
-    quiet: Annotated[bool, Parameter(group=_GLOBAL, help="No progress and no notes.")] = False,
+    quiet: Annotated[
+        bool, Parameter(group=_GLOBAL, help="No progress; notes only about your data.")
+    ] = False,
     verbose: Annotated[
         bool, Parameter(group=_GLOBAL, help="Details of unexpected errors.")
     ] = False,

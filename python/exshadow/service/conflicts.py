@@ -25,13 +25,14 @@ def absolute(path: str) -> str:
 
     InvalidError for a path that is not UTF-8: neither JSON nor the catalog could keep it.
     """
+    path = os.path.abspath(path)  # noqa: PTH100  (Path.resolve would follow them)
     try:
         path.encode()
     except UnicodeEncodeError:
         raise InvalidError(
             f"{path!a} is not UTF-8", hint="rename it, or use a symbolic link with another name"
         ) from None
-    return os.path.abspath(path)  # noqa: PTH100  (Path.resolve would follow them)
+    return path
 
 
 def identity(path: str | Path) -> Identity | None:

@@ -70,7 +70,8 @@ def _check_target(record: VolumeRecord, path: str, *, overwrite: bool) -> None:
     with errors_as_io(f"reading {path}"):
         holds = bool(data_extents(path))
     if holds and not overwrite:
-        raise ExistsError(f"{path} holds data", hint="replace its content with --overwrite")
+        what = "is a block device and may hold data" if place.is_block_device() else "holds data"
+        raise ExistsError(f"{path} {what}", hint="replace its content with --overwrite")
 
 
 def add(
