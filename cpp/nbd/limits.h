@@ -16,11 +16,12 @@ struct Limits {
     Nanoseconds drain = 5 * second_ns;          // for replies to be taken by the client at close
     std::uint64_t connection_bytes = 16 * MiB;  // payloads under way; one larger request is served alone
     std::uint64_t connection_requests = 256;
-    std::uint64_t server_bytes = 512 * MiB;  // payloads of large requests, all connections of a loop
-    Nanoseconds stall = 30 * second_ns;      // a client that keeps the server's bytes while others wait
-    std::size_t option_bytes = 64 * KiB;     // longer options are refused
-    std::size_t options = 1024;              // a handshake's
-    std::size_t contexts = 64;               // selected by one client
+    std::uint64_t server_bytes = 512 * MiB;    // payloads of large requests, all connections of a loop
+    Nanoseconds stall = 30 * second_ns;        // a client that keeps the server's bytes while others wait
+    Nanoseconds stall_wanted = 2 * second_ns;  // likewise, while a request waits for those very bytes
+    std::size_t option_bytes = 64 * KiB;       // longer options are refused
+    std::size_t options = 1024;                // a handshake's
+    std::size_t contexts = 64;                 // selected by one client
 };
 
 }  // namespace exshadow::nbd

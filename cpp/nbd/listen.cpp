@@ -57,6 +57,42 @@ Status bind_unix(int socket, const sockaddr_un& address, const std::string& path
     return os_error(errno, "listen on", path);
 }
 
+// An address of either family.
+class TcpAddress {
+public:
+    [[nodiscard]] sockaddr* generic() { return reinterpret_cast<sockaddr*>(&storage_); }
+    [[nodiscard]] sockaddr_in& four() { return reinterpret_cast<sockaddr_in&>(storage_); }
+    [[nodiscard]] sockaddr_in6& six() { return reinterpret_cast<sockaddr_in6&>(storage_); }
+    [[nodiscard]] int family() const { return storage_.ss_family; }
+    void set_family(int family) { storage_.ss_family = static_cast<sa_family_t>(family); }
+    [[nodiscard]] bool is_six() const { return family() == AF_INET6; }
+    [[nodiscard]] socklen_t size() const { return is_six() ? sizeof(sockaddr_in6) : sizeof(sockaddr_in); }
+    void set_port(std::uint16_t port) { (is_six() ? six().sin6_port : four().sin_port) = htons(port); }
+
+    [[nodiscard]] std::string text() {
+        std::array<char, INET6_ADDRSTRLEN> host{};
+        const void* const bytes = is_six() ? static_cast<const void*>(&six().sin6_addr) : &four().sin_addr;
+        ::inet_ntop(family(), bytes, host.data(), host.size());
+        const std::string port = std::to_string(ntohs(is_six() ? six().sin6_port : four().sin_port));
+        return is_six() ? '[' + std::string(host.data()) + "]:" + port
+                        : std::string(host.data()) + ':' + port;
+    }
+
+private:
+    sockaddr_storage storage_{};
+};
+
+// True when `host` is a numeric address of this machine alone.
+bool read_loopback(const std::string& host, TcpAddress& address) {
+    address.set_family(AF_INET);
+    if (::inet_pton(AF_INET, host.c_str(), &address.four().sin_addr) == 1) {
+        return (ntohl(address.four().sin_addr.s_addr) >> 24) == 127;
+    }
+    address.set_family(AF_INET6);
+    if (::inet_pton(AF_INET6, host.c_str(), &address.six().sin6_addr) != 1) return false;
+    return IN6_IS_ADDR_LOOPBACK(&address.six().sin6_addr);
+}
+
 }  // namespace
 
 Result<Listener> listen_unix(const std::string& path) {
@@ -85,29 +121,26 @@ Result<Listener> listen_unix(const std::string& path) {
 }
 
 Result<Listener> listen_tcp(const std::string& host, std::uint16_t port) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    const std::string numeric = host == "localhost" ? "127.0.0.1" : host;
-    const bool parsed = ::inet_pton(AF_INET, numeric.c_str(), &address.sin_addr) == 1;
-    if (!parsed || (ntohl(address.sin_addr.s_addr) >> 24) != 127) {
+    TcpAddress address;
+    if (!read_loopback(host == "localhost" ? "127.0.0.1" : host, address)) {
         return Error(Code::refused, "cannot listen on " + host + ": no TLS yet, so TCP is for loopback only",
-                     "use 127.0.0.1, or a Unix socket");
+                     "use 127.0.0.1 or [::1], or a Unix socket");
     }
+    address.set_port(port);
     Listener listener;
-    listener.socket = Descriptor(::socket(AF_INET, socket_flags, 0));
-    const std::string wanted = numeric + ':' + std::to_string(port);
-    if (!listener.socket.valid()) return os_error(errno, "make a socket for", wanted);
+    listener.socket = Descriptor(::socket(address.family(), socket_flags, 0));
+    if (!listener.socket.valid()) return os_error(errno, "make a socket for", address.text());
     const int on = 1;
     ::setsockopt(listener.socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    auto* const generic = reinterpret_cast<sockaddr*>(&address);
-    socklen_t size = sizeof(address);
-    if (::bind(listener.socket.get(), generic, size) != 0 || ::listen(listener.socket.get(), backlog) != 0 ||
-        ::getsockname(listener.socket.get(), generic, &size) != 0) {
-        if (errno == EADDRINUSE) return Error(Code::busy, "somebody listens on " + wanted, "", EADDRINUSE);
-        return os_error(errno, "listen on", wanted);
+    socklen_t size = address.size();
+    if (::bind(listener.socket.get(), address.generic(), size) != 0 ||
+        ::listen(listener.socket.get(), backlog) != 0 ||
+        ::getsockname(listener.socket.get(), address.generic(), &size) != 0) {
+        if (errno == EADDRINUSE)
+            return Error(Code::busy, "somebody listens on " + address.text(), "", EADDRINUSE);
+        return os_error(errno, "listen on", address.text());
     }
-    listener.address = numeric + ':' + std::to_string(ntohs(address.sin_port));
+    listener.address = address.text();
     return listener;
 }
 
@@ -122,11 +155,10 @@ std::string peer_of(int socket) {
     socklen_t size = sizeof(storage);
     auto* const generic = reinterpret_cast<sockaddr*>(&storage);
     if (::getpeername(socket, generic, &size) != 0) return "unknown";
-    if (storage.ss_family == AF_INET) {
-        const auto& inet = reinterpret_cast<const sockaddr_in&>(storage);
-        std::array<char, INET_ADDRSTRLEN> text{};
-        ::inet_ntop(AF_INET, &inet.sin_addr, text.data(), text.size());
-        return std::string(text.data()) + ':' + std::to_string(ntohs(inet.sin_port));
+    if (storage.ss_family == AF_INET || storage.ss_family == AF_INET6) {
+        TcpAddress address;
+        std::memcpy(address.generic(), &storage, sizeof(storage));
+        return address.text();
     }
     ucred credentials{};
     socklen_t length = sizeof(credentials);

@@ -218,8 +218,10 @@ void Server::look_after(const ConnectionPointer& connection) {
         Session* const session = connection->session;
         if (session == nullptr) return;
         const bool in_the_way = session->ended() || bytes->available() < limits.server_bytes / 2;
+        const bool wanted = bytes->available() < longest_payload;  // a large request has to wait
+        const Nanoseconds patience = wanted ? std::min(limits.stall, limits.stall_wanted) : limits.stall;
         const Nanoseconds since = session->stalled_since();
-        if (in_the_way && since != 0 && connection->home->now() - since >= limits.stall) session->abandon();
+        if (in_the_way && since != 0 && connection->home->now() - since >= patience) session->abandon();
     };
     if (connection->home == &loop_) return look();
     connection->home->post(look);

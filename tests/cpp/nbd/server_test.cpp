@@ -294,7 +294,7 @@ TEST_CASE("only_a_socket_nobody_listens_on_is_replaced") {
 }
 
 TEST_CASE("tcp_is_for_loopback_only") {
-    for (const char* host : {"0.0.0.0", "192.168.1.1", "example.org", "::1", "", "10.0.0.1"}) {
+    for (const char* host : {"0.0.0.0", "192.168.1.1", "example.org", "::", "", "10.0.0.1", "fe80::1"}) {
         const auto refused = listen_tcp(host, 0);
         REQUIRE(!refused.ok());
         CHECK(refused.error().code() == Code::refused);
@@ -303,6 +303,8 @@ TEST_CASE("tcp_is_for_loopback_only") {
     const auto listener = listen_tcp("127.0.0.1", 0);
     REQUIRE(listener.ok());
     CHECK(listener->address.starts_with("127.0.0.1:"));
+    const auto six = listen_tcp("::1", 0);  // a machine may have no IPv6
+    CHECK((six.ok() ? six->address.starts_with("[::1]:") : six.error().code() != Code::refused));
 }
 
 TEST_CASE("F22_ten_thousand_connections_do_no_harm") {
