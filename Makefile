@@ -48,6 +48,7 @@ test-cpp: build/release/build.ninja  ## C++ tests, release build
 	cmake --build build/release --parallel $(JOBS)
 	$(CTEST) --test-dir build/release
 
+test-asan: export EXSHADOW_SIM_SEEDS := 100
 test-asan: build/asan/build.ninja  ## C++ tests with AddressSanitizer and UndefinedBehaviorSanitizer
 	cmake --build build/asan --parallel $(JOBS)
 	UBSAN_OPTIONS=print_stacktrace=1 $(CTEST) --test-dir build/asan
