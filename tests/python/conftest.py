@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,10 @@ import pytest
 from fork_server import ForkServer
 
 import exshadow
+
+# A job in the background of a shell ignores Ctrl-C and so do its children: the tests of Ctrl-C need it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MIB = 1 << 20
 COMMAND = [sys.executable, "-m", "exshadow"]
