@@ -171,10 +171,21 @@ def test_restore_is_refused_while_a_client_may_write(volume, tmp_path):
         ) as client:
             wait_for(lambda: connections(daemon))
             assert "--live" in volume.error(8, "restore", "noon")["hint"]
+            assert "--live" in volume.error(8, "snapshot", "promote", "noon")["hint"]
+            with exshadow.connect(volume.state) as engine, pytest.raises(exshadow.BusyError):
+                engine.open("db").promote("noon")
             volume("restore", "noon", "--live")
             client.communicate(b"quit\n", timeout=30)
         wait_for(lambda: not connections(daemon))
         volume("restore", "noon")
+        with subprocess.Popen(
+            ["qemu-io", "-f", "raw", f"nbd+unix:///db?socket={daemon.nbd}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        ) as client:
+            wait_for(lambda: connections(daemon))
+            volume("snapshot", "promote", "noon", "--live")
+            client.communicate(b"quit\n", timeout=30)
 
 
 def test_an_instant_restore_answers_at_once_and_moves_behind(volume, tmp_path):

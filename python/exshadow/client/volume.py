@@ -251,8 +251,9 @@ class ServedVolume(_Readable):
         """BusyError while an NBD client has the volume open for writing, unless `live`."""
         return self._job(f"{self._snapshot(snapshot)}/restore", mode=mode, limit=limit, live=live)
 
-    def promote(self, snapshot: ServedSnapshot | str) -> None:
-        self._line.post(f"{self._snapshot(snapshot)}/promote")
+    def promote(self, snapshot: ServedSnapshot | str, *, live: bool = False) -> None:
+        """BusyError while an NBD client has the volume open for writing, unless `live`."""
+        self._line.post(f"{self._snapshot(snapshot)}/promote", live=live)
 
     def delete_snapshot(self, snapshot: ServedSnapshot | str) -> None:
         self._line.delete(self._snapshot(snapshot))
