@@ -5,8 +5,10 @@ import json
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from conftest import MIB
@@ -123,6 +125,42 @@ def test_failures_have_one_shape_and_a_fitting_status(db, tmp_path):
     failed = end(db, db.post("/v1/volumes/db/plexes", json={"path": "/no/such/m3.img"}))
     assert failed["error"]["code"] == "not_found"
     assert failed["job"]["state"] == "failed"
+
+
+def test_a_body_without_end_is_not_read_to_its_end(db):
+    sent = 0
+
+    def endless():
+        nonlocal sent
+        while sent < 64 * MIB:
+            sent += 65536
+            yield b" " * 65536
+
+    refused(db.post("/v1/volumes", content=b" " * (MIB + 1)), 413, "invalid")
+    with suppress(httpx.WriteError):  # it may hang up on us while we write
+        refused(db.post("/v1/volumes", content=endless()), 413, "invalid")
+    assert sent < 16 * MIB
+    exact = json.dumps({"name": "x/y", "path": "/x"}).encode().ljust(MIB)
+    refused(db.post("/v1/volumes", content=exact), 400, "invalid")
+    data = {"offset": 0}
+    assert db.put("/v1/volumes/db/data", params=data, content=bytes(2 * MIB)).status_code == 204
+
+
+def test_no_text_holds_nul(db, tmp_path):
+    for path, body in [
+        ("/v1/volumes", {"name": "x", "path": "/x\0y"}),
+        ("/v1/volumes", {"name": "x\0", "path": "/x"}),
+        ("/v1/volumes", {"name": "x", "path": "/x", "group": "g\0"}),
+        ("/v1/volumes/db/plexes", {"path": "/x\0y"}),
+        ("/v1/volumes/db/plexes", {"path": "/x", "label": "a\0"}),
+        ("/v1/groups/db/sets", {"label": "a\0"}),
+        ("/v1/split", {"volumes": ["db"], "label": "noon", "plexes": {"db": "a\0"}}),
+        ("/v1/split", {"volumes": ["db\0"], "label": "noon"}),
+        ("/v1/restore", {"snapshots": {"db\0": "noon"}}),
+    ]:
+        refused(db.post(path, json=body), 400, "invalid")
+    for path in ("/v1/volumes/a%00", "/v1/sets/a%00", "/v1/volumes/db/snapshots/a%00/data"):
+        assert db.get(path).status_code in (400, 404)
 
 
 def test_a_job_is_cancelled_resumably(db, tmp_path):
