@@ -290,3 +290,19 @@ def test_the_kernel_tells_who_speaks():
     assert may_speak(0)
     assert not may_speak(os.geteuid() + 1)
     assert struct.calcsize("3i") == 12
+
+
+def test_a_set_is_read_while_production_moves_back_to_it(volume, tmp_path):
+    volume("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2")
+    volume("snapshot", "create", "db", "--label", "noon")
+    good = (tmp_path / "m2.img").read_bytes()
+    with served(volume, tmp_path):
+        volume_write(volume, os.urandom(16 * MIB))
+        volume("restore", "noon", "--mode", "instant", "--limit", "1M")
+        volume("snapshot", "pin", "noon")
+        volume("snapshot", "export", "noon", tmp_path / "out")
+        volume("snapshot", "pin", "noon", "--clear")
+        assert (tmp_path / "out" / "db.img").read_bytes() == good
+        for verb in ("resync", "delete", "promote"):
+            assert volume.error(4, "snapshot", verb, "noon", "--yes")["code"] == "refused"
+        assert volume.json("volume", "show", "db")["volume"]["state"] == "moving"
