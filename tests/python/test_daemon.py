@@ -306,3 +306,42 @@ def test_a_set_is_read_while_production_moves_back_to_it(volume, tmp_path):
         for verb in ("resync", "delete", "promote"):
             assert volume.error(4, "snapshot", verb, "noon", "--yes")["code"] == "refused"
         assert volume.json("volume", "show", "db")["volume"]["state"] == "moving"
+
+
+@pytest.mark.parametrize("label", [(), ("m2",)], ids=["any", "m2"])
+def test_mirror_sync_waits_for_the_job_that_does_it_already(volume, tmp_path, label):
+    with served(volume, tmp_path):
+        with volume.start(
+            "mirror", "add", "db", tmp_path / "m2.img", "--label", "m2", "--limit", "8M"
+        ) as first:
+            wait_for(
+                lambda: any(
+                    one["state"] == "syncing"
+                    for one in volume.json("mirror", "list", "db")["plexes"]
+                )
+            )
+            ended = volume("mirror", "sync", "db", *label)
+            assert "waiting for it" in ended.err
+            assert first.wait(60) == 0
+        assert volume.json("mirror", "list", "db")["plexes"][1]["state"] == "in_sync"
+    assert (tmp_path / "m2.img").read_bytes() == (tmp_path / "db.img").read_bytes()
+
+
+def test_mirror_sync_waits_for_a_restore_that_moves(volume, tmp_path):
+    volume("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2")
+    volume("snapshot", "create", "db", "--label", "noon")
+    good = (tmp_path / "m2.img").read_bytes()
+    with served(volume, tmp_path):
+        volume_write(volume, os.urandom(16 * MIB))
+        volume("restore", "noon", "--mode", "instant", "--limit", "8M")
+        command = volume.start("mirror", "sync", "db")
+        for line in command.stderr:
+            if "waiting for it" in line:
+                break
+        command.send_signal(signal.SIGINT)
+        _, err = command.communicate(timeout=60)
+        assert command.returncode == 130, err
+        assert volume.json("volume", "show", "db")["volume"]["state"] == "moving"
+        assert volume.json("mirror", "sync", "db")["job"]["kind"] == "restore"
+        assert volume.json("volume", "show", "db")["volume"]["state"] == "ok"
+    assert (tmp_path / "db.img").read_bytes() == good
