@@ -367,3 +367,69 @@ def test_a_daemon_that_goes_away_is_an_error_of_ours(cli, db, daemon):
         with pytest.raises(exshadow.Error):
             opened.read(0, 512)
     gc.collect()
+
+
+WRONG = {
+    "read": lambda e, v: v.read(1.0, 1),
+    "read length": lambda e, v: v.read(0, "1"),
+    "read_into": lambda e, v: v.read_into("0", bytearray(1)),
+    "write": lambda e, v: v.write(0, "text"),
+    "write offset": lambda e, v: v.write("0", b""),
+    "fua": lambda e, v: v.write(0, b"", fua="yes"),
+    "zero": lambda e, v: v.zero(0, 512, unmap="yes"),
+    "add_plex": lambda e, v: v.add_plex(5),
+    "add_plex label": lambda e, v: v.add_plex("/no/such/file", label=5),
+    "overwrite": lambda e, v: v.add_plex("/no/such/file", overwrite="yes"),
+    "sync": lambda e, v: v.sync(5),
+    "limit": lambda e, v: v.sync(limit="1M"),
+    "remove_plex": lambda e, v: v.remove_plex(5),
+    "verify": lambda e, v: v.verify(source=5),
+    "restore": lambda e, v: v.restore(5),
+    "promote": lambda e, v: v.promote(None),
+    "pin": lambda e, v: v.pin_snapshot("noon", 5),
+    "consistency": lambda e, v: v.set_consistency("noon", 5),
+    "split": lambda e, v: e.split("db", "noon"),
+    "split label": lambda e, v: e.split([v], 5),
+    "split plexes": lambda e, v: e.split([v], "noon", plexes={"db": 5}),
+    "engine restore": lambda e, v: e.restore([v], {"db": 5}),
+    "engine restore volumes": lambda e, v: e.restore(["db"], "noon"),
+    "open": lambda e, v: e.open(5),
+    "create": lambda e, v: e.create("other", plex=5),
+    "region_size": lambda e, v: e.create("other", plex="/no/such", region_size="64K"),
+}
+
+
+def test_arguments_of_wrong_types_raise_alike_here_and_there(db, state, make, engine):
+    there = exshadow.connect(state)
+    volumes = [(engine, make(engine, "here", mirror=False)), (there, there.open("db"))]
+    for name, call in WRONG.items():
+        for opened, volume in volumes:
+            with pytest.raises(TypeError):
+                pytest.fail(f"{name}: {call(opened, volume)}")
+    there.close()
+
+
+def test_unknown_snapshots_and_paths_alike_here_and_there(db, state, tmp_path):
+    with exshadow.Engine() as engine, exshadow.connect(state) as there:
+        here = engine.create(tmp_path / "here.exv", plex=_image(tmp_path / "here.img"))
+        assert here.path == str(tmp_path / "here.exv")
+        assert there.open("db").path == str(state / "db.exv")
+        for volume in (here, there.open("db")):
+            job = volume.restore("nosuch")
+            with pytest.raises(exshadow.NotFoundError):
+                job.wait()
+            job = volume.verify_snapshot("nosuch")
+            with pytest.raises(exshadow.NotFoundError):
+                job.wait()
+            for call in (
+                lambda v=volume: v.restore("nosuch", mode="instant"),
+                lambda v=volume: v.resync("nosuch"),
+                lambda v=volume: v.promote("nosuch"),
+            ):
+                with pytest.raises(exshadow.NotFoundError):
+                    call()
+
+
+def _image(path):
+    path.write_bytes(bytes(SIZE))
+    return path

@@ -12,7 +12,6 @@ from fastapi import APIRouter
 
 from exshadow.api import bodies
 from exshadow.api.daemon import Here
-from exshadow.errors import Error
 from exshadow.model import Json
 from exshadow.service import attached, jobs
 from exshadow.service.house import HouseDesk
@@ -43,18 +42,11 @@ def split(here: Here, body: bodies.SplitWish) -> Json:
 
 
 def _start(here: Here, kind: str, name: str, label: str, begin: Callable[[Volume], Job]) -> Json:
-    """A job of one member."""
-    volume = here.volume(name)
-    here.snapshot(name, label)
-
-    def work(desk: HouseDesk) -> tuple[Json, Error | None]:
-        watch = jobs.Watch(f"{kind} of {name}@{label}", label, f"exshadow mirror sync {name}")
-        with desk.session([name]):
-            job = begin(volume)
-            attached.refresh(desk, [name])
-            return _run(desk, name, job, watch), None
-
-    return here.start(Order(kind, f"{kind} of {name}@{label}", (name,)), work)
+    """A job of one member. What the engine refuses at once is refused at once here."""
+    job = begin(here.volume(name))
+    attached.refresh(HouseDesk(here.house), [name])
+    watch = jobs.Watch(f"{kind} of {name}@{label}", label, f"exshadow mirror sync {name}")
+    return here.start(Order(kind, watch.what, (name,)), _wait(name, job, watch))
 
 
 @router.post("/restore", status_code=202)
