@@ -255,3 +255,15 @@ def test_a_loop_device_without_direct_io_says_so(tmp_path, monkeypatch):
         assert "no direct I/O" in note
     finally:
         run("losetup", "--detach", device)
+
+
+def test_a_failed_mount_leaves_no_folder(shop, tmp_path):
+    shop.cli("snapshot", "create", "shop", "--label", "noon")
+    place = tmp_path / "mnt"
+    with served(shop.cli, tmp_path):
+        error = shop.cli.error(4, "snapshot", "mount", "noon", place / "deep")
+        assert "no file system" in error["message"]
+        assert not place.exists()
+        place.mkdir()
+        shop.cli.error(4, "snapshot", "mount", "noon", place)
+        assert not list(place.iterdir())
