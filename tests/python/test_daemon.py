@@ -197,6 +197,9 @@ def test_an_instant_restore_answers_at_once_and_moves_behind(volume, tmp_path):
         volume_write(volume, os.urandom(16 * MIB))
         job = volume.json(*restore)["job"]
         assert job["state"] == "running"
+        assert job["bytes_total"] == 16 * MIB
+        assert "to move      " in (shown := volume("volume", "show", "db").out)
+        assert "from db@noon" in shown
         with exshadow.connect(volume.state) as engine:
             assert engine.open("db").read(0, 16 * MIB) == good
         shown = volume.json("volume", "show", "db")["volume"]
@@ -298,7 +301,8 @@ def test_a_set_is_read_while_production_moves_back_to_it(volume, tmp_path):
     good = (tmp_path / "m2.img").read_bytes()
     with served(volume, tmp_path):
         volume_write(volume, os.urandom(16 * MIB))
-        volume("restore", "noon", "--mode", "instant", "--limit", "1M")
+        said = volume("restore", "noon", "--mode", "instant", "--limit", "1M").out
+        assert "16.0 MiB remain to be moved, in the background" in said
         volume("snapshot", "pin", "noon")
         volume("snapshot", "export", "noon", tmp_path / "out")
         volume("snapshot", "pin", "noon", "--clear")
@@ -345,3 +349,15 @@ def test_mirror_sync_waits_for_a_restore_that_moves(volume, tmp_path):
         assert volume.json("mirror", "sync", "db")["job"]["kind"] == "restore"
         assert volume.json("volume", "show", "db")["volume"]["state"] == "ok"
     assert (tmp_path / "db.img").read_bytes() == good
+
+
+def test_views_have_the_size_that_was_asked_for(volume, tmp_path):
+    volume.error(2, "serve", "--view-limit", "much")
+    volume("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2")
+    volume("snapshot", "create", "db", "--label", "noon")
+    with served(volume, tmp_path, "--view-limit", "1M") as daemon:
+        for size, good in (("512k", True), ("8M", False)):
+            address = f"nbd+unix:///db@noon+view?socket={daemon.nbd}"
+            command = ["qemu-io", "-f", "raw", "-c", f"write -P 7 0 {size}", address]
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            assert (done.returncode == 0) is good, done

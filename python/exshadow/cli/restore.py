@@ -48,7 +48,7 @@ def restore(
         confirm.confirm(plan, yes=yes)
         job, kept = service.restore_set(set_, wish)
     document = {"job": job.to_json()}
-    text = views.job(job)
+    text = views.moving(job) if job.state == "running" else views.job(job)
     if kept is not None:
         document["kept"] = kept.to_json()
         text += f"\nwhat was there before is set {kept.group}@{kept.label}"

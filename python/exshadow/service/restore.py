@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from exshadow.errors import InvalidError, NotFoundError, RefusedError
 from exshadow.model import JobRecord, Member, Plan, SetRecord, Step
+from exshadow.names import format_size
 from exshadow.service import attached, jobs, mirrors, sets, snapshots
 from exshadow.service import members as whole
 from exshadow.service.desk import Desk, Session
@@ -114,8 +115,14 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
         started = _start(session, one, names, wish, watch)
         attached.refresh(desk, names)
         if wish.mode == "instant":
-            moving = ", ".join(started)
-            desk.usable(f"{moving}: production is {one.label} now, its data moves behind", kept)
+            left = sum(session.info(name).bytes_to_move for name in started)
+            total = replace(jobs.progress(started, watch.what), bytes_total=left)
+            desk.reporter.progress(watch.what, total)
+            desk.usable(
+                f"{', '.join(started)}: production is {one.label} now; "
+                f"{format_size(left)} are still to be moved behind",
+                kept,
+            )
         try:
             result = jobs.run(desk, started, watch)
         finally:
