@@ -391,7 +391,7 @@ WRONG = {
     "split": lambda e, v: e.split("db", "noon"),
     "split label": lambda e, v: e.split([v], 5),
     "split plexes": lambda e, v: e.split([v], "noon", plexes={"db": 5}),
-    "engine restore": lambda e, v: e.restore([v], {"db": 5}),
+    "engine restore": lambda e, v: e.restore([v], {v.name: 5}),
     "engine restore volumes": lambda e, v: e.restore(["db"], "noon"),
     "open": lambda e, v: e.open(5),
     "create": lambda e, v: e.create("other", plex=5),
@@ -400,13 +400,12 @@ WRONG = {
 
 
 def test_arguments_of_wrong_types_raise_alike_here_and_there(db, state, make, engine):
-    there = exshadow.connect(state)
-    volumes = [(engine, make(engine, "here", mirror=False)), (there, there.open("db"))]
-    for name, call in WRONG.items():
-        for opened, volume in volumes:
-            with pytest.raises(TypeError):
-                pytest.fail(f"{name}: {call(opened, volume)}")
-    there.close()
+    here = make(engine, "here", mirror=False)
+    with exshadow.connect(state) as there:
+        for name, call in WRONG.items():
+            for opened, volume in ((engine, here), (there, there.open("db"))):
+                with pytest.raises(TypeError):
+                    pytest.fail(f"{name}: {call(opened, volume)}")
 
 
 def test_unknown_snapshots_and_paths_alike_here_and_there(db, state, tmp_path):
