@@ -11,6 +11,8 @@ namespace exshadow {
 
 namespace {
 
+constexpr std::size_t large_receive = 64 * 1024;
+
 RealLoop& real(Loop& loop) {
     auto* const found = dynamic_cast<RealLoop*>(&loop);
     EXSHADOW_CHECK(found != nullptr);  // simulated loops have no sockets: give them a Stream of their own
@@ -71,7 +73,10 @@ bool Socket::start(SocketOperation& operation) {
         operation.result = -EINVAL;  // a Unix socket would say that nobody has come yet
         return true;
     }
-    if (operation.kind == SocketOperation::Kind::send || loop_.tries_sockets_first()) {
+    // A send mostly finds room, and the rest of a large payload is mostly there already.
+    const bool large = operation.kind == SocketOperation::Kind::receive &&
+                       operation.message.msg_iov[0].iov_len >= large_receive;
+    if (operation.kind == SocketOperation::Kind::send || large || loop_.tries_sockets_first()) {
         operation.result = perform_nowait(descriptor_.get(), operation);
         if (operation.result != -EAGAIN) return true;
     }

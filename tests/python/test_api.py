@@ -5,8 +5,10 @@ import json
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from conftest import MIB
@@ -123,6 +125,42 @@ def test_failures_have_one_shape_and_a_fitting_status(db, tmp_path):
     failed = end(db, db.post("/v1/volumes/db/plexes", json={"path": "/no/such/m3.img"}))
     assert failed["error"]["code"] == "not_found"
     assert failed["job"]["state"] == "failed"
+
+
+def test_a_body_without_end_is_not_read_to_its_end(db):
+    sent = 0
+
+    def endless():
+        nonlocal sent
+        while sent < 64 * MIB:
+            sent += 65536
+            yield b" " * 65536
+
+    refused(db.post("/v1/volumes", content=b" " * (MIB + 1)), 413, "invalid")
+    with suppress(httpx.WriteError):  # it may hang up on us while we write
+        refused(db.post("/v1/volumes", content=endless()), 413, "invalid")
+    assert sent < 16 * MIB
+    exact = json.dumps({"name": "x/y", "path": "/x"}).encode().ljust(MIB)
+    refused(db.post("/v1/volumes", content=exact), 400, "invalid")
+    data = {"offset": 0}
+    assert db.put("/v1/volumes/db/data", params=data, content=bytes(2 * MIB)).status_code == 204
+
+
+def test_no_text_holds_nul(db, tmp_path):
+    for path, body in [
+        ("/v1/volumes", {"name": "x", "path": "/x\0y"}),
+        ("/v1/volumes", {"name": "x\0", "path": "/x"}),
+        ("/v1/volumes", {"name": "x", "path": "/x", "group": "g\0"}),
+        ("/v1/volumes/db/plexes", {"path": "/x\0y"}),
+        ("/v1/volumes/db/plexes", {"path": "/x", "label": "a\0"}),
+        ("/v1/groups/db/sets", {"label": "a\0"}),
+        ("/v1/split", {"volumes": ["db"], "label": "noon", "plexes": {"db": "a\0"}}),
+        ("/v1/split", {"volumes": ["db\0"], "label": "noon"}),
+        ("/v1/restore", {"snapshots": {"db\0": "noon"}}),
+    ]:
+        refused(db.post(path, json=body), 400, "invalid")
+    for path in ("/v1/volumes/a%00", "/v1/sets/a%00", "/v1/volumes/db/snapshots/a%00/data"):
+        assert db.get(path).status_code in (400, 404)
 
 
 def test_a_job_is_cancelled_resumably(db, tmp_path):
@@ -329,3 +367,68 @@ def test_a_daemon_that_goes_away_is_an_error_of_ours(cli, db, daemon):
         with pytest.raises(exshadow.Error):
             opened.read(0, 512)
     gc.collect()
+
+
+WRONG = {
+    "read": lambda e, v: v.read(1.0, 1),
+    "read length": lambda e, v: v.read(0, "1"),
+    "read_into": lambda e, v: v.read_into("0", bytearray(1)),
+    "write": lambda e, v: v.write(0, "text"),
+    "write offset": lambda e, v: v.write("0", b""),
+    "fua": lambda e, v: v.write(0, b"", fua="yes"),
+    "zero": lambda e, v: v.zero(0, 512, unmap="yes"),
+    "add_plex": lambda e, v: v.add_plex(5),
+    "add_plex label": lambda e, v: v.add_plex("/no/such/file", label=5),
+    "overwrite": lambda e, v: v.add_plex("/no/such/file", overwrite="yes"),
+    "sync": lambda e, v: v.sync(5),
+    "limit": lambda e, v: v.sync(limit="1M"),
+    "remove_plex": lambda e, v: v.remove_plex(5),
+    "verify": lambda e, v: v.verify(source=5),
+    "restore": lambda e, v: v.restore(5),
+    "promote": lambda e, v: v.promote(None),
+    "pin": lambda e, v: v.pin_snapshot("noon", 5),
+    "consistency": lambda e, v: v.set_consistency("noon", 5),
+    "split": lambda e, v: e.split("db", "noon"),
+    "split label": lambda e, v: e.split([v], 5),
+    "split plexes": lambda e, v: e.split([v], "noon", plexes={"db": 5}),
+    "engine restore": lambda e, v: e.restore([v], {v.name: 5}),
+    "engine restore volumes": lambda e, v: e.restore(["db"], "noon"),
+    "open": lambda e, v: e.open(5),
+    "create": lambda e, v: e.create("other", plex=5),
+    "region_size": lambda e, v: e.create("other", plex="/no/such", region_size="64K"),
+}
+
+
+def test_arguments_of_wrong_types_raise_alike_here_and_there(db, state, make, engine):
+    here = make(engine, "here", mirror=False)
+    with exshadow.connect(state) as there:
+        for name, call in WRONG.items():
+            for opened, volume in ((engine, here), (there, there.open("db"))):
+                with pytest.raises(TypeError):
+                    pytest.fail(f"{name}: {call(opened, volume)}")
+
+
+def test_unknown_snapshots_and_paths_alike_here_and_there(db, state, tmp_path):
+    with exshadow.Engine() as engine, exshadow.connect(state) as there:
+        here = engine.create(tmp_path / "here.exv", plex=_image(tmp_path / "here.img"))
+        assert here.path == str(tmp_path / "here.exv")
+        assert there.open("db").path == str(state / "db.exv")
+        for volume in (here, there.open("db")):
+            job = volume.restore("nosuch")
+            with pytest.raises(exshadow.NotFoundError):
+                job.wait()
+            job = volume.verify_snapshot("nosuch")
+            with pytest.raises(exshadow.NotFoundError):
+                job.wait()
+            for call in (
+                lambda v=volume: v.restore("nosuch", mode="instant"),
+                lambda v=volume: v.resync("nosuch"),
+                lambda v=volume: v.promote("nosuch"),
+            ):
+                with pytest.raises(exshadow.NotFoundError):
+                    call()
+
+
+def _image(path):
+    path.write_bytes(bytes(SIZE))
+    return path

@@ -14,6 +14,7 @@ from daemons import served
 from machine import need_root, run
 
 import exshadow
+from exshadow.service import devices
 
 SIZE = 64 * MIB
 
@@ -166,3 +167,103 @@ def test_a_mounted_device_is_not_detached(cli, tmp_path):
         run("umount", place)
         cli("detach", "db")
     run("e2fsck", "-fn", image)
+
+
+def content(device):
+    """What somebody reads there who takes no pains to go past caches."""
+    return subprocess.run(
+        ["dd", f"if={device}", "bs=1M", "status=none"], check=True, capture_output=True
+    ).stdout
+
+
+@pytest.mark.parametrize("size", [8 * MIB, 8 * MIB + 512])
+@pytest.mark.parametrize(
+    "way",
+    [
+        ("restore", "noon", "--live"),
+        ("restore", "noon", "--live", "--mode", "instant"),
+        ("snapshot", "promote", "noon", "--live"),
+    ],
+    ids=["copy", "instant", "promote"],
+)
+def test_a_device_shows_what_was_restored_under_it(way, size, cli, image, tmp_path):
+    before = image("db.img", size).read_bytes()
+    cli("volume", "add", "db", tmp_path / "db.img")
+    cli("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2")
+    cli("snapshot", "create", "db", "--label", "noon")
+    after = os.urandom(size)
+    with served(cli, tmp_path):
+        device = cli("attach", "db", "--writable").out.strip()
+        if Path(f"/sys/block/{Path(device).name}/loop").exists():
+            assert Path(f"/sys/block/{Path(device).name}/loop/dio").read_text() == "1\n"
+        with Path(device).open("rb"):  # caches live as long as anybody has the device open
+            Path(device).write_bytes(after)
+            assert content(device) == after
+            cli(*way)
+            assert content(device) == before
+        cli("detach", "db")
+
+
+def test_nothing_is_restored_under_a_mounted_device(cli, tmp_path):
+    image = tmp_path / "db.img"
+    with image.open("wb") as file:
+        file.truncate(SIZE)
+    run("mkfs.ext4", "-q", "-F", image)
+    cli("volume", "add", "db", image)
+    cli("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2")
+    cli("snapshot", "create", "db", "--label", "noon")
+    place = tmp_path / "mnt"
+    place.mkdir()
+    ways = [
+        ("restore", "noon", "--live"),
+        ("restore", "noon", "--live", "--mode", "instant"),
+        ("snapshot", "promote", "noon", "--live"),
+    ]
+    with served(cli, tmp_path):
+        device = cli("attach", "db", "--writable").out.strip()
+        run("mount", device, place)
+        for way in ways:
+            error = cli.error(8, *way)
+            assert str(place) in error["message"]
+            assert "unmount it first" in error["hint"]
+        with exshadow.connect(cli.state) as daemon:
+            volume = daemon.open("db")
+            with pytest.raises(exshadow.BusyError, match="mounted"):
+                volume.promote("noon", live=True)
+            with pytest.raises(exshadow.BusyError, match="mounted"):
+                volume.restore("noon", live=True)
+            with pytest.raises(exshadow.BusyError, match="mounted"):
+                daemon.restore([volume], "noon", live=True)
+        run("umount", place)
+        for way in ways:
+            cli(*way)
+        cli("detach", "db")
+
+
+def test_a_loop_device_without_direct_io_says_so(tmp_path, monkeypatch):
+    def fail_direct(*command):
+        if "--direct-io=on" in command:
+            raise exshadow.IoError("set direct io failed")
+        return run(*command)
+
+    monkeypatch.setattr(devices, "run", fail_direct)
+    image = tmp_path / "db.img"
+    image.write_bytes(bytes(MIB))
+    device, note = devices._loop(image, writable=True)
+    try:
+        assert device in note
+        assert "no direct I/O" in note
+    finally:
+        run("losetup", "--detach", device)
+
+
+def test_a_failed_mount_leaves_no_folder(shop, tmp_path):
+    shop.cli("snapshot", "create", "shop", "--label", "noon")
+    place = tmp_path / "mnt"
+    with served(shop.cli, tmp_path):
+        error = shop.cli.error(4, "snapshot", "mount", "noon", place / "deep")
+        assert "no file system" in error["message"]
+        assert not place.exists()
+        place.mkdir()
+        shop.cli.error(4, "snapshot", "mount", "noon", place)
+        assert not list(place.iterdir())

@@ -275,3 +275,11 @@ def test_public_names():
     assert set(dir(exshadow)) >= set(exshadow.__all__)
     with pytest.raises(AttributeError):
         _ = exshadow.nothing
+
+
+def test_no_argument_holds_nul():
+    # No shell can pass it: programs that call main can.
+    from exshadow.cli.main import main
+
+    for arguments in (["volume", "add", "x", "/x\0y"], ["volume", "show", "\0"]):
+        assert main(["--json", *arguments]) == 2

@@ -171,10 +171,21 @@ def test_restore_is_refused_while_a_client_may_write(volume, tmp_path):
         ) as client:
             wait_for(lambda: connections(daemon))
             assert "--live" in volume.error(8, "restore", "noon")["hint"]
+            assert "--live" in volume.error(8, "snapshot", "promote", "noon")["hint"]
+            with exshadow.connect(volume.state) as engine, pytest.raises(exshadow.BusyError):
+                engine.open("db").promote("noon")
             volume("restore", "noon", "--live")
             client.communicate(b"quit\n", timeout=30)
         wait_for(lambda: not connections(daemon))
         volume("restore", "noon")
+        with subprocess.Popen(
+            ["qemu-io", "-f", "raw", f"nbd+unix:///db?socket={daemon.nbd}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        ) as client:
+            wait_for(lambda: connections(daemon))
+            volume("snapshot", "promote", "noon", "--live")
+            client.communicate(b"quit\n", timeout=30)
 
 
 def test_an_instant_restore_answers_at_once_and_moves_behind(volume, tmp_path):
@@ -186,6 +197,9 @@ def test_an_instant_restore_answers_at_once_and_moves_behind(volume, tmp_path):
         volume_write(volume, os.urandom(16 * MIB))
         job = volume.json(*restore)["job"]
         assert job["state"] == "running"
+        assert job["bytes_total"] == 16 * MIB
+        assert "to move      " in (shown := volume("volume", "show", "db").out)
+        assert "from db@noon" in shown
         with exshadow.connect(volume.state) as engine:
             assert engine.open("db").read(0, 16 * MIB) == good
         shown = volume.json("volume", "show", "db")["volume"]
@@ -279,3 +293,71 @@ def test_the_kernel_tells_who_speaks():
     assert may_speak(0)
     assert not may_speak(os.geteuid() + 1)
     assert struct.calcsize("3i") == 12
+
+
+def test_a_set_is_read_while_production_moves_back_to_it(volume, tmp_path):
+    volume("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2")
+    volume("snapshot", "create", "db", "--label", "noon")
+    good = (tmp_path / "m2.img").read_bytes()
+    with served(volume, tmp_path):
+        volume_write(volume, os.urandom(16 * MIB))
+        said = volume("restore", "noon", "--mode", "instant", "--limit", "1M").out
+        assert "16.0 MiB remain to be moved, in the background" in said
+        volume("snapshot", "pin", "noon")
+        volume("snapshot", "export", "noon", tmp_path / "out")
+        volume("snapshot", "pin", "noon", "--clear")
+        assert (tmp_path / "out" / "db.img").read_bytes() == good
+        for verb in ("resync", "delete", "promote"):
+            assert volume.error(4, "snapshot", verb, "noon", "--yes")["code"] == "refused"
+        assert volume.json("volume", "show", "db")["volume"]["state"] == "moving"
+
+
+@pytest.mark.parametrize("label", [(), ("m2",)], ids=["any", "m2"])
+def test_mirror_sync_waits_for_the_job_that_does_it_already(volume, tmp_path, label):
+    with served(volume, tmp_path):
+        with volume.start(
+            "mirror", "add", "db", tmp_path / "m2.img", "--label", "m2", "--limit", "8M"
+        ) as first:
+            wait_for(
+                lambda: any(
+                    one["state"] == "syncing"
+                    for one in volume.json("mirror", "list", "db")["plexes"]
+                )
+            )
+            ended = volume("mirror", "sync", "db", *label)
+            assert "waiting for it" in ended.err
+            assert first.wait(60) == 0
+        assert volume.json("mirror", "list", "db")["plexes"][1]["state"] == "in_sync"
+    assert (tmp_path / "m2.img").read_bytes() == (tmp_path / "db.img").read_bytes()
+
+
+def test_mirror_sync_waits_for_a_restore_that_moves(volume, tmp_path):
+    volume("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2")
+    volume("snapshot", "create", "db", "--label", "noon")
+    good = (tmp_path / "m2.img").read_bytes()
+    with served(volume, tmp_path):
+        volume_write(volume, os.urandom(16 * MIB))
+        volume("restore", "noon", "--mode", "instant", "--limit", "8M")
+        command = volume.start("mirror", "sync", "db")
+        for line in command.stderr:
+            if "waiting for it" in line:
+                break
+        command.send_signal(signal.SIGINT)
+        _, err = command.communicate(timeout=60)
+        assert command.returncode == 130, err
+        assert volume.json("volume", "show", "db")["volume"]["state"] == "moving"
+        assert volume.json("mirror", "sync", "db")["job"]["kind"] == "restore"
+        assert volume.json("volume", "show", "db")["volume"]["state"] == "ok"
+    assert (tmp_path / "db.img").read_bytes() == good
+
+
+def test_views_have_the_size_that_was_asked_for(volume, tmp_path):
+    volume.error(2, "serve", "--view-limit", "much")
+    volume("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2")
+    volume("snapshot", "create", "db", "--label", "noon")
+    with served(volume, tmp_path, "--view-limit", "1M") as daemon:
+        for size, good in (("512k", True), ("8M", False)):
+            address = f"nbd+unix:///db@noon+view?socket={daemon.nbd}"
+            command = ["qemu-io", "-f", "raw", "-c", f"write -P 7 0 {size}", address]
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            assert (done.returncode == 0) is good, done

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from exshadow import __version__
 from exshadow.api import bodies, data, jobs, members, metrics, sets, status, volumes
 from exshadow.api.daemon import Daemon
+from exshadow.api.limit import BodyLimit
 from exshadow.errors import Error
 from exshadow.model import Json
 from exshadow.wire import error_json
@@ -38,6 +39,7 @@ def make_app(daemon: Daemon) -> FastAPI:
         },
     )
     app.state.daemon = daemon
+    app.add_middleware(BodyLimit)
     for room in (volumes, sets, members, jobs, data, status, metrics):
         app.include_router(room.router)
     app.add_exception_handler(Error, _on_error)

@@ -17,13 +17,17 @@ class Wish(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-Path = Annotated[str, Field(pattern="^/", description="absolute: the daemon's folder is its own")]
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""Neither a path nor a name can hold NUL: the system's calls would end there."""
+Path = Annotated[
+    str, Field(pattern=r"^/[^\x00]*$", description="absolute: the daemon's folder is its own")
+]
 
 
 class NewVolume(Wish):
-    name: str
+    name: Text
     path: Path
-    group: str | None = None
+    group: Text | None = None
     region_size: int = 65536
     metadata_copy: Path | None = None
     force: bool = False
@@ -31,27 +35,27 @@ class NewVolume(Wish):
 
 class NewPlex(Wish):
     path: Path
-    label: str | None = None
+    label: Text | None = None
     limit: int | None = Field(None, gt=0, description="bytes a second")
     overwrite: bool = False
     force: bool = False
 
 
 class SyncWish(Wish):
-    label: str | None = Field(None, description="only this plex")
+    label: Text | None = Field(None, description="only this plex")
     limit: int | None = Field(None, gt=0)
     force: bool = False
 
 
 class VerifyWish(Wish):
     repair: bool = False
-    source: str | None = Field(None, description="plex to copy from; else the authority")
+    source: Text | None = Field(None, description="plex to copy from; else the authority")
     force: bool = False
 
 
 class NewSet(Wish):
-    label: str | None = None
-    plex: str | None = None
+    label: Text | None = None
+    plex: Text | None = None
     force: bool = False
 
 
@@ -61,7 +65,7 @@ class ResyncWish(Wish):
 
 
 class RestoreBody(Wish):
-    volumes: list[str] = []
+    volumes: list[Text] = []
     mode: Literal["copy", "instant"] = "copy"
     keep_current: bool = False
     live: bool = False
@@ -70,35 +74,35 @@ class RestoreBody(Wish):
 
 
 class CheckWish(Wish):
-    check: str = "bytes"
+    check: Text = "bytes"
     force: bool = False
 
 
 class PinWish(Wish):
-    until: str | None = Field(description='RFC 3339, "forever", or null to lift the pin')
+    until: Text | None = Field(description='RFC 3339, "forever", or null to lift the pin')
 
 
 class ExportWish(Wish):
     folder: Path
-    since: str | None = None
+    since: Text | None = None
 
 
 class ConsistencyWish(Wish):
-    consistency: str
+    consistency: Text
 
 
 class SplitWish(Wish):
-    volumes: list[str]
-    label: str
-    plexes: dict[str, str] | None = None
-    set_id: str | None = None
-    consistency: str = "crash"
+    volumes: list[Text]
+    label: Text
+    plexes: dict[Text, Text] | None = None
+    set_id: Text | None = None
+    consistency: Text = "crash"
 
 
 class GroupRestore(Wish):
     """Volume names to labels: all restored at one instant."""
 
-    snapshots: dict[str, str]
+    snapshots: dict[Text, Text]
     limit: int | None = Field(None, gt=0)
     live: bool = False
 

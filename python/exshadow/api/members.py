@@ -12,9 +12,8 @@ from fastapi import APIRouter
 
 from exshadow.api import bodies
 from exshadow.api.daemon import Here
-from exshadow.errors import Error
 from exshadow.model import Json
-from exshadow.service import jobs
+from exshadow.service import attached, jobs
 from exshadow.service.house import HouseDesk
 from exshadow.service.tasks import Order, Work
 
@@ -43,27 +42,22 @@ def split(here: Here, body: bodies.SplitWish) -> Json:
 
 
 def _start(here: Here, kind: str, name: str, label: str, begin: Callable[[Volume], Job]) -> Json:
-    """A job of one member."""
-    volume = here.volume(name)
-    here.snapshot(name, label)
-
-    def work(desk: HouseDesk) -> tuple[Json, Error | None]:
-        watch = jobs.Watch(f"{kind} of {name}@{label}", label, f"exshadow mirror sync {name}")
-        with desk.session([name]):
-            return {"job": jobs.run(desk, {name: begin(volume)}, watch).to_json()}, None
-
-    return here.start(Order(kind, f"{kind} of {name}@{label}", (name,)), work)
+    """A job of one member. What the engine refuses at once is refused at once here."""
+    job = begin(here.volume(name))
+    attached.refresh(HouseDesk(here.house), [name])
+    watch = jobs.Watch(f"{kind} of {name}@{label}", label, f"exshadow mirror sync {name}")
+    return here.start(Order(kind, watch.what, (name,)), _wait(name, job, watch))
 
 
 @router.post("/restore", status_code=202)
 def restore_instantly(here: Here, body: bodies.GroupRestore) -> Json:
     """Make every volume named what its snapshot is, at one instant; a job for each moves data."""
     names = list(body.snapshots)
-    if not body.live:
-        HouseDesk(here.house).require_no_writer(names)
+    desk = _prepare(here, names, "restore", live=body.live)
     with here.changing():
         volumes = [here.volume(name) for name in names]
         moving = here.house.engine.restore(volumes, body.snapshots, limit=body.limit)
+        attached.refresh(desk, names)
     started = {}
     for name, job in moving.items():
         watch = jobs.Watch(f"restore of {name}", "", f"exshadow mirror sync {name}")
@@ -73,10 +67,24 @@ def restore_instantly(here: Here, body: bodies.GroupRestore) -> Json:
 
 
 def _wait(name: str, job: Job, watch: jobs.Watch) -> Work:
-    def work(desk: HouseDesk) -> tuple[Json, Error | None]:
-        return {"job": jobs.run(desk, {name: job}, watch).to_json()}, None
+    return lambda desk: (_run(desk, name, job, watch), None)
 
-    return work
+
+def _run(desk: HouseDesk, name: str, job: Job, watch: jobs.Watch) -> Json:
+    """Wait for the job; block devices of the volume then read what it brought."""
+    try:
+        return {"job": jobs.run(desk, {name: job}, watch).to_json()}
+    finally:
+        attached.refresh(desk, [name])
+
+
+def _prepare(here: Here, names: list[str], verb: str, *, live: bool) -> HouseDesk:
+    """BusyError while somebody's work would be in the way of replacing the volumes' bytes."""
+    desk = HouseDesk(here.house)
+    if not live:
+        desk.require_no_writer(names)
+    attached.prepare(desk, names, verb)
+    return desk
 
 
 _SNAPSHOT = "/volumes/{name}/snapshots/{label}"
@@ -89,8 +97,7 @@ def resync(here: Here, name: str, label: str, body: bodies.ResyncWish) -> Json:
 
 @router.post(_SNAPSHOT + "/restore", status_code=202, response_model=bodies.JobAnswer)
 def restore(here: Here, name: str, label: str, body: bodies.RestoreBody) -> Json:
-    if not body.live:
-        HouseDesk(here.house).require_no_writer([name])
+    _prepare(here, [name], "restore", live=body.live)
     mode, limit = body.mode, body.limit
     return _start(here, "restore", name, label, lambda v: v.restore(label, mode=mode, limit=limit))
 
@@ -107,9 +114,11 @@ def check(here: Here, name: str, label: str) -> None:
 
 
 @router.post(_SNAPSHOT + "/promote", status_code=204)
-def promote(here: Here, name: str, label: str) -> None:
+def promote(here: Here, name: str, label: str, live: bool = False) -> None:
+    desk = _prepare(here, [name], "promote", live=live)
     with here.changing():
         here.volume(name).promote(label)
+        attached.refresh(desk, [name])
 
 
 @router.delete(_SNAPSHOT, status_code=204)

@@ -26,7 +26,7 @@ from exshadow.api.peers import CheckedProtocol
 from exshadow.api.status import describe
 from exshadow.errors import InvalidError, RefusedError, make
 from exshadow.model import Json
-from exshadow.service.house import House, HouseDesk
+from exshadow.service.house import House, HouseDesk, Offer
 from exshadow.service.ownership import own
 from exshadow.service.reporter import Reporter
 from exshadow.service.resume import resume
@@ -56,7 +56,7 @@ def loopback(text: str) -> tuple[str, int]:
 def run(
     folder: StateFolder,
     groups: Sequence[str],
-    tcp: tuple[str, int] | None,
+    offer: Offer,
     reporter: Reporter,
     ready: Callable[[Json], None],
 ) -> None:
@@ -74,7 +74,7 @@ def run(
             desk = HouseDesk(house, reporter)
             for name, problem in house.open_all(desk).items():
                 reporter.note(f"volume {name} is not served: {problem}")
-            house.serve(tcp)
+            house.serve(offer)
             with _http(daemon):
                 for task in resume(tasks):
                     reporter.note(f"continued: {task.order.what}")

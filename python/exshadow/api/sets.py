@@ -116,12 +116,15 @@ def restore_set(here: Here, id: str, body: bodies.RestoreBody, dry_run: bool = F
 
 
 @router.post("/sets/{id}/promote")
-def promote_set(here: Here, id: str, force: bool = False, dry_run: bool = False) -> Json:
-    """Make the copies production."""
+def promote_set(
+    here: Here, id: str, force: bool = False, live: bool = False, dry_run: bool = False
+) -> Json:
+    """Make the copies production. Refused while a client has a volume open for writing, unless
+    `live`."""
     with here.changing(force=force) as (service, notes):
         if dry_run:
             return {"plan": service.set_plan(id, "promote").to_json()}
-        one = service.promote_set(id)
+        one = service.promote_set(id, live=live)
     return {"set": one.to_json(), "notes": notes.notes}
 
 

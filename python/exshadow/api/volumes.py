@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from exshadow import wire
 from exshadow.api import bodies
 from exshadow.api.daemon import Here, simple
-from exshadow.errors import BusyError, Error, NotFoundError
-from exshadow.model import Json, VolumeRecord
+from exshadow.errors import BusyError, Error, NotFoundError, RefusedError
+from exshadow.model import UNFINISHED, JobRecord, Json, VolumeRecord
 from exshadow.service.house import HouseDesk
 from exshadow.service.local import LocalService
-from exshadow.service.tasks import Order
+from exshadow.service.tasks import Order, instead
 from exshadow.wire import error_json
 
 router = APIRouter(prefix="/v1/volumes", tags=["volumes"])
@@ -132,17 +133,34 @@ def _plex(record: VolumeRecord, label: str) -> Json:
 
 @router.post("/{name}/sync", status_code=202)
 def sync(here: Here, name: str, body: bodies.SyncWish, dry_run: bool = False) -> Json:
-    """Continue any unfinished sync, resync or restore; bring a failed plex back: a job."""
+    """Continue any unfinished sync, resync or restore; bring a failed plex back: a job. When this
+    daemon does it already, a job that waits for that one."""
     if dry_run:
         return {"plan": here.reader().sync_plan(name, body.label).to_json()}
     record = here.reader().show_volume(name)
     if body.label is not None:
         _plex(record, body.label)
 
-    def run(service: LocalService) -> Json:
-        return {"job": service.sync_mirror(name, body.label, limit=body.limit).to_json()}
+    def work(desk: HouseDesk) -> tuple[Json, Error | None]:
+        other = here.tasks.copying(name, but=desk) if _is_behind(record, body.label) else None
+        done: list[JobRecord] = []
+        try:
+            done.append(LocalService(desk).sync_mirror(name, body.label, limit=body.limit))
+        except (BusyError, RefusedError):
+            if other is None:
+                raise
+        if other is not None and (body.label is None or not done):
+            done = [job for job in done if job.bytes_total]  # what that one does is not begun here
+            done.append(wire.job(instead(other, desk)["job"]))
+        return {"job": JobRecord.total(done, "sync").to_json()}, None
 
-    return here.start(Order("sync", f"sync of {name}", (name,)), simple(run), force=body.force)
+    return here.start(Order("sync", f"sync of {name}", (name,)), work, force=body.force)
+
+
+def _is_behind(record: VolumeRecord, label: str | None) -> bool:
+    """Whether there is something to copy: to that plex, or at all."""
+    plexes = [plex for plex in record.plexes if label in (None, plex.label)]
+    return record.state in ("restoring", "moving") or any(p.state in UNFINISHED for p in plexes)
 
 
 @router.post("/{name}/plexes/{label}/sync", status_code=202, response_model=bodies.JobAnswer)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import output
-from exshadow.cli.context import context, open_service, state_folder
+from exshadow.cli.context import context, make_reporter, open_service, state_folder
 from exshadow.cli.options import SetName
 from exshadow.errors import BusyError, Error, IoError, NotFoundError
 
@@ -54,6 +54,7 @@ def attach(
                 raise BusyError(f"{export} is attached as {one.device} already")
         made = devices.attach(attachments.folder, export, writable=writable)
         attachments.write(ledger.with_(made))
+    _warn((made,))
     return output.show({"attached": made.to_json()}, made.device)
 
 
@@ -121,6 +122,7 @@ def mount(
     attachments = Attachments(state_folder())
     with _daemon(attachments):
         made = mounts.mount(attachments, one, absolute(folder), writable=writable)
+    _warn(made)
     return _shown("mounted", made)
 
 
@@ -138,6 +140,15 @@ def unmount(set_: SetName, /) -> int:
     gone = mounts.unmount(attachments, one)
     _end_daemon(attachments)
     return _shown("unmounted", gone)
+
+
+def _warn(made: tuple[Attachment, ...]) -> None:
+    """Say what must be known of the devices."""
+    reporter = make_reporter()
+    for one in made:
+        if one.note:
+            reporter.note(one.note)
+    reporter.close()
 
 
 def _shown(verb: str, attachments: tuple[Attachment, ...]) -> int:

@@ -69,8 +69,11 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _refuse_bytes(arguments: Sequence[str]) -> None:
-    """InvalidError for what is not UTF-8: neither JSON nor the catalog could keep such a path."""
+    """InvalidError for what is not UTF-8: neither JSON nor the catalog could keep such a path.
+    Nor could any call of the system keep NUL."""
     for token in arguments:
+        if "\0" in token:
+            raise InvalidError(f"{token!r} holds a NUL character")
         try:
             token.encode()
         except UnicodeEncodeError:

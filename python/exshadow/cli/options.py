@@ -23,6 +23,7 @@ Force = Annotated[
     ),
 ]
 DryRun = Annotated[bool, Parameter(help="Print the plan and do nothing.")]
+Live = Annotated[bool, Parameter(help="Also while a client has a volume open for writing.")]
 Yes = Annotated[bool, Parameter(help="Do not ask.")]
 
 

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
 from exshadow.cli.context import open_service
-from exshadow.cli.options import DryRun, Force, Limit, SetName, Yes
+from exshadow.cli.options import DryRun, Force, Limit, Live, SetName, Yes
 
 
 def restore(
@@ -24,9 +24,7 @@ def restore(
     keep_current: Annotated[
         bool, Parameter(help="First keep production as it is as the set before-restore.")
     ] = False,
-    live: Annotated[
-        bool, Parameter(help="Also while a client has a volume open for writing.")
-    ] = False,
+    live: Live = False,
     limit: Limit = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -50,7 +48,7 @@ def restore(
         confirm.confirm(plan, yes=yes)
         job, kept = service.restore_set(set_, wish)
     document = {"job": job.to_json()}
-    text = views.job(job)
+    text = views.moving(job) if job.state == "running" else views.job(job)
     if kept is not None:
         document["kept"] = kept.to_json()
         text += f"\nwhat was there before is set {kept.group}@{kept.label}"

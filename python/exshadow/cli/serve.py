@@ -16,17 +16,24 @@ def serve(
     tcp: Annotated[
         str | None, Parameter(help="NBD on this loopback address and port as well.")
     ] = None,
+    view_limit: Annotated[
+        str,
+        Parameter(show_default=True, help="Most that one writable view may hold (K, M, G, T)."),
+    ] = "1G",
 ) -> int:
     """Serve volumes over NBD and answer the control API, in the foreground; SIGTERM ends it.
 
     Example: exshadow serve --tcp 127.0.0.1:10809
     """
     from exshadow.api import runner
+    from exshadow.names import parse_size
+    from exshadow.service.house import Offer
 
     address = runner.loopback(tcp) if tcp is not None else None
+    offer = Offer(address, parse_size(view_limit, "view limit"))
     reporter = make_reporter()
     try:
-        runner.run(state_folder(), groups, address, reporter, _ready)
+        runner.run(state_folder(), groups, offer, reporter, _ready)
     finally:
         reporter.close()
     return 0

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
 from exshadow.cli.context import open_service
-from exshadow.cli.options import DryRun, Force, GroupName, Label, Limit, SetName, Yes
+from exshadow.cli.options import DryRun, Force, GroupName, Label, Limit, Live, SetName, Yes
 from exshadow.cli.transfer import export, import_
 from exshadow.errors import IntegrityError
 from exshadow.model import SetRecord
@@ -160,7 +160,13 @@ def delete(
 
 @app.command
 def promote(
-    set_: SetName, /, *, dry_run: DryRun = False, yes: Yes = False, force: Force = False
+    set_: SetName,
+    /,
+    *,
+    live: Live = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    force: Force = False,
 ) -> int:
     """Make the copies production; the old plexes, where there are any, become stale mirrors.
 
@@ -171,7 +177,7 @@ def promote(
         if dry_run:
             return confirm.only_planned(plan)
         confirm.confirm(plan, yes=yes)
-        return _shown(service.promote_set(set_))
+        return _shown(service.promote_set(set_, live=live))
 
 
 @app.command

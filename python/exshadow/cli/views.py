@@ -39,6 +39,9 @@ def volume(one: VolumeRecord) -> str:
     ]
     if one.owner:
         lines.append(f"open by      {one.owner}")
+    if one.state == "moving":
+        source = ", ".join(s.label for s in one.snapshots if s.state == "restoring") or "a set"
+        lines.append(f"to move      {format_size(one.bytes_to_move)}, from {one.group}@{source}")
     lines += ["", plexes(one.plexes)]
     if one.snapshots:
         rows = [
@@ -134,4 +137,13 @@ def job(one: JobRecord) -> str:
     return (
         f"{one.kind} {one.state}: {format_size(one.bytes_copied)} copied{zeroed} "
         f"{of} {format_size(one.bytes_total)} in {one.seconds:.2f} s{speed}"
+    )
+
+
+def moving(one: JobRecord) -> str:
+    """An instant restore whose data moves in the background of a daemon."""
+    left = format_size(max(0, one.bytes_total - one.bytes_done))
+    return (
+        f"restored: production is the set now; {left} remain to be moved, in the background\n"
+        "how far it is: exshadow volume show VOLUME; wait for it: exshadow mirror sync VOLUME"
     )

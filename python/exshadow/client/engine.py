@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 from exshadow.client.job import ServedJob
 from exshadow.client.line import Line
+from exshadow.client.types import Limit, Number, Text, need, need_texts
 from exshadow.client.volume import ServedSnapshot, ServedVolume
 from exshadow.errors import InvalidError
 from exshadow.names import check_name
@@ -56,6 +57,9 @@ class Served:
         force: bool = False,
     ) -> ServedVolume:
         """Adopt `plex` as a volume. `path`: its name, also as ``NAME.exv``."""
+        need(Number, region_size=region_size)
+        need(Text, group=group)
+        need(bool, force=force)
         body = {
             "name": _name(path),
             "path": _absolute(plex),
@@ -83,6 +87,11 @@ class Served:
         consistency: str = "crash",
     ) -> dict[str, ServedSnapshot]:
         """Split one in-sync plex off every volume at one instant; all members or none."""
+        need(str, label=label, consistency=consistency)
+        need(Text, set_id=set_id)
+        _need_volumes(volumes)
+        if plexes is not None:
+            need_texts("plexes", plexes)
         body = {
             "volumes": [volume.name for volume in volumes],
             "label": label,
@@ -106,6 +115,10 @@ class Served:
 
         BusyError while an NBD client has one of them open for writing, unless `live`.
         """
+        _need_volumes(volumes)
+        need(str, mode=mode)
+        need(Limit, limit=limit)
+        need(bool, live=live)
         if mode != "instant":
             raise InvalidError("several volumes are restored at one instant with mode instant only")
         labels = {volume.name: _label(volume, snapshots) for volume in volumes}
@@ -129,18 +142,26 @@ class Served:
 
 
 def _label(volume: ServedVolume, snapshots: str | Mapping[str, ServedSnapshot | str]) -> str:
+    need(str | Mapping, snapshots=snapshots)
     chosen = snapshots if isinstance(snapshots, str) else snapshots.get(volume.name)
     if chosen is None:
         raise InvalidError(f"no snapshot is named for volume {volume.name}")
+    need(ServedSnapshot | str, snapshot=chosen)
     return chosen if isinstance(chosen, str) else chosen.label
 
 
+def _need_volumes(volumes: Sequence[ServedVolume]) -> None:
+    need(Sequence, volumes=volumes)
+    for volume in volumes:
+        need(ServedVolume, volume=volume)
+
+
 def _absolute(path: str | PathLike[str]) -> str:
-    return os.path.abspath(path)  # noqa: PTH100  (links stay)
+    return os.path.abspath(os.fsdecode(path))  # noqa: PTH100  (links stay)
 
 
 def _name(path: str | PathLike[str]) -> str:
-    name = Path(os.fspath(path)).name.removesuffix(_SUFFIX)
+    name = Path(os.fsdecode(path)).name.removesuffix(_SUFFIX)
     if not name:
         raise InvalidError(f"{path!r} names no volume")
     return check_name(name, "volume name")

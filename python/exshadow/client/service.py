@@ -191,8 +191,8 @@ class RemoteService:
         answer = self._line.delete(_set(text), force=self._force)
         return wire.set_(self._heard(answer)["set"])
 
-    def promote_set(self, text: str) -> SetRecord:
-        answer = self._line.post(f"{_set(text)}/promote", force=self._force)
+    def promote_set(self, text: str, *, live: bool = False) -> SetRecord:
+        answer = self._line.post(f"{_set(text)}/promote", force=self._force, live=live)
         return wire.set_(self._heard(answer)["set"])
 
     def pin_set(self, text: str, until: str | None) -> SetRecord:

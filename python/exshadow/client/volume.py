@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from exshadow.client.job import ServedJob, rows
 from exshadow.client.line import Line, part
+from exshadow.client.types import Limit, Number, Text, need
 from exshadow.errors import InvalidError, NotFoundError
 from exshadow.model import Json
 
@@ -41,6 +42,7 @@ def _flat(buffer: Buffer, *, writable: bool) -> memoryview:
 
 
 def _checked(offset: int, length: int) -> None:
+    need(Number, offset=offset, length=length)
     if offset < 0 or length < 0:
         raise InvalidError(f"offset {offset} and length {length} must not be negative")
 
@@ -62,6 +64,7 @@ class _Readable:
         return b"".join(parts)
 
     def read_into(self, offset: int, buffer: Buffer) -> None:
+        _checked(offset, 0)
         view = _flat(buffer, writable=True)
         for start, size in _pieces(len(view)):
             piece = self._line.read(self._data(), offset=offset + start, length=size)
@@ -119,6 +122,7 @@ class ServedSnapshot(_Readable):
 
     def changed(self, since: ServedSnapshot | None = None) -> npt.NDArray[np.int64]:
         """(n, 2) array of offset and length: where production (or `since`) may differ."""
+        need(ServedSnapshot | None, since=since)
         other = since.label if since is not None else None
         return rows(self._line.get(f"{self.url}/changed", since=other)["changed"])
 
@@ -150,6 +154,11 @@ class ServedVolume(_Readable):
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def path(self) -> str:
+        """The volume file; it is the daemon's."""
+        return str(self._line.path.absolute().parent / f"{self._name}.exv")
 
     @property
     def uuid(self) -> str:
@@ -188,6 +197,7 @@ class ServedVolume(_Readable):
     def write(self, offset: int, buffer: Buffer, *, fua: bool = False) -> None:
         """Answers when every in-sync plex has the bytes; durable after flush, or with `fua`."""
         _checked(offset, 0)
+        need(bool, fua=fua)
         view = _flat(buffer, writable=False)
         for start, size in _pieces(len(view)):
             piece = bytes(view[start : start + size])
@@ -195,6 +205,7 @@ class ServedVolume(_Readable):
 
     def zero(self, offset: int, length: int, *, unmap: bool = False) -> None:
         _checked(offset, length)
+        need(bool, unmap=unmap)
         self._line.post(f"{self.url}/zero", offset=offset, length=length, unmap=unmap)
 
     def flush(self) -> None:
@@ -212,8 +223,11 @@ class ServedVolume(_Readable):
         limit: int | None = None,
         force: bool = False,
     ) -> ServedJob:
+        need(Text, label=label)
+        need(bool, overwrite=overwrite, force=force)
+        need(Limit, limit=limit)
         body = {
-            "path": os.path.abspath(path),  # noqa: PTH100  (links stay)
+            "path": os.path.abspath(os.fsdecode(path)),  # noqa: PTH100  (links stay)
             "label": label,
             "overwrite": overwrite,
             "limit": limit,
@@ -222,15 +236,21 @@ class ServedVolume(_Readable):
         return ServedJob(self._line, self._line.post(f"{self.url}/plexes", body))
 
     def sync(self, label: str | None = None, *, limit: int | None = None) -> ServedJob:
+        need(Text, label=label)
+        need(Limit, limit=limit)
         return self._job(f"{self.url}/sync", label=label, limit=limit)
 
     def remove_plex(self, label: str) -> None:
+        need(str, label=label)
         self._line.delete(f"{self.url}/plexes/{part(label)}")
 
     def verify(self, *, repair: bool = False, source: str | None = None) -> ServedJob:
+        need(bool, repair=repair)
+        need(Text, source=source)
         return self._job(f"{self.url}/verify", repair=repair, source=source)
 
     def _snapshot(self, snapshot: ServedSnapshot | str) -> str:
+        need(ServedSnapshot | str, snapshot=snapshot)
         label = snapshot if isinstance(snapshot, str) else snapshot.label
         return f"{self.url}/snapshots/{part(label)}"
 
@@ -238,6 +258,7 @@ class ServedVolume(_Readable):
         return self._job(f"{self._snapshot(snapshot)}/verify")
 
     def resync(self, snapshot: ServedSnapshot | str, *, limit: int | None = None) -> ServedJob:
+        need(Limit, limit=limit)
         return self._job(f"{self._snapshot(snapshot)}/resync", limit=limit)
 
     def restore(
@@ -249,18 +270,25 @@ class ServedVolume(_Readable):
         live: bool = False,
     ) -> ServedJob:
         """BusyError while an NBD client has the volume open for writing, unless `live`."""
+        need(str, mode=mode)
+        need(Limit, limit=limit)
+        need(bool, live=live)
         return self._job(f"{self._snapshot(snapshot)}/restore", mode=mode, limit=limit, live=live)
 
-    def promote(self, snapshot: ServedSnapshot | str) -> None:
-        self._line.post(f"{self._snapshot(snapshot)}/promote")
+    def promote(self, snapshot: ServedSnapshot | str, *, live: bool = False) -> None:
+        """BusyError while an NBD client has the volume open for writing, unless `live`."""
+        need(bool, live=live)
+        self._line.post(f"{self._snapshot(snapshot)}/promote", live=live)
 
     def delete_snapshot(self, snapshot: ServedSnapshot | str) -> None:
         self._line.delete(self._snapshot(snapshot))
 
     def pin_snapshot(self, snapshot: ServedSnapshot | str, until: str | None) -> None:
+        need(Text, until=until)
         self._line.post(f"{self._snapshot(snapshot)}/pin", {"until": until})
 
     def set_consistency(self, snapshot: ServedSnapshot | str, consistency: str) -> None:
+        need(str, consistency=consistency)
         body = {"consistency": consistency}
         self._line.post(f"{self._snapshot(snapshot)}/consistency", body)
 

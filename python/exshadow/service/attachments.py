@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from exshadow.service.state import StateFolder
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """An export as a block device. `kind`: ``nbd`` (kernel) or ``fuse`` (nbdfuse and a loop
-    device; `process` and `file` are nbdfuse's). `mounts`: where it is mounted by us."""
+    device; `process` and `file` are nbdfuse's). `mounts`: where it is mounted by us. `note`: what
+    a user of the device must know."""
 
     export: str
     device: str
@@ -32,6 +33,7 @@ class Attachment:
     file: str = ""
     set_id: str = ""
     mounts: tuple[str, ...] = ()
+    note: str = ""
 
     def to_json(self) -> Json:
         return {**asdict(self), "mounts": list(self.mounts)}
@@ -112,16 +114,35 @@ class Attachments:
             os.close(lock)
 
 
+def stacked(device: str) -> list[str]:
+    """Names in /sys/class/block of the device, its partitions, and what is made of those."""
+    found: list[str] = []
+    left = [Path(device).resolve().name]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.append(name)
+            entry = Path("/sys/class/block") / name
+            left += [one.parent.name for one in entry.glob("*/partition")]
+            left += [one.name for one in entry.glob("holders/*")]
+    return found
+
+
 def mounted_at(device: str) -> list[str]:
-    """Where a block device is mounted, by anybody."""
-    try:
-        number = os.stat(device).st_rdev  # noqa: PTH116
-    except OSError:
-        return []
-    wanted = f"{os.major(number)}:{os.minor(number)}"
-    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-    rows = [line.split(" ") for line in lines]
-    return [_plain(row[4]) for row in rows if row[2] == wanted]
+    """Where a block device, or what is made of it, is mounted, by anybody."""
+    names = stacked(device)
+    numbers = set()
+    for name in names:
+        with suppress(OSError):
+            numbers.add((Path("/sys/class/block") / name / "dev").read_text().strip())
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        row = line.split(" ")
+        source = Path(_plain(row[row.index("-") + 2]))  # btrfs has a number of its own
+        under = source.is_relative_to("/dev") and source.resolve().name in names
+        if row[2] in numbers or under:
+            found.append(_plain(row[4]))
+    return found
 
 
 def is_mount_point(path: str) -> bool:

@@ -7,6 +7,7 @@ point is mended by detaching again.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -23,10 +24,11 @@ from exshadow.errors import (
     PermissionRefusedError,
     UnsupportedError,
 )
-from exshadow.service.attachments import Attachment, is_mount_point, mounted_at
+from exshadow.service.attachments import Attachment, is_mount_point, mounted_at, stacked
 from exshadow.service.state import StateFolder
 
 _WAIT_SECONDS = 20.0
+_BLKFLSBUF = 0x1261  # of linux/fs.h
 
 
 def run(*command: str | Path) -> str:
@@ -91,12 +93,47 @@ def _attach_fuse(folder: StateFolder, export: str, *, writable: bool) -> Attachm
     process = _start(["nbdfuse", *options, str(file), address], place / f"{export}.log")
     try:
         _wait_for_bytes(file, process, place / f"{export}.log")
-        options = [] if writable else ["--read-only"]
-        device = run("losetup", "--find", "--show", *options, file)
+        device, note = _loop(file, writable=writable)
     except BaseException:
         _drop_fuse(Attachment(export, "", "fuse", writable, process.pid, str(file)))
         raise
-    return Attachment(export, device, "fuse", writable, process.pid, str(file))
+    return Attachment(export, device, "fuse", writable, process.pid, str(file), note=note)
+
+
+def _loop(file: Path, *, writable: bool) -> tuple[str, str]:
+    """A loop device that keeps no second copy of the file's bytes in memory; what to know of it.
+
+    Kernels tell in two ways that they cannot go past the page cache: by failing, and in /sys.
+    """
+    options = ["--find", "--show", *([] if writable else ["--read-only"])]
+    try:
+        device = run("losetup", *options, "--direct-io=on", file)
+    except IoError:
+        device = run("losetup", *options, file)
+    direct = Path(f"/sys/block/{Path(device).name}/loop/dio")
+    with suppress(OSError):
+        if direct.read_text().strip() == "1":
+            return device, ""
+    return device, f"{device} may show old bytes after others wrote: this kernel has no direct I/O"
+
+
+def drop_cache(one: Attachment) -> None:
+    """Write what the device holds in memory, then forget it: the next read asks the export.
+
+    OSError; PermissionError for whoever may not.
+    """
+    if one.kind == "fuse" and _loop_file(one.device) != one.file:
+        return  # let go of meanwhile
+    for name in stacked(one.device):
+        with suppress(FileNotFoundError):
+            descriptor = os.open(f"/dev/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.ioctl(descriptor, _BLKFLSBUF)
+            finally:
+                os.close(descriptor)
+    if one.file:
+        with Path(one.file).open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:

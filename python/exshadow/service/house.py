@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from exshadow._core import ConnectionInfo, ExportStatistics, Server, Volume
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """How NBD is offered: also on a loopback address, and with views of so many bytes each."""
+
+    tcp: tuple[str, int] | None = None
+    view_limit: int = 1 << 30
 
 
 class LiveFolder(StateFolder):
@@ -142,11 +151,13 @@ class House:
 
     # --- NBD ---
 
-    def serve(self, tcp: tuple[str, int] | None = None) -> None:
-        """Offer all volumes on STATE/nbd.sock, and on a loopback address."""
+    def serve(self, offer: Offer) -> None:
+        """Offer all volumes on STATE/nbd.sock, and as `offer` says."""
         views = self.folder.path / "views"
         views.mkdir(mode=0o700, exist_ok=True)
-        self.server = self.engine.serve(self.folder.nbd_socket, tcp=tcp, views=views)
+        self.server = self.engine.serve(
+            self.folder.nbd_socket, tcp=offer.tcp, views=views, view_limit=offer.view_limit
+        )
 
     def connections(self) -> list[ConnectionInfo]:
         return self.server.connections if self.server else []

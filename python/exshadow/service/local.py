@@ -118,8 +118,8 @@ class LocalService:
     def delete_set(self, text: str) -> SetRecord:
         return reintegrate.delete(self.desk, text)
 
-    def promote_set(self, text: str) -> SetRecord:
-        return reintegrate.promote(self.desk, text)
+    def promote_set(self, text: str, *, live: bool = False) -> SetRecord:
+        return reintegrate.promote(self.desk, text, live=live)
 
     def pin_set(self, text: str, until: str | None) -> SetRecord:
         return snapshots.pin(self.desk, text, until)

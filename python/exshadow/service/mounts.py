@@ -43,6 +43,7 @@ def mount(
     All or none. `place` is made when missing. BusyError when the set is mounted already.
     """
     done: list[Attachment] = []
+    missing = _missing([Path(place), *(Path(place) / member.volume for member in one.members)])
     with attachments.changing() as ledger:
         if any(known.set_id == one.id for known in ledger.attachments):
             raise BusyError(
@@ -65,8 +66,17 @@ def mount(
                     _unmount(attached)
                     ledger = ledger.without(attached.export)
             attachments.write(ledger)
+            for folder in missing:
+                with suppress(OSError):  # not empty: somebody else uses it
+                    folder.rmdir()
             raise
     return tuple(done)
+
+
+def _missing(folders: list[Path]) -> list[Path]:
+    """What making these folders would make, the innermost first."""
+    found = {one for folder in folders for one in (folder, *folder.parents) if not one.exists()}
+    return sorted(found, key=lambda one: len(one.parts), reverse=True)
 
 
 def _attached(attachments: Attachments, export: str, *, writable: bool) -> Attachment:

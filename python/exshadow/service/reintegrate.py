@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from exshadow.errors import NotFoundError, RefusedError
 from exshadow.model import JobRecord, Member, Plan, SetRecord, Step
-from exshadow.service import jobs, members, sets
+from exshadow.service import attached, jobs, members, sets
 from exshadow.service.desk import Desk, Session
 from exshadow.service.state import Survey
 
@@ -114,23 +114,32 @@ def delete(desk: Desk, text: str) -> SetRecord:
     return _ended(desk, one)
 
 
-def promote(desk: Desk, text: str) -> SetRecord:
-    """Make every copy production itself; the old plexes become its stale mirrors."""
+def promote(desk: Desk, text: str, *, live: bool = False) -> SetRecord:
+    """Make every copy production itself; the old plexes become its stale mirrors.
+
+    BusyError while a client has one of the volumes open for writing, unless `live`, and while one
+    is attached and mounted.
+    """
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
     _require(desk, one, survey, "promote")
     _require_unused(desk, one)
     left = [member for member in one.members if _holds(survey, one, member)]
-    with desk.session([member.volume for member in left]) as session:
+    names = [member.volume for member in left]
+    if not live:
+        desk.require_no_writer(names)
+    attached.prepare(desk, names, "promote")
+    with desk.session(names) as session:
         members.check(session, one, left, "promote")
         # Known to the catalog with all members: a promotion that stops half-way is continued by it.
         desk.record(lambda catalog: catalog.record_set(one))
-        members.each(
-            [member.volume for member in left],
-            lambda name: session.volumes[name].promote(one.label),
-            "promoted",
-            f"exshadow snapshot promote {one.id}",
-        )
+        resume = f"exshadow snapshot promote {one.id}"
+        try:
+            members.each(
+                names, lambda name: session.volumes[name].promote(one.label), "promoted", resume
+            )
+        finally:
+            attached.refresh(desk, names)
     return _ended(desk, one)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from exshadow.errors import InvalidError, NotFoundError, RefusedError
 from exshadow.model import JobRecord, Member, Plan, SetRecord, Step
-from exshadow.service import jobs, mirrors, sets, snapshots
+from exshadow.names import format_size
+from exshadow.service import attached, jobs, mirrors, sets, snapshots
 from exshadow.service import members as whole
 from exshadow.service.desk import Desk, Session
 from exshadow.service.state import Survey
@@ -87,7 +88,8 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
     With `keep_current` production as it is now is first kept as a set of its own, the second
     value. All members start before any is waited for: after an interruption none looks whole. With
     mode instant production is the set before anything is copied, in all members at one instant.
-    BusyError while a client has one of the volumes open for writing, unless `live`.
+    BusyError while a client has one of the volumes open for writing, unless `live`, and while one
+    is attached and mounted.
     """
     check_mode(wish.mode)
     survey = desk.folder.survey()
@@ -103,6 +105,7 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
         desk.reporter.note(f"production is kept already, as set {kept.group}@{kept.label}")
     if not wish.live:
         desk.require_no_writer(names)
+    attached.prepare(desk, names, "restore")
     resume = _resume(one, names, wish)
     watch = jobs.Watch(f"restore of {one.group}@{one.label}", one.label, resume)
     with desk.session(names) as session:
@@ -110,10 +113,20 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
         if keeps:
             kept = _keep(session, members)
         started = _start(session, one, names, wish, watch)
+        attached.refresh(desk, names)
         if wish.mode == "instant":
-            moving = ", ".join(started)
-            desk.usable(f"{moving}: production is {one.label} now, its data moves behind", kept)
-        result = jobs.run(desk, started, watch)
+            left = sum(session.info(name).bytes_to_move for name in started)
+            total = replace(jobs.progress(started, watch.what), bytes_total=left)
+            desk.reporter.progress(watch.what, total)
+            desk.usable(
+                f"{', '.join(started)}: production is {one.label} now; "
+                f"{format_size(left)} are still to be moved behind",
+                kept,
+            )
+        try:
+            result = jobs.run(desk, started, watch)
+        finally:
+            attached.refresh(desk, names)
         for name in names:
             known = survey.volumes[name].events
             session.say(name, session.volumes[name].info()["events"], known)

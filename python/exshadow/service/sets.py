@@ -176,6 +176,18 @@ def require_here(desk: Desk, one: SetRecord, survey: Survey, verb: str) -> None:
     )
 
 
+def require_readable(desk: Desk, one: SetRecord, survey: Survey, verb: str) -> None:
+    """The same for what only reads the copies: an instant restore leaves them as they are."""
+    if not is_moving(one, survey):
+        require_here(desk, one, survey, verb)
+
+
+def is_moving(one: SetRecord, survey: Survey) -> bool:
+    """Whether an instant restore of the set, and nothing else, is under way."""
+    states = {survey.volumes[member.volume].state for member in one.members}
+    return one.state == "restoring" and not one.missing and states <= {"moving", "ok"}
+
+
 _WAY_OUT = {
     "dissolved": "its copies are plain files now",
     "resyncing": "repeat: exshadow snapshot resync SET",

@@ -9,11 +9,22 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from exshadow.errors import BusyError, CancelledError, ClosedError, Error, NotFoundError
+from exshadow.errors import (
+    BusyError,
+    CancelledError,
+    ClosedError,
+    Error,
+    NotFoundError,
+    make,
+)
 from exshadow.model import JobRecord, Json, SetRecord
 from exshadow.names import now
+from exshadow.service.desk import StopRequested
 from exshadow.service.house import House, HouseDesk
 from exshadow.wire import error_json
+
+_TICK_SECONDS = 0.1
+_COPYING = frozenset({"sync", "resync", "restore"})
 
 KEPT = 1000
 """How many finished tasks are remembered."""
@@ -172,6 +183,14 @@ class Tasks:
             raise NotFoundError(f"no job {task_id!r}", hint="jobs of an earlier daemon are gone")
         return task
 
+    def copying(self, volume: str, but: HouseDesk) -> Task | None:
+        """The task that copies within the volume now, other than that of the desk `but`."""
+        for task in self.running():
+            ours = task.order.kind in _COPYING and volume in task.order.volumes
+            if ours and task.desk is not but:
+                return task
+        return None
+
     def refuse_busy(self, volumes: Iterable[str], verb: str) -> None:
         """BusyError while a task works on one of the volumes."""
         wanted = set(volumes)
@@ -191,3 +210,21 @@ class Tasks:
             task.cancel()
         for task in running:
             task.finished.wait(seconds)
+
+
+def instead(other: Task, desk: HouseDesk) -> Json:
+    """The result of a task that does already what was wished for; its progress is told as ours.
+    Stopped, only the waiting ends."""
+    desk.reporter.note(f"{other.order.what} is running already, as job {other.id}: waiting for it")
+    while not other.finished.wait(_TICK_SECONDS):
+        if other.record is not None:
+            desk.reporter.progress(other.what, other.record)
+        try:
+            desk.check_stop()
+        except StopRequested:
+            raise CancelledError(
+                f"no longer waiting for job {other.id}, which goes on", hint="repeat the command"
+            ) from None
+    if (error := other.error) is not None:
+        raise make(error.code, error.message, error.hint)
+    return other.result or {}

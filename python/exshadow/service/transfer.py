@@ -50,10 +50,10 @@ def export(
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
     base = sets.find(desk, since, survey) if since is not None else None
-    sets.require_here(desk, one, survey, "export")
+    sets.require_readable(desk, one, survey, "export")
     if base is not None:
         _check_base(one, base)
-        sets.require_here(desk, base, survey, "export from")
+        sets.require_readable(desk, base, survey, "export from")
     if stream is not None and len(one.members) != 1:
         raise InvalidError("--stdout takes a set of one volume", hint="export into a folder")
     targets = _targets(one, folder, _DIFF if base else _IMAGE) if folder is not None else {}
