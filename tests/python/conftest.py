@@ -19,7 +19,7 @@ from fork_server import ForkServer
 
 import exshadow
 
-# A job in the background of a shell ignores Ctrl-C and so do its children: the tests of Ctrl-C need it.
+# A job in the background of a shell ignores Ctrl-C, and so do its children: tests need it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -139,8 +139,7 @@ def pin(desk: Desk, text: str, until: str | None) -> SetRecord:
     """Protect a set until a time or for ever; None lifts the pin."""
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
-    if not sets.is_moving(one, survey):
-        sets.require_here(desk, one, survey, "pin")
+    sets.require_readable(desk, one, survey, "pin")
     if until is not None and not is_pinned(until):
         raise InvalidError(f"{until} is past", hint=f"it is {now()} now")
     with desk.session([member.volume for member in one.members]) as session:
