@@ -361,3 +361,22 @@ def test_views_have_the_size_that_was_asked_for(volume, tmp_path):
             command = ["qemu-io", "-f", "raw", "-c", f"write -P 7 0 {size}", address]
             done = subprocess.run(command, check=False, capture_output=True, text=True)
             assert (done.returncode == 0) is good, done
+
+
+def test_the_next_daemon_keeps_to_the_limit(volume, tmp_path):
+    add = ("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2", "--limit", "4M")
+    with served(volume, tmp_path) as daemon:
+        command = volume.start("--json", *add)
+        for line in command.stderr:
+            if json.loads(line).get("progress", {}).get("bytes_copied", 0) > 0:
+                break
+        assert daemon.stop() == 0
+        command.communicate(timeout=60)
+    left = volume.json("mirror", "list", "db")["plexes"][1]["bytes_to_sync"]
+    assert left > 4 * MIB
+    assert json.loads((volume.state / "limits.json").read_text()) == {"db": 4 * MIB}
+    begin = time.monotonic()
+    with served(volume, tmp_path):
+        volume("mirror", "sync", "db")
+        assert time.monotonic() - begin > (left - 2 * MIB) / (4 * MIB)
+        assert json.loads((volume.state / "limits.json").read_text()) == {}

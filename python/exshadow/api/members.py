@@ -41,12 +41,17 @@ def split(here: Here, body: bodies.SplitWish) -> Json:
     return {"set_id": next(iter(made.values())).set_id if made else ""}
 
 
-def _start(here: Here, kind: str, name: str, label: str, begin: Callable[[Volume], Job]) -> Json:
+def _start(here: Here, order: Order, begin: Callable[[Volume], Job]) -> Json:
     """A job of one member. What the engine refuses at once is refused at once here."""
+    (name,) = order.volumes
     job = begin(here.volume(name))
     attached.refresh(HouseDesk(here.house), [name])
-    watch = jobs.Watch(f"{kind} of {name}@{label}", label, f"exshadow mirror sync {name}")
-    return here.start(Order(kind, watch.what, (name,)), _wait(name, job, watch))
+    watch = jobs.Watch(order.what, order.what.partition("@")[2], f"exshadow mirror sync {name}")
+    return here.start(order, _wait(name, job, watch))
+
+
+def _order(kind: str, name: str, label: str, limit: int | None = None) -> Order:
+    return Order(kind, f"{kind} of {name}@{label}", (name,), limit)
 
 
 @router.post("/restore", status_code=202)
@@ -62,7 +67,7 @@ def restore_instantly(here: Here, body: bodies.GroupRestore) -> Json:
     for name, job in moving.items():
         watch = jobs.Watch(f"restore of {name}", "", f"exshadow mirror sync {name}")
         work = _wait(name, job, watch)
-        started[name] = here.start(Order("restore", watch.what, (name,)), work)["job"]
+        started[name] = here.start(Order("restore", watch.what, (name,), body.limit), work)["job"]
     return {"jobs": started}
 
 
@@ -92,19 +97,21 @@ _SNAPSHOT = "/volumes/{name}/snapshots/{label}"
 
 @router.post(_SNAPSHOT + "/resync", status_code=202, response_model=bodies.JobAnswer)
 def resync(here: Here, name: str, label: str, body: bodies.ResyncWish) -> Json:
-    return _start(here, "resync", name, label, lambda v: v.resync(label, limit=body.limit))
+    order = _order("resync", name, label, body.limit)
+    return _start(here, order, lambda v: v.resync(label, limit=body.limit))
 
 
 @router.post(_SNAPSHOT + "/restore", status_code=202, response_model=bodies.JobAnswer)
 def restore(here: Here, name: str, label: str, body: bodies.RestoreBody) -> Json:
     _prepare(here, [name], "restore", live=body.live)
     mode, limit = body.mode, body.limit
-    return _start(here, "restore", name, label, lambda v: v.restore(label, mode=mode, limit=limit))
+    order = _order("restore", name, label, limit)
+    return _start(here, order, lambda v: v.restore(label, mode=mode, limit=limit))
 
 
 @router.post(_SNAPSHOT + "/verify", status_code=202, response_model=bodies.JobAnswer)
 def verify(here: Here, name: str, label: str) -> Json:
-    return _start(here, "verify", name, label, lambda v: v.verify_snapshot(label))
+    return _start(here, _order("verify", name, label), lambda v: v.verify_snapshot(label))
 
 
 @router.post(_SNAPSHOT + "/check", status_code=204)

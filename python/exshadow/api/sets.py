@@ -28,9 +28,9 @@ def _listing(found: Listing) -> Json:
     }
 
 
-def _order(kind: str, verb: str, one: SetRecord) -> Order:
+def _order(kind: str, verb: str, one: SetRecord, limit: int | None = None) -> Order:
     volumes = tuple(member.volume for member in one.members)
-    return Order(kind, f"{verb} of {one.group}@{one.label}", volumes)
+    return Order(kind, f"{verb} of {one.group}@{one.label}", volumes, limit)
 
 
 @router.get("/groups")
@@ -91,7 +91,7 @@ def resync_set(here: Here, id: str, body: bodies.ResyncWish, dry_run: bool = Fal
     plan = here.reader().set_plan(id, "resync")
     if dry_run:
         return {"plan": plan.to_json()}
-    order = _order("resync", "resync", here.reader().show_set(id))
+    order = _order("resync", "resync", here.reader().show_set(id), body.limit)
 
     def run(service: LocalService) -> Json:
         return {"job": service.resync_set(id, limit=body.limit).to_json()}
@@ -111,7 +111,7 @@ def restore_set(here: Here, id: str, body: bodies.RestoreBody, dry_run: bool = F
         job, kept = service.restore_set(id, wish)
         return {"job": job.to_json(), "kept": kept.to_json() if kept else None}
 
-    order = _order("restore", "restore", here.reader().show_set(id))
+    order = _order("restore", "restore", here.reader().show_set(id), body.limit)
     return here.start(order, simple(run), force=body.force)
 
 

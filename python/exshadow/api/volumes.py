@@ -103,7 +103,8 @@ def add_plex(here: Here, name: str, body: bodies.NewPlex, dry_run: bool = False)
         )
         return {"job": job.to_json()}
 
-    return here.start(Order("sync", f"sync of {name}", (name,)), simple(run), force=body.force)
+    order = Order("sync", f"sync of {name}", (name,), body.limit)
+    return here.start(order, simple(run), force=body.force)
 
 
 @router.delete("/{name}/plexes/{label}")
@@ -154,7 +155,8 @@ def sync(here: Here, name: str, body: bodies.SyncWish, dry_run: bool = False) ->
             done.append(wire.job(instead(other, desk)["job"]))
         return {"job": JobRecord.total(done, "sync").to_json()}, None
 
-    return here.start(Order("sync", f"sync of {name}", (name,)), work, force=body.force)
+    order = Order("sync", f"sync of {name}", (name,), body.limit)
+    return here.start(order, work, force=body.force)
 
 
 def _is_behind(record: VolumeRecord, label: str | None) -> bool:

@@ -115,14 +115,7 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
         started = _start(session, one, names, wish, watch)
         attached.refresh(desk, names)
         if wish.mode == "instant":
-            left = sum(session.info(name).bytes_to_move for name in started)
-            total = replace(jobs.progress(started, watch.what), bytes_total=left)
-            desk.reporter.progress(watch.what, total)
-            desk.usable(
-                f"{', '.join(started)}: production is {one.label} now; "
-                f"{format_size(left)} are still to be moved behind",
-                kept,
-            )
+            _tell(session, one, started, kept, watch)
         try:
             result = jobs.run(desk, started, watch)
         finally:
@@ -131,6 +124,21 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
             known = survey.volumes[name].events
             session.say(name, session.volumes[name].info()["events"], known)
     return result, kept
+
+
+def _tell(
+    session: Session,
+    one: SetRecord,
+    started: Mapping[str, Job],
+    kept: SetRecord | None,
+    watch: jobs.Watch,
+) -> None:
+    """Production is the set from now on; say so, and what is left to be moved."""
+    left = sum(session.info(name).bytes_to_move for name in started)
+    total = replace(jobs.progress(started, watch.what), bytes_total=left)
+    session.desk.reporter.progress(watch.what, total)
+    text = f"production is {one.label} now; {format_size(left)} are still to be moved behind"
+    session.desk.usable(f"{', '.join(started)}: {text}", kept)
 
 
 def _start(

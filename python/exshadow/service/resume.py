@@ -25,17 +25,20 @@ def is_unfinished(volume: VolumeRecord) -> bool:
 
 
 def resume(tasks: Tasks) -> list[Task]:
-    """Start a task for each volume with something unfinished."""
+    """Start a task for each volume with something unfinished, as fast as it was allowed before."""
     house = tasks.house
+    limit = tasks.limits.of
     return [
-        tasks.start(Order("sync", f"sync of {name}", (name,)), _sync(name))
+        tasks.start(
+            Order("sync", f"sync of {name}", (name,), limit(name)), _sync(name, limit(name))
+        )
         for name in house.names()
         if is_unfinished(house.folder.inspect(name))
     ]
 
 
-def _sync(name: str) -> Work:
+def _sync(name: str, limit: int | None) -> Work:
     def work(desk: HouseDesk) -> tuple[Json, Error | None]:
-        return {"job": mirrors.sync(desk, name).to_json()}, None
+        return {"job": mirrors.sync(desk, name, limit=limit).to_json()}, None
 
     return work

@@ -21,6 +21,7 @@ from exshadow.model import JobRecord, Json, SetRecord
 from exshadow.names import now
 from exshadow.service.desk import StopRequested
 from exshadow.service.house import House, HouseDesk
+from exshadow.service.limits import Limits
 from exshadow.wire import error_json
 
 _TICK_SECONDS = 0.1
@@ -32,11 +33,13 @@ KEPT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a task is: the kind of its job, what people call it, and the volumes it works on."""
+    """What a task is: the kind of its job, what people call it, the volumes it works on, and how
+    many bytes a second it may copy."""
 
     kind: str
     what: str
     volumes: tuple[str, ...] = ()
+    limit: int | None = None
 
 
 @dataclass(eq=False)
@@ -131,6 +134,7 @@ class Tasks:
     def __init__(self, house: House) -> None:
         self.house = house
         self.on_end: Callable[[Task], None] = lambda task: None
+        self.limits = Limits(house.folder)
         self._tasks: dict[str, Task] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -145,6 +149,10 @@ class Tasks:
                 raise ClosedError("the daemon is stopping", hint="start it again")
             self._tasks[task.id] = task
             self._drop_old()
+        if order.limit is not None:
+            self.limits.put(order.volumes, order.limit)
+        else:
+            self._forget_limits(task)
         thread = threading.Thread(
             target=self._run, args=(task, work), name=f"job {order.what}", daemon=True
         )
@@ -161,8 +169,16 @@ class Tasks:
             error = failure
         except Exception as failure:  # a thread has nobody to raise to
             error = Error(f"unexpected {type(failure).__name__}: {failure}")
+        if error is None:
+            self._forget_limits(task)
         task.end(result, error)
         self.on_end(task)
+
+    def _forget_limits(self, task: Task) -> None:
+        """Of the volumes that nothing else copies within."""
+        if task.order.kind in _COPYING:
+            volumes = task.order.volumes
+            self.limits.put([one for one in volumes if not self.copying(one, task.desk)], None)
 
     def _drop_old(self) -> None:
         ended = [task for task in self._tasks.values() if task.finished.is_set()]
@@ -183,7 +199,7 @@ class Tasks:
             raise NotFoundError(f"no job {task_id!r}", hint="jobs of an earlier daemon are gone")
         return task
 
-    def copying(self, volume: str, but: HouseDesk) -> Task | None:
+    def copying(self, volume: str, but: HouseDesk | None) -> Task | None:
         """The task that copies within the volume now, other than that of the desk `but`."""
         for task in self.running():
             ours = task.order.kind in _COPYING and volume in task.order.volumes
