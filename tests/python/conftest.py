@@ -27,6 +27,16 @@ MIB = 1 << 20
 COMMAND = [sys.executable, "-m", "exshadow"]
 
 
+@pytest.fixture(autouse=True)
+def signal_handlers() -> Iterator[None]:
+    """What a test installed in this process goes with it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        if handler is not None:
+            signal.signal(number, handler)
+
+
 @dataclass(frozen=True)
 class Result:
     """How a command ended."""
