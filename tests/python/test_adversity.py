@@ -252,7 +252,7 @@ def test_a_group_of_three(cli, image, tmp_path):
 
 
 HUGE = """
-import resource, sys
+import sys
 from pathlib import Path
 import exshadow
 folder, size = Path(sys.argv[1]), 16 << 40
