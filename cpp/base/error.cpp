@@ -30,6 +30,7 @@ std::string_view code_name(Code code) {
         case Code::timed_out: return "timed_out";
         case Code::closed: return "closed";
         case Code::unsupported: return "unsupported";
+        case Code::writer_failed: return "writer_failed";
     }
     return "internal";
 }

@@ -32,6 +32,7 @@ enum class Code : std::uint8_t {
     timed_out,      // gave up waiting
     closed,         // the volume or engine is closed
     unsupported,    // this kernel or file system cannot do it
+    writer_failed,  // a VSS writer or provider failed (cpp/vss)
 };
 
 [[nodiscard]] std::string_view code_name(Code code);
@@ -44,7 +45,8 @@ public:
     [[nodiscard]] Code code() const { return info_->code; }
     [[nodiscard]] const std::string& message() const { return info_->message; }
     [[nodiscard]] const std::string& hint() const { return info_->hint; }  // what to do; may be empty
-    [[nodiscard]] int os_error() const { return info_->os_error; }         // errno, 0 where none
+    // The system's own number: errno, an HRESULT in cpp/vss, 0 where none.
+    [[nodiscard]] int os_error() const { return info_->os_error; }
 
     // The same error with "context: " put in front of its message.
     [[nodiscard]] Error within(std::string_view context) const;
