@@ -57,10 +57,11 @@ struct WaitLimits {
     Milliseconds grace = 30'000;      // for a cancelled step to end
     std::function<bool()> cancelled;  // asked between slices; empty: never
 };
-// Waits in slices until the step ends and gives its result as a Status. Past the limit or on request it
-// cancels, waits `grace` and gives Code::timed_out or Code::cancelled: the object must then be aborted (its
-// destructor does).
-[[nodiscard]] Status finish(AsyncStep& step, std::string_view what, const WaitLimits& limits);
+// Waits in slices until the step ends and gives its result: vss_s_async_finished or another success code
+// (VSS_S_SOME_SNAPSHOTS_NOT_IMPORTED), or the failure as an error that begins with `what`. Past the limit or
+// on request it cancels, waits `grace` and gives Code::timed_out or Code::cancelled: the object must then be
+// aborted (its destructor does).
+[[nodiscard]] Result<HResult> finish(AsyncStep& step, std::string_view what, const WaitLimits& limits);
 
 struct BackupState {
     bool select_components = true;
