@@ -58,6 +58,7 @@ class Dependency:
     writer_id: UUID
     logical_path: str
     name: str
+    unknown: UnknownXml = field(default_factory=UnknownXml)
 
 
 @dataclass(slots=True)
@@ -121,6 +122,8 @@ class WriterMetadata:
     restore_method: RestoreMethodMetadata | None = None
     version: str = "1.2"
     unknown: UnknownXml = field(default_factory=UnknownXml)
+    unknown_identity: UnknownXml = field(default_factory=UnknownXml)
+    unknown_locations: UnknownXml = field(default_factory=UnknownXml)
 
 
 @dataclass(slots=True)
@@ -131,6 +134,7 @@ class PartialFile:
     file_name: str
     ranges: str
     metadata: str = ""
+    unknown: UnknownXml = field(default_factory=UnknownXml)
 
 
 @dataclass(slots=True)
@@ -151,6 +155,7 @@ class DirectedTarget:
     target_path: str
     target_name: str
     target_ranges: str
+    unknown: UnknownXml = field(default_factory=UnknownXml)
 
 
 @dataclass(slots=True)
@@ -159,6 +164,7 @@ class RestoreSubcomponent:
 
     logical_path: str
     name: str
+    unknown: UnknownXml = field(default_factory=UnknownXml)
 
 
 @dataclass(slots=True)
@@ -168,6 +174,7 @@ class ComponentFailure:
     failure: HResult = HResult.S_OK
     application_failure: HResult = HResult.S_OK
     application_message: str = ""
+    unknown: UnknownXml = field(default_factory=UnknownXml)
 
 
 @dataclass(slots=True)
@@ -209,6 +216,7 @@ class BackupComponent:
     restore: RestoreChoice = field(default_factory=RestoreChoice)
     failure: ComponentFailure | None = None
     unknown: UnknownXml = field(default_factory=UnknownXml)
+    unknown_metadata: UnknownXml = field(default_factory=UnknownXml)
 
 
 @dataclass(slots=True)
