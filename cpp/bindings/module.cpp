@@ -1,5 +1,6 @@
 // The extension exshadow._core: translation only. python/exshadow/_core.pyi is its contract.
 #include "bindings/handles.h"
+#include "bindings/vss_actors.h"
 #include "bindings/vss_session.h"
 
 PYBIND11_MODULE(_core, module) {
@@ -13,5 +14,6 @@ PYBIND11_MODULE(_core, module) {
     exshadow::python::register_engine(module);
     exshadow::python::register_facts(module);
     exshadow::python::register_vss_session(module);
+    exshadow::python::register_vss_coordinator(module);
     exshadow::python::register_vss_documents(module);
 }

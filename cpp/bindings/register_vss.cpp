@@ -1,6 +1,4 @@
 // VssSession and VssStep: the requestor's contract, one method each. exshadow.vss.requestor gives them types.
-#include <pybind11/stl.h>
-
 #include "bindings/handles.h"
 #include "bindings/vss_session.h"
 #include "bindings/vss_values.h"
@@ -39,12 +37,18 @@ py::object give(SessionHandle& /*session*/, const Result<T>& value) {
     return to_python(*value);
 }
 
+template <class>
+using Object = py::object;
+
 // A method of the contract as a function of the session.
 template <class R, class... A>
 auto bound(R (Requestor::*method)(A...)) {
-    return [method](SessionHandle& session, typename Kept<A>::Type... arguments) {
-        return give(session,
-                    session.call([&](Requestor& requestor) { return (requestor.*method)(arguments...); }));
+    return [method](SessionHandle& session, const Object<A>&... arguments) {
+        const std::tuple<typename Kept<A>::Type...> kept{value_from<typename Kept<A>::Type>(arguments)...};
+        return give(session, session.call([&](Requestor& requestor) {
+            return std::apply([&](const auto&... kept_one) { return (requestor.*method)(kept_one...); },
+                              kept);
+        }));
     };
 }
 

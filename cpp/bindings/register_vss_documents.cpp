@@ -63,10 +63,12 @@ void register_vss_documents(py::module_& module) {
         [](const std::string& xml) { return parsed(&vss::parse_backup_document, xml); }, py::arg("xml"));
     module.def(
         "vss_serialise_writer_metadata",
-        [](const vss::WriterMetadata& document) { return serialised(document); }, py::arg("document"));
+        [](const py::object& document) { return serialised(value_from<vss::WriterMetadata>(document)); },
+        py::arg("document"));
     module.def(
         "vss_serialise_backup_document",
-        [](const vss::BackupDocument& document) { return serialised(document); }, py::arg("document"));
+        [](const py::object& document) { return serialised(value_from<vss::BackupDocument>(document)); },
+        py::arg("document"));
     module.def("vss_hresults", &hresults,
                "HRESULT to name, retry, meaning, advice and code, as the engine has them.");
     module.def("vss_enumerations", &enumerations, "Enumeration to its words and values.");

@@ -4,6 +4,7 @@
 
 #include <tuple>
 
+#include "vss/coordinator/coordinator.h"
 #include "vss/metadata.h"
 #include "vss/requestor.h"
 
@@ -19,113 +20,68 @@ template <class Record>
 inline constexpr std::tuple<> fields{};
 
 template <class Record>
-concept VssRecord = std::tuple_size_v<std::remove_cvref_t<decltype(fields<Record>)>> >
-0;
-
-// One row per record, in the order of its declaration.
-#define EXSHADOW_RECORD(type, ...) \
-    template <>                    \
-    inline constexpr auto fields<type> = std::make_tuple(__VA_ARGS__)
-#define EXSHADOW_FIELD(type, name) \
-    Field {                        \
-#name, &type::name         \
-    }
+concept VssRecord = (std::tuple_size_v<std::remove_cvref_t<decltype(fields<Record>)>> > 0);
 
 // clang-format off
-#define F(name) EXSHADOW_FIELD(vss::BackupState, name)
+// One row per record, in the order of its declaration.
+#define F(field) Field{#field, &R::field}
+#define EXSHADOW_RECORD(type, ...) \
+    template <> \
+    inline constexpr auto fields<type> = [] { using R = type; return std::make_tuple(__VA_ARGS__); }()
+
 EXSHADOW_RECORD(vss::BackupState, F(select_components), F(bootable_system_state), F(type), F(partial_files));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::ComponentKey, name)
 EXSHADOW_RECORD(vss::ComponentKey, F(writer_id), F(instance_id), F(type), F(logical_path), F(name));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::WriterStatus, name)
 EXSHADOW_RECORD(vss::WriterStatus, F(instance_id), F(writer_id), F(name), F(state), F(failure),
                 F(application_failure), F(application_message));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::SnapshotProperties, name)
 EXSHADOW_RECORD(vss::SnapshotProperties, F(snapshot_id), F(set_id), F(set_size), F(device), F(original_volume),
                 F(originating_machine), F(service_machine), F(exposed_name), F(exposed_path), F(provider_id),
                 F(attributes), F(created), F(state));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::ProviderProperties, name)
 EXSHADOW_RECORD(vss::ProviderProperties, F(provider_id), F(name), F(type), F(version), F(version_id), F(class_id));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::DeleteOutcome, name)
 EXSHADOW_RECORD(vss::DeleteOutcome, F(deleted), F(failed_snapshot), F(failure));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::StepStatus, name)
 EXSHADOW_RECORD(vss::StepStatus, F(state), F(result));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::Requestor::RootAndPrefix, name)
 EXSHADOW_RECORD(vss::Requestor::RootAndPrefix, F(root), F(prefix));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::UnknownXml, name)
 EXSHADOW_RECORD(vss::UnknownXml, F(elements), F(attributes));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::FileSet, name)
 EXSHADOW_RECORD(vss::FileSet, F(path), F(spec), F(recursive), F(backup_type), F(alternate_path), F(unknown));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::Dependency, name)
 EXSHADOW_RECORD(vss::Dependency, F(writer_id), F(logical_path), F(name), F(unknown));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::ComponentMetadata, name)
 EXSHADOW_RECORD(vss::ComponentMetadata, F(type), F(logical_path), F(name), F(caption), F(icon), F(restore_metadata),
                 F(notify_on_backup_complete), F(selectable), F(selectable_for_restore), F(flags), F(files),
                 F(database_files), F(database_logs), F(dependencies), F(unknown));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::LocationMapping, name)
 EXSHADOW_RECORD(vss::LocationMapping, F(files), F(destination));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::RestoreMethodMetadata, name)
 EXSHADOW_RECORD(vss::RestoreMethodMetadata, F(method), F(service), F(user_procedure), F(writer_restore),
                 F(reboot_required), F(mappings), F(unknown));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::WriterMetadata, name)
 EXSHADOW_RECORD(vss::WriterMetadata, F(writer_id), F(instance_id), F(name), F(instance_name), F(major_version),
                 F(minor_version), F(usage), F(source), F(schema), F(components), F(excluded),
                 F(excluded_from_snapshot), F(restore_method), F(version), F(unknown), F(unknown_identity),
                 F(unknown_locations));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::PartialFile, name)
 EXSHADOW_RECORD(vss::PartialFile, F(path), F(file_name), F(ranges), F(metadata), F(unknown));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::DifferencedFile, name)
 EXSHADOW_RECORD(vss::DifferencedFile, F(files), F(last_modified));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::DirectedTarget, name)
 EXSHADOW_RECORD(vss::DirectedTarget, F(source_path), F(source_name), F(source_ranges), F(target_path), F(target_name),
                 F(target_ranges), F(unknown));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::RestoreSubcomponent, name)
 EXSHADOW_RECORD(vss::RestoreSubcomponent, F(logical_path), F(name), F(unknown));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::ComponentFailure, name)
 EXSHADOW_RECORD(vss::ComponentFailure, F(failure), F(application_failure), F(application_message), F(unknown));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::RestoreChoice, name)
 EXSHADOW_RECORD(vss::RestoreChoice, F(selected), F(additional_restores), F(authoritative), F(options), F(new_name),
                 F(roll_forward), F(roll_forward_point), F(target), F(status), F(subcomponents), F(new_targets),
                 F(alternate_mappings), F(directed_targets), F(pre_restore_failure), F(post_restore_failure));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::BackupComponent, name)
 EXSHADOW_RECORD(vss::BackupComponent, F(type), F(logical_path), F(name), F(succeeded), F(backup_options),
                 F(backup_stamp), F(previous_backup_stamp), F(backup_metadata), F(restore_metadata), F(partial_files),
                 F(differenced_files), F(restore), F(failure), F(unknown), F(unknown_metadata));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::BackupWriter, name)
 EXSHADOW_RECORD(vss::BackupWriter, F(writer_id), F(instance_id), F(instance_name), F(schema), F(components),
                 F(unknown));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::RecordedSnapshot, name)
 EXSHADOW_RECORD(vss::RecordedSnapshot, F(properties), F(unknown));
-#undef F
-#define F(name) EXSHADOW_FIELD(vss::BackupDocument, name)
 EXSHADOW_RECORD(vss::BackupDocument, F(bootable_system_state), F(select_components), F(type), F(partial_files),
                 F(snapshot_set_id), F(writers), F(snapshots), F(version), F(unknown));
+EXSHADOW_RECORD(vss::WriterOptions, F(writer_id), F(instance_id), F(name), F(instance_name), F(usage), F(source),
+                F(level), F(freeze_limit), F(subscribe), F(alternate));
+EXSHADOW_RECORD(vss::WriterAnswer, F(failure), F(noted), F(application_failure), F(application_message));
+EXSHADOW_RECORD(vss::SessionFacts, F(session_id), F(set_id), F(context), F(state), F(restore_type), F(volumes));
+EXSHADOW_RECORD(vss::ProviderFacts, F(properties), F(differential), F(plex), F(transportable), F(breaks), F(reverts),
+                F(resyncs), F(exposes));
+EXSHADOW_RECORD(vss::SnapshotRequest, F(set_id), F(snapshot_id), F(volume), F(attributes));
+EXSHADOW_RECORD(vss::ResyncPair, F(snapshot_id), F(destination));
+EXSHADOW_RECORD(vss::CoordinatorLimits, F(freeze), F(hold), F(identify), F(prepare_backup), F(prepare_snapshot),
+                F(post_snapshot), F(backup_complete), F(restore), F(abort), F(provider));
 #undef F
 // clang-format on
-
-#undef EXSHADOW_FIELD
 #undef EXSHADOW_RECORD
 
 }  // namespace exshadow::python

@@ -116,34 +116,11 @@ void from_python(py::handle found, R& record) {
     std::apply([&](const auto&... field) { (take(field), ...); }, fields<R>);
 }
 
+template <class T>
+T value_from(py::handle found) {
+    T value{};
+    from_python(found, value);
+    return value;
+}
+
 }  // namespace exshadow::python
-
-// What is one of our values may stand in a bound function's arguments.
-namespace pybind11::detail {
-
-template <class T>
-requires exshadow::python::VssRecord<T> || std::same_as<T, exshadow::Uuid>
-struct type_caster<T> {
-    PYBIND11_TYPE_CASTER(T, const_name("object"));
-    bool load(handle found, bool /*convert*/) {
-        exshadow::python::from_python(found, value);
-        return true;
-    }
-    static handle cast(const T& from, return_value_policy /*policy*/, handle /*parent*/) {
-        return exshadow::python::to_python(from).release();
-    }
-};
-
-template <class T>
-requires(std::is_enum_v<T>) struct type_caster<T> {
-    PYBIND11_TYPE_CASTER(T, const_name("int"));
-    bool load(handle found, bool /*convert*/) {
-        exshadow::python::from_python(found, value);
-        return true;
-    }
-    static handle cast(T from, return_value_policy /*policy*/, handle /*parent*/) {
-        return exshadow::python::to_python(from).release();
-    }
-};
-
-}  // namespace pybind11::detail
