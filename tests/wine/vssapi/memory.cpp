@@ -1,7 +1,6 @@
 #include "memory.h"
 
 #include <objbase.h>
-#include <oleauto.h>
 
 #include <cstring>
 #include <mutex>
