@@ -1,5 +1,6 @@
-"""Writes python/exshadow/vss/tables.py from the lists of cpp/vss, so that Python has the same words where
-the native module is not built. tests/house demands that the file is what this program makes.
+"""Writes python/exshadow/vss/tables.py from the lists of cpp/vss, so that Python has the same
+words where the native module is not built. tests/house demands that the file is what this program
+makes.
 
     python scripts/vss_tables.py            write it
     python scripts/vss_tables.py --check    say whether it is up to date
@@ -45,7 +46,8 @@ COMMON_ADVICE = re.compile(r"case Retry::(\w+):\s*return\s*" + TEXT + ";")
 def definitions(text: str) -> dict[str, str]:
     """Name of each list and its rows, on one line."""
     return {
-        name: body.replace("\\\n", " ").replace("\n", " ") for name, body in DEFINITION.findall(text)
+        name: body.replace("\\\n", " ").replace("\n", " ")
+        for name, body in DEFINITION.findall(text)
     }
 
 
@@ -58,6 +60,8 @@ def enumeration(name: str, rows: str, *, flags: bool) -> str:
     found = ENUM_ROW.findall(rows)
     sdk = found[0][1]
     lines = [f"class {name}({base}):", f'    """{sdk} and its like."""', ""]
+    if flags:
+        lines.append("    NO_FLAGS = 0")
     lines += [
         f"    {word.upper()} = {number(int(value, 0), flags=flags)}  # {sdk_name}"
         for word, sdk_name, value in found
@@ -73,7 +77,7 @@ def hresults(text: str, advice: dict[str, str]) -> str:
     rows = HRESULT_ROW.findall(text)
     members = [f"    {name} = {value}" for _, name, value, *_ in rows]
     facts = [
-        f"    HResult.{name}: ({quoted(retry)}, {quoted(meaning)}, {quoted(hint or advice[retry])}),"
+        f"    HResult.{name}: ({', '.join(map(quoted, (retry, meaning, hint or advice[retry])))}),"
         for _, name, _, retry, meaning, hint in rows
     ]
     return "\n".join(

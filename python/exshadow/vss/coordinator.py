@@ -1,8 +1,8 @@
 """Coordinator: the part of the Volume Shadow Copy service where there is no Windows.
 
 It knows writers and providers, gives each session its order of calls, freezes and thaws within the
-limits, and makes sure that nobody stays frozen: a session that ends in any way is aborted. Only one set
-is made at a time by all processes that name the same `slot` file.
+limits, and makes sure that nobody stays frozen: a session that ends in any way is aborted. Only
+one set is made at a time by all processes that name the same `slot` file.
 
 Everything here may be used from any thread. Writers and providers run on threads of their own.
 """
@@ -14,7 +14,7 @@ import weakref
 from dataclasses import dataclass
 from os import PathLike, fspath
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 from exshadow.vss.plain import to_plain
@@ -26,8 +26,8 @@ from exshadow.vss.writer import Writer, answer_writer, options_of
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds that the coordinator waits. ``freeze`` (first Freeze to last Thaw) and ``hold`` (writes
-    held round the commit) are VSS's; a writer's own ``freeze_limit`` may be shorter."""
+    """Seconds that the coordinator waits. ``freeze`` (first Freeze to last Thaw) and ``hold``
+    (writes held round the commit) are VSS's; a writer's own ``freeze_limit`` may be shorter."""
 
     freeze: float = 60.0
     hold: float = 10.0
@@ -119,8 +119,7 @@ class Coordinator:
 
     def new_session(self) -> Session:
         """The untyped session of a BackupComponents."""
-        session: Any = self._native.new_session()
-        return session
+        return self._native.new_session()
 
     def callbacks(self) -> list[Callback]:
         """The calls of writers and providers as they were made, the last ten thousand."""

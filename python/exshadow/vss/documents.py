@@ -1,8 +1,9 @@
-"""The two documents of VSS as values: what a writer says of itself (``WriterMetadata``) and what a backup
-chose and what became of it (``BackupDocument``). They are the records of cpp/vss/metadata.h.
+"""The two documents of VSS as values: what a writer says of itself (``WriterMetadata``) and what a
+backup chose and what became of it (``BackupDocument``). They are the records of
+cpp/vss/metadata.h.
 
-Elements and attributes that exshadow does not know are kept in ``unknown``, so that a document survives
-being read and written.
+Elements and attributes that exshadow does not know are kept in ``unknown``, so that a document
+survives being read and written.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class ComponentMetadata:
     notify_on_backup_complete: bool = False
     selectable: bool = True
     selectable_for_restore: bool = False
-    flags: ComponentFlags = ComponentFlags(0)
+    flags: ComponentFlags = ComponentFlags.NO_FLAGS
     files: list[FileSet] = field(default_factory=list)
     database_files: list[FileSet] = field(default_factory=list)
     database_logs: list[FileSet] = field(default_factory=list)
@@ -115,7 +116,7 @@ class WriterMetadata:
     minor_version: int = 0
     usage: UsageType = UsageType.USER_DATA
     source: SourceType = SourceType.OTHER
-    schema: BackupSchema = BackupSchema(0)
+    schema: BackupSchema = BackupSchema.NO_FLAGS
     components: list[ComponentMetadata] = field(default_factory=list)
     excluded: list[FileSet] = field(default_factory=list)
     excluded_from_snapshot: list[FileSet] = field(default_factory=list)
@@ -128,7 +129,8 @@ class WriterMetadata:
 
 @dataclass(slots=True)
 class PartialFile:
-    """Ranges of one file that are to be backed up: ``offset:length,...`` or a ranges file's name."""
+    """Ranges of one file that are to be backed up: ``offset:length,...`` or a ranges file's
+    name."""
 
     path: str
     file_name: str
@@ -226,7 +228,7 @@ class BackupWriter:
     writer_id: UUID
     instance_id: UUID = NIL
     instance_name: str = ""
-    schema: BackupSchema = BackupSchema(0)
+    schema: BackupSchema = BackupSchema.NO_FLAGS
     components: list[BackupComponent] = field(default_factory=list)
     unknown: UnknownXml = field(default_factory=UnknownXml)
 

@@ -1,8 +1,8 @@
 """Failures of the Volume Shadow Copy Service: one class for each kind that people catch.
 
-``VssError`` carries the HRESULT with its name, its meaning and what repeating may bring; ``hint`` says
-what to do. The classes are those of :mod:`exshadow.errors` as well, so that exit statuses and builtin
-bases (``ValueError``, ``LookupError``, ``OSError``) hold here too.
+``VssError`` carries the HRESULT with its name, its meaning and what repeating may bring; ``hint``
+says what to do. The classes are those of :mod:`exshadow.errors` as well, so that exit statuses and
+builtin bases (``ValueError``, ``LookupError``, ``OSError``) hold here too.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ _UNKNOWN: tuple[Retry, str, str] = ("after_repair", "a code that VSS does not do
 class VssError(errors.Error):
     """A call of VSS failed.
 
-    ``hresult`` is the service's answer, ``name`` and ``meaning`` are of the table, ``retry`` is one of
-    ``transient`` (wait, then repeat with a new object, at most three times), ``after_repair``, ``never``.
+    ``hresult`` is the service's answer, ``name`` and ``meaning`` are of the table, ``retry`` is
+    one of ``transient`` (wait, then repeat with a new object, at most three times),
+    ``after_repair``, ``never``.
     """
 
     code = "writer_failed"
@@ -99,8 +100,8 @@ class HeldTooLong(errors.WriterError, VssError):
 class WriterFailure(errors.WriterError, VssError):
     """A writer failed, refused or was cut off; the set it was needed for is gone.
 
-    ``writer_name`` and ``writer_id`` say which, ``state`` at which event, ``application_message`` what
-    the application itself said.
+    ``writer_name`` and ``writer_id`` say which, ``state`` at which event, ``application_message``
+    what the application itself said.
     """
 
     writer_name: str = ""

@@ -59,8 +59,8 @@ def _convert(kind: Any, plain: Plain) -> Any:
             return None
         (item,) = (one for one in get_args(kind) if one is not NoneType)
         return _convert(item, plain)
-    if dataclasses.is_dataclass(kind):
-        known = _fields(cast(type, kind))
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        known = _fields(kind)
         return kind(**{k: _convert(known[k], v) for k, v in plain.items() if k in known})
     return _convert_leaf(kind, plain)
 

@@ -1,10 +1,10 @@
 """Provider: what makes the snapshots, in the form of VSS's software providers.
 
-Subclass it and implement the steps of a set, which come in the order of their declaration. They run on
-a thread of the coordinator and may block; a step that takes longer than its limit is abandoned, and
-``abort_snapshots`` may come while it still runs. Raise :func:`exshadow.vss.failure` with a code that
-providers may give (VSS_E_PROVIDER_VETO, VSS_E_INSUFFICIENT_STORAGE, ...); other exceptions become
-VSS_E_UNEXPECTED_PROVIDER_ERROR with their text.
+Subclass it and implement the steps of a set, which come in the order of their declaration. They
+run on a thread of the coordinator and may block; a step that takes longer than its limit is
+abandoned, and ``abort_snapshots`` may come while it still runs. Raise :func:`exshadow.vss.failure`
+with a code that providers may give (VSS_E_PROVIDER_VETO, VSS_E_INSUFFICIENT_STORAGE, ...); other
+exceptions become VSS_E_UNEXPECTED_PROVIDER_ERROR with their text.
 """
 
 from __future__ import annotations
@@ -81,23 +81,23 @@ class Provider(ABC):
     def begin_prepare_snapshot(self, request: SnapshotRequest) -> None:
         """Start what is slow and come back quickly."""
 
-    def end_prepare_snapshots(self, set_id: UUID) -> None:
+    def end_prepare_snapshots(self, set_id: UUID) -> None:  # noqa: B027
         """Wait until all is ready."""
 
-    def pre_commit_snapshots(self, set_id: UUID) -> None:
+    def pre_commit_snapshots(self, set_id: UUID) -> None:  # noqa: B027
         """The writers are frozen."""
 
     @abstractmethod
     def commit_snapshots(self, set_id: UUID) -> None:
         """The point in time; must be quick."""
 
-    def post_commit_snapshots(self, set_id: UUID, count: int) -> None:
+    def post_commit_snapshots(self, set_id: UUID, count: int) -> None:  # noqa: B027
         """Writes flow again."""
 
-    def pre_final_commit_snapshots(self, set_id: UUID) -> None:
+    def pre_final_commit_snapshots(self, set_id: UUID) -> None:  # noqa: B027
         """The snapshots may still be repaired."""
 
-    def post_final_commit_snapshots(self, set_id: UUID) -> None:
+    def post_final_commit_snapshots(self, set_id: UUID) -> None:  # noqa: B027
         """Read-only from now on."""
 
     @abstractmethod

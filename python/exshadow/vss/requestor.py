@@ -1,10 +1,10 @@
 """BackupComponents: the requestor's side of VSS (``IVssBackupComponents`` through ``..Ex4``).
 
-One object is one backup, one restore or one session of questions; it is never used again. Calls come one
-at a time, from any thread, and free the GIL while they wait. The order of calls is VSS's: what is not
-allowed now raises :class:`~exshadow.vss.errors.BadState` before anything is asked. Leaving the object
-ends the session: a set that was begun and not completed is aborted, snapshots of contexts that are
-released with the object vanish, writers are told.
+One object is one backup, one restore or one session of questions; it is never used again. Calls
+come one at a time, from any thread, and free the GIL while they wait. The order of calls is VSS's:
+what is not allowed now raises :class:`~exshadow.vss.errors.BadState` before anything is asked.
+Leaving the object ends the session: a set that was begun and not completed is aborted, snapshots
+of contexts that are released with the object vanish, writers are told.
 """
 
 from __future__ import annotations
@@ -75,8 +75,9 @@ class Session(Protocol):
 
 
 class Step:
-    """An asynchronous call of VSS (``IVssAsync``). It has two results: that the call returned means it
-    began; this object has what came of it. Use it before its BackupComponents is closed."""
+    """An asynchronous call of VSS (``IVssAsync``). It has two results: that the call returned
+    means it began; this object has what came of it. Use it before its BackupComponents is
+    closed."""
 
     def __init__(self, step: StepSession, what: str) -> None:
         self._step = step
@@ -96,15 +97,16 @@ class Step:
         return self.status().state is not StepState.PENDING
 
     def cancel(self) -> HResult:
-        """Ask it to stop, from any thread. S_OK: asked; ..ASYNC_FINISHED: too late. It may still end
-        well: wait for it. The set must then be aborted."""
+        """Ask it to stop, from any thread. S_OK: asked; ..ASYNC_FINISHED: too late. It may still
+        end well: wait for it. The set must then be aborted."""
         return HResult(self._step.cancel())
 
     def finish(self, timeout: float = STEP_TIMEOUT, *, grace: float = GRACE) -> HResult:
         """Wait for the end and give its result, a success code; raises what it failed with.
 
-        After `timeout` seconds it is cancelled, has `grace` seconds to end, and TimedOutError is raised.
-        Ctrl-C cancels it, too. Writers' failures are not in the result: ask ``check_writers``.
+        After `timeout` seconds it is cancelled, has `grace` seconds to end, and TimedOutError is
+        raised. Ctrl-C cancels it, too. Writers' failures are not in the result: ask
+        ``check_writers``.
         """
         return HResult(self._step.finish(self._what, int(timeout * 1000), int(grace * 1000)))
 
@@ -214,8 +216,9 @@ class BackupComponents:
         return self._ask(list[WriterStatus], "writer_status")
 
     def check_writers(self, wanted: Iterable[UUID] | None = None) -> list[WriterStatus]:
-        """Gather and read the status; raise WriterFailure for the first failed writer of the classes
-        `wanted` (all when None). After every step of a backup: steps do not tell of writers."""
+        """Gather and read the status; raise WriterFailure for the first failed writer of the
+        classes `wanted` (all when None). After every step of a backup: steps do not tell of
+        writers."""
         self.gather_writer_status().finish()
         found = self.writer_status()
         classes = None if wanted is None else set(wanted)
@@ -260,8 +263,8 @@ class BackupComponents:
         return self._ask(UUID, "start_snapshot_set")
 
     def add_to_snapshot_set(self, volume: str, provider: UUID = NIL) -> UUID:
-        """Add one volume; gives the id its snapshot will have. A nil provider leaves the choice to the
-        service: hardware, software, system."""
+        """Add one volume; gives the id its snapshot will have. A nil provider leaves the choice to
+        the service: hardware, software, system."""
         return self._ask(UUID, "add_to_snapshot_set", volume, provider)
 
     def prepare_for_backup(self) -> Step:
@@ -410,6 +413,6 @@ class BackupComponents:
         """Pair a snapshot with the volume it is to overwrite; empty: the one it was made of."""
         self._call("add_snapshot_to_recovery_set", snapshot, destination)
 
-    def recover_set(self, flags: RecoveryFlags = RecoveryFlags(0)) -> Step:
+    def recover_set(self, flags: RecoveryFlags = RecoveryFlags.NO_FLAGS) -> Step:
         """Resynchronise whole disks from the snapshots."""
         return self._begin("recover_set", flags)

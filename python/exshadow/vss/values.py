@@ -1,4 +1,5 @@
-"""What the requestor's calls take and give. Ids are UUIDs, times FILETIMEs: 100 ns since 1601, UTC."""
+"""What the requestor's calls take and give. Ids are UUIDs, times FILETIMEs: 100 ns since 1601,
+UTC."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ SYSTEM_PROVIDER_ID = UUID("b5946137-7b9f-4925-af80-51abd60b20d5")
 
 
 class Context(IntEnum):
-    """What a snapshot set is for. TRANSPORTABLE, DIFFERENTIAL or PLEX, NO_AUTORECOVERY and the like of
-    SnapshotAttributes may be added with ``|``."""
+    """What a snapshot set is for. TRANSPORTABLE, DIFFERENTIAL or PLEX, NO_AUTORECOVERY and the
+    like of SnapshotAttributes may be added with ``|``."""
 
     BACKUP = 0x00000000
     FILE_SHARE_BACKUP = 0x00000010

@@ -45,7 +45,7 @@ def flag_words(flags: IntFlag) -> str:
     names = []
     rest = int(flags)
     for one in type(flags):  # single bits only: sums of them are aliases
-        if rest & one:
+        if one and rest & one:
             names.append((one.name or "").lower())
             rest &= ~int(one)
     if rest:

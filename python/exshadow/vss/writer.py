@@ -1,12 +1,12 @@
 """Writer: an application whose data is to be quiet for the moment of the snapshot.
 
-Subclass it, name the class, override what matters; VSS's callbacks have their names in snake_case. They
-run on threads of the coordinator, one after the other for one writer, and may block: the coordinator
-waits only as long as the event's limit (Freeze to Thaw: ``freeze_limit``), then calls ``on_abort``,
-beside a callback that still runs if need be, and drops what that answers. An exception is a refusal; its
-text reaches the requestor. Raise :func:`exshadow.vss.failure` with a VSS_E_WRITERERROR_... code to
-choose the code; other exceptions become VSS_E_WRITERERROR_NONRETRYABLE (TimeoutError: ..TIMEOUT,
-MemoryError: ..OUTOFRESOURCES).
+Subclass it, name the class, override what matters; VSS's callbacks have their names in snake_case.
+They run on threads of the coordinator, one after the other for one writer, and may block: the
+coordinator waits only as long as the event's limit (Freeze to Thaw: ``freeze_limit``), then calls
+``on_abort``, beside a callback that still runs if need be, and drops what that answers. An
+exception is a refusal; its text reaches the requestor. Raise :func:`exshadow.vss.failure` with a
+VSS_E_WRITERERROR_... code to choose the code; other exceptions become
+VSS_E_WRITERERROR_NONRETRYABLE (TimeoutError: ..TIMEOUT, MemoryError: ..OUTOFRESOURCES).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from exshadow.vss.documents import (
@@ -71,8 +71,8 @@ class _Answer:
 
 
 class WriterCall:
-    """One event sent to one writer: what it may know and, where the event permits it, edits of its part
-    of the Backup Components Document. Use it inside the callback only."""
+    """One event sent to one writer: what it may know and, where the event permits it, edits of its
+    part of the Backup Components Document. Use it inside the callback only."""
 
     def __init__(self, call: VssWriterCall, answer: _Answer) -> None:
         self._call = call
@@ -102,8 +102,8 @@ class WriterCall:
         self._answer.failure, self._answer.noted = failure, True
         self._answer.application_failure, self._answer.application_message = application, message
 
-    # Edits. BadState where the event does not permit it, ObjectNotFound for a component that is not in
-    # the backup.
+    # Edits. BadState where the event does not permit it, ObjectNotFound for a component that is
+    # not in the backup.
 
     def set_backup_metadata(self, path: str, name: str, text: str) -> None:
         """PrepareForBackup and PostSnapshot."""
@@ -200,10 +200,10 @@ class Writer:
         """Files are back."""
 
     def rescue(self) -> None:
-        """Thaw the application from a process that is not the one that froze it and knows nothing of it:
-        the guard of an isolated coordinator calls it on a new object when the host process died. Lift
-        whatever outlives the process: continue a stopped process, end a backup mode. May be called when
-        nothing is frozen."""
+        """Thaw the application from a process that is not the one that froze it and knows nothing
+        of it: the guard of an isolated coordinator calls it on a new object when the host process
+        died. Lift whatever outlives the process: continue a stopped process, end a backup mode.
+        May be called when nothing is frozen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,9 @@ def options_of(writer: Writer) -> WriterOptions:
     """From the writer's attributes; InvalidError-like ValueError when one is missing."""
     for needed in ("writer_id", "name"):
         if not getattr(writer, needed, None):
-            raise ValueError(f"{type(writer).__name__} has no {needed}: set it as a class attribute")
+            raise ValueError(
+                f"{type(writer).__name__} has no {needed}: set it as a class attribute"
+            )
     return WriterOptions(
         writer_id=writer.writer_id,
         name=writer.name,
@@ -262,7 +264,8 @@ def text_of(error: BaseException) -> str:
 
 
 def answer_writer(writer: Writer, event: str, call: VssWriterCall) -> Plain:
-    """Call the callback of one event; what it raises becomes its answer. On the coordinator's thread."""
+    """Call the callback of one event; what it raises becomes its answer. On the coordinator's
+    thread."""
     if event == "identify":
         return to_plain(writer.identify())
     answer = _Answer()
