@@ -96,6 +96,10 @@ public:
     // Everything answered before this call is durable on every member (E12).
     [[nodiscard]] Task<Status> flush();
 
+    // Data and zero extents of what production holds, in order, without gaps; "zero" is a promise.
+    // (redirect.cpp)
+    [[nodiscard]] Task<Result<std::vector<Extent>>> production_extents(Range range);
+
     // --- mirror (membership.cpp, sync.cpp, verify.cpp) ---
     // Attach a plex as stale, durable; sync_plex() brings it up. Answers its label.
     [[nodiscard]] Task<Result<std::string>> attach_plex(AddPlexOptions options);
@@ -312,7 +316,6 @@ private:
     [[nodiscard]] Task<Status> read_source(PlexPointer source, std::uint64_t offset,
                                            std::span<std::byte> buffer);
     [[nodiscard]] Task<Status> know_source();
-    [[nodiscard]] Task<Result<std::vector<Extent>>> production_extents(Range range);
     [[nodiscard]] bool redirects(const RangeLock::Request& request, Range range) const;
     [[nodiscard]] Task<Status> modify_unmoved(RangeLock::Request& request, PlexOperation piece);
     [[nodiscard]] Task<Status> lay_over(RangeLock::Request& request, PlexOperation piece, Range region);
@@ -344,7 +347,7 @@ private:
     [[nodiscard]] Task<Status> repair_chunk(PlexPointer plex, Range chunk, std::span<const std::byte> right);
     [[nodiscard]] Task<Result<std::string>> verify_snapshot_plex(PlexPointer plex, Uuid set_id,
                                                                  std::shared_ptr<Job> job);
-    [[nodiscard]] Task<Status> verify_snapshot_bytes(PlexPointer plex, ChangeMap& difference,
+    [[nodiscard]] Task<Status> verify_snapshot_bytes(PlexPointer plex, Uuid set_id, ChangeMap& difference,
                                                      std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> verify_snapshot_chunk(PlexPointer plex, ChangeMap& difference, Range chunk,
                                                      std::shared_ptr<Job> job);

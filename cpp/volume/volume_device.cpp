@@ -70,12 +70,12 @@ Task<Result<std::vector<Extent>>> VolumeDevice::extents(Range range) {
     EXSHADOW_CO_TRY(check_range(range.offset, range.length));
     const VolumeUse volume(*source_);
     if (!volume) co_return closed();
-    // What an instant restore has not moved is the snapshot's, whatever production's file has there (E28).
-    if (volume->is_restoring() || volume->is_moving()) co_return all_data(range);
-    const auto authority = find_plex(*volume, volume->state().authority);
-    if (authority && !authority->is_member()) co_return all_data(range);
-    auto asking = plex_extents(authority, range);
-    co_return co_await std::move(asking);
+    // No promise while nobody knows what production is, nor where its file does not tell.
+    if (volume->is_restoring()) co_return all_data(range);
+    auto asking = volume->production_extents(range);
+    auto found = co_await std::move(asking);
+    if (!found.ok()) co_return all_data(range);
+    co_return found;
 }
 
 Task<Result<Ranges>> VolumeDevice::changed(std::string label, Range range) {
