@@ -113,6 +113,8 @@ public:
     [[nodiscard]] Task<Result<Ranges>> changed(std::string label, std::optional<std::string> since);
     [[nodiscard]] Task<Status> read_snapshot(std::string label, std::uint64_t offset,
                                              std::span<std::byte> buffer);
+    // As its file tells; "zero" is a promise.
+    [[nodiscard]] Task<Result<std::vector<Extent>>> snapshot_extents(std::string label, Range range);
     [[nodiscard]] Task<Status> verify_snapshot(std::string label, std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> resync(std::string label, std::uint64_t limit, std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> restore(std::string label, std::uint64_t limit, std::shared_ptr<Job> job);
@@ -188,6 +190,7 @@ private:
     [[nodiscard]] Task<Status> flush_plexes(PlexList plexes);
     // One transfer on one plex, counted in Plex::in_flight, so that its device stays open (E6, E32).
     [[nodiscard]] Task<Status> read_plex(PlexPointer plex, std::uint64_t offset, std::span<std::byte> buffer);
+    [[nodiscard]] Task<Result<std::vector<Extent>>> plex_extents(PlexPointer plex, Range range);
     [[nodiscard]] Task<Status> write_plex(PlexPointer plex, std::uint64_t offset,
                                           std::span<const std::byte> data);
     [[nodiscard]] std::uint64_t repair_piece() const;
@@ -298,6 +301,7 @@ private:
     [[nodiscard]] std::vector<const ChangeMap*> intervals_since(std::uint64_t anchor) const;
     [[nodiscard]] Task<void> merge_difference(ChangeMap& into, std::uint64_t anchor);
     [[nodiscard]] Task<Status> open_snapshot_device(PlexPointer plex);
+    [[nodiscard]] Task<Result<PlexPointer>> readable_plex(std::string label);
     [[nodiscard]] Task<Status> promote_plex(PlexPointer plex, SnapshotRecord snapshot);
     [[nodiscard]] Task<Status> swap_production(PlexPointer plex, Uuid set_id, PlexList replaced,
                                                PlexIdentity identity, bool unknown);
