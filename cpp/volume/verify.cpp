@@ -70,7 +70,7 @@ Task<Status> Volume::verify(bool repair, std::string source, std::shared_ptr<Job
     PlexList doubted;
     for (const auto& plex : *plexes) {
         if (plex->is_member()) continue;
-        plex->busy = true;
+        ++plex->busy;
         doubted.push_back(plex);
     }
     auto comparing = compare_plexes(*plexes, truth, repair, job);
@@ -82,7 +82,7 @@ Task<Status> Volume::verify(bool repair, std::string source, std::shared_ptr<Job
             auto syncing = run_sync(plex, 0, job);
             status = co_await std::move(syncing);
         }
-        plex->busy = false;
+        --plex->busy;
     }
     const std::uint64_t bytes = total(job->differences());
     if (!status.ok() || bytes == 0 || repair) co_return status;
@@ -184,10 +184,10 @@ Task<Status> Volume::verify_snapshot(std::string label, std::shared_ptr<Job> job
     // The mover of an instant restore only reads it as well.
     const bool moved_from = redirect_ && redirect_->source == plex && mover_;
     if (plex->busy && !moved_from) co_return Error(Code::busy, "snapshot '" + label + "' is being worked on");
-    if (!moved_from) plex->busy = true;  // nobody deletes or resyncs it meanwhile
+    ++plex->busy;  // nobody deletes or resyncs it meanwhile, nor once all is moved
     auto verifying = verify_snapshot_plex(plex, (*snapshot)->set_id, job);
     const Result<std::string> verdict = co_await std::move(verifying);
-    if (!moved_from) plex->busy = false;
+    --plex->busy;
     if (!verdict.ok()) co_return verdict.error();
     const std::string why = *verdict;
     if (!why.empty()) {
@@ -209,11 +209,8 @@ Task<Result<std::string>> Volume::verify_snapshot_plex(PlexPointer plex, Uuid se
     auto judging = distrust(plex, false);
     std::string why = co_await std::move(judging);
     ChangeMap difference(state_.size, state_.region_size);
-    if (lacks_production_) {
-        difference.mark_all();
-    } else {
-        watched_.push_back(&difference);  // writes from here on
-    }
+    if (!knows_production()) difference.mark_all();
+    watched_.push_back(&difference);  // writes from here on
     auto reading = verify_snapshot_bytes(plex, set_id, difference, job);
     const Status status = co_await std::move(reading);
     std::erase(watched_, &difference);
@@ -223,7 +220,7 @@ Task<Result<std::string>> Volume::verify_snapshot_plex(PlexPointer plex, Uuid se
 
 Task<Status> Volume::verify_snapshot_bytes(PlexPointer plex, Uuid set_id, ChangeMap& difference,
                                            std::shared_ptr<Job> job) {
-    if (!lacks_production_) {
+    if (knows_production()) {
         const auto guard = co_await structure_mutex_.lock();
         const SnapshotRecord* const snapshot = state_.find_snapshot(set_id);
         if (snapshot == nullptr) co_return Error(Code::not_found, "the snapshot has gone meanwhile");
@@ -252,7 +249,7 @@ Task<Status> Volume::verify_snapshot_chunk(PlexPointer plex, ChangeMap& differen
     AlignedBuffer copy(chunk.length);
     auto reading = read_plex(plex, chunk.offset, copy.span());
     const Status status = co_await std::move(reading);
-    if (!status.ok() || lacks_production_ || difference.all(chunk)) co_return status;
+    if (!status.ok() || !knows_production() || difference.all(chunk)) co_return status;
     AlignedBuffer production(chunk.length);
     auto reading_production = read_production(chunk.offset, production.span(), true);
     EXSHADOW_CO_TRY(co_await std::move(reading_production));

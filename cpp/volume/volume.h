@@ -335,6 +335,10 @@ private:
     void break_redirect(const std::string& why);
     [[nodiscard]] Status check_mode() const;
     [[nodiscard]] Status check_not_moving() const;
+    // Whether there is anything to compare a snapshot with.
+    [[nodiscard]] bool knows_production() const {
+        return !lacks_production_ && !(redirect_ && redirect_->broken);
+    }
     [[nodiscard]] bool has_other_jobs(const Job* own) const;
     [[nodiscard]] Task<void> stop_mover();
     [[nodiscard]] Task<Status> move_restored(std::uint64_t limit, std::shared_ptr<Job> job);

@@ -307,9 +307,15 @@ def test_a_set_is_read_while_production_moves_back_to_it(volume, tmp_path):
         volume("snapshot", "export", "noon", tmp_path / "out")
         volume("snapshot", "pin", "noon", "--clear")
         assert (tmp_path / "out" / "db.img").read_bytes() == good
+        # Changed since the restore, so no difference; and the mover goes on.
+        volume_write(volume, os.urandom(2 * MIB))
+        verdict = volume.json("snapshot", "verify", "noon")["set"]["verified"]
+        assert verdict["ok"] is True
         for verb in ("resync", "delete", "promote"):
             assert volume.error(4, "snapshot", verb, "noon", "--yes")["code"] == "refused"
         assert volume.json("volume", "show", "db")["volume"]["state"] == "moving"
+    assert volume.json("snapshot", "verify", "noon")["set"]["verified"]["ok"] is True
+    assert volume.json("volume", "show", "db")["volume"]["state"] == "moving"
 
 
 @pytest.mark.parametrize("label", [(), ("m2",)], ids=["any", "m2"])
