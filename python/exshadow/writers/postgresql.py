@@ -1,0 +1,227 @@
+"""``postgresql``: a server's data directory, consistent in one of two ways.
+
+``crash``: the data directory, pg_wal and all tablespaces lie in the set, which is one instant: what
+it holds is what a power cut would leave, and the server recovers from that by itself. A checkpoint
+before the split makes that recovery short. ``backup``: the log is kept elsewhere; the split lies
+between pg_backup_start and pg_backup_stop, and the backup label, which the restored copy needs, goes
+into the set's document. ``auto`` takes ``crash`` where it is safe.
+
+Nothing is frozen: the server goes on. When the connection is lost the server ends the backup mode.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from exshadow.errors import UnsupportedError
+from exshadow.vss import (
+    BackupSchema,
+    ComponentMetadata,
+    ComponentType,
+    FileSet,
+    HResult,
+    SourceType,
+    Writer,
+    WriterCall,
+    WriterMetadata,
+    failure,
+)
+from exshadow.writers.arguments import choice, seconds
+
+if TYPE_CHECKING:
+    import psycopg
+
+_MODES = ("auto", "crash", "backup")
+_NAMED_15 = 150_000  # pg_start_backup became pg_backup_start
+
+
+class PostgresqlWriter(Writer):
+    """``dsn``: a libpq connection string (default: the local server). ``mode``: auto, crash or
+    backup. ``limit``: longest time from freeze to thaw (20 s); ``timeout``: of the checkpoint and
+    of every other statement (600 s)."""
+
+    writer_id = UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a05")
+    name = "postgresql"
+    source = SourceType.TRANSACTED_DB
+
+    def __init__(
+        self,
+        dsn: str = "",
+        mode: str = "auto",
+        limit: str | float = 20,
+        timeout: str | float = 600,
+    ) -> None:
+        self.dsn = dsn
+        self.instance_name = _without_password(dsn)
+        self.mode = choice("mode", mode, _MODES)
+        self.freeze_limit = seconds("limit", limit, most=60)
+        self.timeout = seconds("timeout", timeout, most=86_400)
+        self._lock = threading.Lock()
+        self._connection: psycopg.Connection[Any] | None = None
+        self._label: dict[str, str] | None = None
+        self._in_backup = False
+
+    def identify(self) -> WriterMetadata:
+        with self._connect() as connection:
+            folders = _folders(connection)
+        files = [FileSet(folder, "*", recursive=True) for folder in folders]
+        cluster = ComponentMetadata(
+            "cluster", type=ComponentType.DATABASE, database_files=files, selectable=True
+        )
+        return WriterMetadata(
+            self.writer_id, self.name, schema=BackupSchema.COPY, components=[cluster]
+        )
+
+    def on_prepare_backup(self, call: WriterCall) -> None:
+        """Can what was asked for be had with these volumes?"""
+        with self._connect() as connection:
+            folders = _folders(connection)
+        outside = [folder for folder in folders if not call.is_path_affected(folder)]
+        if self.mode == "crash" and outside:
+            raise failure(
+                HResult.VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT,
+                f"not in the set, so that the copy could not be one instant: {', '.join(outside)}",
+            )
+        if folders[0] in outside:
+            raise failure(
+                HResult.VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT,
+                f"the data directory {folders[0]} is not in the set",
+            )
+        self._in_backup = self.mode == "backup" or (self.mode == "auto" and bool(outside))
+
+    def on_prepare_snapshot(self, call: WriterCall) -> None:
+        with self._lock:
+            self._hang_up()
+            connection = self._connect()
+            self._connection = connection
+            if self._in_backup:
+                start = (
+                    "pg_backup_start" if _version(connection) >= _NAMED_15 else "pg_start_backup"
+                )
+                extra = "" if _version(connection) >= _NAMED_15 else ", false"
+                self._do(f"SELECT {start}('exshadow', true{extra})")
+            else:
+                self._do("CHECKPOINT")
+
+    def on_freeze(self, call: WriterCall) -> None:
+        """The server need not stand still; it must only still be there."""
+        with self._lock:
+            self._do("SELECT 1")
+
+    def on_thaw(self, call: WriterCall) -> None:
+        with self._lock:
+            if not self._in_backup:
+                self._hang_up()
+                return
+            self._label = self._stop()
+            self._hang_up()
+
+    def on_abort(self, call: WriterCall) -> None:
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            connection.cancel()
+        with self._lock:
+            self._hang_up()  # the server leaves backup mode with it
+
+    def on_post_snapshot(self, call: WriterCall) -> None:
+        if self._label is not None:
+            call.set_backup_metadata("", "cluster", json.dumps(self._label))
+
+    def on_backup_shutdown(self, call: WriterCall) -> None:
+        with self._lock:
+            self._hang_up()
+
+    # --- the server ---
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        try:
+            import psycopg
+        except ImportError as problem:
+            raise UnsupportedError(
+                "the postgresql writer needs psycopg",
+                hint="pip install 'exshadow[postgresql]'",
+            ) from problem
+        try:
+            connection = psycopg.connect(
+                self.dsn, autocommit=True, connect_timeout=10, application_name="exshadow"
+            )
+            connection.execute(f"SET statement_timeout = {int(self.timeout * 1000)}")
+        except psycopg.Error as problem:
+            raise _failed("cannot connect", problem) from problem
+        return connection
+
+    def _do(self, statement: str) -> Any:
+        import psycopg
+
+        if self._connection is None:
+            raise failure(HResult.VSS_E_WRITERERROR_RETRYABLE, "the connection is gone")
+        try:
+            return (
+                self._connection.execute(statement).fetchone()
+                if "SELECT" in statement
+                else (self._connection.execute(statement))
+            )
+        except psycopg.Error as problem:
+            raise _failed(statement, problem) from problem
+
+    def _stop(self) -> dict[str, str]:
+        connection = self._connection
+        new = connection is not None and _version(connection) >= _NAMED_15
+        stop = "pg_backup_stop(false)" if new else "pg_stop_backup(false, false)"
+        lsn, label, tablespaces = self._do(f"SELECT * FROM {stop}")
+        return {"stop_lsn": str(lsn), "backup_label": label, "tablespace_map": tablespaces or ""}
+
+    def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _version(connection: psycopg.Connection[Any]) -> int:
+    return connection.info.server_version
+
+
+def _folders(connection: psycopg.Connection[Any]) -> list[str]:
+    """The data directory first, then the log's folder and the tablespaces where they lie apart."""
+    import psycopg
+
+    try:
+        row = connection.execute("SHOW data_directory").fetchone()
+        places = connection.execute(
+            "SELECT pg_tablespace_location(oid) FROM pg_tablespace "
+            "WHERE pg_tablespace_location(oid) <> ''"
+        ).fetchall()
+    except psycopg.Error as problem:
+        raise _failed("cannot ask where the data lies", problem) from problem
+    assert row is not None
+    data = str(row[0])
+    from pathlib import Path
+
+    folders = [data]
+    try:
+        log = Path(data, "pg_wal").resolve()
+        if log != Path(data).resolve() / "pg_wal":
+            folders.append(str(log))
+    except OSError as problem:
+        raise failure(
+            HResult.VSS_E_WRITERERROR_NONRETRYABLE,
+            f"cannot see where {data}/pg_wal lies: {problem.strerror}",
+        ) from problem
+    return folders + [str(place[0]) for place in places]
+
+
+def _failed(doing: str, problem: Exception) -> Exception:
+    """A server that is starting, full or slow may be asked again; a refusal stands."""
+    state = getattr(problem, "sqlstate", None) or ""
+    again = state[:2] in ("08", "53", "57") or not state
+    code = HResult.VSS_E_WRITERERROR_RETRYABLE if again else HResult.VSS_E_WRITERERROR_NONRETRYABLE
+    if state == "57014":  # statement_timeout
+        code = HResult.VSS_E_WRITERERROR_TIMEOUT
+    return failure(code, f"PostgreSQL, {doing}: {str(problem).strip()}")
+
+
+def _without_password(dsn: str) -> str:
+    return " ".join(word for word in dsn.split() if not word.startswith("password=")) or "local"
