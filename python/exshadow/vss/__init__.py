@@ -43,6 +43,7 @@ from exshadow.vss.errors import (
     WriterFailure,
     failure,
 )
+from exshadow.vss.isolated import IsolatedCoordinator
 from exshadow.vss.provider import Provider, ResyncPair, SnapshotRequest
 from exshadow.vss.requestor import BackupComponents, Step
 from exshadow.vss.tables import (
@@ -131,6 +132,7 @@ __all__ = [
     "InsufficientStorage",
     "InvalidArgument",
     "InvalidDocument",
+    "IsolatedCoordinator",
     "Limits",
     "LocationMapping",
     "NotSupported",

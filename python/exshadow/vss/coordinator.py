@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import platform
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike, fspath
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
-from exshadow.vss.plain import to_plain
+from exshadow.vss.plain import Plain, to_plain
 from exshadow.vss.provider import Provider, answer_provider
 from exshadow.vss.provider import facts_of as provider_facts
 from exshadow.vss.requestor import BackupComponents, Session
@@ -106,8 +107,18 @@ class Coordinator:
 
     def register_provider(self, provider: Provider) -> None:
         """Let a provider make snapshots."""
-        facts = to_plain(provider_facts(provider))
-        self._native.register_provider(facts, provider, answer_provider)
+        self.register_provider_by_facts(
+            to_plain(provider_facts(provider)), provider, answer_provider
+        )
+
+    def register_provider_by_facts(
+        self,
+        facts: Plain,
+        provider: object,
+        answer: Callable[[Any, str, tuple[Plain, ...]], tuple[int, str, Plain]],
+    ) -> None:
+        """The same for a provider that is elsewhere: `answer` makes its calls (answer_provider)."""
+        self._native.register_provider(facts, provider, answer)
 
     def unregister_provider(self, provider_id: UUID) -> None:
         """Forget a provider."""
