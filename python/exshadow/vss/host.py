@@ -20,7 +20,7 @@ from uuid import UUID
 from exshadow.errors import Error, NotFoundError
 from exshadow.vss.coordinator import Coordinator, Limits
 from exshadow.vss.errors import failure
-from exshadow.vss.peer import Peer
+from exshadow.vss.peer import Peer, plain_error
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.registry import WriterSpec, make_writer
 from exshadow.vss.requestor import Session, StepSession
@@ -99,6 +99,7 @@ class Host:
         self._sessions: list[Session | None] = []
         self._steps: list[StepSession] = []
         self._writers = 0
+        self._stopped: set[int] = set()
         self._ended = threading.Event()
 
     def run(self) -> None:
@@ -183,6 +184,21 @@ class Host:
 
     def _op_callbacks(self) -> Plain:
         return to_plain(self._open().callbacks())
+
+    def _op_run(self, procedure: str, arguments: list[Plain]) -> Plain:
+        return self._open().run_plain(procedure, *arguments)
+
+    def _op_run_asking(self, procedure: str, request: Plain, part: int) -> Plain:
+        def stopped() -> bool:
+            return self._ended.is_set() or part in self._stopped
+
+        error, report = self._open().run_plain(
+            procedure, request, lambda so_far: self._peer.call("part", part, so_far), stopped
+        )
+        return {"error": None if error is None else plain_error(error), "report": report}
+
+    def _op_stop(self, part: int) -> None:
+        self._stopped.add(part)
 
     def _session(self, number: int) -> Session:
         session = self._sessions[number] if number < len(self._sessions) else None

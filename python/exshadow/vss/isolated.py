@@ -7,25 +7,42 @@ which process is killed.
 
 from __future__ import annotations
 
+import itertools
 import socket
 import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike, fspath
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from exshadow.errors import NotFoundError
-from exshadow.vss.coordinator import Callback, Limits
-from exshadow.vss.peer import Peer
+from exshadow.errors import Error, NotFoundError
+from exshadow.vss.coordinator import Callback, Limits, asked
+from exshadow.vss.peer import Peer, error_of
 from exshadow.vss.plain import Plain, from_plain, to_plain
+from exshadow.vss.procedures import (
+    BackupOutcome,
+    BackupReport,
+    BackupRequest,
+    Between,
+    ImportReport,
+    PutBack,
+    RecoveryPair,
+    RestoreOutcome,
+    RestoreReport,
+    RestoreRequest,
+    WaitLimits,
+    WriterEntry,
+)
 from exshadow.vss.provider import Provider, answer_provider
 from exshadow.vss.provider import facts_of as provider_facts
 from exshadow.vss.registry import place_of
-from exshadow.vss.requestor import BackupComponents, Session
+from exshadow.vss.requestor import Session
+from exshadow.vss.service import OverSessions
+from exshadow.vss.tables import RecoveryFlags
 from exshadow.vss.writer import Writer
 
 
@@ -74,7 +91,7 @@ class _RemoteSession:
         return call
 
 
-class IsolatedCoordinator:
+class IsolatedCoordinator(OverSessions):
     """The same as Coordinator, in a process of its own. ``with IsolatedCoordinator() as
     coordinator:``"""
 
@@ -95,6 +112,8 @@ class IsolatedCoordinator:
                 start_new_session=True,
             )
         self._providers: dict[str, Provider] = {}
+        self._parts: dict[int, Callable[[Plain], Plain]] = {}
+        self._numbers = itertools.count()
         self._peer = Peer(mine, self._handle)
         self._reader = threading.Thread(target=self._peer.serve, daemon=True)
         self._reader.start()
@@ -151,10 +170,6 @@ class IsolatedCoordinator:
         """Forget a provider."""
         self._peer.call("unregister_provider", str(provider_id))
 
-    def backup_components(self) -> BackupComponents:
-        """One backup, restore or session of questions."""
-        return BackupComponents(self.new_session())
-
     def new_session(self) -> Session:
         """The untyped session of a BackupComponents."""
         return _RemoteSession(self._peer, int(self._peer.call("session")))
@@ -163,7 +178,74 @@ class IsolatedCoordinator:
         """The calls of writers and providers as they were made, the last ten thousand."""
         return from_plain(list[Callback], self._peer.call("callbacks"))
 
+    # --- the procedures, which run in the host
+
+    def writers(self) -> list[WriterEntry]:
+        return from_plain(list[WriterEntry], self._run("list_writers", to_plain(WaitLimits())))
+
+    def backup(self, request: BackupRequest, between: Between | None = None) -> BackupOutcome:
+        given = self._run_asking("backup", request, asked(BackupReport, between))
+        return BackupOutcome(from_plain(BackupReport, given["report"]), error_of(given["error"]))
+
+    def restore(self, request: RestoreRequest, put_back: PutBack | None = None) -> RestoreOutcome:
+        given = self._run_asking("restore", request, asked(RestoreReport, put_back))
+        return RestoreOutcome(from_plain(RestoreReport, given["report"]), error_of(given["error"]))
+
+    def import_set(self, document: str) -> ImportReport:
+        found = self._run("import_set", document, to_plain(WaitLimits()), None)
+        return from_plain(ImportReport, found)
+
+    def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
+        self._run("revert", str(snapshot), force_dismount, to_plain(WaitLimits()))
+
+    def resync(
+        self,
+        document: str,
+        pairs: Sequence[RecoveryPair],
+        flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
+    ) -> None:
+        plain = [to_plain(one) for one in pairs]
+        self._run("resync", document, plain, int(flags), to_plain(WaitLimits()))
+
+    def _run(self, procedure: str, *arguments: Plain) -> Plain:
+        return self._peer.call("run", procedure, list(arguments))
+
+    def _run_asking(
+        self,
+        procedure: str,
+        request: BackupRequest | RestoreRequest,
+        part: Callable[[Plain], Plain] | None,
+    ) -> Plain:
+        """The caller's part is called on a thread of this process while this one waits; what it
+        raises ends the procedure and is raised here."""
+        raised: list[BaseException] = []
+
+        def guarded(report: Plain) -> Plain:
+            try:
+                return part(report) if part is not None else None
+            except BaseException as error:
+                raised.append(error)
+                raise
+
+        number = next(self._numbers)
+        self._parts[number] = guarded
+        try:
+            given = self._peer.call("run_asking", procedure, to_plain(request), number)
+        except KeyboardInterrupt:
+            self._peer.call("stop", number)
+            raise
+        except Error:
+            if raised:
+                raise raised[0] from None
+            raise
+        finally:
+            del self._parts[number]
+        return given
+
     def _handle(self, op: str, args: list[Plain]) -> Plain:
+        if op == "part":
+            number, report = args
+            return self._parts[number](report)
         if op != "provider":
             raise NotFoundError(f"there is no '{op}' here")
         provider_id, method, arguments = args

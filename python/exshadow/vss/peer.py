@@ -84,7 +84,7 @@ class Peer:
         if question is None:
             return
         if "error" in message:
-            question.error = make(**message["error"])
+            question.error = error_of(message["error"])
         else:
             question.result = message["result"]
         question.done.set()
@@ -93,7 +93,7 @@ class Peer:
         try:
             answer = {"re": message["id"], "result": self._handle(message["op"], message["args"])}
         except BaseException as error:
-            answer = {"re": message["id"], "error": _plain_error(error)}
+            answer = {"re": message["id"], "error": plain_error(error)}
         self._send(answer)
 
     def _send(self, message: dict[str, Plain]) -> None:
@@ -104,7 +104,13 @@ class Peer:
             self.close()  # serve() sees it and fails who waits
 
 
-def _plain_error(error: BaseException) -> dict[str, Plain]:
+def error_of(plain: dict[str, Plain] | None) -> Error | None:
+    """The exception of what plain_error made; None for None."""
+    return None if plain is None else make(**plain)
+
+
+def plain_error(error: BaseException) -> dict[str, Plain]:
+    """An exception as JSON can hold it."""
     if isinstance(error, Error):
         hresult = int(error.hresult) if isinstance(error, VssError) else 0
         return {
