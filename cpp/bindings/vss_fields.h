@@ -6,6 +6,7 @@
 
 #include "vss/coordinator/coordinator.h"
 #include "vss/metadata.h"
+#include "vss/procedures.h"
 #include "vss/requestor.h"
 
 namespace exshadow::python {
@@ -80,6 +81,25 @@ EXSHADOW_RECORD(vss::SnapshotRequest, F(set_id), F(snapshot_id), F(volume), F(at
 EXSHADOW_RECORD(vss::ResyncPair, F(snapshot_id), F(destination));
 EXSHADOW_RECORD(vss::CoordinatorLimits, F(freeze), F(hold), F(identify), F(prepare_backup), F(prepare_snapshot),
                 F(post_snapshot), F(backup_complete), F(restore), F(abort), F(provider));
+EXSHADOW_RECORD(vss::ComponentWish, F(writer), F(component));
+EXSHADOW_RECORD(vss::WaitLimits, F(limit), F(grace));
+EXSHADOW_RECORD(vss::RetryLimits, F(tries), F(wait), F(busy_wait), F(busy_limit));
+EXSHADOW_RECORD(vss::BackupRequest, F(volumes), F(provider), F(context), F(state), F(included), F(excluded),
+                F(base_document), F(options), F(limits), F(retry));
+EXSHADOW_RECORD(vss::WriterReport, F(status), F(wanted), F(seen_after));
+EXSHADOW_RECORD(vss::ComponentReport, F(key), F(writer_name), F(included), F(explicitly), F(reason), F(succeeded),
+                F(failure));
+EXSHADOW_RECORD(vss::WriterDocument, F(writer_id), F(instance_id), F(name), F(xml));
+EXSHADOW_RECORD(vss::BackupReport, F(snapshot_set_id), F(snapshots), F(writers), F(components), F(writer_documents),
+                F(document), F(tries), F(completed), F(notes));
+EXSHADOW_RECORD(vss::Copied, F(all_succeeded), F(failed));
+EXSHADOW_RECORD(vss::WriterEntry, F(metadata), F(document), F(status));
+EXSHADOW_RECORD(vss::ImportReport, F(snapshots), F(partly));
+EXSHADOW_RECORD(vss::RestoreRequest, F(document), F(type), F(included), F(excluded), F(additional_restores),
+                F(authoritative), F(options), F(roll_forward), F(roll_forward_point), F(new_name), F(new_targets),
+                F(limits));
+EXSHADOW_RECORD(vss::RestoreReport, F(writers), F(components), F(chosen), F(completed), F(notes));
+EXSHADOW_RECORD(vss::RecoveryPair, F(snapshot), F(destination));
 #undef F
 // clang-format on
 #undef EXSHADOW_RECORD

@@ -34,9 +34,13 @@ private:
 
 }  // namespace
 
+py::object vss_exception(const Error& error) {
+    return make_function()(py::str(std::string(code_name(error.code()))), text(error.message()),
+                           text(error.hint()), error.os_error());
+}
+
 void raise_vss(const Error& error) {
-    const py::object exception = make_function()(py::str(std::string(code_name(error.code()))),
-                                                 text(error.message()), text(error.hint()), error.os_error());
+    const py::object exception = vss_exception(error);
     PyErr_SetObject(py::type::handle_of(exception).ptr(), exception.ptr());
     throw py::error_already_set();
 }
@@ -61,7 +65,7 @@ bool StepHandle::wait(vss::Milliseconds limit) {
         if (status->state != vss::StepState::pending) return true;
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
         limit -= turn;
-        if (limit <= 0) return false;
+        if (limit <= 0 || dropping_) return false;
     }
 }
 
@@ -83,8 +87,8 @@ vss::HResult StepHandle::finish(const std::string& what, vss::Milliseconds limit
     limits.limit = limit;
     limits.slice = 100;
     limits.grace = grace;
-    limits.cancelled = [&signalled] {
-        if (signalled) return true;
+    limits.cancelled = [&] {
+        if (signalled || dropping_) return true;
         const py::gil_scoped_acquire acquire;
         if (PyErr_CheckSignals() != 0) signalled.emplace();
         return signalled.has_value();
@@ -97,6 +101,7 @@ vss::HResult StepHandle::finish(const std::string& what, vss::Milliseconds limit
 
 void StepHandle::drop() {
     const WithoutGil without;
+    dropping_ = true;
     const std::unique_lock lock(mutex_);
     step_.reset();
 }

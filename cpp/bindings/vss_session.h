@@ -4,6 +4,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -17,6 +18,7 @@
 namespace exshadow::python {
 
 // Failures of cpp/vss are raised by exshadow.vss.errors.make: it knows HRESULTs.
+[[nodiscard]] py::object vss_exception(const Error& error);
 [[noreturn]] void raise_vss(const Error& error);
 inline void raise_vss_if(const Status& status) {
     if (!status.ok()) raise_vss(status.error());
@@ -43,7 +45,8 @@ private:
     template <class Function>
     auto with_step(Function function);
 
-    std::shared_mutex mutex_;  // shared: in use; exclusive: to be dropped
+    std::atomic<bool> dropping_{false};  // who waits inside is to leave
+    std::shared_mutex mutex_;            // shared: in use; exclusive: to be dropped
     vss::Step step_;
 };
 
@@ -81,5 +84,6 @@ private:
 
 void register_vss_session(py::module_& module);
 void register_vss_documents(py::module_& module);
+void register_vss_procedures(py::module_& module);
 
 }  // namespace exshadow::python

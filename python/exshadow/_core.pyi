@@ -445,3 +445,39 @@ def vss_hresults() -> dict[int, tuple[str, int, str, str, str]]:
 
 def vss_enumerations() -> dict[str, dict[str, int]]:
     """Enumeration to its words and values."""
+
+def vss_backup(
+    coordinator: VssCoordinator,
+    request: dict[str, object],
+    between: Callable[[Any], object] | None,
+    stopped: Callable[[], bool] | None,
+) -> tuple[Exception | None, dict[str, object]]:
+    """The error or None, and the report as far as it came."""
+
+def vss_restore(
+    coordinator: VssCoordinator,
+    request: dict[str, object],
+    put_back: Callable[[Any], object] | None,
+    stopped: Callable[[], bool] | None,
+) -> tuple[Exception | None, dict[str, object]]:
+    """The error or None, and the report as far as it came."""
+
+def vss_list_writers(
+    coordinator: VssCoordinator, limits: dict[str, int]
+) -> list[dict[str, object]]: ...
+def vss_import_set(
+    coordinator: VssCoordinator,
+    document: str,
+    limits: dict[str, int],
+    use: Callable[[Any], object] | None,
+) -> dict[str, object]: ...
+def vss_revert(
+    coordinator: VssCoordinator, snapshot: str, force: bool, limits: dict[str, int]
+) -> None: ...
+def vss_resync(
+    coordinator: VssCoordinator,
+    document: str,
+    pairs: list[dict[str, object]],
+    flags: int,
+    limits: dict[str, int],
+) -> None: ...

@@ -11,17 +11,36 @@ from __future__ import annotations
 
 import platform
 import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
-from exshadow.vss.plain import to_plain
+from exshadow.vss.plain import Plain, from_plain, to_plain
+from exshadow.vss.procedures import (
+    BackupOutcome,
+    BackupReport,
+    BackupRequest,
+    Between,
+    ImportReport,
+    PutBack,
+    RecoveryPair,
+    RestoreOutcome,
+    RestoreReport,
+    RestoreRequest,
+    WaitLimits,
+    WriterEntry,
+)
 from exshadow.vss.provider import Provider, answer_provider
 from exshadow.vss.provider import facts_of as provider_facts
-from exshadow.vss.requestor import BackupComponents, Session
+from exshadow.vss.requestor import Session
+from exshadow.vss.service import OverSessions
+from exshadow.vss.tables import RecoveryFlags
 from exshadow.vss.writer import Writer, answer_writer, options_of
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +72,7 @@ class Callback:
     """Seconds on the coordinator's clock, which is monotonic."""
 
 
-class Coordinator:
+class Coordinator(OverSessions):
     """A coordinator with a thread of its own. ``with Coordinator() as coordinator:`` closes it."""
 
     def __init__(
@@ -106,16 +125,22 @@ class Coordinator:
 
     def register_provider(self, provider: Provider) -> None:
         """Let a provider make snapshots."""
-        facts = to_plain(provider_facts(provider))
-        self._native.register_provider(facts, provider, answer_provider)
+        self.register_provider_by_facts(
+            to_plain(provider_facts(provider)), provider, answer_provider
+        )
+
+    def register_provider_by_facts(
+        self,
+        facts: Plain,
+        provider: object,
+        answer: Callable[[Any, str, tuple[Plain, ...]], tuple[int, str, Plain]],
+    ) -> None:
+        """The same for a provider that is elsewhere: `answer` makes its calls (answer_provider)."""
+        self._native.register_provider(facts, provider, answer)
 
     def unregister_provider(self, provider_id: UUID) -> None:
         """Forget a provider."""
         self._native.unregister_provider(str(provider_id))
-
-    def backup_components(self) -> BackupComponents:
-        """One backup, restore or session of questions."""
-        return BackupComponents(self.new_session())
 
     def new_session(self) -> Session:
         """The untyped session of a BackupComponents."""
@@ -127,3 +152,50 @@ class Coordinator:
             Callback(actor, UUID(actor_id), of_writer, event, at / 1e9)
             for actor, actor_id, of_writer, event, at in self._native.callbacks()
         ]
+
+    # --- the procedures
+
+    def writers(self) -> list[WriterEntry]:
+        return from_plain(list[WriterEntry], self.run_plain("list_writers", to_plain(WaitLimits())))
+
+    def backup(self, request: BackupRequest, between: Between | None = None) -> BackupOutcome:
+        error, report = self.run_plain(
+            "backup", to_plain(request), asked(BackupReport, between), None
+        )
+        return BackupOutcome(from_plain(BackupReport, report), error)
+
+    def restore(self, request: RestoreRequest, put_back: PutBack | None = None) -> RestoreOutcome:
+        error, report = self.run_plain(
+            "restore", to_plain(request), asked(RestoreReport, put_back), None
+        )
+        return RestoreOutcome(from_plain(RestoreReport, report), error)
+
+    def import_set(self, document: str) -> ImportReport:
+        found = self.run_plain("import_set", document, to_plain(WaitLimits()), None)
+        return from_plain(ImportReport, found)
+
+    def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
+        self.run_plain("revert", str(snapshot), force_dismount, to_plain(WaitLimits()))
+
+    def resync(
+        self,
+        document: str,
+        pairs: Sequence[RecoveryPair],
+        flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
+    ) -> None:
+        plain = [to_plain(one) for one in pairs]
+        self.run_plain("resync", document, plain, int(flags), to_plain(WaitLimits()))
+
+    def run_plain(self, procedure: str, *arguments: Any) -> Any:
+        """A procedure of the native module with plain values."""
+        from exshadow import _core
+
+        return getattr(_core, f"vss_{procedure}")(self._native, *arguments)
+
+
+def asked(kind: type[T], function: Callable[[T], object] | None) -> Callable[[Plain], Plain] | None:
+    """The caller's part of a procedure as one of plain values."""
+    if function is None:
+        return None
+    chosen = function
+    return lambda report: to_plain(chosen(from_plain(kind, report)))
