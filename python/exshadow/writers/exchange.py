@@ -9,7 +9,7 @@ what is unsure there is marked here in ``UNSURE``.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -31,7 +31,7 @@ FREEZE_LIMIT = 20.0
 SETTLE_SECONDS = 600.0
 """Wait after each Exchange backup for the writer to settle (HP's advice, tunable)."""
 SESSIONS_AT_ONCE = 1
-"""2003: one VSS backup per server at a time; later writers stop being exclusive after PostSnapshot."""
+"""2003: one VSS backup per server at a time; later ones are exclusive until PostSnapshot."""
 UNSURE = {
     "increments of 2003 RTM": "one vendor guide says SP1 brought them",
     "component names": "2003: by name or GUID; below a 2010+ database: 'File' and 'Logs'",
@@ -87,7 +87,7 @@ def select(wish: Wish, writer: WriterMetadata) -> Selection:
             known = ", ".join(sorted(one.name for one in offered.values())) or "none"
             raise NotFoundError(
                 f"the Exchange writer has no {wish.generation.unit} '{name}'",
-                hint=f"it offers: {known}; a {wish.generation.unit} that is not mounted is not listed",
+                hint=f"it offers: {known}; what is not mounted is not listed",
             )
         chosen.append((found.logical_path, found.name))
     truncates = wish.type in (BackupType.FULL, BackupType.INCREMENTAL) and not wish.circular_logging
@@ -99,13 +99,8 @@ def select(wish: Wish, writer: WriterMetadata) -> Selection:
     )
 
 
-def _by_caption(
-    offered: Sequence[ComponentMetadata] | object, name: str
-) -> ComponentMetadata | None:
-    for one in offered:  # type: ignore[attr-defined]
-        if isinstance(one, ComponentMetadata) and one.caption.lower() == name.lower():
-            return one
-    return None
+def _by_caption(offered: Iterable[ComponentMetadata], name: str) -> ComponentMetadata | None:
+    return next((one for one in offered if one.caption.lower() == name.lower()), None)
 
 
 def _require_allowed(wish: Wish) -> None:

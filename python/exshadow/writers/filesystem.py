@@ -13,6 +13,7 @@ import fcntl
 import os
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -95,12 +96,16 @@ class FilesystemWriter(Writer):
 
 def _refuse_own_ground(mount: Path) -> None:
     device = mount.stat().st_dev
-    own = {"/": "the system", tempfile.gettempdir(): "temporary files", os.getcwd(): "this process"}
+    own = {
+        "/": "the system",
+        tempfile.gettempdir(): "temporary files",
+        str(Path.cwd()): "this process",
+    }
     if state := os.environ.get("EXSHADOW_STATE"):
         own[state] = "the state folder"
     for place, what in own.items():
         with contextlib.suppress(OSError):
-            if os.stat(place).st_dev == device:
+            if Path(place).stat().st_dev == device:
                 raise RefusedError(
                     f"freezing {mount} would freeze {what} ({place}), and exshadow with it",
                     hint=f"use filesystem?mount={mount}&mode=sync",
@@ -108,7 +113,7 @@ def _refuse_own_ground(mount: Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened(mount: Path):  # type: ignore[no-untyped-def]
+def _opened(mount: Path) -> Iterator[int]:
     descriptor = os.open(mount, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield descriptor

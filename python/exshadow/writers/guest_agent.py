@@ -14,6 +14,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -92,7 +93,7 @@ class GuestAgentWriter(Writer):
         if not frozen and not call.abandoned():
             raise failure(
                 HResult.VSS_E_WRITERERROR_TIMEOUT,
-                f"the guest at {self.path} thawed by itself before the end: the copy is not one instant",
+                f"the guest at {self.path} thawed by itself: the copy is not one instant",
             )
 
     def on_abort(self, call: WriterCall) -> None:
@@ -110,7 +111,7 @@ class GuestAgentWriter(Writer):
     # --- the agent's protocol: one JSON document a line ---
 
     @contextlib.contextmanager
-    def _agent(self):  # type: ignore[no-untyped-def]
+    def _agent(self) -> Iterator[socket.socket]:
         try:
             with socket.socket(socket.AF_UNIX) as agent:
                 agent.settimeout(self.timeout)

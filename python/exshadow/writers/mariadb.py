@@ -1,8 +1,8 @@
 """``mariadb`` / ``mysql``: a server whose commits and table files stand still for the split.
 
-MariaDB from 10.4 on: BACKUP STAGE up to BLOCK_COMMIT, which lets readers and uncommitted writers go
-on. Others: FLUSH TABLES WITH READ LOCK. Both are held by one connection and go with it, whatever
-happens to this process. The position in the binary log at that instant goes into the set's document.
+MariaDB from 10.4 on: BACKUP STAGE up to BLOCK_COMMIT, which lets readers and uncommitted writers
+go on. Others: FLUSH TABLES WITH READ LOCK. Both are held by one connection and go with it, whatever
+happens to this process. The position in the binary log then goes into the set's document.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class MariaDbWriter(Writer):
         )
         self.user = user
         self.password_file = password_file
-        self.instance_name = host and f"{host}:{port}" or socket
+        self.instance_name = f"{host}:{port}" if host else socket
         self.freeze_limit = seconds("limit", limit, most=60)
         self.wait = seconds("wait", wait, most=self.freeze_limit)
         self._lock = threading.Lock()
@@ -79,7 +79,7 @@ class MariaDbWriter(Writer):
         )
 
     def on_prepare_snapshot(self, call: WriterCall) -> None:
-        """What takes long: tables are flushed, long statements are waited for outside the freeze."""
+        """What takes long: tables are flushed, long statements waited for, outside the freeze."""
         with self._lock:
             self._hang_up()
             self._connection = self._connect()
@@ -192,7 +192,8 @@ class MariaDbWriter(Writer):
         if connection is None or not self._lock.locked():
             return
         with contextlib.suppress(Exception), contextlib.closing(self._connect()) as other:
-            self._ask(other, f"KILL {connection.thread_id()}")
+            number = connection.thread_id()  # type: ignore[no-untyped-call]
+            self._ask(other, f"KILL {number}")
 
     def _hang_up(self) -> None:
         connection, self._connection = self._connection, None

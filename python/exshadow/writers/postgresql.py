@@ -3,8 +3,8 @@
 ``crash``: the data directory, pg_wal and all tablespaces lie in the set, which is one instant: what
 it holds is what a power cut would leave, and the server recovers from that by itself. A checkpoint
 before the split makes that recovery short. ``backup``: the log is kept elsewhere; the split lies
-between pg_backup_start and pg_backup_stop, and the backup label, which the restored copy needs, goes
-into the set's document. ``auto`` takes ``crash`` where it is safe.
+between pg_backup_start and pg_backup_stop, and the backup label, which the restored copy needs,
+goes into the set's document. ``auto`` takes ``crash`` where it is safe.
 
 Nothing is frozen: the server goes on. When the connection is lost the server ends the backup mode.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -198,8 +199,6 @@ def _folders(connection: psycopg.Connection[Any]) -> list[str]:
         raise _failed("cannot ask where the data lies", problem) from problem
     assert row is not None
     data = str(row[0])
-    from pathlib import Path
-
     folders = [data]
     try:
         log = Path(data, "pg_wal").resolve()
