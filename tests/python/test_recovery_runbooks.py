@@ -1,4 +1,4 @@
-"""Runbooks for Exchange: golden texts of every generation, the rules that refuse, the running of them."""
+"""Runbooks for Exchange: golden texts, the rules that refuse, the running of them."""
 
 from __future__ import annotations
 

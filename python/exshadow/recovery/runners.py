@@ -1,4 +1,4 @@
-"""Where a runbook's commands run: on this machine, or on a Windows server by PowerShell remoting."""
+"""Where a runbook's commands run: on this machine, or on a Windows server by remoting."""
 
 from __future__ import annotations
 
