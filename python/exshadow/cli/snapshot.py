@@ -42,7 +42,6 @@ def create(
     """
     from exshadow.service import verify as checks
 
-    checks.refuse_writers(writer)
     if verify is not None:
         checks.require_check(verify)
     error: IntegrityError | None = None
