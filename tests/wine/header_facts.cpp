@@ -1,12 +1,13 @@
-// Our lists of enumerators and HRESULTs, the interface ids and the layouts that the fact sheet notes, against the
-// SDK's headers. Compiling this file is the test; test_headers.py asks the other way round (names that we lack).
+// Our lists of enumerators and HRESULTs, the interface ids and the layouts that the fact sheet notes, against
+// the SDK's headers. Compiling this file is the test; test_headers.py asks the other way round (names that we
+// lack).
 #include <windows.h>
 
-#include <vss.h>
-#include <vswriter.h>
 #include <vsbackup.h>
 #include <vsprov.h>
+#include <vss.h>
 #include <vsserror.h>
+#include <vswriter.h>
 
 #include <array>
 #include <cstddef>
@@ -34,8 +35,9 @@ EXSHADOW_VSS_FLAG_SETS(EXSHADOW_SAME_VALUES)
 EXSHADOW_VSS_HRESULTS(EXSHADOW_SAME_HRESULT)
 
 namespace context = exshadow::vss::context;
-#define EXSHADOW_SAME_CONTEXT(ours, sdk_name) \
-    static_assert(static_cast<std::uint32_t>(context::ours) == static_cast<std::uint32_t>(sdk_name), #sdk_name)
+#define EXSHADOW_SAME_CONTEXT(ours, sdk_name)                                                        \
+    static_assert(static_cast<std::uint32_t>(context::ours) == static_cast<std::uint32_t>(sdk_name), \
+                  #sdk_name)
 EXSHADOW_SAME_CONTEXT(backup, VSS_CTX_BACKUP);
 EXSHADOW_SAME_CONTEXT(file_share_backup, VSS_CTX_FILE_SHARE_BACKUP);
 EXSHADOW_SAME_CONTEXT(nas_rollback, VSS_CTX_NAS_ROLLBACK);
@@ -60,7 +62,8 @@ constexpr bool is_guid(const GUID& id, const char (&text)[37]) {
         i += 2;
     }
     const auto first = bytes[0] << 24U | bytes[1] << 16U | bytes[2] << 8U | bytes[3];
-    if (id.Data1 != first || id.Data2 != (bytes[4] << 8U | bytes[5]) || id.Data3 != (bytes[6] << 8U | bytes[7]))
+    if (id.Data1 != first || id.Data2 != (bytes[4] << 8U | bytes[5]) ||
+        id.Data3 != (bytes[6] << 8U | bytes[7]))
         return false;
     for (std::size_t i = 0; i < 8; ++i) {
         if (id.Data4[i] != bytes[8 + i]) return false;
