@@ -34,7 +34,6 @@ enum class ProviderCall : std::uint8_t {
     pre_final_commit,
     post_final_commit,
     abort,
-    properties,
     query,
     remove,  // DeleteSnapshots
     break_set,

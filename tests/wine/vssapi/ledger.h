@@ -18,9 +18,11 @@
 #include <string>
 #include <unordered_map>
 
-#include "json.h"
+#include "scenario/json.h"
 
 namespace exshadow::test_double {
+
+using scenario::Json;
 
 class Ledger {
 public:

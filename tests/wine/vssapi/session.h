@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "json.h"
+#include "scenario/json.h"
 #include "ledger.h"
 #include "vss/order.h"
 #include "vss/requestor.h"

@@ -3,6 +3,6 @@
 
 #include <nlohmann/json.hpp>
 
-namespace exshadow::test_double {
+namespace exshadow::scenario {
 using Json = nlohmann::ordered_json;
 }
