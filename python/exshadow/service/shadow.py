@@ -9,10 +9,11 @@ process of their own, so that they are thawed whatever happens to this one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from exshadow.errors import Error, NotFoundError
@@ -20,10 +21,14 @@ from exshadow.model import SetRecord
 from exshadow.service.contract import Service
 from exshadow.service.restore import RestoreWish
 from exshadow.service.snapshots import Split
+from exshadow.vss.command import Command
 from exshadow.vss.errors import failure
+from exshadow.vss.isolated import IsolatedCoordinator
+from exshadow.vss.procedures import BackupOutcome, BackupRequest, Between, RetryLimits
 from exshadow.vss.provider import Provider, SnapshotRequest
+from exshadow.vss.registry import spec_of
 from exshadow.vss.tables import HResult, SnapshotAttributes, SnapshotState
-from exshadow.vss.values import SnapshotProperties
+from exshadow.vss.values import BackupState, Context, SnapshotProperties
 
 PROVIDER_ID = UUID("6e1a0d52-58c5-4a9e-9d0a-2a7c2f6f5a11")
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
@@ -194,3 +199,65 @@ def _properties(one: SetRecord, volume: str, path: str, id: UUID) -> SnapshotPro
         + created.microseconds * 10,
         state=SnapshotState.CREATED,
     )
+
+
+class Shadow(IsolatedCoordinator):
+    """The coordinator of a state folder, in a process of its own."""
+
+    def __init__(self, provider: GroupProvider, slot: Path) -> None:
+        super().__init__(slot=slot)
+        self.provider = provider
+        self.register_provider(provider)
+
+    def backup(
+        self, request: BackupRequest, between: Between | Command | None = None
+    ) -> BackupOutcome:
+        """A failure of the volumes themselves is told as such, not as one of the provider."""
+        outcome = super().backup(request, between)
+        if outcome.error is not None and self.provider.problem is not None:
+            return replace(outcome, error=self.provider.problem)
+        return outcome
+
+
+@contextmanager
+def open_shadow(
+    service: Service,
+    writers: Sequence[str],
+    slot: Path,
+    *,
+    label: str | None = None,
+    plex: str | None = None,
+) -> Iterator[Shadow]:
+    """A coordinator over the volumes of `service` with these writers (registry.spec_of)."""
+    specs = [spec_of(text) for text in writers]
+    slot.parent.mkdir(parents=True, exist_ok=True)
+    with Shadow(GroupProvider(service, label=label, plex=plex), slot) as shadow:
+        for one in specs:
+            shadow.register_writer(one.place, one.arguments)
+        yield shadow
+
+
+def create_set(
+    service: Service,
+    group: str,
+    writers: Sequence[str],
+    slot: Path,
+    *,
+    label: str | None = None,
+    plex: str | None = None,
+) -> SetRecord:
+    """Split the group with the writers frozen round it: a set of consistency ``application``.
+    WriterFailure, with the set gone, when one of them refuses or does not answer in time."""
+    survey = service.list_volumes().volumes.values()
+    volumes = sorted(volume.name for volume in survey if volume.group == group)
+    if not volumes:
+        raise NotFoundError(f"no group {group!r}", hint="see: exshadow volume list")
+    request = BackupRequest(
+        volumes=volumes,
+        context=Context.APP_ROLLBACK,
+        state=BackupState(select_components=False),
+        retry=RetryLimits(tries=1),
+    )
+    with open_shadow(service, writers, slot, label=label, plex=plex) as shadow:
+        report = shadow.backup(request).check()
+    return service.show_set(str(report.snapshot_set_id))
