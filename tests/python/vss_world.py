@@ -1,5 +1,5 @@
-"""The machine of a scenario (tests/scenarios/README.md) on the portable coordinator: scripted writers
-and a scripted provider as Python classes, and the verbs of its requestor."""
+"""The machine of a scenario (tests/scenarios/README.md) on the portable coordinator: scripted
+writers and a scripted provider as Python classes."""
 
 from __future__ import annotations
 
