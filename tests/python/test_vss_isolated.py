@@ -173,7 +173,7 @@ def test_writers_must_be_importable():
         pass
 
     with vss.IsolatedCoordinator() as coordinator:
-        with pytest.raises(ValueError, match="module of its own"):
+        with pytest.raises(ValueError, match="another process"):
             coordinator.register_writer(Local)
         with pytest.raises(LookupError, match="no writer"):
             coordinator.register_writer("vss_writers:Nothing")
