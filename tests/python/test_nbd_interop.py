@@ -266,9 +266,9 @@ def test_a_closed_volume_lets_its_clients_go(served: Served) -> None:
     assert served.image.read_bytes()[:4096] == b"\x09" * 4096
     output, _ = client.communicate("read 0 4096\nquit\n", timeout=30)
     assert "failed" in output
-    assert run("nbdinfo", served.uri(), check=False).returncode != 0
+    assert run("nbdinfo", "--size", served.uri(), check=False).returncode != 0
     served.engine.open(served.folder / "db.exv")
-    run("nbdinfo", served.uri())
+    run("nbdinfo", "--size", served.uri())
 
 
 def test_a_socket_is_private_and_replaced_only_when_abandoned(
