@@ -74,6 +74,19 @@ Task<Result<Ranges>> Volume::changed(std::string label, std::optional<std::strin
     co_return all.runs();
 }
 
+// Of one range; many may be asked one after the other (NBD block status), so it costs that range only.
+Task<Result<Ranges>> Volume::changed_within(std::string label, Range range) {
+    const Scope scope(*this);
+    const auto guard = co_await structure_mutex_.lock();
+    auto snapshot = usable_snapshot(label);
+    if (!snapshot.ok()) co_return snapshot.error();
+    if (range.empty()) co_return Ranges{};
+    ChangeWindow window(state_.size, state_.region_size, range);
+    for (const ChangeMap* const interval : intervals_since((*snapshot)->anchor)) window.merge(*interval);
+    if (is_restoring()) window.merge(restore_map_->bits);
+    co_return window.runs();
+}
+
 Task<Status> Volume::open_snapshot_device(PlexPointer plex) {
     if (plex->device) co_return Status{};
     const PlexRecord& record = *state_.find_plex(plex->uuid);
@@ -87,19 +100,32 @@ Task<Status> Volume::open_snapshot_device(PlexPointer plex) {
     co_return Status{};
 }
 
-Task<Status> Volume::read_snapshot(std::string label, std::uint64_t offset, std::span<std::byte> buffer) {
-    const Scope scope(*this);
+Task<Result<Volume::PlexPointer>> Volume::readable_plex(std::string label) {
     if (closing_ || closed_) co_return Error(Code::closed, "volume " + state_.name + " is closed");
     auto snapshot = usable_snapshot(label);
     if (!snapshot.ok()) co_return snapshot.error();
-    const PlexPointer plex = find((*snapshot)->plex);
+    PlexPointer plex = find((*snapshot)->plex);
     auto opening = open_snapshot_device(plex);
     EXSHADOW_CO_TRY(co_await std::move(opening));
-    ++plex->in_flight;
-    auto reading = plex->device->read(offset, buffer);
-    const Status status = co_await std::move(reading);
-    if (--plex->in_flight == 0) idle_.notify();
-    co_return status;
+    co_return plex;
+}
+
+Task<Status> Volume::read_snapshot(std::string label, std::uint64_t offset, std::span<std::byte> buffer) {
+    const Scope scope(*this);
+    auto opening = readable_plex(std::move(label));
+    const auto plex = co_await std::move(opening);
+    if (!plex.ok()) co_return plex.error();
+    auto reading = read_plex(*plex, offset, buffer);
+    co_return co_await std::move(reading);
+}
+
+Task<Result<std::vector<Extent>>> Volume::snapshot_extents(std::string label, Range range) {
+    const Scope scope(*this);
+    auto opening = readable_plex(std::move(label));
+    const auto plex = co_await std::move(opening);
+    if (!plex.ok()) co_return plex.error();
+    auto asking = plex_extents(*plex, range);
+    co_return co_await std::move(asking);
 }
 
 Task<Status> Volume::annotate_snapshot(std::string label, std::function<void(SnapshotRecord&)> change) {
