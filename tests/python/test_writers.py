@@ -1,4 +1,4 @@
-"""The built-in writers in real sessions of the coordinator: files, file systems, scripts, an agent."""
+"""The built-in writers in real sessions of the coordinator."""
 
 from __future__ import annotations
 
