@@ -77,7 +77,7 @@ void register_vss_coordinator(py::module_& module) {
         .def("callbacks", &callbacks_of,
              "The calls of writers and providers: name, id, whether a writer, event, nanoseconds.")
         .def("close", &CoordinatorHandle::close,
-             "Abort what is open and wait for callbacks that still run. May be repeated.");
+             "Abort what is open. May be repeated.");
 }
 
 }  // namespace exshadow::python

@@ -30,7 +30,7 @@ private:
     std::deque<vss::Callback> callbacks_;
 };
 
-// Any thread. Closing it waits for callbacks that still run, with the GIL free.
+// Any thread. Closing it waits with the GIL free.
 class CoordinatorHandle {
 public:
     explicit CoordinatorHandle(vss::CoordinatorOptions options) {

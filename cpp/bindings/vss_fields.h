@@ -39,7 +39,7 @@ EXSHADOW_RECORD(vss::SnapshotProperties, F(snapshot_id), F(set_id), F(set_size),
                 F(attributes), F(created), F(state));
 EXSHADOW_RECORD(vss::ProviderProperties, F(provider_id), F(name), F(type), F(version), F(version_id), F(class_id));
 EXSHADOW_RECORD(vss::DeleteOutcome, F(deleted), F(failed_snapshot), F(failure));
-EXSHADOW_RECORD(vss::StepStatus, F(state), F(result));
+EXSHADOW_RECORD(vss::StepStatus, F(state), F(result), F(detail));
 EXSHADOW_RECORD(vss::Requestor::RootAndPrefix, F(root), F(prefix));
 EXSHADOW_RECORD(vss::UnknownXml, F(elements), F(attributes));
 EXSHADOW_RECORD(vss::FileSet, F(path), F(spec), F(recursive), F(backup_type), F(alternate_path), F(unknown));

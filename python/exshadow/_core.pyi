@@ -434,7 +434,7 @@ class VssCoordinator:
     def callbacks(self) -> list[tuple[str, str, bool, str, int]]:
         """Name, id, whether a writer, event, nanoseconds of the coordinator's clock."""
     def close(self) -> None:
-        """Abort what is open and wait for callbacks that still run. May be repeated."""
+        """Abort what is open. May be repeated."""
 
 def vss_parse_writer_metadata(xml: str | bytes) -> dict[str, object]: ...
 def vss_parse_backup_document(xml: str | bytes) -> dict[str, object]: ...

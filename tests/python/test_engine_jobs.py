@@ -19,6 +19,8 @@ import pytest
 from conftest import MIB, make_image
 
 import exshadow
+from exshadow.errors import TimedOutError
+from exshadow.service import jobs
 
 KIB = 1 << 10
 REGION = 64 * KIB
@@ -438,3 +440,25 @@ def test_ctrl_c_in_a_program_ends_it_cleanly(make, tmp_path: Path):
         _, err = process.communicate(timeout=20)
     assert "KeyboardInterrupt" in err
     assert exshadow.inspect(tmp_path / "db.exv")["clean"]
+
+
+class EndsAfterTheTimeOut:
+    """A job that ends between the moment the wait gave up and the look whether it is done."""
+
+    def __init__(self, failure: exshadow.Error | None) -> None:
+        self.done = False
+        self.failure = failure
+
+    def wait(self, timeout: float | None = None) -> None:
+        if timeout is not None:
+            self.done = True
+            raise TimedOutError("the sync is not done yet")
+        if self.failure is not None:
+            raise self.failure
+
+
+def test_a_job_that_ends_as_the_wait_gives_up_is_done() -> None:
+    assert jobs._ends_within(EndsAfterTheTimeOut(None), 0.1)  # type: ignore[arg-type]
+    failure = TimedOutError("a device did not answer")
+    with pytest.raises(TimedOutError, match="a device did not answer"):
+        jobs._ends_within(EndsAfterTheTimeOut(failure), 0.1)  # type: ignore[arg-type]

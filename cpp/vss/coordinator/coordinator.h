@@ -16,8 +16,10 @@
 
 #include "base/error.h"
 #include "runtime/loop.h"
+#include "runtime/sync.h"
 #include "vss/coordinator/provider.h"
 #include "vss/coordinator/slot.h"
+#include "vss/coordinator/timed.h"
 #include "vss/coordinator/writer.h"
 
 namespace exshadow::vss {
@@ -83,10 +85,34 @@ public:
     Status register_provider(std::shared_ptr<Provider> provider);  // VSS_E_PROVIDER_ALREADY_REGISTERED
     Status unregister_provider(const Uuid& id);
 
-    // VSS_E_... when the coordinator is being closed.
+    // VSS_E_BAD_STATE when the coordinator is being closed.
     [[nodiscard]] Result<std::shared_ptr<Session>> open();
-    // Aborts and closes every session and waits for calls that still run, abandoned ones included.
+    // Aborts and closes every session. Abandoned calls are not waited for.
     Task<void> close();
+
+    // For Session.
+    [[nodiscard]] Loop& loop() { return loop_; }
+    [[nodiscard]] Alarms& alarms() { return alarms_; }
+    [[nodiscard]] const CoordinatorOptions& options() const { return options_; }
+    struct Subscription {
+        std::shared_ptr<Writer> writer;
+        WriterOptions options;  // with its instance id
+    };
+    [[nodiscard]] const std::vector<Subscription>& writers() const { return writers_; }
+    [[nodiscard]] const std::vector<std::shared_ptr<Provider>>& providers() const { return providers_; }
+    [[nodiscard]] CreationSlot& slot() { return *options_.slot; }
+    void forget(const Session& session);
+
+private:
+    Loop& loop_;
+    CoordinatorOptions options_;
+    Alarms alarms_;
+    Signal changed_;
+    std::vector<Subscription> writers_;
+    std::vector<std::shared_ptr<Provider>> providers_;
+    std::vector<std::shared_ptr<Session>> sessions_;
+    bool closing_ = false;
+    bool closed_ = false;
 };
 
 }  // namespace exshadow::vss

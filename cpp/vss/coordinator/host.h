@@ -36,8 +36,9 @@ public:
     // One backup, restore or query session. It may outlive the host.
     [[nodiscard]] std::unique_ptr<Requestor> new_requestor();
 
+    class State;  // known to host.cpp only
+
 private:
-    class State;
     std::shared_ptr<State> state_;
 };
 

@@ -60,18 +60,12 @@ bool can_make(const ProviderFacts& facts, SnapshotAttributes attributes) {
     return true;
 }
 
-// What the provider said itself, without the code's own name and meaning.
-std::string own_words(const Error& error) {
-    const auto& message = error.message();
-    const auto code = message.find(hresult_text(hresult_of(error)));
-    if (code == std::string::npos) return ": " + message;
-    return code < 2 ? "" : ": " + message.substr(0, code - 2);
-}
-
 Refusal provider_refusal(const Provider& provider, ProviderCall call, const Error& error) {
     const HResult code = hresult_of(error);
     const bool known = permitted(call, code);
-    std::string text = quoted(provider) + " refused " + std::string(sdk_name(call)) + own_words(error);
+    std::string text = quoted(provider) + " refused " + std::string(sdk_name(call));
+    const std::string own_words = vss_context(error);
+    if (!own_words.empty()) text += ": " + own_words;
     if (!known && code != HResult::vss_e_unexpected) text += ", with " + hresult_text(code);
     return {known ? code : HResult::vss_e_unexpected_provider_error, std::move(text)};
 }
@@ -182,7 +176,7 @@ Task<EventOutcome> ProviderSet::step(ProviderCall call, Nanoseconds until) {
 
 Task<void> ProviderSet::abort() {
     CallGroup<Status> calls(hub_);
-    const Nanoseconds until = hub_->loop.now() + options_.limits.abort * millisecond_ns;
+    const Nanoseconds until = abort_limit();
     std::vector<Member*> told;
     for (auto& member : members_) {
         const bool finished = member.state == State::created || member.state == State::aborted;
@@ -217,16 +211,10 @@ Task<void> ProviderSet::delete_leftovers(Member& member) {
     }
 }
 
-std::size_t ProviderSet::volumes() const {
-    std::size_t count = 0;
-    for (const auto& member : members_) count += member.snapshots.size();
-    return count;
-}
-
-Task<Result<std::vector<SnapshotProperties>>> ProviderSet::properties() {
+Task<Result<std::vector<SnapshotProperties>>> ProviderSet::properties(Stoppable stoppable) {
     std::vector<SnapshotProperties> all;
     for (auto& member : members_) {
-        auto asking = ask(member.provider, ProviderCall::query, member.provider->query(), Stoppable::yes);
+        auto asking = ask(member.provider, ProviderCall::query, member.provider->query(), stoppable);
         auto there = co_await std::move(asking);
         if (!there.ok()) co_return there.error();
         for (auto& one : *there) {

@@ -32,7 +32,8 @@ class ProviderSet {
 public:
     ProviderSet(HubPtr hub, const CoordinatorOptions& options) : hub_(std::move(hub)), options_(options) {}
 
-    // One call of one provider: its answer, or why there is none. `task` is not started yet.
+    // One call of one provider: its answer, or why there is none. `task` is not started yet. What cannot be
+    // stopped has the limit of an abort.
     template <class R>
     Task<R> ask(ProviderPtr provider, ProviderCall call, Task<R> task, Stoppable stoppable);
 
@@ -48,9 +49,8 @@ public:
     // is deleted.
     Task<void> abort();
 
-    [[nodiscard]] std::size_t volumes() const;
     // The finished snapshots of the set, as the providers describe them.
-    Task<Result<std::vector<SnapshotProperties>>> properties();
+    Task<Result<std::vector<SnapshotProperties>>> properties(Stoppable stoppable);
 
 private:
     // How far a provider has come with the set; each step follows the one before it.
@@ -76,6 +76,9 @@ private:
     [[nodiscard]] Nanoseconds limit() const {
         return hub_->loop.now() + options_.limits.provider * millisecond_ns;
     }
+    [[nodiscard]] Nanoseconds abort_limit() const {
+        return hub_->loop.now() + options_.limits.abort * millisecond_ns;
+    }
     Task<void> delete_leftovers(Member& member);
 
     HubPtr hub_;
@@ -88,7 +91,7 @@ template <class R>
 Task<R> ProviderSet::ask(ProviderPtr provider, ProviderCall call, Task<R> task, Stoppable stoppable) {
     CallGroup<R> calls(hub_);
     observe(*provider, call);
-    calls.start(std::move(task), provider, limit());
+    calls.start(std::move(task), provider, stoppable == Stoppable::yes ? limit() : abort_limit());
     auto waiting = calls.wait(stoppable);
     co_await std::move(waiting);
     auto* const answer = calls.answer(0);

@@ -152,6 +152,7 @@ Task<bool> WriterSet::identify(std::vector<Participant> candidates) {
                       {}};
         participants_.push_back(std::move(one));
     }
+    if (!answered_or_late) participants_.clear();  // stopped: it may be begun anew
     co_return answered_or_late;
 }
 

@@ -130,17 +130,24 @@ def progress(jobs: Mapping[str, Job], what: str) -> JobRecord:
     return JobRecord.total([job_record(job.progress()) for job in jobs.values()], what)
 
 
+def _ends_within(job: Job, seconds: float) -> bool:
+    """False when it goes on; raises what the job failed with, which may be a time-out as well."""
+    try:
+        job.wait(seconds)
+    except TimedOutError:
+        if not job.done:
+            return False
+        job.wait()  # it ended meanwhile: its own answer
+    return True
+
+
 def _wait(
     desk: Desk, jobs: Mapping[str, Job], watch: Watch, errors: dict[str, Error], said: set[str]
 ) -> None:
     for name, job in jobs.items():
         while True:
             try:
-                job.wait(_TICK_SECONDS)
-                break
-            except TimedOutError as error:
-                if job.done:  # the job's own failure, not ours to wait on
-                    errors[name] = error
+                if _ends_within(job, _TICK_SECONDS):
                     break
             except Error as error:
                 errors[name] = error

@@ -5,6 +5,7 @@ or, isolated, of a process of its own; :class:`Tool` drives ``exshadow-vss.exe``
 service is to be used. The native module is loaded when something of it is used.
 """
 
+from exshadow.vss.command import Command, CommandError
 from exshadow.vss.coordinator import Callback, Coordinator, Limits
 from exshadow.vss.documents import (
     BackupComponent,
@@ -91,6 +92,7 @@ from exshadow.vss.tables import (
     WriterRestore,
     WriterState,
 )
+from exshadow.vss.tool import Tool
 from exshadow.vss.values import (
     NIL,
     SYSTEM_PROVIDER_ID,
@@ -134,6 +136,8 @@ __all__ = [
     "BreakFlags",
     "Busy",
     "Callback",
+    "Command",
+    "CommandError",
     "ComponentFailure",
     "ComponentFlags",
     "ComponentKey",
@@ -197,6 +201,7 @@ __all__ = [
     "StepState",
     "StepStatus",
     "SubscribeMask",
+    "Tool",
     "UnknownXml",
     "UsageType",
     "VssError",

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
+from exshadow.vss.command import Command
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.procedures import (
     BackupOutcome,
@@ -110,8 +111,8 @@ class Coordinator(OverSessions):
         self.close()
 
     def close(self) -> None:
-        """Abort what is open and wait for callbacks that still run: a Python thread cannot be ended
-        from outside. May be repeated."""
+        """Abort what is open. Callbacks that never return stay in their threads: a Python thread
+        cannot be ended from outside. May be repeated."""
         self._finalizer()
 
     def register_writer(self, writer: Writer) -> UUID:
@@ -158,13 +159,17 @@ class Coordinator(OverSessions):
     def writers(self) -> list[WriterEntry]:
         return from_plain(list[WriterEntry], self.run_plain("list_writers", to_plain(WaitLimits())))
 
-    def backup(self, request: BackupRequest, between: Between | None = None) -> BackupOutcome:
+    def backup(
+        self, request: BackupRequest, between: Between | Command | None = None
+    ) -> BackupOutcome:
         error, report = self.run_plain(
             "backup", to_plain(request), asked(BackupReport, between), None
         )
         return BackupOutcome(from_plain(BackupReport, report), error)
 
-    def restore(self, request: RestoreRequest, put_back: PutBack | None = None) -> RestoreOutcome:
+    def restore(
+        self, request: RestoreRequest, put_back: PutBack | Command | None = None
+    ) -> RestoreOutcome:
         error, report = self.run_plain(
             "restore", to_plain(request), asked(RestoreReport, put_back), None
         )

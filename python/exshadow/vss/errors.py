@@ -28,6 +28,8 @@ class VssError(errors.Error):
     exit_status = errors.WriterError.exit_status
 
     hresult: HResult = HResult.VSS_E_UNEXPECTED
+    context: str = ""
+    """What was asked of whom, where :func:`failure` made it."""
 
     @property
     def name(self) -> str:
@@ -193,7 +195,7 @@ def failure(hresult: HResult, context: str) -> VssError:
     error = _BY_HRESULT.get(hresult, VssError)(
         f"{context}: {hresult_text(hresult)}: {meaning}", hint=hint
     )
-    error.hresult = hresult
+    error.hresult, error.context = hresult, context
     return error
 
 

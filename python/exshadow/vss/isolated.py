@@ -20,6 +20,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from exshadow.errors import Error, NotFoundError
+from exshadow.vss.command import Command
 from exshadow.vss.coordinator import Callback, Limits, asked
 from exshadow.vss.peer import Peer, error_of
 from exshadow.vss.plain import Plain, from_plain, to_plain
@@ -183,11 +184,15 @@ class IsolatedCoordinator(OverSessions):
     def writers(self) -> list[WriterEntry]:
         return from_plain(list[WriterEntry], self._run("list_writers", to_plain(WaitLimits())))
 
-    def backup(self, request: BackupRequest, between: Between | None = None) -> BackupOutcome:
+    def backup(
+        self, request: BackupRequest, between: Between | Command | None = None
+    ) -> BackupOutcome:
         given = self._run_asking("backup", request, asked(BackupReport, between))
         return BackupOutcome(from_plain(BackupReport, given["report"]), error_of(given["error"]))
 
-    def restore(self, request: RestoreRequest, put_back: PutBack | None = None) -> RestoreOutcome:
+    def restore(
+        self, request: RestoreRequest, put_back: PutBack | Command | None = None
+    ) -> RestoreOutcome:
         given = self._run_asking("restore", request, asked(RestoreReport, put_back))
         return RestoreOutcome(from_plain(RestoreReport, given["report"]), error_of(given["error"]))
 

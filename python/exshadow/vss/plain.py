@@ -13,7 +13,8 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from exshadow.vss.words import flags_from_words, from_word
+from exshadow.vss.tables import HResult
+from exshadow.vss.words import Word, flag_words, flags_from_words, from_word
 
 T = TypeVar("T")
 
@@ -31,6 +32,21 @@ def to_plain(value: object) -> Plain:
     if isinstance(value, list | tuple):
         return [to_plain(one) for one in value]
     return value
+
+
+def to_json(value: object) -> Plain:
+    """The same for people and programs: enumerations as our words."""
+    if isinstance(value, IntFlag):
+        return flag_words(value)
+    if isinstance(value, HResult):
+        return value.name
+    if isinstance(value, Word):
+        return value.word
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: to_json(getattr(value, name)) for name in _fields(type(value))}
+    if isinstance(value, list | tuple):
+        return [to_json(one) for one in value]
+    return to_plain(value)
 
 
 def from_plain(kind: type[T], plain: Plain) -> T:

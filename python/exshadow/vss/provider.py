@@ -171,7 +171,11 @@ def answer_provider(
         typed = [from_plain(kind, one) for kind, one in zip(kinds, arguments, strict=True)]
         return 0, "", to_plain(getattr(provider, method)(*typed))
     except VssError as error:
-        return int(error.hresult), f"provider '{provider.name}': {error.message}", None
+        return (
+            int(error.hresult),
+            f"provider '{provider.name}': {error.context or error.message}",
+            None,
+        )
     except BaseException as error:
         code = HResult.VSS_E_UNEXPECTED_PROVIDER_ERROR
         return int(code), f"provider '{provider.name}', {method}: {text_of(error)}", None

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from uuid import UUID
 
+from exshadow.vss.command import Command
 from exshadow.vss.procedures import (
     BackupOutcome,
     BackupRequest,
@@ -45,11 +46,15 @@ class VssService(ABC):
         """The finished snapshots of a context."""
 
     @abstractmethod
-    def backup(self, request: BackupRequest, between: Between | None = None) -> BackupOutcome:
-        """A whole backup; `between` is called while the snapshots exist."""
+    def backup(
+        self, request: BackupRequest, between: Between | Command | None = None
+    ) -> BackupOutcome:
+        """A whole backup; `between` is called, or run, while the snapshots exist."""
 
     @abstractmethod
-    def restore(self, request: RestoreRequest, put_back: PutBack | None = None) -> RestoreOutcome:
+    def restore(
+        self, request: RestoreRequest, put_back: PutBack | Command | None = None
+    ) -> RestoreOutcome:
         """A whole restore; `put_back` is called between PreRestore and PostRestore."""
 
     @abstractmethod

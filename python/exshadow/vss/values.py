@@ -59,6 +59,8 @@ class StepStatus:
 
     state: StepState = StepState.PENDING
     result: HResult = HResult.VSS_S_ASYNC_PENDING
+    detail: str = ""
+    """Who refused what; empty on Windows, where only status and event log know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,7 +251,7 @@ _CODES: Mapping[type[BaseException], HResult] = {
 def failure_of(error: BaseException) -> tuple[HResult, str]:
     """Code and text of a callback's exception, for the requestor."""
     if isinstance(error, VssError):
-        return error.hresult, error.message
+        return error.hresult, error.context or error.message
     for kind, code in _CODES.items():
         if isinstance(error, kind):
             return code, text_of(error)

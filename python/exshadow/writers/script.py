@@ -129,6 +129,9 @@ class ScriptWriter(Writer):
                 ) from None
             finally:
                 self._running = None
+                for stream in (process.stdin, process.stderr):
+                    if stream is not None:
+                        stream.close()
         if process.returncode != 0:
             temporary = process.returncode == _TEMPORARY_FAILURE
             code = (
