@@ -1,6 +1,7 @@
 // ESE files: headers and checks as dictionaries (the TypedDicts Ese... of _core.pyi).
 #include <pybind11/functional.h>
 #include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
 
 #include <algorithm>
 #include <array>
@@ -44,7 +45,7 @@ py::object generations(const BackupMark& mark) {
     dict["time"] = mark.time.text();
     dict["lowest"] = mark.lowest;
     dict["highest"] = mark.highest;
-    return std::move(dict);
+    return dict;
 }
 
 py::dict database_header(const EseFile& file) {
@@ -160,6 +161,16 @@ py::dict flush_map(const EseFile& file) {
     dict["database_flush_signature"] = header.database_flush_signature.text();
     dict["map_flush_signature"] = header.map_flush_signature.text();
     return dict;
+}
+
+py::dict to_dict(const PageScan& scan);
+
+py::dict flush_map_pages(const EseFile& file) {
+    auto result = [&] {
+        const py::gil_scoped_release release;
+        return scan_flush_map(*file.source);
+    }();
+    return to_dict(value_or_raise(result));
 }
 
 const char* state_name(PageState state) {
@@ -296,6 +307,7 @@ void register_ese(py::module_& module) {
              "`current`: the log being written, where a torn end is repairable.")
         .def("checkpoint", &checkpoint)
         .def("flush_map", &flush_map)
+        .def("flush_map_pages", &flush_map_pages, "Every data page of a flush map.")
         .def("scan", &scan, py::kw_only(), py::arg("threads") = 0, py::arg("limit") = 0,
              py::arg("listed") = 1000, py::arg("method") = "automatic", py::arg("progress") = py::none(),
              "Every page. `limit`: bytes a second, 0 for none; `progress(bytes)` returns False to stop "

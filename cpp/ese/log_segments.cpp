@@ -37,8 +37,11 @@ Kind classify(Bytes segment, std::uint32_t number, std::uint32_t generation) {
         if (written_in == generation) return Kind::valid;
         if (written_in < generation) return Kind::stale;
     }
-    const bool before = byte == 0 && sector + 1U == number && written_in == generation;
-    if (before && sums_fit(segment, number - 1)) return Kind::shadow;
+    // A recycled file may end with the shadow of the log that it was before.
+    const bool of_the_one_before = byte == 0 && sector + 1U == number && written_in <= generation;
+    if (of_the_one_before && sums_fit(segment, number - 1)) {
+        return written_in == generation ? Kind::shadow : Kind::stale;
+    }
     return one_bit_flipped(segment, number) ? Kind::correctable : Kind::bad;
 }
 

@@ -6,6 +6,8 @@
 #include <thread>
 #include <utility>
 
+#include "ese/fields.h"
+
 namespace exshadow::ese {
 
 namespace {
@@ -208,6 +210,31 @@ Result<PageScan> scan_pages(Source& source, const DatabaseHeader& header, const 
     recognise_trailer(all, job.last);
     all.empty_inside = all.empty - (all.pages - all.last_used);
     return all;
+}
+
+Result<PageScan> scan_flush_map(Source& source) {
+    PageScan all;
+    std::vector<std::byte> buffer(flush_map_page_size);
+    for (std::uint32_t number = 0;; ++number) {
+        const auto got = source.read((std::uint64_t{number} + 1) * flush_map_page_size, buffer);
+        if (!got.ok()) return got.error();
+        if (*got < buffer.size()) {
+            all.odd_bytes = *got;
+            return all;
+        }
+        const std::span<const std::byte> page(buffer);
+        PageCheck check;
+        if (all_zero(page)) {
+            check.state = PageState::empty;
+        } else {
+            const BlockSum stored{field<std::uint32_t>(page, 0), field<std::uint32_t>(page, 4)};
+            std::uint32_t detail = 0;
+            check.state = check_block(page, number, true, stored, detail);
+            check.bit = check.state == PageState::correctable ? detail : 0;
+            check.belongs_at = check.state == PageState::wrong_place ? detail : 0;
+        }
+        count(all, number, check, ScanOptions().listed);
+    }
 }
 
 }  // namespace exshadow::ese

@@ -49,4 +49,7 @@ struct PageScan {
 [[nodiscard]] Result<PageScan> scan_pages(Source& source, const DatabaseHeader& header,
                                           const ScanOptions& options = {});
 
+// The same for the data pages of a flush map (fact sheet, 7): numbered from 0 behind one header page.
+[[nodiscard]] Result<PageScan> scan_flush_map(Source& source);
+
 }  // namespace exshadow::ese

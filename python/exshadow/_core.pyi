@@ -448,6 +448,8 @@ class EseFile:
         """``current``: the log being written, where a torn end is repairable."""
     def checkpoint(self) -> EseCheckpoint: ...
     def flush_map(self) -> EseFlushMap: ...
+    def flush_map_pages(self) -> EsePageScan:
+        """Every data page of a flush map."""
     def scan(
         self,
         *,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from exshadow._core import EseDatabaseHeader, EseFile, EsePageScan
+from exshadow._core import EseFile
 from exshadow.errors import Error, IntegrityError
 from exshadow.ese.file_names import NamedFile
 from exshadow.ese.reports import NOT_PROVEN, FileReport
+
+if TYPE_CHECKING:
+    from exshadow._core import EseDatabaseHeader, EsePageScan
 
 _NEEDS_LOGS = {"DirtyShutdown", "DirtyAndPatchedShutdown"}
 _UNFIT_STATES = {
@@ -20,7 +24,6 @@ _UNFIT_STATES = {
     "unknown": "the header states a state that does not exist",
 }
 _STM_PAGE = 4096
-_FLUSH_MAP_PAGE = 8192
 _SHOWN = 20  # bad pages named one by one in the findings
 
 
@@ -226,8 +229,12 @@ def _flush_map(report: FileReport, file: EseFile) -> None:
         return
     report.facts.update(header)
     report.state = "clean" if header["clean"] else "dirty"
-    if file.size is not None:
-        report.pages = max(0, file.size // _FLUSH_MAP_PAGE - 1)
+    scan = file.flush_map_pages()
+    report.pages, report.bad, report.empty = scan["pages"], scan["bad"], scan["empty"]
+    if scan["bad"]:
+        report.fail(f"{scan['bad']} pages of the map are damaged; the engine rebuilds it")
+    if scan["odd_bytes"]:
+        report.fail(f"{scan['odd_bytes']} bytes behind the last whole page: cut short or grown")
 
 
 def unreadable(path: str, problem: Error) -> FileReport:
