@@ -40,7 +40,6 @@ def check(
     """
     found = list(_find(paths))
     reports = [_check_one(one, threads, limit, progress) for one in found]
-    reports = [one for one in reports if one is not None]
     folders = {one.path for one in found if one.in_folder}
     sets, excused = [], []
     for group in gather(one for one in reports if one.path in folders):
@@ -53,7 +52,7 @@ def check(
 def info(path: str | os.PathLike[str]) -> FileReport:
     """The header facts of one file, its pages not read."""
     name = os.fspath(path)
-    if name != STREAM and not os.path.exists(name):
+    if name != STREAM and not Path(name).exists():
         raise NotFoundError(f"{name} does not exist")
     return judge_header(name, _open(name), from_name(name))
 
@@ -85,7 +84,9 @@ def judge_header(name: str, file: EseFile, named: NamedFile) -> FileReport:
 def _find(paths: Iterable[str | os.PathLike[str]]) -> Iterator[_Found]:
     names = [os.fspath(path) for path in paths]
     if not names:
-        raise InvalidError("nothing to check", hint="name files or folders, or - for standard input")
+        raise InvalidError(
+            "nothing to check", hint="name files or folders, or - for standard input"
+        )
     for name in names:
         if name == STREAM:
             yield _Found(name, in_folder=False)
@@ -108,10 +109,10 @@ def _in_folder(folder: Path) -> Iterator[_Found]:
     for root, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
-            path = os.path.join(root, name)
-            if os.path.isfile(path) and _belongs(path):
+            path = Path(root) / name
+            if path.is_file() and _belongs(path):
                 found += 1
-                yield _Found(path, in_folder=True)
+                yield _Found(str(path), in_folder=True)
     if not found:
         raise NotFoundError(
             f"no ESE file in {folder}", hint="name the folder that holds the databases and logs"
@@ -119,15 +120,14 @@ def _in_folder(folder: Path) -> Iterator[_Found]:
 
 
 _ESE_ROLES = {"log", "next_log", "reserve", "checkpoint", "flushmap", "stm"}
-_SURE_SUFFIXES = {".edb", ".stm", ".jfm", ".chk", ".jrs", ".log", ".jtx", ".jcp"}
 _MAGIC = (0x89ABCDEF).to_bytes(4, "little")
 
 
-def _belongs(path: str) -> bool:
-    role = from_name(path).role
-    if role == "log" and not from_name(path).base:
+def _belongs(path: Path) -> bool:
+    named = from_name(str(path))
+    if named.role == "log" and not named.base:
         return False  # any *.log of another program
-    if role in _ESE_ROLES or Path(path).suffix.lower() == ".edb":
+    if named.role in _ESE_ROLES or path.suffix.lower() == ".edb":
         return True
     try:
         start = EseFile.open(path).start(1 << 16)
@@ -146,9 +146,7 @@ def _open(name: str) -> EseFile:
     return EseFile.open(name)
 
 
-def _check_one(
-    one: _Found, threads: int, limit: int, progress: Progress | None
-) -> FileReport | None:
+def _check_one(one: _Found, threads: int, limit: int, progress: Progress | None) -> FileReport:
     try:
         file = _open(one.path)
         size = file.size

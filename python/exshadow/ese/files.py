@@ -29,7 +29,7 @@ _SHOWN = 20  # bad pages named one by one in the findings
 
 @dataclass(frozen=True, slots=True)
 class ScanWish:
-    """How to read the pages. ``limit``: bytes a second, 0 for none; ``threads`` 0: as many as help."""
+    """How to read: ``limit`` bytes a second, 0 for none; ``threads`` 0: as many as help."""
 
     threads: int = 0
     limit: int = 0
@@ -140,7 +140,9 @@ def _pages(report: FileReport, scan: EsePageScan) -> None:
     for page in scan["list"][:_SHOWN]:
         where = f"page {page['page']}"
         if page["state"] == "correctable":
-            report.fail(f"{where}: one flipped bit ({page['bit']}), correctable; the medium lies (-1018)")
+            report.fail(
+                f"{where}: one flipped bit ({page['bit']}), correctable; the medium lies (-1018)"
+            )
         elif page["state"] == "wrong_place":
             report.fail(f"{where}: belongs at {page['belongs_at']} (-1018)")
         elif page["state"] == "wrong_number":

@@ -51,7 +51,7 @@ def _number(report: FileReport, name: str) -> int:
 
 
 def gather(reports: Iterable[FileReport]) -> list[LogSet]:
-    """Sets by folder and base name; a folder's databases go to the stream whose signature they bear.
+    """Sets by folder and base name; databases go to the stream whose signature they bear.
 
     A database whose stream is not there makes a set of its own, without logs.
     """
@@ -136,7 +136,10 @@ def _databases(report: SetReport, one: LogSet) -> None:
         if not database.ok:
             report.fail(f"{PurePath(database.path).name} is damaged")
     for name, fact in (("log signatures", "log_signature"), ("page sizes", "page_size")):
-        if len({database.facts.get(fact) for database in one.databases if fact in database.facts}) > 1:
+        if (
+            len({database.facts.get(fact) for database in one.databases if fact in database.facts})
+            > 1
+        ):
             report.fail(f"the databases have different {name}")
 
 
@@ -162,7 +165,11 @@ def _current(report: SetReport, one: LogSet) -> None:
     number = one.current_generation
     if one.current is None:
         if one.closed or one.checkpoint:
-            _say(report, report.required is not None, f"the current log {one.base}.log is missing (-528)")
+            _say(
+                report,
+                report.required is not None,
+                f"the current log {one.base}.log is missing (-528)",
+            )
         return
     if not one.current.ok:
         return report.fail(f"the current log {one.base}.log is damaged")
@@ -188,13 +195,16 @@ def _range(report: SetReport, one: LogSet, logs: dict[int, FileReport]) -> None:
     lacking = _runs(number for number in range(first, last + 1) if number not in logs)
     if lacking:
         report.fail(f"required logs are missing: {lacking} (-543)")
-    damaged = [number for number in range(first, last + 1) if number in logs and not logs[number].ok]
+    damaged = [
+        number for number in range(first, last + 1) if number in logs and not logs[number].ok
+    ]
     if damaged:
         report.fail(f"required logs are damaged: {_runs(damaged)}")
     committed = max((_number(one_, "highest_committed") for one_ in _dirty(one)), default=0)
     if committed > last:
         report.findings.append(
-            f"logs {last + 1}-{committed} were committed and are not here: recovery loses them (-582)"
+            f"logs {last + 1}-{committed} were committed and are not here: "
+            "recovery loses them (-582)"
         )
 
 
@@ -215,7 +225,9 @@ def _needed(report: SetReport, number: int) -> bool:
 
 def _signature(report: SetReport, one: LogSet, logs: dict[int, FileReport]) -> None:
     wanted = {
-        database.facts["log_signature"] for database in one.databases if "log_signature" in database.facts
+        database.facts["log_signature"]
+        for database in one.databases
+        if "log_signature" in database.facts
     }
     if len(wanted) != 1:
         # Without a database the stream's own logs must agree.
@@ -253,7 +265,12 @@ def _chain(report: SetReport, before: FileReport, log: FileReport, needed: bool)
         _say(report, needed, f"{names} do not chain: times of creation (-515)")
     body = before.facts.get("body")
     expected = log.facts.get("previous_sum")
-    if isinstance(body, dict) and expected is not None and body["sound"] and body["sum"] != expected:
+    if (
+        isinstance(body, dict)
+        and expected is not None
+        and body["sound"]
+        and body["sum"] != expected
+    ):
         _say(report, needed, f"{names} do not chain: accumulated checksum (-590)")
     version, later = before.facts["version"], log.facts["version"]
     if isinstance(version, tuple) and isinstance(later, tuple) and later < version:
