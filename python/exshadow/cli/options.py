@@ -38,7 +38,9 @@ GROUPS = {
     "Example: exshadow vss writers",
     "recovery": "Runbooks: mailboxes and Exchange databases brought back out of a set.\n\n"
     "Example: exshadow recovery mailbox mail@noon --help",
-    "help": "Topics: exit-codes.\n\nExample: exshadow help exit-codes",
+    "ese": "Prove databases and logs of Exchange and other ESE users offline.\n\n"
+    "Example: exshadow ese check /mnt/snapshot/mdbdata",
+    "help": "Topics: exit-codes, ese.\n\nExample: exshadow help exit-codes",
 }
 """Help of the verb groups; here, so that the overview need not import them."""
 LEAVES = {
