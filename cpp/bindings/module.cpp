@@ -17,4 +17,5 @@ PYBIND11_MODULE(_core, module) {
     exshadow::python::register_vss_coordinator(module);
     exshadow::python::register_vss_documents(module);
     exshadow::python::register_vss_procedures(module);
+    exshadow::python::register_ese(module);
 }

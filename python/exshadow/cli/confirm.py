@@ -7,7 +7,7 @@ from typing import TextIO
 
 from exshadow.cli import output
 from exshadow.cli.context import context
-from exshadow.errors import CancelledError
+from exshadow.errors import CancelledError, RefusedError
 from exshadow.model import Plan
 from exshadow.names import format_size
 
@@ -49,3 +49,14 @@ def confirm(plan: Plan, *, yes: bool) -> bool:
     if answer.strip().lower() not in ("y", "yes"):
         raise CancelledError("not confirmed; nothing was changed", hint="--yes does not ask")
     return True
+
+
+def ask(question: str) -> bool:
+    """A question of its own, on a terminal; RefusedError where there is nobody to ask."""
+    if not _is_terminal(sys.stdin):
+        raise RefusedError(
+            f"a person must answer: {question}", hint="run the command on a terminal"
+        )
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
