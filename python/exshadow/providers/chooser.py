@@ -196,9 +196,9 @@ def _array_limits(facts: Facts, wish: Wish, array: ArrayFacts) -> Capability | s
                 return f"the vdisk of {volume.name} is still normalising"
             if any(copy is not kind for copy in vdisk.copies):
                 return f"the vdisk of {volume.name} has copies of another type than {kind.value}"
-            if array.copies_limit is not None:
-                if len(vdisk.copies) + wish.copies > array.copies_limit:
-                    return f"the vdisk of {volume.name} would exceed {array.copies_limit} copies"
+            limit = array.copies_limit
+            if limit is not None and len(vdisk.copies) + wish.copies > limit:
+                return f"the vdisk of {volume.name} would exceed {limit} copies"
     size = sum(volume.size for volume in facts.volumes) * wish.copies
     needed = size if kind is not CopyKind.DIFFERENTIAL else size // 10
     if needed > array.free:

@@ -1,4 +1,4 @@
-"""What is known of volumes and providers before one is chosen. Plain values; gathering is elsewhere.
+"""What is known of volumes and providers before one is chosen. Values; gathered elsewhere.
 
 Sources of the facts and rules: the fact sheet on providers, sections 1.1, 2.1, 3.2 and 4.
 """
