@@ -93,15 +93,19 @@ Status OpenVolume::check(const SnapshotName& snapshot) const {
                                       (found == nullptr ? "" : " of that set any more"));
 }
 
-Result<std::unique_ptr<EngineHost>> EngineHost::make(LoopKind kind) {
+Result<std::unique_ptr<EngineHost>> EngineHost::make(LoopKind kind, Nanoseconds latency_limit) {
     const SignalsBlocked blocked;
     auto loop = make_loop(kind);
     if (!loop.ok()) return loop.error();
-    return std::unique_ptr<EngineHost>(new EngineHost(std::move(loop).value()));
+    return std::unique_ptr<EngineHost>(new EngineHost(std::move(loop).value(), latency_limit));
 }
 
-EngineHost::EngineHost(std::unique_ptr<Loop> loop)
-    : loop_(std::move(loop)), idle_(*loop_), decided_(*loop_), decisions_(*loop_) {
+EngineHost::EngineHost(std::unique_ptr<Loop> loop, Nanoseconds latency_limit)
+    : loop_(std::move(loop)),
+      latency_limit_(latency_limit),
+      idle_(*loop_),
+      decided_(*loop_),
+      decisions_(*loop_) {
     thread_ = std::make_unique<std::thread>([&running = *loop_] { running.run(); });
     ::pthread_setname_np(thread_->native_handle(), "exshadow");
 }
@@ -245,6 +249,7 @@ Task<Result<OpenVolumePointer>> EngineHost::run_open(OpenRequest request) {
     VolumeOptions options;
     options.force = request.force;
     options.lock_wait = std::max(request.lock_wait, inspection_time);
+    options.latency_limit = latency_limit_;
     auto opening = Volume::open(*loop_, request.path, request.metadata_copy, options);
     auto volume = co_await std::move(opening);
     if (!volume.ok()) co_return volume.error();
@@ -256,6 +261,7 @@ Task<Result<OpenVolumePointer>> EngineHost::run_create(OpenRequest request, Crea
     VolumeOptions options;
     options.force = request.force;
     options.lock_wait = request.lock_wait;
+    options.latency_limit = latency_limit_;
     auto creating = Volume::create(*loop_, request.path, create_options, options);
     auto volume = co_await std::move(creating);
     if (!volume.ok()) co_return volume.error();

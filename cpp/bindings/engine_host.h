@@ -109,7 +109,9 @@ public:
         std::vector<SnapshotName> snapshots;  // one for each
     };
 
-    [[nodiscard]] static Result<std::unique_ptr<EngineHost>> make(LoopKind kind);
+    // latency_limit: VolumeOptions::latency_limit of every volume.
+    [[nodiscard]] static Result<std::unique_ptr<EngineHost>> make(
+        LoopKind kind, Nanoseconds latency_limit = VolumeOptions{}.latency_limit);
     ~EngineHost();
     EngineHost(const EngineHost&) = delete;
     EngineHost& operator=(const EngineHost&) = delete;
@@ -181,7 +183,7 @@ public:
     void finish_close();
 
 private:
-    explicit EngineHost(std::unique_ptr<Loop> loop);
+    EngineHost(std::unique_ptr<Loop> loop, Nanoseconds latency_limit);
 
     [[nodiscard]] Status post(std::function<void()> function);
     void ended();
@@ -211,6 +213,7 @@ private:
     [[nodiscard]] Task<Result<ServerFacts>> run_facts(ServerPointer server);
 
     std::unique_ptr<Loop> loop_;
+    const Nanoseconds latency_limit_;
     std::unique_ptr<std::thread> thread_;
 
     std::mutex mutex_;

@@ -30,8 +30,12 @@ void end(EngineHost* host) {
     delete host;
 }
 
-HostPointer make_engine(const std::string& loop) {
-    HostPointer host(value_or_raise(EngineHost::make(loop_kind(loop))).release(), &end);
+HostPointer make_engine(const std::string& loop, double latency_limit) {
+    // Below it a busy disk would be taken for a dead one.
+    if (!(latency_limit >= 1 && latency_limit < 1e9))
+        raise(Error(Code::invalid, "latency_limit is a number of seconds from 1 on"));
+    const auto limit = static_cast<Nanoseconds>(latency_limit * 1e9);
+    HostPointer host(value_or_raise(EngineHost::make(loop_kind(loop), limit)).release(), &end);
     std::erase_if(living(), [](const std::weak_ptr<EngineHost>& gone) { return gone.expired(); });
     living().push_back(host);
     return host;
@@ -274,7 +278,10 @@ void register_engine(py::module_& module) {
     EngineClass engine(module, "Engine",
                        "One loop on a thread of its own: its volumes can be split together.",
                        plain_metaclass());
-    engine.def(py::init(&make_engine), py::kw_only(), py::arg("loop") = "auto")
+    engine
+        .def(py::init(&make_engine), py::kw_only(), py::arg("loop") = "auto",
+             py::arg("latency_limit") = static_cast<double>(VolumeOptions{}.latency_limit) / 1e9,
+             "latency_limit: seconds after which a plex that does not answer leaves its mirror.")
         .def_property_readonly("loop", [](const EngineHost& self) { return self.loop_name(); });
     define_volumes(engine);
     define_split(engine);

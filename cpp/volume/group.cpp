@@ -124,7 +124,7 @@ Task<Result<SplitResult>> GroupSplit::run() {
         if (member->plex->busy)
             co_return Error(Code::busy, "plex '" + member->plex->label + "' is being worked on");
     }
-    for (auto& member : members_) member->plex->busy = true;
+    for (auto& member : members_) ++member->plex->busy;
     TaskGroup group(loop_);
     for (auto& member : members_) group.spawn(prepare(*member));
     auto preparing = group.wait();
@@ -147,7 +147,7 @@ Task<Result<SplitResult>> GroupSplit::run() {
         auto announcing = group.wait();
         co_await std::move(announcing);
     }
-    for (auto& member : members_) member->plex->busy = false;
+    for (auto& member : members_) --member->plex->busy;
     if (!status.ok()) co_return status.error();
     co_return result_;
 }

@@ -116,7 +116,7 @@ Task<Status> GroupRestore::run() {
     auto locking = lock_all();
     EXSHADOW_CO_TRY(co_await std::move(locking));
     id_ = loop_.new_uuid();
-    for (auto& member : members_) member->plex->busy = true;
+    for (auto& member : members_) ++member->plex->busy;
     auto preparing = each(&GroupRestore::prepare);
     co_await std::move(preparing);
     check_before_turn();
@@ -303,7 +303,7 @@ void GroupRestore::let_go() {
     const bool all = first_failure().ok();
     for (auto& member : members_) {
         Volume& volume = member->volume;
-        member->plex->busy = false;
+        --member->plex->busy;
         if (!member->turned) continue;
         if (all) volume.state_.starting.reset();
         volume.paused_ = false;

@@ -86,14 +86,14 @@ Task<Status> Volume::move_restored(std::uint64_t limit, std::shared_ptr<Job> job
     const PlexPointer source = redirect_->source;
     if (source->busy) co_return Error(Code::busy, "the snapshot is being worked on");
     mover_ = job;
-    source->busy = true;
+    ++source->busy;
     if (!unclean_durable_) {
         auto marking = become_unclean();
         static_cast<void>(co_await std::move(marking));
     }
     auto running = run_mover(limit, job);
     const Status status = co_await std::move(running);
-    source->busy = false;
+    --source->busy;
     mover_.reset();
     idle_.notify();
     co_return status;

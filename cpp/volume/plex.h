@@ -30,7 +30,7 @@ struct Plex {
     std::uint64_t leave_epoch = 0;        // splitting: requests of this epoch and before belong here too
     std::optional<Error> leave_error;     // splitting: an old write or flush failed here (E23)
     std::uint32_t in_flight = 0;          // operations issued and not answered (E6)
-    bool busy = false;                    // an operation (job, split, removal) works on it
+    std::uint32_t busy = 0;               // operations (job, split, removal) that work on it
 
     [[nodiscard]] bool is_member() const { return state == PlexState::in_sync; }
 };

@@ -77,8 +77,9 @@ Task<Status> Volume::know_source() {
     co_return Status{};
 }
 
-// Data and zero extents of what production holds.
+// One promise after the other, each by the file that is read there.
 Task<Result<std::vector<Extent>>> Volume::production_extents(Range range) {
+    if (redirect_ && redirect_->broken) co_return *redirect_->broken;
     std::vector<Extent> list;
     while (!range.empty()) {
         const Redirect::Part part = redirect_ ? redirect_->first_part(range) : Redirect::Part{range, false};
@@ -87,11 +88,10 @@ Task<Result<std::vector<Extent>>> Volume::production_extents(Range range) {
             auto knowing = know_source();
             EXSHADOW_CO_TRY(co_await std::move(knowing));
         }
-        if (!plex->device) co_return Error(Code::io, "plex " + plex->label + " is not open any more");
-        ++plex->in_flight;
-        auto asking = plex->device->extents(part.range);
+        const bool read_there = part.unmoved || plex->is_member();
+        if (!read_there) co_return Error(Code::io, "plex " + plex->label + " is not in sync any more");
+        auto asking = plex_extents(plex, part.range);
         auto found = co_await std::move(asking);
-        if (--plex->in_flight == 0) idle_.notify();
         if (!found.ok()) co_return found.error();
         list.insert(list.end(), found->begin(), found->end());
         range = {part.range.end(), range.length - part.range.length};

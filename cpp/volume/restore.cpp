@@ -22,7 +22,7 @@ Task<Status> Volume::restore(std::string label, std::uint64_t limit, std::shared
     auto stopping = stop_mover();
     co_await std::move(stopping);
     if (plex->busy) co_return Error(Code::busy, "snapshot '" + label + "' is being worked on");
-    plex->busy = true;
+    ++plex->busy;
     // The same restore again continues where it stopped; another set starts anew and covers its rest.
     const bool continues = is_restoring() && state_.restore->plex == plex->uuid;
     Status status;
@@ -34,7 +34,7 @@ Task<Status> Volume::restore(std::string label, std::uint64_t limit, std::shared
         auto running = run_restore(limit, job);
         status = co_await std::move(running);
     }
-    plex->busy = false;
+    --plex->busy;
     co_return status;
 }
 
@@ -48,10 +48,10 @@ Task<Status> Volume::continue_restore(std::uint64_t limit, std::shared_ptr<Job> 
     if (!state_.restore) co_return Error(Code::refused, "volume " + state_.name + " is not being restored");
     const PlexPointer plex = find(state_.restore->plex);
     if (!plex || plex->busy) co_return Error(Code::busy, "the snapshot is being worked on");
-    plex->busy = true;
+    ++plex->busy;
     auto running = run_restore(limit, job);
     const Status status = co_await std::move(running);
-    plex->busy = false;
+    --plex->busy;
     co_return status;
 }
 

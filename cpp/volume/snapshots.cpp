@@ -87,19 +87,32 @@ Task<Status> Volume::open_snapshot_device(PlexPointer plex) {
     co_return Status{};
 }
 
-Task<Status> Volume::read_snapshot(std::string label, std::uint64_t offset, std::span<std::byte> buffer) {
-    const Scope scope(*this);
+Task<Result<Volume::PlexPointer>> Volume::readable_plex(std::string label) {
     if (closing_ || closed_) co_return Error(Code::closed, "volume " + state_.name + " is closed");
     auto snapshot = usable_snapshot(label);
     if (!snapshot.ok()) co_return snapshot.error();
-    const PlexPointer plex = find((*snapshot)->plex);
+    PlexPointer plex = find((*snapshot)->plex);
     auto opening = open_snapshot_device(plex);
     EXSHADOW_CO_TRY(co_await std::move(opening));
-    ++plex->in_flight;
-    auto reading = plex->device->read(offset, buffer);
-    const Status status = co_await std::move(reading);
-    if (--plex->in_flight == 0) idle_.notify();
-    co_return status;
+    co_return plex;
+}
+
+Task<Status> Volume::read_snapshot(std::string label, std::uint64_t offset, std::span<std::byte> buffer) {
+    const Scope scope(*this);
+    auto opening = readable_plex(std::move(label));
+    const auto plex = co_await std::move(opening);
+    if (!plex.ok()) co_return plex.error();
+    auto reading = read_plex(*plex, offset, buffer);
+    co_return co_await std::move(reading);
+}
+
+Task<Result<std::vector<Extent>>> Volume::snapshot_extents(std::string label, Range range) {
+    const Scope scope(*this);
+    auto opening = readable_plex(std::move(label));
+    const auto plex = co_await std::move(opening);
+    if (!plex.ok()) co_return plex.error();
+    auto asking = plex_extents(*plex, range);
+    co_return co_await std::move(asking);
 }
 
 Task<Status> Volume::annotate_snapshot(std::string label, std::function<void(SnapshotRecord&)> change) {

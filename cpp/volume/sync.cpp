@@ -160,10 +160,10 @@ Task<Status> Volume::sync_plex(std::string label, std::uint64_t limit, std::shar
     if (!next_state(plex->state, PlexEvent::start_sync))
         co_return refuse_event(label, plex->state, PlexEvent::start_sync);
     if (plex->busy) co_return Error(Code::busy, "plex '" + label + "' is being worked on");
-    plex->busy = true;
+    ++plex->busy;
     auto syncing = run_sync(plex, limit, job);
     const Status status = co_await std::move(syncing);
-    plex->busy = false;
+    --plex->busy;
     co_return status;
 }
 
@@ -317,14 +317,14 @@ Task<Status> Volume::resync(std::string label, std::uint64_t limit, std::shared_
     const PlexPointer plex = find((*snapshot)->plex);
     EXSHADOW_CO_TRY(check_not_source(*plex, label));
     if (plex->busy) co_return Error(Code::busy, "snapshot '" + label + "' is being worked on");
-    plex->busy = true;
+    ++plex->busy;
     auto beginning = begin_resync(label, plex, job);
     Status status = co_await std::move(beginning);
     if (plex->state == PlexState::resyncing) {
         auto syncing = bring_up(plex, limit, job, status);
         status = co_await std::move(syncing);
     }
-    plex->busy = false;
+    --plex->busy;
     co_return status;
 }
 
@@ -390,11 +390,11 @@ Task<Status> Volume::remove_plex(std::string label) {
         // It leaves like one that failed, durably, before any write is answered without it (E1).
         depart(plex, PlexState::failed, "it is being removed");
     }
-    plex->busy = true;  // no sync starts on it meanwhile
+    ++plex->busy;  // no sync starts on it meanwhile
     auto recording = departures_recorded();
     const Status recorded = co_await std::move(recording);
     if (!recorded.ok()) {
-        plex->busy = false;
+        --plex->busy;
         co_return recorded;
     }
     auto closing = close_device(plex, false);

@@ -70,7 +70,7 @@ Task<Status> Volume::verify(bool repair, std::string source, std::shared_ptr<Job
     PlexList doubted;
     for (const auto& plex : *plexes) {
         if (plex->is_member()) continue;
-        plex->busy = true;
+        ++plex->busy;
         doubted.push_back(plex);
     }
     auto comparing = compare_plexes(*plexes, truth, repair, job);
@@ -82,7 +82,7 @@ Task<Status> Volume::verify(bool repair, std::string source, std::shared_ptr<Job
             auto syncing = run_sync(plex, 0, job);
             status = co_await std::move(syncing);
         }
-        plex->busy = false;
+        --plex->busy;
     }
     const std::uint64_t bytes = total(job->differences());
     if (!status.ok() || bytes == 0 || repair) co_return status;
@@ -181,11 +181,13 @@ Task<Status> Volume::verify_snapshot(std::string label, std::shared_ptr<Job> job
     auto snapshot = usable_snapshot(label);
     if (!snapshot.ok()) co_return snapshot.error();
     const PlexPointer plex = find((*snapshot)->plex);
-    if (plex->busy) co_return Error(Code::busy, "snapshot '" + label + "' is being worked on");
-    plex->busy = true;  // nobody deletes or resyncs it meanwhile
+    // The mover of an instant restore only reads it as well.
+    const bool moved_from = redirect_ && redirect_->source == plex && mover_;
+    if (plex->busy && !moved_from) co_return Error(Code::busy, "snapshot '" + label + "' is being worked on");
+    ++plex->busy;  // nobody deletes or resyncs it meanwhile, nor once all is moved
     auto verifying = verify_snapshot_plex(plex, (*snapshot)->set_id, job);
     const Result<std::string> verdict = co_await std::move(verifying);
-    plex->busy = false;
+    --plex->busy;
     if (!verdict.ok()) co_return verdict.error();
     const std::string why = *verdict;
     if (!why.empty()) {
@@ -207,23 +209,24 @@ Task<Result<std::string>> Volume::verify_snapshot_plex(PlexPointer plex, Uuid se
     auto judging = distrust(plex, false);
     std::string why = co_await std::move(judging);
     ChangeMap difference(state_.size, state_.region_size);
-    if (lacks_production_) {
-        difference.mark_all();
-    } else {
-        watched_.push_back(&difference);  // writes from here on
-        const auto guard = co_await structure_mutex_.lock();
-        auto merging = merge_difference(difference, state_.find_snapshot(set_id)->anchor);
-        co_await std::move(merging);
-    }
-    auto reading = verify_snapshot_bytes(plex, difference, job);
+    if (!knows_production()) difference.mark_all();
+    watched_.push_back(&difference);  // writes from here on
+    auto reading = verify_snapshot_bytes(plex, set_id, difference, job);
     const Status status = co_await std::move(reading);
     std::erase(watched_, &difference);
     if (!status.ok()) co_return status.error();
     co_return std::move(why);
 }
 
-Task<Status> Volume::verify_snapshot_bytes(PlexPointer plex, ChangeMap& difference,
+Task<Status> Volume::verify_snapshot_bytes(PlexPointer plex, Uuid set_id, ChangeMap& difference,
                                            std::shared_ptr<Job> job) {
+    if (knows_production()) {
+        const auto guard = co_await structure_mutex_.lock();
+        const SnapshotRecord* const snapshot = state_.find_snapshot(set_id);
+        if (snapshot == nullptr) co_return Error(Code::not_found, "the snapshot has gone meanwhile");
+        auto merging = merge_difference(difference, snapshot->anchor);
+        co_await std::move(merging);
+    }
     job->bytes_total = state_.size;
     for (std::uint64_t at = 0; at < state_.size; at += verify_chunk_bytes) {
         if (job->cancelled() || closing_) co_return job->cancelled_error();
@@ -244,11 +247,9 @@ Task<Status> Volume::verify_snapshot_bytes(PlexPointer plex, ChangeMap& differen
 Task<Status> Volume::verify_snapshot_chunk(PlexPointer plex, ChangeMap& difference, Range chunk,
                                            std::shared_ptr<Job> job) {
     AlignedBuffer copy(chunk.length);
-    ++plex->in_flight;
-    auto reading = plex->device->read(chunk.offset, copy.span());
-    Status status = co_await std::move(reading);
-    if (--plex->in_flight == 0) idle_.notify();
-    if (!status.ok() || lacks_production_ || difference.all(chunk)) co_return status;
+    auto reading = read_plex(plex, chunk.offset, copy.span());
+    const Status status = co_await std::move(reading);
+    if (!status.ok() || !knows_production() || difference.all(chunk)) co_return status;
     AlignedBuffer production(chunk.length);
     auto reading_production = read_production(chunk.offset, production.span(), true);
     EXSHADOW_CO_TRY(co_await std::move(reading_production));

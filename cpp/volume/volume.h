@@ -96,6 +96,10 @@ public:
     // Everything answered before this call is durable on every member (E12).
     [[nodiscard]] Task<Status> flush();
 
+    // Data and zero extents of what production holds, in order, without gaps; "zero" is a promise.
+    // (redirect.cpp)
+    [[nodiscard]] Task<Result<std::vector<Extent>>> production_extents(Range range);
+
     // --- mirror (membership.cpp, sync.cpp, verify.cpp) ---
     // Attach a plex as stale, durable; sync_plex() brings it up. Answers its label.
     [[nodiscard]] Task<Result<std::string>> attach_plex(AddPlexOptions options);
@@ -109,6 +113,8 @@ public:
     [[nodiscard]] Task<Result<Ranges>> changed(std::string label, std::optional<std::string> since);
     [[nodiscard]] Task<Status> read_snapshot(std::string label, std::uint64_t offset,
                                              std::span<std::byte> buffer);
+    // As its file tells; "zero" is a promise.
+    [[nodiscard]] Task<Result<std::vector<Extent>>> snapshot_extents(std::string label, Range range);
     [[nodiscard]] Task<Status> verify_snapshot(std::string label, std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> resync(std::string label, std::uint64_t limit, std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> restore(std::string label, std::uint64_t limit, std::shared_ptr<Job> job);
@@ -184,6 +190,7 @@ private:
     [[nodiscard]] Task<Status> flush_plexes(PlexList plexes);
     // One transfer on one plex, counted in Plex::in_flight, so that its device stays open (E6, E32).
     [[nodiscard]] Task<Status> read_plex(PlexPointer plex, std::uint64_t offset, std::span<std::byte> buffer);
+    [[nodiscard]] Task<Result<std::vector<Extent>>> plex_extents(PlexPointer plex, Range range);
     [[nodiscard]] Task<Status> write_plex(PlexPointer plex, std::uint64_t offset,
                                           std::span<const std::byte> data);
     [[nodiscard]] std::uint64_t repair_piece() const;
@@ -294,6 +301,7 @@ private:
     [[nodiscard]] std::vector<const ChangeMap*> intervals_since(std::uint64_t anchor) const;
     [[nodiscard]] Task<void> merge_difference(ChangeMap& into, std::uint64_t anchor);
     [[nodiscard]] Task<Status> open_snapshot_device(PlexPointer plex);
+    [[nodiscard]] Task<Result<PlexPointer>> readable_plex(std::string label);
     [[nodiscard]] Task<Status> promote_plex(PlexPointer plex, SnapshotRecord snapshot);
     [[nodiscard]] Task<Status> swap_production(PlexPointer plex, Uuid set_id, PlexList replaced,
                                                PlexIdentity identity, bool unknown);
@@ -312,7 +320,6 @@ private:
     [[nodiscard]] Task<Status> read_source(PlexPointer source, std::uint64_t offset,
                                            std::span<std::byte> buffer);
     [[nodiscard]] Task<Status> know_source();
-    [[nodiscard]] Task<Result<std::vector<Extent>>> production_extents(Range range);
     [[nodiscard]] bool redirects(const RangeLock::Request& request, Range range) const;
     [[nodiscard]] Task<Status> modify_unmoved(RangeLock::Request& request, PlexOperation piece);
     [[nodiscard]] Task<Status> lay_over(RangeLock::Request& request, PlexOperation piece, Range region);
@@ -328,6 +335,10 @@ private:
     void break_redirect(const std::string& why);
     [[nodiscard]] Status check_mode() const;
     [[nodiscard]] Status check_not_moving() const;
+    // Whether there is anything to compare a snapshot with.
+    [[nodiscard]] bool knows_production() const {
+        return !lacks_production_ && !(redirect_ && redirect_->broken);
+    }
     [[nodiscard]] bool has_other_jobs(const Job* own) const;
     [[nodiscard]] Task<void> stop_mover();
     [[nodiscard]] Task<Status> move_restored(std::uint64_t limit, std::shared_ptr<Job> job);
@@ -344,7 +355,7 @@ private:
     [[nodiscard]] Task<Status> repair_chunk(PlexPointer plex, Range chunk, std::span<const std::byte> right);
     [[nodiscard]] Task<Result<std::string>> verify_snapshot_plex(PlexPointer plex, Uuid set_id,
                                                                  std::shared_ptr<Job> job);
-    [[nodiscard]] Task<Status> verify_snapshot_bytes(PlexPointer plex, ChangeMap& difference,
+    [[nodiscard]] Task<Status> verify_snapshot_bytes(PlexPointer plex, Uuid set_id, ChangeMap& difference,
                                                      std::shared_ptr<Job> job);
     [[nodiscard]] Task<Status> verify_snapshot_chunk(PlexPointer plex, ChangeMap& difference, Range chunk,
                                                      std::shared_ptr<Job> job);

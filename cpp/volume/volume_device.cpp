@@ -13,22 +13,6 @@ std::vector<Extent> all_data(Range range) {
     return {{range, false}};
 }
 
-// The extents of one plex's file. It answers without waiting, so the device cannot go meanwhile.
-Task<Result<std::vector<Extent>>> plex_extents(std::shared_ptr<Plex> plex, Range range) {
-    if (!plex || !plex->device) co_return all_data(range);
-    auto asking = plex->device->extents(range);
-    auto found = co_await std::move(asking);
-    if (!found.ok()) co_return all_data(range);
-    co_return found;
-}
-
-std::shared_ptr<Plex> find_plex(const Volume& volume, const Uuid& uuid) {
-    for (const auto& plex : volume.plexes()) {
-        if (plex->uuid == uuid) return plex;
-    }
-    return nullptr;
-}
-
 }  // namespace
 
 Task<Status> VolumeDevice::read(std::uint64_t offset, std::span<std::byte> buffer) {
@@ -70,12 +54,11 @@ Task<Result<std::vector<Extent>>> VolumeDevice::extents(Range range) {
     EXSHADOW_CO_TRY(check_range(range.offset, range.length));
     const VolumeUse volume(*source_);
     if (!volume) co_return closed();
-    // What an instant restore has not moved is the snapshot's, whatever production's file has there (E28).
-    if (volume->is_restoring() || volume->is_moving()) co_return all_data(range);
-    const auto authority = find_plex(*volume, volume->state().authority);
-    if (authority && !authority->is_member()) co_return all_data(range);
-    auto asking = plex_extents(authority, range);
-    co_return co_await std::move(asking);
+    // No promise while nobody knows what production is, nor where its file does not tell.
+    if (volume->is_restoring()) co_return all_data(range);
+    auto asking = volume->production_extents(range);
+    auto found = co_await std::move(asking);
+    co_return found.ok() ? std::move(found) : all_data(range);
 }
 
 Task<Result<Ranges>> VolumeDevice::changed(std::string label, Range range) {
@@ -144,12 +127,10 @@ Task<Result<std::vector<Extent>>> SnapshotDevice::extents(Range range) {
     EXSHADOW_CO_TRY(check_range(range.offset, range.length));
     const VolumeUse volume(*source_);
     EXSHADOW_CO_TRY(check(volume));
-    // A read of nothing opens the plex where it is not open yet.
-    auto opening = volume->read_snapshot(label_, 0, {});
-    EXSHADOW_CO_TRY(co_await std::move(opening));
+    auto asking = volume->snapshot_extents(label_, range);
+    auto found = co_await std::move(asking);
     EXSHADOW_CO_TRY(check(volume));
-    auto asking = plex_extents(find_plex(*volume, volume->state().find_snapshot(label_)->plex), range);
-    co_return co_await std::move(asking);
+    co_return found.ok() ? std::move(found) : all_data(range);
 }
 
 }  // namespace exshadow

@@ -290,6 +290,15 @@ Task<Status> Volume::read_plex(PlexPointer plex, std::uint64_t offset, std::span
     co_return status;
 }
 
+Task<Result<std::vector<Extent>>> Volume::plex_extents(PlexPointer plex, Range range) {
+    if (!plex->device) co_return Error(Code::io, "plex " + plex->label + " is not open any more");
+    ++plex->in_flight;
+    auto asking = plex->device->extents(range);
+    auto found = co_await std::move(asking);
+    if (--plex->in_flight == 0) idle_.notify();
+    co_return found;
+}
+
 Task<Status> Volume::write_plex(PlexPointer plex, std::uint64_t offset, std::span<const std::byte> data) {
     if (!plex->device) co_return Error(Code::io, "plex " + plex->label + " is not open any more");
     ++plex->in_flight;

@@ -216,7 +216,10 @@ class Server:
     ) -> None: ...
 
 class Engine:
-    def __init__(self, *, loop: Literal["auto", "uring", "pool"] = "auto") -> None: ...
+    def __init__(
+        self, *, loop: Literal["auto", "uring", "pool"] = "auto", latency_limit: float = 30.0
+    ) -> None:
+        """latency_limit: seconds after which a plex that does not answer leaves its mirror."""
     @property
     def loop(self) -> str: ...
     @property

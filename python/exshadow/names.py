@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from exshadow.errors import InvalidError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+)([smhdw])")
+_SIZE = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_DURATION = re.compile(r"(\d{1,18})([smhdw])")
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _END_OF_TIME = datetime(2255, 1, 1, tzinfo=UTC)  # 64-bit nanoseconds reach little further
+_LONGEST_DURATION = 365 * 86_400
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 FOREVER = "forever"
@@ -54,6 +55,16 @@ def parse_rate(text: str) -> int:
     if rate == 0:
         raise InvalidError("a rate of 0 would never finish", hint="leave the limit out instead")
     return rate
+
+
+def parse_duration(text: str, what: str = "duration") -> int:
+    """Seconds of ``30s``, ``5m``, ``2h``. InvalidError when it is none, or less than a second."""
+    match = _DURATION.fullmatch(text.strip())
+    if not match or (seconds := int(match[1]) * _SECONDS[match[2]]) == 0:
+        raise InvalidError(f"{text!r} is no valid {what}", hint="write a number with s, m, h or d")
+    if seconds > _LONGEST_DURATION:
+        raise InvalidError(f"{what} {text!r} is too long")
+    return seconds
 
 
 def format_size(size: int) -> str:

@@ -37,12 +37,14 @@ def mounted(source: str | Path, place: Path, *options: str) -> Iterator[Path]:
 
 
 @contextmanager
-def loop_device(path: Path, sector: int = 512) -> Iterator[str]:
+def loop_device(path: Path, sector: int = 512, *, read_only: bool = False) -> Iterator[str]:
     """A loop device on the file `path`."""
     need_root()
     if not Path("/dev/loop-control").exists():
         pytest.skip("needs loop devices")
-    device = run("losetup", "--find", "--show", "--sector-size", str(sector), path)
+    options = ("--read-only",) if read_only else ()
+    sector_size = ("--sector-size", str(sector))
+    device = run("losetup", "--find", "--show", *sector_size, *options, path)
     try:
         yield device
     finally:

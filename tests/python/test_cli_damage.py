@@ -6,12 +6,16 @@ import struct
 from pathlib import Path
 
 import pytest
+from conftest import MIB
 
 import exshadow
 
 # cpp/volume/format.h: places of the two superblocks, and their header's magic, version, crc.
 SUPERBLOCKS = (64 << 10, 576 << 10)
 LENGTH_OFFSET = 24
+# The header of a change map's block: magic, crc, index, volume, map, sequence, place.
+MAP_BLOCK = struct.Struct("<8sII16sQQI")
+MAP_MAGIC = b"EXHSMAP1"
 
 
 def crc32c(data: bytes) -> int:
@@ -104,3 +108,45 @@ def test_two_processes_on_one_volume(cli, volume_file):
         assert str(os.getpid()) in cli.json("volume", "show", "db")["volume"]["owner"]
         assert cli.json("volume", "list")["volumes"][0]["owner"]
     assert cli.json("volume", "show", "db")["volume"]["owner"] is None
+
+
+def map_blocks(path: Path) -> list[int]:
+    """Where the blocks of a volume file's change maps are, the newest first."""
+    found = []
+    with path.open("rb") as file:
+        for offset in range(0, path.stat().st_size, 4096):
+            header = os.pread(file.fileno(), MAP_BLOCK.size, offset)
+            if header[:8] == MAP_MAGIC:
+                found.append((MAP_BLOCK.unpack(header)[5], offset))
+    return [offset for _, offset in sorted(found, reverse=True)]
+
+
+@pytest.fixture(params=[40, 64, 100, 4095])
+def rotten(request, cli, image, tmp_path):
+    """A bit is flipped in the newest block; the older one is sound and knows only of one write."""
+    cli("volume", "add", "db", image("db.img", 4 * MIB))
+    cli("mirror", "add", "db", tmp_path / "m2.img", "--label", "m2")
+    cli("snapshot", "create", "db", "--label", "noon")
+    for offset in (0, MIB):  # each opens the volume and closes it
+        cli.write("db", offset, os.urandom(4096))
+    assert cli.json("snapshot", "diff", "noon")["members"][0]["bytes"] == 2 << 16
+    newest, older = map_blocks(cli.state / "db.exv")
+    assert abs(newest - older) == 4096
+    flip(cli.state / "db.exv", newest + request.param)
+    return cli
+
+
+def test_a_rotten_change_map_is_not_taken_for_an_older_one(rotten):
+    assert "maps are not as they were closed" in rotten("volume", "show", "db").out
+    (member,) = rotten.json("snapshot", "diff", "noon")["members"]
+    assert member["changed"] == [[0, 4 * MIB]]
+    with rotten.opened("db") as volume:
+        assert volume.snapshots["noon"].changed().tolist() == [[0, 4 * MIB]]
+    (member,) = rotten.json("snapshot", "diff", "noon")["members"]
+    assert member["changed"] == [[0, 4 * MIB]]
+
+
+def test_a_restore_by_a_rotten_change_map_is_whole(rotten, tmp_path):
+    rotten("restore", "noon")
+    assert (tmp_path / "db.img").read_bytes() == (tmp_path / "m2.img").read_bytes()
+    assert rotten.json("snapshot", "verify", "noon")["set"]["verified"]["ok"] is True

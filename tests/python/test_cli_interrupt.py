@@ -74,6 +74,11 @@ def test_an_interrupted_restore_is_continued(volume, tmp_path, again):
     good = (tmp_path / "m2.img").read_bytes()
     interrupt(volume.start("--json", "restore", "noon", "--limit", "4M"))
     assert volume.json("volume", "show", "db")["volume"]["state"] == "restoring"
+    added = ("mirror", "add", "db", tmp_path / "m3.img", "--label", "m3")
+    assert volume.error(4, *added)["code"] == "refused"
+    assert not (tmp_path / "m3.img").exists()
+    plexes = volume.json("mirror", "list", "db")["plexes"]
+    assert [plex["label"] for plex in plexes] == ["p1", "m2"]
     job = volume.json(*again)["job"]
     assert 0 < job["bytes_copied"] <= 8 * MIB
     assert (tmp_path / "db.img").read_bytes() == good == (tmp_path / "m2.img").read_bytes()

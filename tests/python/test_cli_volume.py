@@ -6,6 +6,7 @@ import os
 
 import pytest
 from conftest import MIB
+from machine import sparse
 
 
 def test_add_leaves_every_byte_and_show_tells(cli, image, tmp_path):
@@ -94,6 +95,16 @@ def test_empty_file(cli, image):
 
 def test_size_not_a_multiple_of_512(cli, image):
     refuse(cli, 2, image("odd.img", 1000))
+
+
+def test_larger_than_change_maps_can_be(cli, memory):
+    path = sparse(memory / "huge.img", 5 << 60)
+    error = refuse(cli, 2, path)
+    assert "too large" in error["message"]
+    assert "--region" in error["hint"]
+    assert list(memory.iterdir()) == [path]
+    assert path.stat().st_blocks == 0
+    assert os.listxattr(path) == []
 
 
 def test_character_device(cli):

@@ -8,10 +8,12 @@ import stat
 import struct
 import subprocess
 import time
+from contextlib import contextmanager
 
 import pytest
 from conftest import MIB, Cli
 from daemons import DaemonProcess, served
+from machine import mounted, run, sparse
 
 import exshadow
 
@@ -307,9 +309,15 @@ def test_a_set_is_read_while_production_moves_back_to_it(volume, tmp_path):
         volume("snapshot", "export", "noon", tmp_path / "out")
         volume("snapshot", "pin", "noon", "--clear")
         assert (tmp_path / "out" / "db.img").read_bytes() == good
+        # Changed since the restore, so no difference; and the mover goes on.
+        volume_write(volume, os.urandom(2 * MIB))
+        verdict = volume.json("snapshot", "verify", "noon")["set"]["verified"]
+        assert verdict["ok"] is True
         for verb in ("resync", "delete", "promote"):
             assert volume.error(4, "snapshot", verb, "noon", "--yes")["code"] == "refused"
         assert volume.json("volume", "show", "db")["volume"]["state"] == "moving"
+    assert volume.json("snapshot", "verify", "noon")["set"]["verified"]["ok"] is True
+    assert volume.json("volume", "show", "db")["volume"]["state"] == "moving"
 
 
 @pytest.mark.parametrize("label", [(), ("m2",)], ids=["any", "m2"])
@@ -361,6 +369,40 @@ def test_views_have_the_size_that_was_asked_for(volume, tmp_path):
             command = ["qemu-io", "-f", "raw", "-c", f"write -P 7 0 {size}", address]
             done = subprocess.run(command, check=False, capture_output=True, text=True)
             assert (done.returncode == 0) is good, done
+
+
+@contextmanager
+def frozen(place):
+    """The file system there answers no write."""
+    run("fsfreeze", "--freeze", place)
+    try:
+        yield
+    finally:
+        run("fsfreeze", "--unfreeze", place)
+
+
+def test_a_plex_that_does_not_answer_is_let_go_after_the_time_that_was_asked_for(volume, tmp_path):
+    """Well before the default of 30 seconds."""
+    for text in ("much", "0s", "-1s", "500d"):
+        volume.error(2, "serve", f"--latency-limit={text}")
+    run("mkfs.ext4", "-q", "-F", sparse(tmp_path / "disk.img", 64 * MIB))
+    with mounted(tmp_path / "disk.img", tmp_path / "disk", "-o", "loop") as disk:
+        volume("mirror", "add", "db", disk / "m2.img", "--label", "m2")
+        with (
+            served(volume, tmp_path, "--latency-limit", "2s"),
+            exshadow.connect(volume.state) as db,
+        ):
+            opened = db.open("db")
+            opened.write(0, b"before")
+            with frozen(disk):
+                began = time.monotonic()
+                opened.write(0, b"meanwhile")
+                assert 1.5 < time.monotonic() - began < 15
+            (_, plex) = volume.json("mirror", "list", "db")["plexes"]
+            assert plex["state"] == "failed"
+            assert "latency limit" in plex["note"]
+            volume("mirror", "sync", "db")
+        volume("mirror", "verify", "db")
 
 
 def test_the_next_daemon_keeps_to_the_limit(volume, tmp_path):

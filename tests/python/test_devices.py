@@ -59,6 +59,18 @@ def test_a_device_whose_last_sector_is_cut_short_is_refused(cli, devices, image,
     assert [plex["label"] for plex in cli.json("mirror", "list", "db")["plexes"]] == ["p1"]
 
 
+def test_a_read_only_device_is_refused(cli, image, tmp_path):
+    sparse(tmp_path / "m2.img", SIZE)
+    with loop_device(tmp_path / "m2.img", read_only=True) as device:
+        error = cli.error(4, "volume", "add", "disk", device)
+        assert error["code"] == "permission"
+        assert "read-only device" in error["message"]
+        assert cli.left_no_state()
+        cli("volume", "add", "db", image("db.img", SIZE))
+        assert cli.error(4, "mirror", "add", "db", device, "--overwrite") == error
+        assert [plex["label"] for plex in cli.json("mirror", "list", "db")["plexes"]] == ["p1"]
+
+
 def test_file_to_device(cli, devices, image, tmp_path):
     path = image("db.img", SIZE)
     cli("volume", "add", "db", path)

@@ -39,10 +39,25 @@ def test_sizes_are_powers_of_1024(text, size):
     assert names.parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "K", "-1", "1X", "1 0", "0x10", "1e3", "nan", "9999999T"])
+@pytest.mark.parametrize(
+    "text", ["", "K", "-1", "1X", "1 0", "0x10", "1e3", "nan", "9999999T", "9" * 5000]
+)
 def test_bad_sizes(text):
     with pytest.raises(InvalidError):
         names.parse_size(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1s", 1), ("90m", 5400), (" 2h ", 7200)])
+def test_durations(text, seconds):
+    assert names.parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "30", "s", "0s", "-1s", "1.5s", "1y", "9" * 5000 + "s", "366d"]
+)
+def test_bad_durations(text):
+    with pytest.raises(InvalidError):
+        names.parse_duration(text)
 
 
 def test_rates():

@@ -26,7 +26,7 @@ from exshadow.api.peers import CheckedProtocol
 from exshadow.api.status import describe
 from exshadow.errors import InvalidError, RefusedError, make
 from exshadow.model import Json
-from exshadow.service.house import House, HouseDesk, Offer
+from exshadow.service.house import LATENCY_LIMIT, House, HouseDesk, Offer
 from exshadow.service.ownership import own
 from exshadow.service.reporter import Reporter
 from exshadow.service.resume import resume
@@ -59,6 +59,8 @@ def run(
     offer: Offer,
     reporter: Reporter,
     ready: Callable[[Json], None],
+    *,
+    latency_limit: float = LATENCY_LIMIT,
 ) -> None:
     """Serve until a signal. BusyError when another daemon serves the folder.
 
@@ -66,7 +68,7 @@ def run(
     """
     folder.create()
     with own(folder), _stop_signals() as stop:
-        house = House(folder, groups)
+        house = House(folder, groups, latency_limit)
         tasks = Tasks(house)
         try:
             daemon = Daemon(house, tasks, Instruments(house, tasks))

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from exshadow._core import ConnectionInfo, ExportStatistics, Server, Volume
 
 
+LATENCY_LIMIT = 30
+"""Seconds: the engine's own default."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """How NBD is offered: also on a loopback address, and with views of so many bytes each."""
@@ -59,9 +63,17 @@ class LiveFolder(StateFolder):
 
 
 class House:
-    """`groups` limits what is held open and served; all groups when it is empty."""
+    """`groups` limits what is held open and served; all groups when it is empty.
 
-    def __init__(self, folder: StateFolder, groups: Iterable[str] = ()) -> None:
+    A plex that does not answer for `latency_limit` seconds leaves its mirror.
+    """
+
+    def __init__(
+        self,
+        folder: StateFolder,
+        groups: Iterable[str] = (),
+        latency_limit: float = LATENCY_LIMIT,
+    ) -> None:
         from exshadow._core import Engine
 
         self.groups = frozenset(groups)
@@ -73,7 +85,7 @@ class House:
         self._opening = RLock()
         with closing(Desk(folder)) as desk:
             _ = desk.catalog  # a newer one refuses the daemon as it would any command
-        self.engine = Engine()
+        self.engine = Engine(latency_limit=latency_limit)
 
     # --- what is open ---
 

@@ -44,7 +44,7 @@ def verify(desk: Desk, text: str, check: str = "bytes") -> Verified:
     require_check(check)
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
-    sets.require_here(desk, one, survey, "verify")
+    sets.require_readable(desk, one, survey, "verify")
     error: IntegrityError | None = None
     with desk.session([member.volume for member in one.members]) as session:
         started = {

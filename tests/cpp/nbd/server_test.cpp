@@ -1,9 +1,11 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 
@@ -138,6 +140,40 @@ TEST_CASE("F22_a_client_that_takes_no_replies_is_not_read_from_and_harms_nobody"
         other.negotiate();
         CHECK(other.ask(Client::write_request(0, Bytes(MiB, std::byte{4}))) == Errno::none);
         CHECK(other.read(0, MiB) == Bytes(MiB, std::byte{4}));
+    });
+}
+
+// Has asked for many bytes and takes none of them.
+Client stalled_client(const ServerFixture& fixture) {
+    Client client = fixture.connect();
+    client.negotiate();
+    REQUIRE(client.say(Client::request(Command::read, 0, 20 * MiB)));
+    pollfd answered{client.fd(), POLLIN, 0};
+    REQUIRE(::poll(&answered, 1, 5000) == 1);
+    return client;
+}
+
+TEST_CASE("F22_stalled_clients_are_let_go_when_others_want_their_memory_and_not_before") {
+    on_both_loops([](LoopKind kind) {
+        Limits limits;
+        limits.handshake = 2 * second_ns;  // four looks for each
+        limits.server_bytes = 128 * MiB;
+        limits.stall = 100 * second_ns;
+        limits.stall_wanted = 100 * millisecond_ns;
+        const ServerFixture fixture(kind, limits);
+        std::vector<Client> stalled;
+        for (int i = 0; i < 4; ++i) stalled.push_back(stalled_client(fixture));
+        ::usleep(1500 * 1000);
+        CHECK(fixture.connections() == 4);  // more than half is theirs, but there is room for any request
+        stalled.push_back(stalled_client(fixture));
+        stalled.push_back(stalled_client(fixture));
+        const Client other = fixture.connect();
+        other.negotiate();
+        CHECK(other.ask(Client::write_request(0, Bytes(20 * MiB, std::byte{4}))) == Errno::none);
+        CHECK(other.read(0, 20 * MiB) == Bytes(20 * MiB, std::byte{4}));
+        wait_for([&] { return fixture.connections() < 7; });
+        CHECK(std::any_of(stalled.begin(), stalled.end(), [](const Client& one) { return one.is_let_go(); }));
+        CHECK(other.ask(Client::write_request(0, Bytes(10))) == Errno::none);
     });
 }
 

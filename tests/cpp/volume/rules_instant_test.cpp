@@ -186,6 +186,52 @@ Task<void> sync_through_redirect(Machine& m) {
     CHECK(m.world.same_content("p1.img", "m4.img"));
 }
 
+// It begins while the mover waits for a disk, and ends long after it: nobody takes the copy away meanwhile.
+Task<void> verify_while_it_moves(Machine& m) {
+    auto restoring = must_restore(m, "noon");
+    co_await std::move(restoring);
+    m.loop->hold("p1.img", FileOperation::Kind::write);
+    TaskGroup group(*m.loop);
+    group.spawn(must_move(m));
+    co_await m.loop->sleep(100 * millisecond_ns);
+    const auto job = std::make_shared<Job>("verify");
+    group.spawn(must(m.volume->verify_snapshot("noon", job)));
+    co_await m.loop->sleep(millisecond_ns);
+    CHECK(job->bytes_total == small_size);
+    CHECK(m.volume->is_moving());
+    m.loop->hold("m3.img", FileOperation::Kind::read);
+    m.loop->release("p1.img");
+    co_await m.loop->sleep(second_ns);
+    CHECK_FALSE(m.volume->is_moving());
+    CHECK(job->bytes_done == 0);
+    auto deleting = m.volume->delete_snapshot("noon");
+    const Status deleted = co_await std::move(deleting);
+    REQUIRE_FALSE(deleted.ok());
+    CHECK(deleted.error().code() == Code::busy);
+    m.loop->release("m3.img");
+    auto waiting = group.wait();
+    co_await std::move(waiting);
+    CHECK(job->bytes_done == small_size);
+    CHECK(job->differences().empty());
+}
+
+// What is moved is compared as well: a copy that rotted meanwhile is told.
+Task<void> verify_what_was_moved(Machine& m) {
+    auto restoring = must_restore(m, "noon");
+    co_await std::move(restoring);
+    auto mine = must_write(*m.volume, 0, 512, 9);  // changed since: no difference
+    co_await std::move(mine);
+    m.world.poke_zeroes("m3.img", {0, 4096});
+    m.world.poke_zeroes("m3.img", {small_size - 4096, 4096});
+    const auto job = std::make_shared<Job>("verify");
+    auto verifying = m.volume->verify_snapshot("noon", job);
+    const Status status = co_await std::move(verifying);
+    REQUIRE_FALSE(status.ok());
+    CHECK(status.error().code() == Code::mismatch);
+    CHECK(job->differences() == Ranges{{small_size - 4096, 4096}});
+    m.remembered = m.world.peek("m3.img", {0, small_size});
+}
+
 Task<void> restore_another(Machine& m) {
     auto splitting = must_split(*m.loop, {m.volume.get()}, "late");  // m2: 2 in the first half
     co_await std::move(splitting);
@@ -313,6 +359,11 @@ Task<void> open_broken(Machine& m) {
     for (const auto& event : m.volume->events())
         said = said || event.text.find("restore map cannot be read") != std::string::npos;
     CHECK(said);
+    auto asking = m.volume->production_extents({0, small_size});
+    const auto extents = co_await std::move(asking);
+    CHECK_FALSE(extents.ok());  // no promises
+    auto verifying = must(m.volume->verify_snapshot("noon", std::make_shared<Job>("verify")));
+    co_await std::move(verifying);             // the copy by itself: there is nothing to compare it with
     auto restoring = must_restore(m, "noon");  // the way out: all of it
     co_await std::move(restoring);
     CHECK(m.volume->unmoved_bytes() == small_size);
@@ -344,6 +395,11 @@ TEST_CASE("E28: split, promote, and resync or delete of the source are refused w
 
 TEST_CASE("E28: a new mirror and verify read through the redirect") {
     run<sync_through_redirect>();
+}
+
+TEST_CASE("E28: the snapshot is verified while it moves, and stays until it is") {
+    run<verify_while_it_moves>();
+    run<verify_what_was_moved>();
 }
 
 TEST_CASE("E28: a restore to another set covers what is not moved yet") {

@@ -2,6 +2,7 @@
 
 #include "cpp/disk/conformance.h"
 #include "cpp/volume/volume_fixture.h"
+#include "volume/instant.h"
 
 namespace exshadow {
 namespace {
@@ -90,6 +91,51 @@ Task<void> snapshot_is_read_only_and_one_only(Loop& loop) {
     const Status other = co_await snapshot.read(0, bytes);
     CHECK(other.error().code() == Code::not_found);
     co_await must(volume->close());
+}
+
+// While an instant restore moves, each promise is made by the file that is read there.
+Task<void> extents_are_those_of_what_is_read(Loop& loop) {
+    constexpr std::uint64_t half = small_size / 2;
+    auto volume = co_await must_create(loop, small_volume("db", "p1.img"));
+    co_await must_mirror(*volume, "p2.img", "p2");
+    co_await must_write(*volume, half, half, 1);
+    auto splitting = must_split(loop, std::vector<Volume*>(1, volume.get()), "noon");
+    co_await std::move(splitting);  // p2: zeroes, then data
+    co_await must_write(*volume, 0, small_size, 2);
+    const Range last{half, half};
+    co_await must(volume->zero(last, ZeroMode::may_unmap));
+    const auto source = std::make_shared<TestSource>(volume.get());
+    const Range all{0, small_size};
+    VolumeDevice device(source, "db", small_size);
+    const auto expect = [](const Result<std::vector<Extent>>& found, bool first_zero, bool last_zero) {
+        REQUIRE(found.ok());
+        std::uint64_t at = 0;
+        for (const Extent& extent : *found) {
+            CHECK(extent.range.offset == at);
+            at = extent.range.end();
+            CHECK(extent.zero == (extent.range.offset < half ? first_zero : last_zero));
+        }
+        CHECK(at == small_size);
+    };
+    const auto before = co_await device.extents(all);
+    expect(before, false, true);
+    std::vector<RestoreWish> wishes;
+    wishes.push_back({volume.get(), "noon"});
+    co_await must(restore_instant(loop, std::move(wishes)));
+    const auto moving = co_await device.extents(all);
+    expect(moving, true, false);
+    co_await must(volume->continue_restore(0, std::make_shared<Job>("restore")));
+    CHECK_FALSE(volume->is_moving());
+    const auto after = co_await device.extents(all);
+    expect(after, true, false);
+    co_await must(volume->close());
+}
+
+TEST_CASE("extents_during_an_instant_restore_are_those_of_what_is_read") {
+    SimWorld world(3);
+    for (const char* plex : {"p1.img", "p2.img"}) world.create(plex, small_size);
+    SimLoop loop(world, 3);
+    CHECK(loop.run_task(extents_are_those_of_what_is_read(loop)));
 }
 
 TEST_CASE("a_volume_is_a_block_device") {
