@@ -159,8 +159,8 @@ class Verification:
 
 def summary(checks: Sequence[Verification]) -> Verification | None:
     """The one verdict that speaks for all: the newest bad one, else the newest."""
-    bad = [one for one in checks if not one.ok]
-    return (bad or list(checks) or [None])[-1]
+    found = [one for one in checks if not one.ok] or list(checks)
+    return found[-1] if found else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,9 +74,7 @@ def _upgrade(body: dict[str, Any], revision: str) -> None:
         for name, defaults in migrations.ADDED[later].items():
             rows = body.get(name)
             if isinstance(rows, list):
-                body[name] = [
-                    {**defaults, **row} if isinstance(row, dict) else row for row in rows
-                ]
+                body[name] = [{**defaults, **row} if isinstance(row, dict) else row for row in rows]
 
 
 def _checked_rows(table: Table, rows: object) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ def describe(members: Iterable[Member]) -> str:
 
     A block device has no time of its last write: of one only the path and size are known.
     """
-    found = {}
+    found: dict[str, list[int | str]] = {}
     for member in members:
         try:
             status = Path(member.path).stat()
