@@ -16,16 +16,20 @@ from exshadow.service import devices
 from exshadow.service.attachments import Attachment, Attachments, is_mount_point
 
 # By file system: how to mount a copy, of which the original may be mounted too (nouuid), and whose
-# journal may neither be replayed (read-only) nor be missing (writable).
+# journal may neither be replayed (read-only) nor be missing (writable). A superblock of ext may ask
+# for a panic at the first damage: not here.
 _READ_ONLY = {
-    "ext2": "ro",
-    "ext3": "ro,noload",
-    "ext4": "ro,noload",
+    "ext2": "ro,errors=remount-ro",
+    "ext3": "ro,noload,errors=remount-ro",
+    "ext4": "ro,noload,errors=remount-ro",
     "xfs": "ro,nouuid,norecovery",
     "btrfs": "ro,rescue=nologreplay",
     "ntfs": "ro",
 }
-_WRITABLE = {"xfs": "rw,nouuid"}
+_WRITABLE = {
+    "xfs": "rw,nouuid",
+    **dict.fromkeys(("ext2", "ext3", "ext4"), "rw,errors=remount-ro"),
+}
 _TYPES = {"ntfs": "ntfs-3g"}
 _OLD_BTRFS = "ro,nologreplay"
 

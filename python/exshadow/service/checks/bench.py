@@ -131,13 +131,24 @@ class Bench:
 
 
 def _partitions(device: str) -> list[tuple[str, int, int]]:
-    """Number, first byte and bytes of each partition that may hold a file system."""
+    """Number, first byte and bytes of each partition that may hold a file system.
+
+    None of what is no partition table: a boot sector looks like one.
+    """
     columns = ("--output", "NR,START,SECTORS,TYPE", "--raw", "--noheadings")
+    size = int(devices.run("blockdev", "--getsize64", device))
+    try:
+        lines = devices.run("partx", *columns, device).splitlines()
+    except IoError:
+        return []
     found = []
-    for line in devices.run("partx", "--show", *columns, device).splitlines():
-        number, start, sectors, *kind = line.split()
-        if not set(kind) & _EXTENDED and int(sectors) > 0:
-            found.append((number, int(start) * _SECTOR, int(sectors) * _SECTOR))
+    for line in lines:
+        number, *span, kind = line.split()
+        start, length = (int(one) * _SECTOR for one in span)
+        if start + length > size:
+            return []
+        if kind not in _EXTENDED and length > 0:
+            found.append((number, start, length))
     return found
 
 

@@ -84,7 +84,7 @@ def _turn(bench: Bench, cluster: Cluster, link: Path, turned: Json) -> Path:
     """Where the link leads in the copies; it is made anew when it led elsewhere. Unsound."""
     if (here := link.resolve()).is_relative_to(bench.tree) and here.exists():
         return here
-    said = os.readlink(link)
+    said = str(link.readlink())
     target = _counterpart(bench, link, said)
     name = (
         str(link.relative_to(cluster.folder)) if link.is_relative_to(cluster.folder) else link.name
@@ -150,7 +150,7 @@ def _own(top: Path, account: Account) -> None:
     if top.lstat().st_uid == account.user:
         return
     for folder, folders_, files in os.walk(top):
-        for path in (folder, *(os.path.join(folder, name) for name in (*folders_, *files))):
+        for path in (Path(folder), *(Path(folder) / name for name in (*folders_, *files))):
             os.lchown(path, account.user, account.group)
 
 

@@ -87,10 +87,11 @@ def _first_words(output: str) -> str:
 
 
 def _ext(bench: Bench, seen: _Seen) -> None:
+    """Its checker replays the journal, and frees what was open and had no name any more."""
     tool = programs.require("e2fsck")
     replay = ("-p", "-E", "journal_only")
     ran = programs.run(bench.ground, (tool, *replay, seen.disk.device))
-    seen.steps.append(ran.to_json())  # what it could not replay the next run complains about
+    seen.steps.append(ran.to_json())
     if ran.status > 1:
         words = _first_words(ran.output)
         seen.problems.append(f"the journal cannot be replayed (status {ran.status}){words}")
