@@ -164,6 +164,7 @@ def open_bench(ground: Ground) -> Iterator[Bench]:
         record = stack.enter_context(place_of_work(ground.desk.folder))
         stack.enter_context(ground.session.serving(record.place / SOCKET, limit))
         bench = Bench(ground, record)
+        ground.on_start = record.note_process
         stack.callback(bench.let_go)
         yield bench
 

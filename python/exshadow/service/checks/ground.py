@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from exshadow.model import JobRecord, Json, SetRecord
@@ -40,6 +41,7 @@ class Ground:
         self.session = session
         self.one = one
         self.wish = wish
+        self.on_start: Callable[[int], None] = lambda process: None  # a program's process id
         self._begun = time.monotonic()
 
     @property

@@ -92,6 +92,7 @@ def run(
         given.seek(0)
         process = start(words, stdin=given, environment=environment, account=account)
     with process:
+        ground.on_start(process.pid)
         assert process.stdout is not None
         output = _Output()
         try:

@@ -43,6 +43,12 @@ class Record:
         self._devices: dict[str, str] = {}  # kernel NBD devices and whom the kernel says has them
 
     def note_process(self, process: int) -> None:
+        """A program that was started; those that have ended are forgotten."""
+        self._processes = {
+            one: started
+            for one, started in self._processes.items()
+            if _start_time(int(one)) == started
+        }
         self._processes[str(process)] = _start_time(process)
         self._write()
 
