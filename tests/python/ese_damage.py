@@ -1,6 +1,7 @@
 """Files to be damaged, how they are damaged, and which damage the format cannot show.
 
-What is hidden is decided here by rule, from the description of the format; never by what a checker says.
+What is hidden is decided here by rule, from the description of the format; never by what a
+checker says.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def page_size(content: bytes | bytearray) -> int:
 
 def streaming(name: str, content: bytes | bytearray) -> Subject:
     data = Unit("unprotected", 8192, len(content) - 8192)
-    return Subject(name, bytes(content), [Unit("header", 0, 4096), Unit("header", 4096, 4096), data])
+    return Subject(
+        name, bytes(content), [Unit("header", 0, 4096), Unit("header", 4096, 4096), data]
+    )
 
 
 def segments(name: str, content: bytes | bytearray) -> Subject:
@@ -121,8 +124,8 @@ def hidden(subject: Subject, new: bytes | bytearray, unit: Unit) -> bool:
 def _cancels_out(changed: bytes, blocks: int) -> bool:
     """XOR and ECC are linear: they stay the same when the change itself has both of them zero.
 
-    Random damage does not do that. Exchanging two sectors of one block does in half of all cases: the
-    columns stay, and every odd word moves by the same distance, so that an even count cancels out.
+    Random damage does not do that. Exchanging two sectors of one block does in half of all cases:
+    the columns stay, and every odd word moves by the same distance, so an even count cancels out.
     """
     words = np.frombuffer(changed, "<u4").reshape(blocks, -1).copy()
     stored = [words[0, 10 + 2 * block : 12 + 2 * block].copy() for block in range(blocks - 1)]
@@ -265,7 +268,9 @@ def zero_run(subject: Subject, chance: random.Random) -> bytearray:
         begin, size = unit.begin, unit.size * chance.randrange(1, 4)
     else:
         begin = unit.begin + chance.randrange(unit.size)
-        size = chance.choice((chance.randrange(1, 64), SECTOR, chance.randrange(1, 2 * unit.size + 1)))
+        size = chance.choice(
+            (chance.randrange(1, 64), SECTOR, chance.randrange(1, 2 * unit.size + 1))
+        )
     end = min(begin + size, len(new))
     new[begin:end] = bytes(end - begin)
     return new

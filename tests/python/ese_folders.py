@@ -81,7 +81,9 @@ class Folder:
                 name = f"{stream.base}.log"
             made.logs[generation] = path / name
             made.logs[generation].write_bytes(content)
-        made.checkpoint.write_bytes(checkpoint(stream.checkpoint, log_signature=log_signature(stream)))
+        made.checkpoint.write_bytes(
+            checkpoint(stream.checkpoint, log_signature=log_signature(stream))
+        )
         _databases(made, stream, form)
         _companions(made, stream, form)
         return made
@@ -143,7 +145,9 @@ def _databases(made: Folder, stream: Stream, form: _Form) -> None:
         return
     for number, name in enumerate(("priv1", "pub1")):
         pair = streaming_pair(header_of(stream, number), stream.pages, 8, seed=number)
-        for content, suffix, group in zip(pair, ("edb", "stm"), (made.databases, made.streams), strict=True):
+        for content, suffix, group in zip(
+            pair, ("edb", "stm"), (made.databases, made.streams), strict=True
+        ):
             group.append(made.path / f"{name}.{suffix}")
             group[-1].write_bytes(content)
 

@@ -88,7 +88,7 @@ def segment(generation: int, number: int, seed: int) -> bytes:
     return bytes(seal_ecc(page, number))
 
 
-def log8(header: LogHeader, body: Segments = Segments()) -> bytearray:  # noqa: B008
+def log8(header: LogHeader, body: Segments = Segments()) -> bytearray:
     """A log of segments (Exchange 2013 on)."""
     first, end = header.header_sectors, header.file_sectors
     # The last sector is kept for a shadow: a full log stops one before it.
@@ -149,7 +149,7 @@ class Chain:
     seed: int = 1
 
 
-def log7(header: LogHeader, chain: Chain = Chain()) -> tuple[bytearray, list[int]]:  # noqa: B008
+def log7(header: LogHeader, chain: Chain = Chain()) -> tuple[bytearray, list[int]]:
     """A log of checksum records (Exchange 2000 to 2010), and where its records lie."""
     chance, sector = random.Random(f"{chain.seed}/{header.generation}"), header.sector_size
     log = header.build()

@@ -1,4 +1,4 @@
-"""Makes databases of the ESE engine from the format's description: headers, pages, .stm, trailer."""
+"""Makes ESE databases from the format's description: headers, pages, .stm, trailer."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ class Header:
         if self.current_full != (0, 0):
             page[184:208] = backup_mark(*self.current_full)
         struct.pack_into("<II", page, 208, self.flags, 77)
-        struct.pack_into("<IIIIIII", page, 216, 5, 2, 3790, 1, self.revision, stated, self.repair_count)
+        struct.pack_into(
+            "<IIIIIII", page, 216, 5, 2, 3790, 1, self.revision, stated, self.repair_count
+        )
         page[252:280] = self.stm_signature
         struct.pack_into("<II", page, 296, *self.required)
         struct.pack_into("<I", page, 416, self.committed)
@@ -88,7 +90,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Database:
-    """What a database shall hold. ``empty`` and ``legacy``: page numbers; the rest are ECC pages."""
+    """What a database shall hold. ``empty``, ``legacy``: page numbers; the rest are ECC pages."""
 
     header: Header = field(default_factory=Header)
     second: Header | None = None  # when the copies differ
@@ -157,7 +159,10 @@ def streaming_pair(
     legacy = all_legacy(pages) if header.revision < 0xB else frozenset(range(1, pages + 1, 3))
     database = Database(ours, pages=pages, legacy=legacy, empty=frozenset({pages - 1}), seed=seed)
     theirs = replace(
-        header, streaming=True, database_signature=STM_SIGNATURE, file_type=2 if header.file_type else 0
+        header,
+        streaming=True,
+        database_signature=STM_SIGNATURE,
+        file_type=2 if header.file_type else 0,
     )
     data = np.random.default_rng(seed).integers(0, 256, stm_pages * 4096, np.uint8)
     copy = bytes(theirs.build())

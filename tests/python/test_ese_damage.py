@@ -36,7 +36,9 @@ def made_subjects() -> list[Subject]:
         for size in PAGE_SIZES
     ]
     legacy = Database(Header(4096, revision=9), pages=20, legacy=all_legacy(20))
-    mixed = Database(Header(4096), pages=20, legacy=frozenset(range(1, 20, 3)), empty=frozenset({6}))
+    mixed = Database(
+        Header(4096), pages=20, legacy=frozenset(range(1, 20, 3)), empty=frozenset({6})
+    )
     dirty = Header(8192, state=maker.DIRTY, required=(3, 4))
     twice = Database(dirty, second=Header(8192, state=maker.DIRTY, required=(2, 4)), pages=12)
     image = Header(8192, state=maker.DIRTY, required=(3, 4), current_full=(3, 0))
@@ -121,7 +123,9 @@ class Bench:
 
     def seen(self, new: bytearray) -> bool:
         """Not ok, or at least told: the parts of a checkpoint and of a torn end have a spare."""
-        changed = np.flatnonzero(np.frombuffer(self.subject.content, np.uint8) != np.frombuffer(new, np.uint8))
+        changed = np.flatnonzero(
+            np.frombuffer(self.subject.content, np.uint8) != np.frombuffer(new, np.uint8)
+        )
         first, last = int(changed[0]), int(changed[-1]) + 1
         with self.path.open("r+b") as file:
             file.seek(first)
@@ -133,7 +137,9 @@ class Bench:
         if not report.ok:
             assert report.findings
             return True
-        return report.bad > self.sound.bad or any("shadow is whole" in one for one in report.findings)
+        return report.bad > self.sound.bad or any(
+            "shadow is whole" in one for one in report.findings
+        )
 
 
 def put_through(subject: Subject, folder: Path, rounds: int) -> Counter[str]:
@@ -184,7 +190,15 @@ def test_ten_thousand_damages_are_seen(tmp_path: Path) -> None:
 def test_the_blind_spots_are_named() -> None:
     """The rules of `ese_damage.hidden`, each in the words a user reads."""
     text = " ".join(ese.BLIND_SPOTS)
-    for words in ("older version", "zeroed", "cut short", "end of a log", ".stm", "last record", "header"):
+    for words in (
+        "older version",
+        "zeroed",
+        "cut short",
+        "end of a log",
+        ".stm",
+        "last record",
+        "header",
+    ):
         assert words in text
 
 
@@ -219,7 +233,11 @@ def test_every_bit_of_a_page_is_seen(size: int, kind: str, tmp_path: Path) -> No
         content[rows, bits // 8] ^= np.uint8(1) << (bits % 8).astype(np.uint8)
         assert found["bad"] == pages
         if kind == "ecc":
-            named = {page["page"] - 1: page["bit"] for page in found["list"] if page["state"] == "correctable"}
+            named = {
+                page["page"] - 1: page["bit"]
+                for page in found["list"]
+                if page["state"] == "correctable"
+            }
             assert all(named[row] == bits[row] for row in named)
             assert len(named) >= pages - 300  # all but the sums and the flag that chooses them
     assert file.scan()["bad"] == 0
@@ -249,7 +267,12 @@ def corrupt(read) -> bool:
 
 def test_every_bit_of_every_header_is_seen(tmp_path: Path) -> None:
     for name, content, size, seen in (
-        ("a.edb", Database(Header(2048), pages=2).build(), 2048, lambda file: not file.database_header()["first_good"]),
+        (
+            "a.edb",
+            Database(Header(2048), pages=2).build(),
+            2048,
+            lambda file: not file.database_header()["first_good"],
+        ),
         ("E00.log", log8(LogHeader(3)), 4096, lambda file: corrupt(file.log_header)),
         ("E00.chk", checkpoint(3), 4096, lambda file: not file.checkpoint()["first_good"]),
         ("a.jfm", flush_map(), 8192, lambda file: corrupt(file.flush_map)),

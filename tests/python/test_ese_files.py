@@ -40,7 +40,9 @@ def judge(folder: Path, name: str, content: bytes | bytearray) -> FileReport:
 
 
 def test_the_real_files_are_where_the_readme_says() -> None:
-    here = {str(path.relative_to(ese_samples.folder())) for path in ese_samples.folder().rglob("*.*")}
+    here = {
+        str(path.relative_to(ese_samples.folder())) for path in ese_samples.folder().rglob("*.*")
+    }
     assert here - {"README.md"} == {sample.name for sample in ese_samples.table()}
 
 
