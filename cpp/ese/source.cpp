@@ -27,7 +27,7 @@ public:
                                      static_cast<off_t>(offset + done));
             if (got == 0) break;
             if (got < 0 && errno == EINTR) continue;
-            if (got < 0) return os_error(errno, "cannot read", path_);
+            if (got < 0) return os_error(errno, "read", path_);
             done += static_cast<std::size_t>(got);
         }
         return done;
@@ -89,7 +89,7 @@ private:
             const auto got = ::read(descriptor_, into.data() + done, into.size() - done);
             if (got == 0) break;
             if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-            if (got < 0) return os_error(errno, "cannot read", "the stream");
+            if (got < 0) return os_error(errno, "read", "the stream");
             done += static_cast<std::size_t>(got);
         }
         return done;
@@ -132,12 +132,12 @@ private:
 Result<std::unique_ptr<Source>> open_file(const std::string& path) {
     // Not to wait for the writer of a named pipe.
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (descriptor < 0) return os_error(errno, "cannot open", path);
+    if (descriptor < 0) return os_error(errno, "open", path);
     struct stat facts {};
     if (::fstat(descriptor, &facts) != 0) {
         const int problem = errno;
         ::close(descriptor);
-        return os_error(problem, "cannot look at", path);
+        return os_error(problem, "look at", path);
     }
     if (S_ISREG(facts.st_mode) || S_ISBLK(facts.st_mode)) {
         const auto end = ::lseek(descriptor, 0, SEEK_END);
