@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/cpp/ese/make.h"
+#include <array>
+
+#include "cpp/ese/make.h"
 
 using namespace exshadow;
 using namespace exshadow::ese;
@@ -108,7 +110,7 @@ TEST_CASE("ese: log headers, checkpoints and flush maps lose no flipped bit") {
 
 TEST_CASE("ese: a log header of impossible sizes is refused") {
     for (const auto at : {8U, 10U, 12U}) {
-        for (const std::uint16_t value : {0, 1, 3, 65535}) {
+        for (const auto value : std::array<std::uint16_t, 4>{0, 1, 3, 65535}) {
             auto log = make::log_header(5, 8, 4096, 16);
             make::put(log, at, value);
             make::seal_header(log, log_header_size);

@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/cpp/ese/make.h"
+#include <algorithm>
+#include <utility>
+
+#include "cpp/ese/make.h"
 
 using namespace exshadow;
 using namespace exshadow::ese;

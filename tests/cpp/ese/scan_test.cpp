@@ -4,7 +4,7 @@
 
 #include <random>
 
-#include "tests/cpp/ese/make.h"
+#include "cpp/ese/make.h"
 
 using namespace exshadow;
 using namespace exshadow::ese;
