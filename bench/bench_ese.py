@@ -1,8 +1,8 @@
 """The ESE checker: rate per core from page cache, rate from disk, memory; a reference beside it.
 
-The rate per core is bytes over the CPU seconds of the one thread that checks, so that a busy machine
-does not spoil it. The reference is the rules in numpy; `esedbinfo` (libesedb) is timed on a real file
-and reads the catalog only.
+The rate per core is bytes over the CPU seconds of the one thread that checks, so that a busy
+machine does not spoil it. The reference is the rules in numpy; `esedbinfo` (libesedb) is timed on a
+real file and reads the catalog only.
 """
 
 from __future__ import annotations
