@@ -103,8 +103,8 @@ build/fuzz/build.ninja: $(STAMPS)/packages
 	    -DEXSHADOW_BINDINGS=OFF
 
 fuzz: build/fuzz/build.ninja  ## every fuzz target for FUZZ_SECONDS (600) each
-	cmake --build build/fuzz --parallel $(JOBS) --target fuzz_nbd_handshake fuzz_nbd_transmission
-	for target in nbd_handshake nbd_transmission; do \
+	cmake --build build/fuzz --parallel $(JOBS) --target fuzz_nbd_handshake fuzz_nbd_transmission fuzz_ese_files
+	for target in nbd_handshake nbd_transmission ese_files; do \
 	    mkdir -p build/fuzz/corpus/$$target; \
 	    build/fuzz/tests/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 \
 	        build/fuzz/corpus/$$target tests/fuzz/corpus/$$target; \
