@@ -224,7 +224,8 @@ def test_a_catalog_of_the_first_schema_is_upgraded(file):
         open_catalog(file).catalog.close()
     with closing(sqlite3.connect(file)) as old, old:
         old.execute(
-            "INSERT INTO sets VALUES('set-1', 'noon', 'g', '2026', 'native', 'crash', 'ready', NULL, 0)"
+            "INSERT INTO sets VALUES"
+            "('set-1', 'noon', 'g', '2026', 'native', 'crash', 'ready', NULL, 0)"
         )
         old.execute(
             "INSERT INTO verifications(set_id, [check], ok, at, detail)"

@@ -69,8 +69,8 @@ def run(
     """
     folder.create()
     with own(folder), _stop_signals() as stop:
-        for problem in clear(folder):
-            reporter.note(f"left of an interrupted check: {problem}")
+        for left in clear(folder):
+            reporter.note(f"left of an interrupted check: {left}")
         house = House(folder, groups, latency_limit)
         tasks = Tasks(house)
         try:
