@@ -4,7 +4,7 @@ set -euo pipefail
 
 packages=(
     build-essential cmake ninja-build pkg-config ccache patchelf   # build
-    liburing-dev libpugixml-dev                                    # libraries
+    liburing-dev librapidxml-dev                                   # libraries
     python3-venv python3-dev
     doctest-dev clang libclang-rt-dev clang-format clang-tidy      # tests, fuzzing and lint
     qemu-utils qemu-system-common libnbd-bin python3-libnbd nbdkit fio e2fsprogs xfsprogs btrfs-progs ntfs-3g sqlite3 util-linux attr  # peers
