@@ -335,6 +335,19 @@ def test_real_sets_exchanged(tmp_path: Path) -> None:
     assert ese.check([eleven]).ok
 
 
+def test_a_database_that_lost_both_headers_is_not_passed_over(tmp_path: Path) -> None:
+    folder = real("set-win11-dirty", tmp_path)
+    database = folder / "SRUDB.dat"
+    kept = database.read_bytes()
+    for content in (b"", bytes(len(kept)), bytes(8192) + kept[8192:]):
+        database.write_bytes(content)
+        report = ese.check([folder])
+        assert not report.ok
+        assert str(database) in {one.path for one in report.files if not one.ok}
+    database.write_bytes(b"SQLite format 3\0" + kept[16:4096])  # that is something else
+    assert str(database) not in {one.path for one in ese.check([folder]).files}
+
+
 def test_a_set_is_told_apart_from_a_pile_of_files(tmp_path: Path) -> None:
     """Files named one by one are judged by their own bytes only."""
     made = Folder.make(tmp_path / "mdbdata", replace(Stream("2013"), first=6))
