@@ -9,6 +9,7 @@ packages=(
     doctest-dev clang libclang-rt-dev clang-format clang-tidy      # tests, fuzzing and lint
     qemu-utils qemu-system-common libnbd-bin python3-libnbd nbdkit fio e2fsprogs xfsprogs btrfs-progs ntfs-3g sqlite3 util-linux attr  # peers
     fuse3 nbd-client qemu-system-x86 busybox-static cpio postgresql kmod  # tests/interop (nbdfuse is in libnbd-bin)
+    libesedb-utils  # bench: esedbinfo beside the checker of ESE files
 )
 
 if ! command -v dpkg >/dev/null; then

@@ -116,5 +116,6 @@ void register_nbd(py::module_& module);
 void register_volume(py::module_& module);
 void register_job(py::module_& module);
 void register_facts(py::module_& module);
+void register_ese(py::module_& module);
 
 }  // namespace exshadow::python

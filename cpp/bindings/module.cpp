@@ -11,4 +11,5 @@ PYBIND11_MODULE(_core, module) {
     exshadow::python::register_nbd(module);
     exshadow::python::register_engine(module);
     exshadow::python::register_facts(module);
+    exshadow::python::register_ese(module);
 }

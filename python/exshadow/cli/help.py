@@ -1,4 +1,4 @@
-"""exshadow help exit-codes | completion"""
+"""exshadow help exit-codes | ese, and completion"""
 
 from __future__ import annotations
 
@@ -34,6 +34,18 @@ def exit_codes() -> int:
     codes = [{"exit": status, "meaning": meaning} for status, meaning in EXIT_CODES.items()]
     text = output.table(("EXIT", "MEANING"), list(EXIT_CODES.items()), numbers=("EXIT",))
     return output.show({"exit_codes": codes}, text)
+
+
+@app.command(name="ese")
+def ese_blind_spots() -> int:
+    """List the damage that `ese check` cannot see, because the format does not show it.
+
+    Example: exshadow help ese
+    """
+    from exshadow.ese.reports import BLIND_SPOTS
+
+    text = "\n".join(["`ese check` cannot see:", *(f"  {spot}" for spot in BLIND_SPOTS)])
+    return output.show({"blind_spots": list(BLIND_SPOTS)}, text)
 
 
 def completion(

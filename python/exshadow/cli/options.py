@@ -34,7 +34,9 @@ GROUPS = {
     "snapshot": "Make, check, use and dissolve snapshot sets.\n\n"
     "Example: exshadow snapshot create shop --label noon",
     "catalog": "Rebuild, export and import the catalog.\n\nExample: exshadow catalog rebuild",
-    "help": "Topics: exit-codes.\n\nExample: exshadow help exit-codes",
+    "ese": "Prove databases and logs of Exchange and other ESE users offline.\n\n"
+    "Example: exshadow ese check /mnt/snapshot/mdbdata",
+    "help": "Topics: exit-codes, ese.\n\nExample: exshadow help exit-codes",
 }
 """Help of the verb groups; here, so that the overview need not import them."""
 LEAVES = {

@@ -1,0 +1,182 @@
+"""Check files and folders: find them, read each once, judge files and then sets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from exshadow._core import EseFile
+from exshadow.errors import CancelledError, Error, InvalidError, NotFoundError, from_system
+from exshadow.ese.file_names import NamedFile, from_name
+from exshadow.ese.files import ScanWish, judge, unreadable
+from exshadow.ese.reports import EseReport, FileReport
+from exshadow.ese.sets import gather, judge_set
+
+Progress = Callable[[str, int, int | None], bool]
+STREAM = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    path: str
+    in_folder: bool
+    problem: Error | None = None  # a folder that cannot be looked into
+
+
+def check(
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    threads: int = 0,
+    limit: int = 0,
+    progress: Progress | None = None,
+) -> EseReport:
+    """Judge files, and folders as sets as well. ``-`` is standard input (a database).
+
+    ``threads`` 0: as many as help; ``limit``: bytes a second, 0 for none.
+    ``progress(path, done, size)`` is called on this thread; False stops (CancelledError).
+    Raises NotFoundError, InvalidError, CancelledError; damage and unreadable files are verdicts.
+    """
+    found = list(_find(paths))
+    reports = [_check_one(one, threads, limit, progress) for one in found]
+    folders = {one.path for one in found if one.in_folder}
+    sets, excused = [], []
+    for group in gather(one for one in reports if one.path in folders):
+        verdict, spared = judge_set(group)
+        sets.append(verdict)
+        excused += [one.path for one in spared]
+    return EseReport(reports, sets, frozenset(excused))
+
+
+def info(path: str | os.PathLike[str]) -> FileReport:
+    """The header facts of one file, its pages not read."""
+    name = os.fspath(path)
+    if name != STREAM and not Path(name).exists():
+        raise NotFoundError(f"{name} does not exist")
+    return judge_header(name, _open(name), from_name(name))
+
+
+def judge_header(name: str, file: EseFile, named: NamedFile) -> FileReport:
+    """Kind and header facts; CorruptError when no header is sound."""
+    report = FileReport(name, "unknown")
+    readers: dict[str, Callable[[], object]] = {
+        "database": file.database_header,
+        "log": file.log_header,
+        "checkpoint": file.checkpoint,
+        "flushmap": file.flush_map,
+    }
+    kind = {"next_log": "log", "stm": "database", "other": "database"}.get(named.role, named.role)
+    if kind == "reserve":
+        report.kind = kind
+        return report
+    facts = readers[kind]()
+    assert isinstance(facts, dict)
+    report.facts.update(facts)
+    report.kind = "stm" if facts.get("streaming") else kind
+    report.state = str(facts.get("state", ""))
+    return report
+
+
+# --- finding ---
+
+
+def _find(paths: Iterable[str | os.PathLike[str]]) -> Iterator[_Found]:
+    names = [os.fspath(path) for path in paths]
+    if not names:
+        raise InvalidError(
+            "nothing to check", hint="name files or folders, or - for standard input"
+        )
+    for name in names:
+        if name == STREAM:
+            yield _Found(name, in_folder=False)
+            continue
+        path = Path(name)
+        try:
+            if path.is_dir():
+                yield from _in_folder(path)
+            elif path.exists():
+                yield _Found(name, in_folder=False)
+            else:
+                raise NotFoundError(f"{name} does not exist")
+        except OSError as problem:
+            raise from_system(problem, f"cannot look at {name}") from None
+
+
+def _in_folder(folder: Path) -> Iterator[_Found]:
+    """All ESE files below; what is something else by its content is left out."""
+    found = 0
+    closed: list[OSError] = []
+    for root, folders, files in os.walk(folder, onerror=closed.append):
+        folders.sort()
+        for name in sorted(files):
+            path = Path(root) / name
+            if path.is_file() and _belongs(path):
+                found += 1
+                yield _Found(str(path), in_folder=True)
+    for problem in closed:
+        path = os.fspath(problem.filename)
+        yield _Found(path, in_folder=True, problem=from_system(problem, f"cannot look into {path}"))
+    if not found and not closed:
+        raise NotFoundError(
+            f"no ESE file in {folder}", hint="name the folder that holds the databases and logs"
+        )
+
+
+_ESE_ROLES = {"log", "next_log", "reserve", "checkpoint", "flushmap", "stm"}
+_SQLITE = b"SQLite format 3\0"
+_MAGIC = (0x89ABCDEF).to_bytes(4, "little")
+
+
+def _belongs(path: Path) -> bool:
+    named = from_name(str(path))
+    if named.role == "log" and not named.base:
+        return False  # any *.log of another program
+    if named.role in _ESE_ROLES or path.suffix.lower() == ".edb":
+        return True
+    try:
+        start = EseFile.open(path).start(1 << 16)
+    except Error:
+        return named.role == "database"  # the verdict says that it cannot be read
+    sizes = (0, 2048, 4096, 8192, 16384, 32768)
+    if any(start[size + 4 : size + 8] == _MAGIC for size in sizes):
+        return True
+    # Both headers may be lost: beside logs a database is told by its name.
+    named_so = named.role == "database" and not start.startswith(_SQLITE)
+    return named_so and _beside_logs(path)
+
+
+def _beside_logs(path: Path) -> bool:
+    neighbours = (from_name(other.name) for other in path.parent.iterdir())
+    return any(one.base and one.role in ("log", "checkpoint") for one in neighbours)
+
+
+# --- reading ---
+
+
+def _open(name: str) -> EseFile:
+    if name == STREAM:
+        return EseFile.stream(sys.stdin.fileno())
+    return EseFile.open(name)
+
+
+def _check_one(one: _Found, threads: int, limit: int, progress: Progress | None) -> FileReport:
+    try:
+        if one.problem:
+            raise one.problem
+        file = _open(one.path)
+        size = file.size
+
+        def tell(done: int) -> bool:
+            return progress is None or progress(one.path, done, size)
+
+        if not tell(0):
+            raise CancelledError("the check was stopped", hint="run it again: it changes nothing")
+        return judge(one.path, file, from_name(one.path), ScanWish(threads, limit, tell))
+    except CancelledError:
+        raise
+    except Error as problem:
+        if one.path == STREAM or not one.in_folder:
+            raise
+        return unreadable(one.path, problem)
