@@ -60,6 +60,7 @@ def broken(world: dict[str, Any], event: str, failing: dict[str, Any], writer: i
 def test_every_command_explains_itself_with_an_example(wine: Wine, command: str) -> None:
     ended = wine.run(program(TOOL), *command.split(), "--help")
     assert ended.status == 0
+    assert f"Usage: exshadow-vss {command} " in ended.out
     assert f"Example: exshadow-vss {command.split()[0]}" in ended.out
     assert ended.err == ""
 

@@ -54,7 +54,8 @@ void check_callbacks(const std::vector<vss::Callback>& seen, const Json& expect)
         by_actor[callback.actor].emplace_back(callback.event);
         all.push_back(callback.actor + "." + std::string(callback.event));
     }
-    for (const auto& [actor, events] : expect.value("callbacks", Json::object()).items()) {
+    const auto callbacks = expect.value("callbacks", Json::object());
+    for (const auto& [actor, events] : callbacks.items()) {
         INFO("actor: ", actor);
         CHECK(Json(by_actor[actor]).dump() == events.dump());
     }
@@ -95,7 +96,8 @@ void check_end(Runner& runner, const Json& expect) {
     const auto seen = runner.callbacks();
     check_callbacks(seen, expect);
     check_calls(runner.asked(), expect.value("calls", Json::array()));
-    for (const auto& [name, wanted] : expect.value("writers", Json::object()).items()) {
+    const auto writers = expect.value("writers", Json::object());
+    for (const auto& [name, wanted] : writers.items()) {
         INFO("writer: ", name);
         const auto found = runner.last_status().find(name);
         REQUIRE(found != runner.last_status().end());

@@ -105,8 +105,9 @@ void add_looking(CLI::App& app, Tool& tool) {
     writers->footer("Example: exshadow-vss writers --json");
     auto documents = std::make_shared<bool>(false);
     writers->add_flag("--documents", *documents, "Add each writer's metadata document to the JSON");
-    writers->callback(
-        [&tool, documents] { tool.action = [&tool, documents] { return list_writers_command(tool, *documents); }; });
+    writers->callback([&tool, documents] {
+        tool.action = [&tool, documents] { return list_writers_command(tool, *documents); };
+    });
 
     auto* providers = app.add_subcommand("providers", "List the registered providers");
     providers->footer("Example: exshadow-vss providers");
