@@ -209,8 +209,10 @@ Task<Result<std::vector<vss::SnapshotProperties>>> ScriptedProvider::query() {
     if (!status.ok()) co_return status.error();
     disks_->read();
     std::vector<vss::SnapshotProperties> mine;
-    for (const auto& one : disks_->snapshots) {
-        if (one.provider_id == facts_.properties.provider_id) mine.push_back(one);
+    for (const auto* list : {&disks_->snapshots, &disks_->transported}) {  // the latter are not surfaced
+        for (const auto& one : *list) {
+            if (one.provider_id == facts_.properties.provider_id) mine.push_back(one);
+        }
     }
     co_return mine;
 }

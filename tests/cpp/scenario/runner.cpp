@@ -164,7 +164,9 @@ Outcome Runner::lose(const Json& step) {
         const auto requestor = take(host().make());
         EXSHADOW_TRY(requestor->initialize_for_backup(""));
         EXSHADOW_TRY(requestor->set_context(context_of(step)));
-        EXSHADOW_TRY(requestor->set_backup_state({}));
+        vss::BackupState state;
+        state.select_components = false;
+        EXSHADOW_TRY(requestor->set_backup_state(state));
         EXSHADOW_TRY(wait(requestor->gather_writer_metadata()));
         EXSHADOW_TRY(requestor->start_snapshot_set());
         for (const auto& volume : step.at("volumes")) {
