@@ -197,10 +197,11 @@ Outcome Runner::restore(const Json& step) {
 Outcome Runner::import_set(const Json& step) {
     check_keys(step, {"do", "as", "expect", "from"}, "import");
     Made imported{made(step, "from").document, {}, made(step, "from").set};
-    const auto result = vss::import_set(host(), imported.document, limits(), [&](const vss::ImportReport& report) {
-        imported.snapshots = report.snapshots;
-        return Status();
-    });
+    const auto result =
+        vss::import_set(host(), imported.document, limits(), [&](const vss::ImportReport& report) {
+            imported.snapshots = report.snapshots;
+            return Status();
+        });
     if (!result.ok()) return {result.error(), 0};
     if (step.contains("as")) made_[text_of(step, "as")] = imported;
     return {Status(), static_cast<int>(result->snapshots.size())};
@@ -227,11 +228,12 @@ Outcome Runner::manage(const Json& step) {
     const bool force = step.value("force", false);
     if (verb == "delete") {
         const bool whole = step.contains("set");
-        const auto outcome = vss::delete_snapshots(
-            host(), whole ? set(step) : snapshot(step),
-            whole ? vss::ObjectType::snapshot_set : vss::ObjectType::snapshot, force);
+        const auto outcome =
+            vss::delete_snapshots(host(), whole ? set(step) : snapshot(step),
+                                  whole ? vss::ObjectType::snapshot_set : vss::ObjectType::snapshot, force);
         if (!outcome.ok()) return {outcome.error(), 0};
-        if (vss::failed(outcome->failure)) return {vss::vss_error(outcome->failure, "delete"), outcome->deleted};
+        if (vss::failed(outcome->failure))
+            return {vss::vss_error(outcome->failure, "delete"), outcome->deleted};
         return {Status(), outcome->deleted};
     }
     if (verb == "break") {
