@@ -10,13 +10,13 @@ namespace {
 using client::Owned;
 using client::Text;
 
-#define MUST(call)                                                                   \
-    do {                                                                             \
-        const HRESULT must_result = (call);                                          \
-        if (FAILED(must_result)) {                                                   \
+#define MUST(call)                                                                       \
+    do {                                                                                 \
+        const HRESULT must_result = (call);                                              \
+        if (FAILED(must_result)) {                                                       \
             std::printf("%s 0x%08lX\n", #call, static_cast<unsigned long>(must_result)); \
-            return false;                                                            \
-        }                                                                            \
+            return false;                                                                \
+        }                                                                                \
     } while (false)
 
 struct Chosen {
@@ -64,8 +64,8 @@ bool add_components(IVssBackupComponents* backup, Chosen& last) {
             MUST(metadata->GetComponent(k, component.out()));
             MUST(component->GetComponentInfo(&info));
             const bool shown = show_files(component.get(), *info);
-            last = {instance, writer, info->type, info->bstrLogicalPath != nullptr ? info->bstrLogicalPath : L"",
-                    info->bstrComponentName};
+            last = {instance, writer, info->type,
+                    info->bstrLogicalPath != nullptr ? info->bstrLogicalPath : L"", info->bstrComponentName};
             MUST(component->FreeComponentInfo(info));
             if (!shown) return false;
             MUST(backup->AddComponent(instance, writer, last.type, last.path.c_str(), last.name.c_str()));
