@@ -1,4 +1,4 @@
-"""No name of the SDK's headers is missing from our lists; that the values agree is checked by header_facts.cpp."""
+"""No name of the SDK's headers is missing from our lists; header_facts.cpp compares the values."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 INCLUDE = Path("/usr/share/mingw-w64/include")
 
-# Enumerations that no call of a requestor gives or takes, ends of lists, and "none" and "all" of flags.
+# Enumerations that no call of a requestor gives or takes, ends of lists, no flags and all flags.
 NOT_OURS = re.compile(
-    r"_COUNT$|^VSS_BS_UNDEFINED$|^VSS_SM_ALL_FLAGS$|^VSS_PRV_|^VSS_SPROPID_|^VSS_SC_|^VSS_CTX_|^VSS_ONLUNSTATECHANGE_|^VSS_MGMT_|^VSS_PROTECTION_"
+    r"_COUNT$|^VSS_BS_UNDEFINED$|^VSS_SM_ALL_FLAGS$|^VSS_PRV_|^VSS_SPROPID_|^VSS_SC_|^VSS_CTX_"
+    r"|^VSS_ONLUNSTATECHANGE_|^VSS_MGMT_|^VSS_PROTECTION_"
 )
 
 
 def names(path: Path, pattern: str) -> set[str]:
     """Every name that the pattern's group finds."""
     if not path.is_file():
-        pytest.skip(f"{path} is missing: apt-get install g++-mingw-w64-x86-64-posix (or run: make setup)")
-    return set(re.findall(pattern, path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE))
+        pytest.skip(
+            f"{path} is missing: apt-get install g++-mingw-w64-x86-64-posix (or run: make setup)"
+        )
+    return set(
+        re.findall(pattern, path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    )
 
 
 def test_every_hresult_of_the_header_has_a_row() -> None:
