@@ -1,12 +1,11 @@
-"""Runs a scenario of the table by exshadow-vss.exe: its steps as command lines, its outcome from JSON and log."""
+"""Runs a scenario of the table by exshadow-vss.exe: steps as command lines, ends by JSON and log."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-
-import json
 
 from scenarios.table import Scenario
 from wine.bed import Ended, Machine, program, windows_path
@@ -43,7 +42,9 @@ class Run:
         arguments = list(getattr(self, f"_{step['do']}")(step, folder))
         return self.machine.run(program(TOOL), "--json", "--timeout", "20", *arguments)
 
-    def _judge(self, step: dict[str, Any], ended: Ended, document: dict[str, Any], where: str) -> None:
+    def _judge(
+        self, step: dict[str, Any], ended: Ended, document: dict[str, Any], where: str
+    ) -> None:
         expect = step.get("expect", {})
         wanted = expect.get("result", "ok")
         error = document.get("error")
@@ -85,9 +86,20 @@ class Run:
         yield "backup"
         yield from step.get("volumes", [])
         yield from ("--type", step.get("type", "full"), "--context", step.get("context", "backup"))
-        yield from ("--tries", str(step.get("retries", 1)), "--retry-wait", "0", "--busy-limit", "6")
+        yield from (
+            "--tries",
+            str(step.get("retries", 1)),
+            "--retry-wait",
+            "0",
+            "--busy-limit",
+            "6",
+        )
         yield from ("--save-documents", windows_path(self.machine.folder / folder))
-        for name, option in (("attributes", "--attribute"), ("only", "--writer"), ("exclude", "--exclude")):
+        for name, option in (
+            ("attributes", "--attribute"),
+            ("only", "--writer"),
+            ("exclude", "--exclude"),
+        ):
             for value in step.get(name, []):
                 yield from (option, value)
         if "provider" in step:
@@ -171,7 +183,9 @@ class Run:
     def end(self) -> None:
         """Hold the whole run against what the scenario says of it."""
         expect = self.scenario.expect
-        seen = [(actor, event) for actor, event in self.machine.callbacks() if event not in LEFT_OUT]
+        seen = [
+            (actor, event) for actor, event in self.machine.callbacks() if event not in LEFT_OUT
+        ]
         for actor, events in expect.get("callbacks", {}).items():
             assert [event for who, event in seen if who == actor] == events, actor
         for first, second in expect.get("before", []):
@@ -192,7 +206,9 @@ class Run:
     def _frozen(self) -> int:
         """Milliseconds from the first Freeze to the last Thaw or Abort."""
         at = [
-            (line["callback"], line["at_ms"]) for line in self.machine.log if line.get("of") == "writer"
+            (line["callback"], line["at_ms"])
+            for line in self.machine.log
+            if line.get("of") == "writer"
         ]
         first = min(when for event, when in at if event == "freeze")
         return int(max(when for event, when in at if event in ("thaw", "abort")) - first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from scenarios.table import Scenario, load_all
 from wine.bed import Machine
 from wine.scenario_run import Run
