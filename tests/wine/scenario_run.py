@@ -74,7 +74,7 @@ class Run:
         for writer in report.get("writers", []) if isinstance(report, dict) else []:
             status = writer.get("status", writer)
             self.statuses[status["name"]] = [status["state"], status["failure_name"].split()[0]]
-        if "as" not in step:
+        if "as" not in step or "error" in document:
             return
         found = document["imported" if step["do"] == "import" else step["do"]]
         self.made[step["as"]] = {
@@ -171,11 +171,8 @@ class Run:
         if not name.startswith("@"):
             return name
         volume = name.split(":", 1)[1]
-        return next(
-            str(one["snapshot_id"])
-            for one in self._made(name)["snapshots"]
-            if one["original_volume"] == volume
-        )
+        found = self._made(name)["snapshots"]
+        return next(str(one["snapshot_id"]) for one in found if one["original_volume"] == volume)
 
     def _set(self, name: str) -> str:
         return str(self._made(name)["snapshots"][0]["set_id"]) if name.startswith("@") else name
