@@ -1,4 +1,4 @@
-"""Wine with the test double: a throw-away prefix, programs run in it, and what the double wrote down."""
+"""Wine with the test double: a throw-away prefix, its programs, what the double wrote down."""
 
 from __future__ import annotations
 
@@ -65,7 +65,11 @@ class Wine:
         self._server("-w")
 
     def run(
-        self, exe: Path, *arguments: str, environment: dict[str, str] | None = None, limit: float = 60
+        self,
+        exe: Path,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        limit: float = 60,
     ) -> Ended:
         """Run one program to its end."""
         assert WINE is not None
@@ -85,7 +89,13 @@ class Wine:
     def _quietly(self, command: list[str]) -> None:
         nowhere = subprocess.DEVNULL
         subprocess.run(
-            command, env=self.environment, check=False, stdin=nowhere, stdout=nowhere, stderr=nowhere, timeout=120
+            command,
+            env=self.environment,
+            check=False,
+            stdin=nowhere,
+            stdout=nowhere,
+            stderr=nowhere,
+            timeout=120,
         )
 
     def _server(self, option: str) -> None:
@@ -132,13 +142,17 @@ class Machine:
         if not path.exists():
             return []
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        order = {process: i for i, process in enumerate(dict.fromkeys(line["process"] for line in lines))}
+        order = {
+            process: i for i, process in enumerate(dict.fromkeys(line["process"] for line in lines))
+        }
         return sorted(lines, key=lambda line: (order[line["process"]], line["n"]))
 
     def calls(self) -> list[tuple[str, str]]:
         """What the requestor asked of IVssBackupComponents and how it was answered."""
         return [
-            (line["call"], line["result"]) for line in self.log if line.get("object") == "IVssBackupComponents"
+            (line["call"], line["result"])
+            for line in self.log
+            if line.get("object") == "IVssBackupComponents"
         ]
 
     def callbacks(self) -> list[tuple[str, str]]:
