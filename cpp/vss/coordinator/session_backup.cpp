@@ -206,7 +206,7 @@ Task<Result<Uuid>> Session::add_to_snapshot_set(std::string volume, Uuid provide
     auto choosing = providers_.choose(coordinator_.providers(), provider, volume, context_);
     auto chosen = co_await std::move(choosing);
     if (!chosen.ok()) co_return chosen.error().within("AddToSnapshotSet");
-    const Uuid snapshot = coordinator_.loop().new_uuid();
+    const Uuid snapshot = (*chosen)->snapshot_id(set_id_, volume, coordinator_.loop().new_uuid());
     auto beginning = providers_.begin(*chosen, {set_id_, snapshot, volume, context_});
     const auto begun = co_await std::move(beginning);
     if (!begun.ok()) co_return begun.error().within("AddToSnapshotSet");

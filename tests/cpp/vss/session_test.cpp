@@ -2,6 +2,8 @@
 // import, restore. On virtual time.
 #include <doctest/doctest.h>
 
+#include <functional>
+
 #include "sim_bed.h"
 #include "vss/documents.h"
 
@@ -46,7 +48,9 @@ R get(Bed& bed, Task<R> task) {
     bed.run(keep(std::move(task), &answer));
     return std::move(*answer);
 }
-Task<StepStatus> to_its_end(Result<StepPtr> begun) {
+// Begun on the loop, as everything is.
+Task<StepStatus> to_its_end(std::function<Result<StepPtr>()> begin) {
+    const auto begun = begin();
     if (!begun.ok()) co_return StepStatus{StepState::failed, hresult_of(begun.error()), "not begun"};
     auto waiting = (*begun)->wait();
     co_await std::move(waiting);
@@ -150,7 +154,7 @@ TEST_CASE("one set at a time: the slot is free again after abort, release and a 
     REQUIRE(second->start_snapshot_set().ok());
     REQUIRE(get(bed, second->add_to_snapshot_set("C:\\", {})).ok());
     CHECK(code_of(get(bed, second->add_to_snapshot_set("C:\\", {}))) == HResult::vss_e_object_already_exists);
-    CHECK(get(bed, to_its_end(second->do_snapshot_set())).state == StepState::finished);
+    CHECK(get(bed, to_its_end([&] { return second->do_snapshot_set(); })).state == StepState::finished);
     const auto third = manager(bed, context::file_share_backup);
     REQUIRE(third->start_snapshot_set().ok());
     bed.run(third->close());
@@ -227,8 +231,9 @@ TEST_CASE("a software provider's set cannot be broken, a hardware provider's can
     CHECK(code_of(breaker->break_snapshot_set_ex(
               broken, BreakFlags::revert_identity_all | BreakFlags::revert_identity_none)) ==
           HResult::e_invalidarg);
-    CHECK(get(hard, to_its_end(breaker->break_snapshot_set_ex(broken, BreakFlags::make_read_write))).state ==
-          StepState::finished);
+    CHECK(get(hard,
+              to_its_end([&] { return breaker->break_snapshot_set_ex(broken, BreakFlags::make_read_write); }))
+              .state == StepState::finished);
     CHECK(code_of(get(hard, breaker->break_snapshot_set(broken))) == HResult::vss_e_object_not_found);
     CHECK(hard.snapshots() == 0);
     hard.run(breaker->close());
@@ -249,7 +254,7 @@ TEST_CASE("a transportable set is imported from its document: whole, in part, no
         CHECK(bed.snapshots() == 0);
         const auto session = manager(bed, context::all, document);
         const Closing closing{bed, session};
-        const auto ended = get(bed, to_its_end(session->import_snapshots()));
+        const auto ended = get(bed, to_its_end([&] { return session->import_snapshots(); }));
         if (how == "whole") CHECK(ended.result == HResult::vss_s_async_finished);
         if (how == "part") {
             CHECK(ended.state == StepState::finished);
@@ -266,7 +271,8 @@ TEST_CASE("a local set's document is not imported") {
     const auto document = make_persistent_set(bed).document;
     const auto session = manager(bed, context::all, document);
     const Closing closing{bed, session};
-    CHECK(get(bed, to_its_end(session->import_snapshots())).result == HResult::vss_e_nontransportable_bcd);
+    CHECK(get(bed, to_its_end([&] { return session->import_snapshots(); })).result ==
+          HResult::vss_e_nontransportable_bcd);
     CHECK(code_of(bed.open()->initialize_for_backup("<no document")) == HResult::vss_e_invalid_xml_document);
 }
 
@@ -284,11 +290,12 @@ TEST_CASE("persistent snapshots are exposed and reverted to, others are not") {
           HResult::vss_e_object_already_exists);
     CHECK(get(bed, session->unexpose_snapshot(id)).ok());
 
-    CHECK(get(bed, to_its_end(session->query_revert_status("C:\\"))).result ==
+    CHECK(get(bed, to_its_end([&] { return session->query_revert_status("C:\\"); })).result ==
           HResult::vss_e_object_not_found);
     CHECK(get(bed, session->revert_to_snapshot(id, true)).ok());
-    CHECK(get(bed, to_its_end(session->query_revert_status(snapshot.original_volume))).state ==
-          StepState::finished);
+    CHECK(
+        get(bed, to_its_end([&] { return session->query_revert_status(snapshot.original_volume); })).state ==
+        StepState::finished);
 
     auto world = usual_world();
     world["snapshots"] = {{{"id", "cccccccc-0000-0000-0000-000000000001"},
@@ -326,7 +333,8 @@ TEST_CASE("a restore goes through its two events, and what was chosen reaches th
     const auto session = bed.open();
     const Closing closing{bed, session};
     REQUIRE(session->initialize_for_restore(document).ok());
-    CHECK(get(bed, to_its_end(session->gather_writer_metadata())).state == StepState::finished);
+    CHECK(get(bed, to_its_end([&] { return session->gather_writer_metadata(); })).state ==
+          StepState::finished);
     const auto key = front_files(bed);
     CHECK(code_of(session->add_restore_subcomponent(key, {"", "files"})) == HResult::vss_e_bad_state);
     CHECK(session->set_selected_for_restore(key, true).ok());
@@ -348,7 +356,7 @@ TEST_CASE("a restore goes through its two events, and what was chosen reaches th
     CHECK(code_of(session->set_ranges_file_path(key, 0, "x")) == HResult::vss_e_object_not_found);
     CHECK(code_of(session->set_file_restore_status(key, FileRestoreStatus::all)) == HResult::vss_e_bad_state);
 
-    CHECK(get(bed, to_its_end(session->pre_restore())).state == StepState::finished);
+    CHECK(get(bed, to_its_end([&] { return session->pre_restore(); })).state == StepState::finished);
     const auto parts = session->writer_components();
     REQUIRE(parts.ok());
     const auto& choice = parts->at(0).components.at(0).restore;
@@ -357,7 +365,7 @@ TEST_CASE("a restore goes through its two events, and what was chosen reaches th
     CHECK(choice.new_name == "new");
     CHECK(session->add_alternative_location_mapping(key, target).ok());
     CHECK(session->set_file_restore_status(key, FileRestoreStatus::all).ok());
-    CHECK(get(bed, to_its_end(session->post_restore())).state == StepState::finished);
+    CHECK(get(bed, to_its_end([&] { return session->post_restore(); })).state == StepState::finished);
     CHECK(bed.of("Front").ends_with("backup_shutdown pre_restore post_restore"));
     CHECK(bed.of("Back").ends_with("backup_shutdown pre_restore"));
     CHECK(code_of(get(bed, session->abort_backup())) == HResult::vss_e_bad_state);
@@ -372,10 +380,12 @@ TEST_CASE("a writer that refuses a restore event is in the status, and the resto
         const auto session = bed.open();
         const Closing closing{bed, session};
         REQUIRE(session->initialize_for_restore(document).ok());
-        CHECK(get(bed, to_its_end(session->gather_writer_metadata())).state == StepState::finished);
-        CHECK(get(bed, to_its_end(session->pre_restore())).state == StepState::finished);
-        CHECK(get(bed, to_its_end(session->post_restore())).state == StepState::finished);
-        CHECK(get(bed, to_its_end(session->gather_writer_status())).state == StepState::finished);
+        CHECK(get(bed, to_its_end([&] { return session->gather_writer_metadata(); })).state ==
+              StepState::finished);
+        CHECK(get(bed, to_its_end([&] { return session->pre_restore(); })).state == StepState::finished);
+        CHECK(get(bed, to_its_end([&] { return session->post_restore(); })).state == StepState::finished);
+        CHECK(get(bed, to_its_end([&] { return session->gather_writer_status(); })).state ==
+              StepState::finished);
         const auto statuses = session->writer_status();
         REQUIRE(statuses.ok());
         CHECK(statuses->at(0).failure == HResult::vss_e_writererror_nonretryable);
@@ -397,7 +407,8 @@ TEST_CASE("whole disks are recovered from snapshots of the document's set, by pr
     CHECK(get(bed, session->add_snapshot_to_recovery_set(made.snapshots[0].snapshot_id, "")).ok());
     CHECK(code_of(get(bed, session->add_snapshot_to_recovery_set(made.snapshots[1].snapshot_id, "X:\\"))) ==
           HResult::vss_e_object_not_found);
-    CHECK(get(bed, to_its_end(session->recover_set(RecoveryFlags::no_flags))).state == StepState::finished);
+    CHECK(get(bed, to_its_end([&] { return session->recover_set(RecoveryFlags::no_flags); })).state ==
+          StepState::finished);
     CHECK(bed.of("P7").ends_with("resync"));
 
     Bed soft;
@@ -413,10 +424,12 @@ TEST_CASE("writers are left out by class and instance, or let in by class only")
         return bed.machine().writers[static_cast<std::size_t>(i)]->options();
     };
     const auto gathered = [](Bed& bed, const std::shared_ptr<Session>& session) {
-        CHECK(get(bed, to_its_end(session->gather_writer_metadata())).state == StepState::finished);
+        CHECK(get(bed, to_its_end([&] { return session->gather_writer_metadata(); })).state ==
+              StepState::finished);
         std::string names;
-        for (const auto& one : *session->writer_metadata()) names += one.name + " ";
-        CHECK(session->writer_metadata_documents()->size() == session->writer_metadata()->size());
+        const auto metadata = session->writer_metadata();
+        for (const auto& one : *metadata) names += one.name + " ";
+        CHECK(session->writer_metadata_documents()->size() == metadata->size());
         bed.run(session->close());
         return names;
     };
@@ -439,7 +452,8 @@ TEST_CASE("components are chosen among those the writer has, once") {
     Bed bed;
     const auto session = manager(bed, context::backup);
     const Closing closing{bed, session};
-    CHECK(get(bed, to_its_end(session->gather_writer_metadata())).state == StepState::finished);
+    CHECK(get(bed, to_its_end([&] { return session->gather_writer_metadata(); })).state ==
+          StepState::finished);
     auto key = front_files(bed);
     CHECK(code_of(session->add_component(key)) == HResult::e_invalidarg);
     key.instance_id = bed.machine().writers[0]->options().instance_id;
