@@ -107,13 +107,14 @@ soak: build/release/build.ninja $(STAMPS)/installed  ## 10,000 simulated histori
 	$(BIN)/python -m pytest -m 'soak or kill' --timeout=7200 tests/python tests/interop
 
 FUZZ_SECONDS ?= 600
+FUZZERS := nbd_handshake nbd_transmission vss_backup_document vss_writer_metadata
 build/fuzz/build.ninja: $(STAMPS)/packages
 	cmake -S . -B $(@D) -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DEXSHADOW_FUZZ=ON -DEXSHADOW_TESTS=ON \
 	    -DEXSHADOW_BINDINGS=OFF
 
 fuzz: build/fuzz/build.ninja  ## every fuzz target for FUZZ_SECONDS (600) each
-	cmake --build build/fuzz --parallel $(JOBS) --target fuzz_nbd_handshake fuzz_nbd_transmission
-	for target in nbd_handshake nbd_transmission; do \
+	cmake --build build/fuzz --parallel $(JOBS) --target $(FUZZERS:%=fuzz_%)
+	for target in $(FUZZERS); do \
 	    mkdir -p build/fuzz/corpus/$$target; \
 	    build/fuzz/tests/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 \
 	        build/fuzz/corpus/$$target tests/fuzz/corpus/$$target; \

@@ -6,8 +6,8 @@ void ElementReader::fail(std::string what) {
     if (!failure_) failure_ = std::move(what);
 }
 
-void ElementReader::refuse(DocumentName name, std::string_view what) {
-    if (name.confirmed) fail("attribute '" + std::string(name.text) + "' " + std::string(what));
+void ElementReader::refuse(DocumentName name, Need need, std::string_view what) {
+    if (name.confirmed || need != Need::when_set) fail("attribute '" + std::string(name.text) + "' " + std::string(what));
 }
 
 std::optional<std::size_t> ElementReader::find(DocumentName name, Need need) {
@@ -39,7 +39,7 @@ void ElementReader::flag(DocumentName name, bool& value, Need need) {
     const auto at = find(name, need);
     if (!at) return;
     const auto read = yes_or_no(node_.attributes[*at].value);
-    if (!read) return refuse(name, "is neither yes nor no");
+    if (!read) return refuse(name, need, "is neither yes nor no");
     value = *read;
     attribute_taken_[*at] = need != Need::when_set || value;
 }
@@ -48,7 +48,7 @@ void ElementReader::flag(DocumentName name, std::optional<bool>& value) {
     const auto at = find(name, Need::when_set);
     if (!at) return;
     value = yes_or_no(node_.attributes[*at].value);
-    if (!value) return refuse(name, "is neither yes nor no");
+    if (!value) return refuse(name, Need::when_set, "is neither yes nor no");
     attribute_taken_[*at] = true;
 }
 
@@ -58,7 +58,7 @@ void ElementReader::id(DocumentName name, Uuid& value, Need need) {
     auto written = node_.attributes[*at].value;
     if (written.starts_with('{') && written.ends_with('}')) written = written.substr(1, written.size() - 2);
     const auto read = Uuid::parse(written);
-    if (!read) return refuse(name, "is no GUID");
+    if (!read) return refuse(name, need, "is no GUID");
     value = *read;
     attribute_taken_[*at] = need != Need::when_set || !value.is_nil();
 }

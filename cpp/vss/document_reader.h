@@ -38,7 +38,7 @@ public:
         Underlying<T> number{};
         const auto [end, error] = std::from_chars(written.data(), written.data() + written.size(), number);
         if (error != std::errc{} || end != written.data() + written.size())
-            return refuse(name, "is no number, or one that is too large");
+            return refuse(name, need, "is no number, or one that is too large");
         value = static_cast<T>(number);
         attribute_taken_[*at] = need != Need::when_set || value != omitted;
     }
@@ -52,7 +52,7 @@ public:
         const auto found =
             std::ranges::find_if(words, [&](const DocumentWord<E>& one) { return one.name.text == written; });
         if (found == words.end()) {
-            if (need == Need::required) refuse(name, "has a value that is not known");
+            if (need == Need::required) refuse(name, need, "has a value that is not known");
             return;
         }
         value = found->value;
@@ -109,8 +109,8 @@ private:
 
     // The attribute's index, when it is there; a required one that is not is a failure.
     std::optional<std::size_t> find(DocumentName name, Need need);
-    // The value does not fit: a failure, or kept as unknown under an unconfirmed name.
-    void refuse(DocumentName name, std::string_view what);
+    // The value does not fit: a failure, or kept as unknown when the name is unconfirmed and may be missing.
+    void refuse(DocumentName name, Need need, std::string_view what);
     void fail(std::string what);
     [[nodiscard]] bool is(const XmlNode& child, DocumentName name) const;
     // The index of the only child of that name.

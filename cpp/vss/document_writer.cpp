@@ -10,11 +10,11 @@ void ElementWriter::keep_unknown(const UnknownXml& unknown) {
                });
     };
     for (const auto& [name, value] : unknown.attributes) {
-        if (out_.has_attribute(name)) continue;
         const auto colon = name.find(':');
         const bool declares = name.starts_with("xmlns:");
         if (name == "xmlns" || (declares && value.empty()))
             return out_.fail("'" + name + "' cannot be an unknown attribute");
+        if (out_.has_attribute(name)) continue;
         if (colon != std::string::npos && !declares && !is_declared(std::string_view(name).substr(0, colon)))
             return out_.fail("the prefix of the unknown attribute '" + name + "' is not declared");
         out_.attribute(name, value);

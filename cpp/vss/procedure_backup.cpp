@@ -2,10 +2,10 @@
 #include <set>
 #include <utility>
 
-#include "vss/component_choice.h"
+#include "vss/backup_kinds.h"
+#include "vss/component_names.h"
 #include "vss/documents.h"
 #include "vss/procedure_steps.h"
-#include "vss/snapshot_need.h"
 
 namespace exshadow::vss {
 
@@ -18,7 +18,8 @@ bool with_writers(SnapshotAttributes context) {
 // One try: one Requestor from its making to its end.
 class BackupTry {
 public:
-    BackupTry(const Host& host, const BackupRequest& request, const std::vector<Uuid>& disabled, BackupReport& report)
+    BackupTry(const Host& host, const BackupRequest& request, const std::vector<Uuid>& disabled,
+              BackupReport& report)
         : host_(host),
           request_(request),
           limits_(with_cancel(host, request.limits)),
@@ -33,7 +34,12 @@ private:
     Status begin();
     Status learn_writers();
     Status choose();
-    void note_kinds();
+    Result<Selection> select_components();
+    Status check_asked(const Selection& selection) const;
+    void narrow_volumes(const Selection& selection);
+    [[nodiscard]] VolumeOf volume_function() const;
+    [[nodiscard]] std::vector<std::string> volumes_of(const WriterMetadata& writer,
+                                                      const ComponentMetadata& component) const;
     Status set_component_facts();
     Status open_set();
     Status add_volumes();
@@ -58,6 +64,7 @@ private:
     bool writers_;
     bool files_were_touched_ = false;
     bool snapped_ = false;
+    bool snapshot_needed_ = true;
     std::unique_ptr<Requestor> requestor_;
     std::vector<WriterMetadata> metadata_;
     std::vector<std::string> volumes_;
@@ -96,12 +103,87 @@ Status BackupTry::choose() {
         if (!volumes_.empty()) return {};
         return Error(Code::invalid, "no volume is named to take a snapshot of", "name at least one volume");
     }
-    auto chosen = choose_components(metadata_, request_, volumes_, host_);
-    if (!chosen.ok()) return chosen.error();
-    report_.components = std::move(chosen).value();
+    const auto selection = select_components();
+    if (!selection.ok()) return selection.error();
+    report_.components = reports_of(*selection, metadata_);
+    for (auto& note : notes_of(*selection, metadata_)) report_.notes.push_back(std::move(note));
+    snapshot_needed_ = selection->snapshot_needed;
+    if (request_.volumes.empty()) narrow_volumes(*selection);
+    EXSHADOW_TRY(check_asked(*selection));
     for (const auto& key : explicit_keys()) EXSHADOW_TRY(requestor_->add_component(key));
-    note_kinds();
     return set_component_facts();
+}
+
+// Without named volumes all that any component needs come into question, and those that are needed stay.
+Result<Selection> BackupTry::select_components() {
+    auto only = resolve(request_.included, metadata_);
+    if (!only.ok()) return only.error();
+    std::vector<ComponentWish> parts;  // whole writers were left out before they were asked
+    for (const auto& wish : request_.excluded) {
+        if (!wish.component.empty()) parts.push_back(wish);
+    }
+    auto excluded = resolve(parts, metadata_);
+    if (!excluded.ok()) return excluded.error();
+    SelectionRequest wanted;
+    wanted.type = request_.state.type;
+    wanted.only = std::move(only).value();
+    wanted.excluded = std::move(excluded).value();
+    wanted.volume_of = volume_function();
+    if (volumes_.empty()) {
+        std::set<std::string> all;
+        for (const auto& writer : metadata_) {
+            for (const auto& component : writer.components) {
+                for (auto& volume : volumes_of(writer, component)) all.insert(std::move(volume));
+            }
+        }
+        volumes_.assign(all.begin(), all.end());
+    }
+    wanted.volumes = volumes_;
+    return select(metadata_, wanted);
+}
+
+// A host that knows nothing of paths has every file in the set.
+VolumeOf BackupTry::volume_function() const {
+    if (host_.volume_of) return host_.volume_of;
+    return [volume = volumes_.empty() ? std::string() : volumes_.front()](const std::string&) {
+        return std::optional(volume);
+    };
+}
+
+std::vector<std::string> BackupTry::volumes_of(const WriterMetadata& writer,
+                                               const ComponentMetadata& component) const {
+    const auto actual = actual_backup(request_.state.type, writer.schema).type;
+    return volumes_needed(component, actual, volume_function()).volumes;
+}
+
+void BackupTry::narrow_volumes(const Selection& selection) {
+    std::set<std::string> needed;
+    for (const auto& one : selection.writers) {
+        for (const auto* components : {&one.added, &one.implicit}) {
+            for (const auto i : *components) {
+                const auto& writer = metadata_[one.writer];
+                for (auto& volume : volumes_of(writer, writer.components[i]))
+                    needed.insert(std::move(volume));
+            }
+        }
+    }
+    needed.erase("");
+    volumes_.assign(needed.begin(), needed.end());
+}
+
+// What was asked for by name must not be left out.
+Status BackupTry::check_asked(const Selection& selection) const {
+    for (const auto& one : selection.left_out) {
+        for (const auto& wish : request_.included) {
+            if (!names_writer(wish, one.writer_id, one.writer_name)) continue;
+            const bool named =
+                wish.component.empty() ? one.full_path.empty() : same_name(wish.component, one.full_path);
+            if (named && one.reason != LeftOutReason::not_asked_for)
+                return Error(Code::refused, "cannot back up what was asked for: " + text(one),
+                             "add the volume, or ask for another component");
+        }
+    }
+    return {};
 }
 
 std::vector<ComponentKey> BackupTry::explicit_keys() const {
@@ -112,64 +194,34 @@ std::vector<ComponentKey> BackupTry::explicit_keys() const {
     return keys;
 }
 
-// A writer that does not know the kind of backup makes a full one of it.
-void BackupTry::note_kinds() {
-    const auto type = request_.state.type;
-    const auto bit = type == BackupType::incremental    ? BackupSchema::incremental
-                     : type == BackupType::differential ? BackupSchema::differential
-                     : type == BackupType::log          ? BackupSchema::log
-                     : type == BackupType::copy         ? BackupSchema::copy
-                                                        : BackupSchema::no_flags;
-    for (const auto& writer : metadata_) {
-        const bool chosen = std::ranges::any_of(report_.components, [&](const ComponentReport& one) {
-            return one.included && one.key.instance_id == writer.instance_id;
-        });
-        if (chosen && !has(writer.schema, bit))
-            report_.notes.push_back("writer '" + writer.name + "' does not know backups of the kind '" + word(type) +
-                                    "': its data counts as a full backup" +
-                                    (type == BackupType::copy ? ", which may truncate its logs" : ""));
-    }
-    if ((type == BackupType::incremental || type == BackupType::differential) && request_.base_document.empty())
-        report_.notes.push_back("no document of a base backup was given: writers get no stamp to compare with");
-}
-
-// Stamps of the base, private options, and the volumes where none were named.
+// The base's stamps and the private options.
 Status BackupTry::set_component_facts() {
     std::optional<BackupDocument> base;
     if (!request_.base_document.empty()) {
         auto parsed = parse_backup_document(request_.base_document);
         if (!parsed.ok()) return parsed.error().within("the base's document");
         base = std::move(parsed).value();
+    } else if (request_.state.type == BackupType::incremental ||
+               request_.state.type == BackupType::differential) {
+        report_.notes.push_back(
+            "no document of a base backup was given: writers get no stamp to compare with");
+    }
+    for (const auto& key : explicit_keys()) {
+        auto of_class = key;
+        of_class.instance_id = {};  // a writer's instance is another one after its restart
+        const auto* before = base ? base->find(of_class) : nullptr;
+        if (before != nullptr && !before->backup_stamp.empty())
+            EXSHADOW_TRY(requestor_->set_previous_backup_stamp(key, before->backup_stamp));
     }
     for (const auto& one : report_.components) {
         if (!one.explicitly) continue;
-        auto key = one.key;
-        key.instance_id = {};  // a writer's instance is another one after its restart
-        const auto* before = base ? base->find(key) : nullptr;
-        if (before != nullptr && !before->backup_stamp.empty())
-            EXSHADOW_TRY(requestor_->set_previous_backup_stamp(one.key, before->backup_stamp));
+        const auto name = full_name(one.key.logical_path, one.key.name);
         for (const auto& [wish, text] : request_.options) {
-            const auto name = full_name(one.key.logical_path, one.key.name);
             if (names_writer(wish, one.key.writer_id, one.writer_name) &&
                 (wish.component.empty() || same_name(wish.component, name)))
                 EXSHADOW_TRY(requestor_->set_backup_options(one.key, text));
         }
     }
-    if (!volumes_.empty() || !host_.volume_of) return {};
-    std::set<std::string> found;
-    for (const auto& one : report_.components) {
-        if (!one.included) continue;
-        for (const auto& writer : metadata_) {
-            if (writer.instance_id != one.key.instance_id) continue;
-            const auto* component = writer.find(one.key.logical_path, one.key.name);
-            if (component == nullptr) continue;
-            for (const auto* sets : {&component->files, &component->database_files, &component->database_logs}) {
-                for (const auto& files : *sets) found.insert(host_.volume_of(files.path));
-            }
-        }
-    }
-    found.erase("");
-    volumes_.assign(found.begin(), found.end());
     return {};
 }
 
@@ -181,7 +233,8 @@ Status BackupTry::open_set() {
             report_.snapshot_set_id = *set;
             return add_volumes();
         }
-        if (hresult_of(set.error()) != HResult::vss_e_snapshot_set_in_progress || waited >= request_.retry.busy_limit)
+        if (hresult_of(set.error()) != HResult::vss_e_snapshot_set_in_progress ||
+            waited >= request_.retry.busy_limit)
             return set.error();
         if (waited == 0) say(host_, "another snapshot set is being made on this machine: waiting for it");
         const auto turn = std::max<Milliseconds>(1, request_.retry.busy_wait);
@@ -216,8 +269,9 @@ Status BackupTry::prepare() {
 
 Status BackupTry::snap() {
     if (volumes_.empty()) {
-        if (snapshot_needed(metadata_, explicit_keys(), request_.state.type))
-            return Error(Code::invalid, "no volume is named to take a snapshot of", "name at least one volume");
+        if (snapshot_needed_)
+            return Error(Code::invalid, "no volume is named to take a snapshot of",
+                         "name at least one volume");
         report_.notes.push_back("no snapshot was made: none of the chosen files is to be read from one");
         return {};
     }
@@ -281,7 +335,8 @@ std::vector<ComponentReport> BackupTry::failed_components(const WriterStatus& st
 }
 
 // Records what the writers say; the error is of the first wanted one that failed.
-std::optional<Error> BackupTry::judge(const std::vector<WriterStatus>& statuses, std::string_view after, bool note) {
+std::optional<Error> BackupTry::judge(const std::vector<WriterStatus>& statuses, std::string_view after,
+                                      bool note) {
     std::optional<Error> first;
     report_.writers.clear();
     for (const auto& status : statuses) {
@@ -320,10 +375,11 @@ Status BackupTry::step_failed(const Error& error, std::string_view after) {
 Status BackupTry::tell_outcome(const Copied& copied) {
     for (auto& one : report_.components) {
         if (!one.included) continue;
-        one.succeeded = copied.all_succeeded && std::ranges::none_of(copied.failed, [&](const ComponentKey& key) {
-                            return key.writer_id == one.key.writer_id && key.name == one.key.name &&
-                                   key.logical_path == one.key.logical_path;
-                        });
+        one.succeeded =
+            copied.all_succeeded && std::ranges::none_of(copied.failed, [&](const ComponentKey& key) {
+                return key.writer_id == one.key.writer_id && key.name == one.key.name &&
+                       key.logical_path == one.key.logical_path;
+            });
     }
     for (auto& one : report_.components) {
         if (!one.explicitly) continue;
@@ -354,7 +410,8 @@ Status BackupTry::complete() {
 void BackupTry::discard() {
     if (!requestor_) return;
     if (snapped_ && has(request_.context, SnapshotAttributes::no_auto_release)) {
-        const auto gone = requestor_->delete_snapshots(report_.snapshot_set_id, ObjectType::snapshot_set, true);
+        const auto gone =
+            requestor_->delete_snapshots(report_.snapshot_set_id, ObjectType::snapshot_set, true);
         if (!gone.ok() || gone->failed_snapshot)
             report_.notes.push_back("the snapshots of set " + report_.snapshot_set_id.text() +
                                     " could not be deleted: delete them by hand");
@@ -405,9 +462,8 @@ Result<std::vector<Uuid>> find_disabled(const Host& host, const BackupRequest& r
     const auto writers = list_writers(host, with_cancel(host, request.limits));
     if (!writers.ok()) return writers.error();
     for (const auto& wish : named) {
-        const auto found = std::ranges::find_if(*writers, [&](const WriterEntry& one) {
-            return same_name(one.metadata.name, wish.writer);
-        });
+        const auto found = std::ranges::find_if(
+            *writers, [&](const WriterEntry& one) { return same_name(one.metadata.name, wish.writer); });
         if (found == writers->end())
             return Error(Code::not_found, "there is no writer '" + wish.writer + "' to exclude",
                          "exshadow vss writers lists them");
@@ -438,9 +494,11 @@ BackupResult backup(const Host& host, const BackupRequest& request, const Betwee
             final_try = final_try || one.files_were_touched();
         }
         if (result.status.ok() || final_try || !is_transient(result.status.error())) break;
-        result.report.notes.push_back("try " + std::to_string(number) + " failed: " + result.status.error().message());
-        say(host, result.status.error().message() + " (try " + std::to_string(number) + " of " + std::to_string(tries) +
-                      "; the next in " + std::to_string(request.retry.wait / 1000) + " s)");
+        result.report.notes.push_back("try " + std::to_string(number) +
+                                      " failed: " + result.status.error().message());
+        say(host, result.status.error().message() + " (try " + std::to_string(number) + " of " +
+                      std::to_string(tries) + "; the next in " + std::to_string(request.retry.wait / 1000) +
+                      " s)");
         const auto waited = pause(host, request.retry.wait);
         if (!waited.ok()) {
             result.status = waited;

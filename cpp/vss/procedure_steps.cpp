@@ -4,7 +4,7 @@
 #include <chrono>
 #include <thread>
 
-#include "vss/component_choice.h"
+#include "vss/component_names.h"
 
 namespace exshadow::vss {
 
@@ -84,7 +84,8 @@ Error writer_error(const WriterStatus& status, std::string_view after,
 }
 
 bool is_transient(const Error& error) {
-    if (error.code() == Code::cancelled || error.code() == Code::timed_out || error.os_error() == 0) return false;
+    if (error.code() == Code::cancelled || error.code() == Code::timed_out || error.os_error() == 0)
+        return false;
     const auto* facts = find_hresult(hresult_of(error));
     return facts != nullptr && facts->retry == Retry::transient;
 }

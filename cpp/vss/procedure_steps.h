@@ -1,4 +1,5 @@
-// What the procedures share: waiting for steps, looking at the writers after each, telling their failures, trying again.
+// What the procedures share: waiting for steps, looking at the writers after each, telling their failures,
+// trying again.
 #pragma once
 
 #include <functional>
@@ -20,10 +21,11 @@ void say(const Host& host, std::string_view line);
 [[nodiscard]] Result<HResult> run(Result<Step> begun, std::string_view what, const WaitLimits& limits);
 
 // GatherWriterStatus, and what it says.
-[[nodiscard]] Result<std::vector<WriterStatus>> look_at_writers(Requestor& requestor, const WaitLimits& limits);
+[[nodiscard]] Result<std::vector<WriterStatus>> look_at_writers(Requestor& requestor,
+                                                                const WaitLimits& limits);
 
-// "VSS_E_WRITERERROR_RETRYABLE (0x800423F3): writer 'X' ... (failed_at_freeze, after DoSnapshotSet): ..."; the hint says what
-// to do. `failed` are its components that failed on their own.
+// "VSS_E_WRITERERROR_RETRYABLE (0x800423F3): writer 'X' ... (failed_at_freeze, after DoSnapshotSet): ...";
+// the hint says what to do. `failed` are its components that failed on their own.
 [[nodiscard]] Error writer_error(const WriterStatus& status, std::string_view after,
                                  const std::vector<ComponentReport>& failed);
 [[nodiscard]] bool has_failed(const WriterStatus& status);

@@ -1,9 +1,10 @@
-// The whole procedures of a requestor (fact sheet, section 2), step by step over the contract alone: the same on Windows'
-// COM object and on the coordinator elsewhere. Each makes its own Requestor, because one object serves one session, and
-// drops it at the end, which aborts what was not completed.
+// The whole procedures of a requestor (fact sheet, section 2), step by step over the contract alone: the same
+// on Windows' COM object and on the coordinator elsewhere. Each makes its own Requestor, because one object
+// serves one session, and drops it at the end, which aborts what was not completed.
 //
-// Thread rule: a procedure runs on its caller's thread and returns when all is done; Host::cancelled is asked on it.
-// Errors name what a person can act on: the writer and its state, the components that failed, the volume.
+// Thread rule: a procedure runs on its caller's thread and returns when all is done; Host::cancelled is asked
+// on it. Errors name what a person can act on: the writer and its state, the components that failed, the
+// volume.
 #pragma once
 
 #include <functional>
@@ -21,19 +22,18 @@ namespace exshadow::vss {
 // What the procedures stand on. Only `make` must be given.
 struct Host {
     std::function<Result<std::unique_ptr<Requestor>>()> make;
-    std::function<void(Milliseconds)> sleep;          // empty: the thread sleeps
-    std::function<bool()> cancelled;                  // asked between waits; empty: never
-    std::function<void(std::string_view)> progress;   // one line for people, now and then
-    // The volume (as the set names it) that a path of a file set lies on, environment variables expanded; an empty text
-    // when it has none. Empty function: nothing is known of paths, and no component is left out for its volume.
-    std::function<std::string(std::string_view)> volume_of;
+    std::function<void(Milliseconds)> sleep;         // empty: the thread sleeps
+    std::function<bool()> cancelled;                 // asked between waits; empty: never
+    std::function<void(std::string_view)> progress;  // one line for people, now and then
+    // As selection.h wants it. Empty: nothing is known of paths, and no component is left out for its volume.
+    std::function<std::optional<std::string>(const std::string& path)> volume_of;
 };
 
 struct RetryLimits {
-    int tries = 3;                         // in all, each with a new object
-    Milliseconds wait = 600'000;           // between two tries after a transient failure: Microsoft's ten minutes
-    Milliseconds busy_wait = 5'000;        // between two looks at a creation slot that another holds
-    Milliseconds busy_limit = 120'000;     // and how long altogether
+    int tries = 3;                   // in all, each with a new object
+    Milliseconds wait = 600'000;     // between two tries after a transient failure: Microsoft's ten minutes
+    Milliseconds busy_wait = 5'000;  // between two looks at a creation slot that another holds
+    Milliseconds busy_limit = 120'000;  // and how long altogether
 };
 
 // A writer by id or name (no matter which case), and a component "path\name" of it; an empty one means all.
@@ -43,7 +43,8 @@ struct ComponentWish {
 };
 
 struct BackupRequest {
-    // As the service names them; on Windows they end in a backslash. Empty, in component mode: those of the components.
+    // As the service names them; on Windows they end in a backslash. Empty, in component mode: those of the
+    // components.
     std::vector<std::string> volumes;
     std::string provider;  // id or name; empty: the service chooses
     SnapshotAttributes context = context::backup;
@@ -59,8 +60,8 @@ struct BackupRequest {
 // --- What is known when a procedure has ended, well or not.
 struct WriterReport {
     WriterStatus status;
-    bool wanted = true;       // false: its failure does not count
-    std::string seen_after;   // the step of the last look, "DoSnapshotSet"
+    bool wanted = true;      // false: its failure does not count
+    std::string seen_after;  // the step of the last look, "DoSnapshotSet"
 };
 struct ComponentReport {
     ComponentKey key;
@@ -93,14 +94,16 @@ struct BackupResult {
     BackupReport report;  // as far as it came
 };
 
-// The caller's part, when the snapshots exist. An error aborts the backup; else what is named is told to have failed.
+// The caller's part, when the snapshots exist. An error aborts the backup; else what is named is told to have
+// failed.
 struct Copied {
     bool all_succeeded = true;         // of the components that are not named
     std::vector<ComponentKey> failed;  // or, when not all succeeded, of no interest
 };
 using Between = std::function<Result<Copied>(const BackupReport& so_far)>;
 
-// A new object after a transient failure of the service or of a wanted writer. A failure of `between` is never repeated.
+// A new object after a transient failure of the service or of a wanted writer. A failure of `between` is
+// never repeated.
 [[nodiscard]] BackupResult backup(const Host& host, const BackupRequest& request, const Between& between);
 
 // --- Looking
@@ -115,11 +118,12 @@ struct WriterEntry {
     const Host& host, SnapshotAttributes context = context::all);
 
 // --- Snapshots that exist. Those of auto-release contexts are not theirs: they belong to a session.
-[[nodiscard]] Result<DeleteOutcome> delete_snapshots(const Host& host, const Uuid& id, ObjectType type, bool force);
+[[nodiscard]] Result<DeleteOutcome> delete_snapshots(const Host& host, const Uuid& id, ObjectType type,
+                                                     bool force);
 [[nodiscard]] Status break_set(const Host& host, const Uuid& set, std::optional<BreakFlags> flags,
                                const WaitLimits& limits);
-[[nodiscard]] Result<std::string> expose(const Host& host, const Uuid& snapshot, Exposure how, std::string_view name,
-                                         std::string_view path_from_root);
+[[nodiscard]] Result<std::string> expose(const Host& host, const Uuid& snapshot, Exposure how,
+                                         std::string_view name, std::string_view path_from_root);
 [[nodiscard]] Status unexpose(const Host& host, const Uuid& snapshot);
 // `blocked`: does a writer forbid to revert this volume? Empty: not asked.
 [[nodiscard]] Status revert(const Host& host, const Uuid& snapshot, bool force_dismount,
@@ -131,7 +135,8 @@ struct ImportReport {
     bool partly = false;  // VSS_S_SOME_SNAPSHOTS_NOT_IMPORTED
 };
 // `use` runs before the session ends, with which snapshots of auto-release contexts vanish; it may be empty.
-[[nodiscard]] Result<ImportReport> import_set(const Host& host, std::string_view document, const WaitLimits& limits,
+[[nodiscard]] Result<ImportReport> import_set(const Host& host, std::string_view document,
+                                              const WaitLimits& limits,
                                               const std::function<Status(const ImportReport&)>& use);
 
 // --- Restore
@@ -145,23 +150,24 @@ struct RestoreRequest {
     std::string options;  // SetRestoreOptions of every chosen component
     std::optional<RollForward> roll_forward;
     std::string roll_forward_point;
-    std::string new_name;                                             // of one component
+    std::string new_name;  // of one component
     std::vector<std::pair<ComponentWish, LocationMapping>> new_targets;
     WaitLimits limits;
 };
 struct RestoreReport {
     std::vector<WriterReport> writers;
     std::vector<ComponentReport> components;
-    std::vector<BackupWriter> chosen;  // with targets and directed targets, as the writers left them after PreRestore
-    bool completed = false;            // PostRestore was made
+    std::vector<BackupWriter>
+        chosen;              // with targets and directed targets, as the writers left them after PreRestore
+    bool completed = false;  // PostRestore was made
     std::vector<std::string> notes;
 };
 struct RestoreResult {
     Status status;
     RestoreReport report;
 };
-// The caller puts the files back; its answer is told to the writers. An error counts as all having failed: there is no
-// abort of a restore, so PostRestore is made all the same.
+// The caller puts the files back; its answer is told to the writers. An error counts as all having failed:
+// there is no abort of a restore, so PostRestore is made all the same.
 using PutBack = std::function<Result<Copied>(const RestoreReport& so_far)>;
 [[nodiscard]] RestoreResult restore(const Host& host, const RestoreRequest& request, const PutBack& put_back);
 
@@ -170,7 +176,8 @@ struct RecoveryPair {
     std::string destination;  // volume to be overwritten; empty: the one the snapshot was made of
 };
 // Resynchronisation of whole disks by the hardware provider.
-[[nodiscard]] Status resync(const Host& host, std::string_view document, const std::vector<RecoveryPair>& pairs,
-                            RecoveryFlags flags, const WaitLimits& limits);
+[[nodiscard]] Status resync(const Host& host, std::string_view document,
+                            const std::vector<RecoveryPair>& pairs, RecoveryFlags flags,
+                            const WaitLimits& limits);
 
 }  // namespace exshadow::vss

@@ -98,11 +98,13 @@ struct Selection {
     std::vector<WriterSelection> writers;
     std::vector<LeftOut> left_out;
     std::vector<UnmetDependency> unmet;
-    bool snapshot_needed = false;  // for Order::set_snapshot_needed
+    std::vector<ComponentName> unmatched;  // exclusions that no writer here has
+    bool snapshot_needed = false;          // for Order::set_snapshot_needed
 };
 
-// An error only when `only` or `excluded` names what no writer has, or `only` what can only come with an
-// ancestor.
+// The ancestors of what is left out are left out too, as in vshadow: they would bring it along. A writer that
+// loses a mandatory component is left out. What can stand alone and has no selectable ancestor that is taken
+// is added. An error only when `only` names what no writer has, or what can only come with an ancestor.
 [[nodiscard]] Result<Selection> select(const std::vector<WriterMetadata>& writers,
                                        const SelectionRequest& request);
 
