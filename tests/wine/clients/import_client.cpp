@@ -3,8 +3,8 @@
 //
 //   import_client.exe VOLUME [die | leave]
 //
-// Exit status 0 when the backup was made. Between DoSnapshotSet and BackupComplete `die` kills the process and
-// `leave` drops the object.
+// Exit status 0 when the backup was made. Between DoSnapshotSet and BackupComplete `die` kills the process
+// and `leave` drops the object.
 #include "sdk.h"
 
 namespace {
