@@ -48,5 +48,7 @@ struct HResultFacts {
 [[nodiscard]] Error vss_error(HResult value, std::string_view context);
 // The HRESULT of an error made by vss_error(); vss_e_unexpected for any other.
 [[nodiscard]] HResult hresult_of(const Error& error);
+// The message of an error without the code's name and meaning: what vss_error() was given as `context`.
+[[nodiscard]] std::string vss_context(const Error& error);
 
 }  // namespace exshadow::vss
