@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from scenarios.table import HERE
 from wine.bed import BUILD, WINE, Machine, Wine
-
-import json
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
+
 from wine.bed import Machine, Wine, program
 
 VOLUME = "C:\\"

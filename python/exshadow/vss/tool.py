@@ -192,9 +192,7 @@ class Tool(VssService):
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
             raise Error(
                 f"{self._command[-1]} gave no answer (status {done.returncode})",
-                hint=said[-1]
-                if said
-                else "run it by hand: is it a program for this machine?",
+                hint=said[-1] if said else "run it by hand: is it a program for this machine?",
             ) from None
         return document, _error_of(document.get("error"))
 
