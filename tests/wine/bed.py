@@ -123,13 +123,17 @@ class Machine:
 
     def run(self, exe: Path, *arguments: str, limit: float = 60) -> Ended:
         """Run a requestor on this machine."""
-        environment = {
+        return self.wine.run(exe, *arguments, environment=self.environment, limit=limit)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells the double its machine."""
+        return {
             "EXSHADOW_VSS_SCENARIO": windows_path(self.folder / "world.json"),
             "EXSHADOW_VSS_STATE": windows_path(self.folder / "state.json"),
             "EXSHADOW_VSS_LOG": windows_path(self.folder / "log.jsonl"),
             **self.extra,
         }
-        return self.wine.run(exe, *arguments, environment=environment, limit=limit)
 
     @property
     def log(self) -> list[dict[str, Any]]:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import fcntl
 import json
+import os
+import pty
+import select
+import subprocess
+import termios
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wine.bed import Ended, Machine, Wine, program, windows_path
+from wine.bed import WINE, Ended, Machine, Wine, program, windows_path
 
 TOOL = "exshadow-vss.exe"
 COMMANDS = [
@@ -191,12 +200,9 @@ def test_a_command_may_name_the_one_component_that_failed(machine: Callable[...,
 def test_a_writer_that_fails_is_named_with_its_state_and_what_to_do(
     machine: Callable[..., Machine], two_writers: dict[str, Any]
 ) -> None:
-    world = broken(two_writers.copy(), "freeze", {"fail": "VSS_E_WRITERERROR_RETRYABLE"})
-    try:
-        here = machine(world)
-        ended = run(here, "backup", "C:", "--retry-wait", "0", "--json")
-    finally:
-        del two_writers["writers"][0]["events"]
+    world = broken(copy.deepcopy(two_writers), "freeze", {"fail": "VSS_E_WRITERERROR_RETRYABLE"})
+    here = machine(world)
+    ended = run(here, "backup", "C:", "--retry-wait", "0", "--json")
     error = failure(ended)
     assert ended.status == 6
     assert error["name"] == "VSS_E_WRITERERROR_RETRYABLE"
@@ -212,12 +218,9 @@ def test_a_writer_that_fails_is_named_with_its_state_and_what_to_do(
 def test_a_transient_failure_is_tried_again_with_a_new_object(
     machine: Callable[..., Machine], two_writers: dict[str, Any]
 ) -> None:
-    world = broken(two_writers.copy(), "freeze", {"fail": "VSS_E_WRITERERROR_TIMEOUT", "times": 1})
-    try:
-        here = machine(world)
-        ended = run(here, "backup", "C:", "--retry-wait", "0", "--json")
-    finally:
-        del two_writers["writers"][0]["events"]
+    world = broken(copy.deepcopy(two_writers), "freeze", {"fail": "VSS_E_WRITERERROR_TIMEOUT", "times": 1})
+    here = machine(world)
+    ended = run(here, "backup", "C:", "--retry-wait", "0", "--json")
     assert ended.status == 0, ended.out
     report = document(ended)["backup"]
     assert report["tries"] == 2
@@ -227,12 +230,9 @@ def test_a_transient_failure_is_tried_again_with_a_new_object(
 def test_an_excluded_writer_cannot_spoil_the_backup(
     machine: Callable[..., Machine], two_writers: dict[str, Any]
 ) -> None:
-    world = broken(two_writers.copy(), "freeze", {"fail": "VSS_E_WRITERERROR_NONRETRYABLE"})
-    try:
-        here = machine(world)
-        ended = run(here, "backup", "C:", "--exclude", "ledger", "--json")
-    finally:
-        del two_writers["writers"][0]["events"]
+    world = broken(copy.deepcopy(two_writers), "freeze", {"fail": "VSS_E_WRITERERROR_NONRETRYABLE"})
+    here = machine(world)
+    ended = run(here, "backup", "C:", "--exclude", "ledger", "--json")
     assert ended.status == 0, ended.out
     assert "freeze" not in [event for actor, event in here.callbacks() if actor == "Ledger"]
 
@@ -319,23 +319,58 @@ def test_progress_goes_to_stderr_as_json_lines(machine: Callable[..., Machine]) 
     assert {"progress": "making the snapshots"} in [json.loads(line) for line in lines]
 
 
-def test_ctrl_break_aborts_cleanly(machine: Callable[..., Machine]) -> None:
+def press_ctrl_c(machine: Machine, marker: Path, *arguments: str) -> Ended:
+    """Run the tool on a terminal and press Ctrl-C when the file is there."""
+    master, slave = pty.openpty()
+    with (
+        (machine.folder / "out").open("wb+") as out,
+        (machine.folder / "err").open("wb+") as err,
+        subprocess.Popen(
+            [str(WINE), str(program(TOOL)), *arguments],
+            env={**machine.wine.environment, **machine.environment},
+            stdin=slave,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # Ctrl-C is for whom the terminal controls
+        ) as process,
+    ):
+        os.close(slave)
+        deadline = time.monotonic() + 60
+        while not marker.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.write(master, b"\x03")
+        while process.poll() is None and time.monotonic() < deadline:
+            if select.select([master], [], [], 0.1)[0]:
+                with contextlib.suppress(OSError):  # the other end is closed
+                    os.read(master, 4096)
+        process.kill()
+        process.wait()
+        os.close(master)
+        out.seek(0)
+        err.seek(0)
+        return Ended(process.returncode, out.read().decode().replace("\r\n", "\n"), err.read().decode())
+
+
+def test_ctrl_c_aborts_and_leaves_no_snapshot(machine: Callable[..., Machine]) -> None:
     here = machine()
     marker = here.folder / "running"
-    ended = here.run(
-        program("interrupt_client.exe"),
-        windows_path(marker),
-        windows_path(program(TOOL)),
-        "backup",
-        "C:",
-        "--keep",
-        "--json",
-        "--exec",
-        f"echo there> {windows_path(marker)} & ping -n 60 127.0.0.1 >nul",
-        limit=90,
-    )
+    command = f"echo there> {windows_path(marker)} & ping -n 60 127.0.0.1 >nul"
+    ended = press_ctrl_c(here, marker, "backup", "C:", "--keep", "--json", "--exec", command)
     assert ended.status == 130, ended
     assert failure(ended)["code"] == "cancelled"
-    assert [name for name, _ in here.calls()][-1] == "AbortBackup"
+    names = [name for name, _ in here.calls()]
+    assert names.index("DeleteSnapshots") < names.index("AbortBackup")
     assert here.state["snapshots"] == []
     assert here.leaks() == []
+
+
+def test_ctrl_c_while_a_writer_hangs_ends_the_wait(
+    machine: Callable[..., Machine], two_writers: dict[str, Any]
+) -> None:
+    world = broken(copy.deepcopy(two_writers), "prepare_backup", {"delay": 60_000})
+    here = machine(world)
+    asked = here.folder / "log.jsonl"  # there as soon as the service was asked anything
+    ended = press_ctrl_c(here, asked, "backup", "C:", "--json")
+    assert ended.status == 130, ended
+    assert failure(ended)["code"] == "cancelled"
