@@ -7,7 +7,8 @@ void ElementReader::fail(std::string what) {
 }
 
 void ElementReader::refuse(DocumentName name, Need need, std::string_view what) {
-    if (name.confirmed || need != Need::when_set) fail("attribute '" + std::string(name.text) + "' " + std::string(what));
+    if (name.confirmed || need != Need::when_set)
+        fail("attribute '" + std::string(name.text) + "' " + std::string(what));
 }
 
 std::optional<std::size_t> ElementReader::find(DocumentName name, Need need) {
@@ -128,7 +129,7 @@ void ElementReader::give_attributes() {
     for (std::size_t i = 0; i < node_.attributes.size(); ++i) {
         const auto& one = node_.attributes[i];
         if (attribute_taken_[i]) continue;
-        if (unknown_ == nullptr) return fail("attribute '" + std::string(one.name) + "' is not known");
+        if (unknown_ == nullptr) return fail("attribute " + shown(one.name) + " is not known");
         std::string name(one.name);
         if (!one.prefix.empty()) {
             const auto declaration = "xmlns:" + std::string(one.prefix);
@@ -149,7 +150,7 @@ void ElementReader::give_children() {
         if (unknown_ == nullptr) return fail("holds elements that are not known");
         const auto& piece = node_.children[i];
         const auto text = xml_text(piece, space_);
-        if (!text.ok()) return fail(text.error().message());
+        if (!text.ok()) return fail("holds unknown elements that are too many to be kept");
         if (piece.is_text() && run != nullptr) {
             *run += *text;
             continue;

@@ -13,10 +13,10 @@ void ElementWriter::keep_unknown(const UnknownXml& unknown) {
         const auto colon = name.find(':');
         const bool declares = name.starts_with("xmlns:");
         if (name == "xmlns" || (declares && value.empty()))
-            return out_.fail("'" + name + "' cannot be an unknown attribute");
+            return out_.fail(shown(name) + " cannot be an unknown attribute");
         if (out_.has_attribute(name)) continue;
         if (colon != std::string::npos && !declares && !is_declared(std::string_view(name).substr(0, colon)))
-            return out_.fail("the prefix of the unknown attribute '" + name + "' is not declared");
+            return out_.fail("the prefix of the unknown attribute " + shown(name) + " is not declared");
         out_.attribute(name, value);
     }
 }
@@ -24,7 +24,8 @@ void ElementWriter::keep_unknown(const UnknownXml& unknown) {
 void ElementWriter::pieces(const UnknownXml& unknown) {
     for (const auto& text : unknown.elements) {
         const auto piece = parse_xml_piece(text, space_);
-        if (!piece.ok()) return out_.fail(piece.error().message());
+        if (!piece.ok())
+            return out_.fail("the unknown piece " + shown(text) + " is not one element or one run of text");
         out_.node(piece->root().children.front());
     }
 }
@@ -37,7 +38,7 @@ void ElementWriter::components(const std::vector<ComponentMetadata>& items) {
     for (const auto& item : items) {
         const bool database = item.type == ComponentType::database;
         if (!database && item.type != ComponentType::file_group)
-            return out_.fail("component '" + item.name + "' is neither a file group nor a database");
+            return out_.fail("component " + shown(item.name) + " is neither a file group nor a database");
         element(database ? names::database : names::file_group,
                 [&](ElementWriter& inner) { shape(inner, item); });
     }

@@ -21,19 +21,19 @@ Result<Document> parse_document(std::string_view xml, DocumentName name, std::st
     if (!tree.ok()) return tree.error().within(what);
     const auto& root = tree->root();
     if (root.name != name.text)
-        return document_error(std::string(what) + ": the root element is '" + std::string(root.name) +
-                              "', not '" + std::string(name.text) + "'");
+        return document_error(std::string(what) + ": the root element is " + shown(root.name) + ", not " +
+                              shown(name.text));
     if (root.space != space)
-        return document_error(std::string(what) + ": the namespace is '" + std::string(root.space) +
-                              "', not '" + std::string(space) + "'");
+        return document_error(std::string(what) + ": the namespace is " + shown(root.space) + ", not " +
+                              shown(space));
     Document document;
     ElementReader reader(root, space);
     shape(reader, document);
     reader.finish();
     if (const auto& failure = reader.failure()) return document_error(std::string(what) + ": " + *failure);
     if (!is_known_version(document.version))
-        return document_error(std::string(what) + ": version '" + document.version +
-                              "' is not one that can be read (1.x)");
+        return document_error(std::string(what) + ": version " + shown(document.version) +
+                              " is not one that can be read (1.x)");
     return document;
 }
 
@@ -43,7 +43,7 @@ Result<std::string> serialise_document(const Document& document, DocumentName na
     XmlWriter out;
     out.open(name.text, space);
     if (!is_known_version(document.version))
-        out.fail("version '" + document.version + "' could not be read again");
+        out.fail("version " + shown(document.version) + " could not be read again");
     ElementWriter writer(out, space);
     shape(writer, document);
     writer.finish();

@@ -334,7 +334,7 @@ VolumesNeeded volumes_needed(const ComponentMetadata& component, BackupType actu
         if (!needed.from_snapshot) continue;
         const auto& files = *needed.files;
         const auto& path = files.alternate_path.empty() ? files.path : files.alternate_path;
-        if (const auto volume = volume_of(path)) {
+        if (const auto volume = volume_of ? volume_of(path) : std::nullopt) {
             add_once(result.volumes, *volume);
         } else {
             add_once(result.unknown_paths, path);

@@ -63,8 +63,7 @@ public:
 
 private:
     static Error fail(const ParsedNode& node, std::string_view what) {
-        return document_error("element '" + std::string(node.name(), node.name_size()) +
-                              "': " + std::string(what));
+        return document_error("element " + shown({node.name(), node.name_size()}) + ": " + std::string(what));
     }
 
     Status fill(const ParsedNode& parsed, XmlNode& node) {
@@ -105,7 +104,7 @@ private:
             const auto prefix = name.size() > 6 ? name.substr(6) : std::string_view{};
             if (name != "xmlns" &&
                 (!is_xml_name(prefix) || prefix == "xmlns" || prefix == "xml" || space.empty()))
-                return fail(parsed, "prefix '" + std::string(prefix) + "' cannot be declared so");
+                return fail(parsed, "prefix " + shown(prefix) + " cannot be declared so");
             if (space == xml_space || space == declarations_space)
                 return fail(parsed, "a namespace of XML itself cannot be declared");
             if (look_up(prefix) == space) continue;
@@ -129,17 +128,15 @@ private:
     Status fill_attributes(const ParsedNode& parsed, XmlNode& node) {
         for (const auto* one = parsed.first_attribute(); one != nullptr; one = one->next_attribute()) {
             const std::string_view full(one->name(), one->name_size());
-            if (is_repeated(*one))
-                return fail(parsed, "attribute '" + std::string(full) + "' is there twice");
+            if (is_repeated(*one)) return fail(parsed, "attribute " + shown(full) + " is there twice");
             if (full == "xmlns" || full.starts_with("xmlns:")) continue;
             const auto name = qualified(full);
-            if (!name) return fail(parsed, "'" + std::string(full) + "' is no name that can be read");
+            if (!name) return fail(parsed, shown(full) + " is no name that can be read");
             const auto space = name->prefix.empty() ? std::string_view{} : look_up(name->prefix);
-            if (!space)
-                return fail(parsed, "the prefix of attribute '" + std::string(full) + "' is not declared");
+            if (!space) return fail(parsed, "the prefix of attribute " + shown(full) + " is not declared");
             for (const auto& other : node.attributes) {
                 if (other.name == name->name && other.space == *space)
-                    return fail(parsed, "attribute '" + std::string(full) + "' is there twice");
+                    return fail(parsed, "attribute " + shown(full) + " is there twice");
             }
             node.attributes.push_back({name->prefix, *space, name->name, {one->value(), one->value_size()}});
         }
@@ -174,7 +171,8 @@ std::string full_name(const XmlAttribute& attribute) {
 Result<XmlTree> parse_xml(std::string_view text) {
     auto prepared = prepare_xml(text);
     if (!prepared.ok()) return prepared.error();
-    const auto document = std::make_unique<rapidxml::xml_document<char>>();
+    // Not cleared: the parser keeps a large buffer inside.
+    const auto document = std::make_unique_for_overwrite<rapidxml::xml_document<char>>();
     try {
         constexpr int how = rapidxml::parse_validate_closing_tags | rapidxml::parse_no_element_values;
         document->parse<how>(prepared->data());
@@ -234,7 +232,7 @@ void XmlWriter::end_tag() {
 void XmlWriter::open(std::string_view name, std::string_view space) {
     const bool declares = open_.empty() ? !space.empty() : open_.back().space != space;
     end_tag();
-    if (!is_xml_name(name)) fail("'" + std::string(name) + "' is no name of an element");
+    if (!is_xml_name(name)) fail(shown(name) + " is no name of an element");
     open_.push_back({std::string(name), std::string(space)});
     if (open_.size() > document_depth_limit) fail("elements are nested too deeply");
     if (++elements_ > document_elements_limit) fail("the document has too many elements");
@@ -247,11 +245,11 @@ void XmlWriter::open(std::string_view name, std::string_view space) {
 
 void XmlWriter::attribute(std::string_view name, std::string_view value) {
     const auto parts = qualified(name);
-    if (!parts) return fail("'" + std::string(name) + "' is no name of an attribute");
-    if (has_attribute(name)) return fail("attribute '" + std::string(name) + "' would be there twice");
+    if (!parts) return fail(shown(name) + " is no name of an attribute");
+    if (has_attribute(name)) return fail("attribute " + shown(name) + " would be there twice");
     if (!xml_can_hold(value))
-        return fail("the value of attribute '" + std::string(name) +
-                    "' is no UTF-8 or holds a character that XML cannot");
+        return fail("the value of attribute " + shown(name) +
+                    " is no UTF-8 or holds a character that XML cannot");
     attributes_.emplace_back(name);
     if (attributes_.size() > element_attributes_limit) return fail("the element has too many attributes");
     if (++all_attributes_ > document_attributes_limit) return fail("the document has too many attributes");

@@ -57,6 +57,9 @@ private:
 // A name without a prefix. Only ASCII: the vocabulary of VSS is.
 [[nodiscard]] bool is_xml_name(std::string_view text);
 
+// A text of strangers for an error message: in quotes, made valid and cut where it is long.
+[[nodiscard]] std::string shown(std::string_view text);
+
 // vss_e_invalid_xml_document
 [[nodiscard]] Error document_error(std::string_view what);
 

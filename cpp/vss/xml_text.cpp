@@ -259,7 +259,7 @@ private:
                 return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
             });
             if (name != "utf-8" && name != "utf-16" && name != "us-ascii" && name != "ascii")
-                return fail("encoding '" + name + "' is not read; save the document as UTF-8 or UTF-16");
+                return fail("encoding " + shown(name) + " is not read; save the document as UTF-8 or UTF-16");
         }
         at_ = end + 2;
         return {};
@@ -275,6 +275,18 @@ private:
 
 Error document_error(std::string_view what) {
     return vss_error(HResult::vss_e_invalid_xml_document, what);
+}
+
+std::string shown(std::string_view text) {
+    constexpr std::size_t limit = 60;
+    std::string out = "'";
+    std::size_t at = 0;
+    while (at < text.size() && out.size() < limit) {
+        const std::size_t length = character_length(text, at);
+        out += length == 0 ? "?" : text.substr(at, length);
+        at += std::max<std::size_t>(length, 1);
+    }
+    return out + (at < text.size() ? "...'" : "'");
 }
 
 bool xml_can_hold(std::string_view text) {
