@@ -146,7 +146,8 @@ Result<ImportReport> import_set(const Host& host, std::string_view document, con
     for (const auto& one : *after) {
         // On the machine that made the set it may be known, but hidden until now.
         const bool known = std::ranges::any_of(*before, [&](const SnapshotProperties& old) {
-            return old.snapshot_id == one.snapshot_id && !has(old.attributes, SnapshotAttributes::not_surfaced);
+            return old.snapshot_id == one.snapshot_id &&
+                   !has(old.attributes, SnapshotAttributes::not_surfaced);
         });
         if (!known) report.snapshots.push_back(one);
     }

@@ -150,3 +150,39 @@ def test_volumes_that_are_not_named_are_those_of_the_components(
     report = good(run(here, "backup", "--writer", "Ledger"))["backup"]
     assert len(report["snapshots"]) == 1
     assert here.leaks() == []
+
+
+def test_another_set_being_made_is_waited_for(
+    machine: Callable[..., Machine], two_writers: dict[str, Any]
+) -> None:
+    made = copy.deepcopy(two_writers)
+    busy = {"result": "VSS_E_SNAPSHOT_SET_IN_PROGRESS", "times": 1}
+    made["calls"] = {"StartSnapshotSet": busy}
+    here = machine(made)
+    report = good(run(here, "backup", "C:"))["backup"]
+    assert report["tries"] == 1
+    assert [name for name, _ in here.calls()].count("StartSnapshotSet") == 2
+
+
+def test_a_machine_that_stays_busy_is_status_8(
+    machine: Callable[..., Machine], two_writers: dict[str, Any]
+) -> None:
+    made = copy.deepcopy(two_writers)
+    made["calls"] = {"StartSnapshotSet": {"result": "VSS_E_SNAPSHOT_SET_IN_PROGRESS"}}
+    here = machine(made)
+    ended = run(here, "backup", "C:", "--busy-limit", "0", "--retry-wait", "0")
+    assert ended.status == 8
+    assert json.loads(ended.out)["error"]["name"] == "VSS_E_SNAPSHOT_SET_IN_PROGRESS"
+    assert here.leaks() == []
+
+
+def test_a_step_that_takes_too_long_is_cut_off(
+    machine: Callable[..., Machine], two_writers: dict[str, Any]
+) -> None:
+    made = copy.deepcopy(two_writers)
+    made["writers"][0]["events"] = {"prepare_snapshot": {"delay": 8000}}
+    here = machine(made)
+    ended = run(here, "backup", "C:", "--timeout", "1")
+    assert (ended.status, json.loads(ended.out)["error"]["code"]) == (8, "timed_out")
+    assert [name for name, _ in here.calls()][-2:] == ["AbortBackup", "last Release"]
+    assert here.leaks() == []

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
-from exshadow.cli.context import open_service
+from exshadow.cli.context import open_service, state_folder
 from exshadow.cli.options import DryRun, Force, GroupName, Label, Limit, Live, SetName, Yes
 from exshadow.cli.transfer import export, import_
 from exshadow.errors import IntegrityError
@@ -31,7 +31,8 @@ def create(
         Parameter(help="Plex to split off; else the newest in-sync one not the authority."),
     ] = None,
     writer: Annotated[
-        list[str] | None, Parameter(help="Writer to freeze round the split; may be repeated.")
+        list[str] | None,
+        Parameter(help="Writer to freeze round the split: module:Class or its name; repeats."),
     ] = None,
     verify: Annotated[str | None, Parameter(help="Check to run on the new set: bytes.")] = None,
     force: Force = False,
@@ -42,12 +43,17 @@ def create(
     """
     from exshadow.service import verify as checks
 
-    checks.refuse_writers(writer)
     if verify is not None:
         checks.require_check(verify)
     error: IntegrityError | None = None
     with open_service(force=force) as service:
-        made = service.create_set(group, label=label, plex=plex)
+        if writer:
+            from exshadow.service import shadow
+
+            slot = state_folder().path / "vss.lock"
+            made = shadow.create_set(service, group, writer, slot, label=label, plex=plex)
+        else:
+            made = service.create_set(group, label=label, plex=plex)
         if verify is not None:
             checked = service.verify_set(made.id, verify)
             made, error = checked.set, checked.error

@@ -21,15 +21,6 @@ def require_check(check: str) -> None:
         )
 
 
-def refuse_writers(writers: object) -> None:
-    """InvalidError when any writer is asked for: this version has none."""
-    if writers:
-        raise InvalidError(
-            "writers are not available in this version",
-            hint="without --writer the set is crash consistent",
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Verified:
     """The set with its new verdict; `error` when the check failed."""
