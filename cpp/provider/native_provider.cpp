@@ -183,11 +183,46 @@ Task<Status> NativeProvider::begin_prepare_snapshot(vss::SnapshotRequest request
     co_return Status{};
 }
 
-// What clients wrote so far goes to the disks before the writers are frozen: less is left for the commit.
+Result<std::shared_ptr<NativeProvider::Making>> NativeProvider::making(vss::ProviderCall call,
+                                                                       const Uuid& set) const {
+    if (!making_ || making_->set != set) return vss_error(HResult::vss_e_bad_state, sdk_name(call));
+    return making_;
+}
+
+// What clients wrote so far goes to the disks first: less is left to be made durable at the end.
 Task<Status> NativeProvider::end_prepare_snapshots(Uuid set) {
-    if (!making_ || making_->set != set) co_return vss_error(HResult::vss_e_bad_state, "EndPrepareSnapshots");
-    auto flushing = flush(making_->volumes);
-    co_return co_await std::move(flushing);
+    const auto found = making(vss::ProviderCall::end_prepare, set);
+    if (!found.ok()) co_return found.error();
+    auto flushing = flush((*found)->volumes);
+    EXSHADOW_CO_TRY(co_await std::move(flushing));
+    if (making_ != *found) co_return vss_error(HResult::vss_e_bad_state, "aborted meanwhile");
+    (*found)->gate = std::make_shared<SplitGate>(loop_);
+    background_.spawn(run_split(*found));
+    auto preparing = (*found)->gate->until_prepared();
+    co_await std::move(preparing);
+    co_return (*found)->gate->has_ended() ? as_provider((*found)->outcome) : Status{};
+}
+
+Task<void> NativeProvider::run_split(std::shared_ptr<Making> making) {
+    std::vector<std::unique_ptr<VolumeUse>> uses;
+    SplitRequest request;
+    for (const auto& one : making->volumes) {
+        uses.push_back(std::make_unique<VolumeUse>(*one.source));
+        if (!*uses.back()) {
+            making->outcome = Error(Code::closed, "volume " + one.name + " is closed");
+            making->gate->note_ended();
+            co_return;
+        }
+        request.volumes.push_back(&**uses.back());
+    }
+    request.label = make_label(making->attributes, making->set);
+    request.consistency = has(making->attributes, SnapshotAttributes::no_writers) ? "crash" : "application";
+    request.set_id = making->set;
+    request.gate = making->gate;
+    auto splitting = split(loop_, std::move(request));
+    auto done = co_await std::move(splitting);
+    if (!done.ok()) making->outcome = done.error();
+    making->gate->note_ended();
 }
 
 Task<Status> NativeProvider::flush(std::vector<NativeVolume> volumes) {
@@ -202,62 +237,53 @@ Task<Status> NativeProvider::flush(std::vector<NativeVolume> volumes) {
 }
 
 Task<Status> NativeProvider::pre_commit_snapshots(Uuid set) {
-    if (!making_ || making_->set != set) co_return vss_error(HResult::vss_e_bad_state, "PreCommitSnapshots");
-    co_return Status{};
+    const auto found = making(vss::ProviderCall::pre_commit, set);
+    co_return found.ok() ? Status{} : found.error();
 }
 
 Task<Status> NativeProvider::commit_snapshots(Uuid set) {
-    const auto making = making_;
-    if (!making || making->set != set) co_return vss_error(HResult::vss_e_bad_state, "CommitSnapshots");
-    std::vector<std::unique_ptr<VolumeUse>> uses;
-    SplitRequest request;
-    for (const auto& one : making->volumes) {
-        uses.push_back(std::make_unique<VolumeUse>(*one.source));
-        if (!*uses.back()) co_return closed(one);
-        request.volumes.push_back(&**uses.back());
-    }
-    request.label = make_label(making->attributes, set);
-    request.consistency = has(making->attributes, SnapshotAttributes::no_writers) ? "crash" : "application";
-    request.set_id = set;
-    making->splitting = true;
-    auto splitting = split(loop_, std::move(request));
-    const auto done = co_await std::move(splitting);
-    making->splitting = false;
-    if (!done.ok()) co_return refused(done.error());
-    making->split = true;
-    if (making->dropped) {  // the coordinator did not wait for us
-        auto undoing = undo_split(set);
-        co_await std::move(undoing);
-    }
-    co_return Status{};
+    const auto found = making(vss::ProviderCall::commit, set);
+    if (!found.ok()) co_return found.error();
+    const auto gate = (*found)->gate;
+    gate->turn_now();
+    auto turning = gate->until_turned();
+    co_await std::move(turning);
+    co_return gate->has_turned() ? Status{} : as_provider((*found)->outcome);
 }
 
 Task<Status> NativeProvider::post_commit_snapshots(Uuid set, std::int32_t count) {
-    const bool whole = making_ && making_->set == set && making_->split &&
-                       making_->volumes.size() == static_cast<std::size_t>(count);
-    if (!whole) co_return vss_error(HResult::vss_e_bad_state, "PostCommitSnapshots");
+    const auto found = making(vss::ProviderCall::post_commit, set);
+    if (!found.ok()) co_return found.error();
+    if ((*found)->volumes.size() != static_cast<std::size_t>(count))
+        co_return vss_error(HResult::vss_e_bad_state, "PostCommitSnapshots of another number of snapshots");
     co_return Status{};
 }
 
-Task<Status> NativeProvider::pre_final_commit_snapshots(Uuid /*set*/) {
-    co_return Status{};
+Task<Status> NativeProvider::pre_final_commit_snapshots(Uuid set) {
+    const auto found = making(vss::ProviderCall::pre_final_commit, set);
+    if (!found.ok()) co_return found.error();
+    auto ending = (*found)->gate->until_ended();
+    co_await std::move(ending);
+    co_return as_provider((*found)->outcome);
 }
 
 Task<Status> NativeProvider::post_final_commit_snapshots(Uuid set) {
-    if (!making_ || making_->set != set)
-        co_return vss_error(HResult::vss_e_bad_state, "PostFinalCommitSnapshots");
+    const auto found = making(vss::ProviderCall::post_final_commit, set);
+    if (!found.ok()) co_return found.error();
     making_.reset();
     co_return Status{};
 }
 
 Task<Status> NativeProvider::abort_snapshots(Uuid set) {
     if (!making_ || making_->set != set) co_return Status{};  // finished, or not ours
-    const auto making = std::exchange(making_, nullptr);
-    making->dropped = true;  // whoever is splitting undoes it
-    if (making->split) {
-        auto undoing = undo_split(set);
-        co_await std::move(undoing);
-    }
+    const auto dropped = std::exchange(making_, nullptr);
+    if (!dropped->gate) co_return Status{};
+    dropped->gate->give_up();
+    auto ending = dropped->gate->until_ended();
+    co_await std::move(ending);
+    if (!dropped->gate->has_turned() || !dropped->outcome.ok()) co_return Status{};
+    auto undoing = undo_split(set);
+    co_await std::move(undoing);
     co_return Status{};
 }
 

@@ -1,5 +1,6 @@
-// NativeProvider: a VSS provider whose snapshots are splits of the engine's volumes (volume/group.h). The
-// commit is the split of all volumes of the set at one instant; nothing is held up by it.
+// NativeProvider: a VSS provider whose snapshots are splits of the engine's volumes (volume/group.h). What a
+// split has to write is written while writers are not frozen: EndPrepareSnapshots prepares it, the commit is
+// its turn, which waits for no disk, and PreFinalCommitSnapshots, after Thaw, waits until it is durable.
 //
 // A snapshot's label carries its context ("vss-00000009-1a2b3c4d": attributes, beginning of the set's id),
 // and its id follows from set and volume, so that both are found again after a restart. Snapshots that were
@@ -21,6 +22,7 @@
 #include "base/error.h"
 #include "runtime/loop.h"
 #include "runtime/sync.h"
+#include "volume/group.h"
 #include "volume/volume.h"
 #include "volume/volume_device.h"
 #include "vss/coordinator/provider.h"
@@ -82,9 +84,8 @@ private:
         Uuid set;
         vss::SnapshotAttributes attributes = vss::SnapshotAttributes::no_flags;
         std::vector<NativeVolume> volumes;
-        bool splitting = false;
-        bool split = false;
-        bool dropped = false;  // aborted while it was splitting
+        std::shared_ptr<SplitGate> gate;  // from EndPrepareSnapshots on
+        Status outcome;                   // of the split, when it has ended
     };
     // A snapshot of ours, and where it is.
     struct Found {
@@ -97,7 +98,9 @@ private:
     [[nodiscard]] std::vector<Found> all_snapshots() const;
     [[nodiscard]] Result<Found> find_snapshot(const Uuid& id) const;
     Task<Status> flush(std::vector<NativeVolume> volumes);
+    Task<void> run_split(std::shared_ptr<Making> making);
     Task<void> undo_split(Uuid set);
+    [[nodiscard]] Result<std::shared_ptr<Making>> making(vss::ProviderCall call, const Uuid& set) const;
     Task<Status> dispose(NativeVolume volume, std::string label);
     Task<void> resync(NativeVolume volume, std::string label, std::shared_ptr<Job> job,
                       std::shared_ptr<Status> outcome);

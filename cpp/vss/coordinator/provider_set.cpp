@@ -237,7 +237,9 @@ Task<Result<std::vector<SnapshotProperties>>> ProviderSet::properties(Stoppable 
         auto there = co_await std::move(asking);
         if (!there.ok()) co_return there.error();
         for (auto& one : *there) {
-            if (one.set_id == set_) all.push_back(std::move(one));
+            if (one.set_id != set_) continue;
+            one.provider_id = member.provider->facts().properties.provider_id;
+            all.push_back(std::move(one));
         }
     }
     co_return all;

@@ -40,10 +40,14 @@ Task<void> leave_frozen(Bed* bed) {
     const auto session = bed->open();
     CHECK(session->initialize_for_backup({}).ok());
     CHECK(session->set_backup_state({false, false, BackupType::full, false}).ok());
-    auto gathering = (*session->gather_writer_metadata())->wait();
+    const auto gathered = session->gather_writer_metadata();
+    REQUIRE(gathered.ok());
+    auto gathering = (*gathered)->wait();
     co_await std::move(gathering);
     CHECK(session->start_snapshot_set().ok());
-    auto preparing = (*session->prepare_for_backup())->wait();
+    const auto prepared = session->prepare_for_backup();
+    REQUIRE(prepared.ok());
+    auto preparing = (*prepared)->wait();
     co_await std::move(preparing);
     CHECK(session->do_snapshot_set().ok());
     co_await bed->loop().sleep(50 * millisecond_ns);
