@@ -41,12 +41,14 @@ class Splitter(vss.Provider):
     def __init__(self, engine: exshadow.Engine, volumes: list[exshadow.Volume]) -> None:
         self.engine = engine
         self.volumes = volumes
+        self.requests: list[vss.SnapshotRequest] = []
         self.snapshots: dict[str, exshadow.Snapshot] = {}
 
     def is_volume_supported(self, volume: str, attributes: vss.SnapshotAttributes) -> bool:
         return volume in [one.name for one in self.volumes]
 
-    def begin_prepare_snapshot(self, request: vss.SnapshotRequest) -> None: ...
+    def begin_prepare_snapshot(self, request: vss.SnapshotRequest) -> None:
+        self.requests.append(request)
 
     def commit_snapshots(self, set_id: UUID) -> None:
         self.snapshots = self.engine.split(
@@ -56,7 +58,15 @@ class Splitter(vss.Provider):
     def abort_snapshots(self, set_id: UUID) -> None: ...
 
     def query(self) -> list[vss.SnapshotProperties]:
-        return []
+        return [
+            vss.SnapshotProperties(
+                one.snapshot_id, one.set_id, len(self.requests), self.snapshots[one.volume].path,
+                one.volume, "here", "here", "", "", self.provider_id, one.attributes, 0,
+                vss.SnapshotState.CREATED,
+            )
+            for one in self.requests
+            if one.volume in self.snapshots
+        ]  # fmt: skip
 
     def delete_snapshot(self, snapshot: UUID, force: bool) -> None: ...
 
