@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,9 @@ def test_a_backup_gives_what_the_coordinator_gives(machine: Callable[..., Machin
 
 
 def test_failures_are_the_same_errors(machine: Callable[..., Machine], two_writers: Any) -> None:
-    two_writers["writers"][0]["events"] = {"freeze": {"fail": "VSS_E_WRITERERROR_NONRETRYABLE"}}
-    tool = tool_of(machine(two_writers))
+    world = copy.deepcopy(two_writers)
+    world["writers"][0]["events"] = {"freeze": {"fail": "VSS_E_WRITERERROR_NONRETRYABLE"}}
+    tool = tool_of(machine(world))
     outcome = tool.backup(request())
     assert isinstance(outcome.error, vss.WriterFailure)
     assert outcome.error.hresult is H.VSS_E_WRITERERROR_NONRETRYABLE
@@ -118,6 +119,6 @@ def test_what_is_no_tool_is_said(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="gave no answer \\(status 9\\)") as caught:
         vss.Tool(script).providers()
     assert getattr(caught.value, "hint", "") == "trouble"
-    with pytest.raises(OSError, match="Permission|Exec format|denied"):
-        script.chmod(0o644)
-        vss.Tool(script, environment=dict(os.environ)).providers()
+    script.chmod(0o644)
+    with pytest.raises(OSError, match="Permission denied"):
+        vss.Tool(script).providers()

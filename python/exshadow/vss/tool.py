@@ -176,7 +176,7 @@ class Tool(VssService):
 
     def _ask(self, *arguments: str) -> tuple[dict[str, Any], Error | None]:
         """The tool's document, and its error where it says one."""
-        # Files, not pipes: what the tool leaves running (Wine's own services) would keep pipes open.
+        # Files, not pipes: what the tool leaves running (Wine's services) would keep pipes open.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             try:
                 done = subprocess.run(
