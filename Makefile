@@ -18,7 +18,7 @@ CTEST := ctest --output-on-failure --no-tests=error --timeout 900 --parallel $(J
 SOURCES := CMakeLists.txt pyproject.toml LICENSE $(shell find cmake cpp python -name __pycache__ -prune -o -print)
 CPP_FILES = $(shell find cpp tests bench -name '*.cpp' -o -name '*.h')
 
-.PHONY: help setup demo test test-cpp test-asan test-python test-asan-python lint lint-quick tidy format bench soak fuzz wheel clean
+.PHONY: help setup demo test test-cpp test-asan test-python test-wine build-mingw test-asan-python lint lint-quick tidy format bench soak fuzz wheel clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ setup: $(STAMPS)/installed  ## install packages, make .venv, build and install e
 demo: $(STAMPS)/installed  ## run the main job on a made-up server
 	$(BIN)/exshadow demo
 
-test: test-cpp test-asan test-python lint-quick  ## all tests and the quick lint; what CI runs
+test: test-cpp test-asan test-wine test-python lint-quick  ## all tests and the quick lint; what CI runs
 
 test-cpp: build/release/build.ninja  ## C++ tests, release build
 	cmake --build build/release --parallel $(JOBS)
@@ -56,6 +56,15 @@ test-asan: build/asan/build.ninja  ## C++ tests with AddressSanitizer and Undefi
 test-python: $(STAMPS)/installed  ## Python tests and house rules
 	$(BIN)/python -m pytest
 
+build-mingw: build/mingw/build.ninja  ## exshadow-vss.exe for 64-bit Windows, with its tests, in build/mingw
+	cmake --build build/mingw --parallel $(JOBS)
+
+test-wine: build-mingw $(STAMPS)/installed  ## tests of the Windows part under Wine
+	$(BIN)/python -m pytest tests/wine
+
+build/mingw/build.ninja: $(STAMPS)/packages
+	cmake -S . -B $(@D) -G Ninja -DCMAKE_TOOLCHAIN_FILE=cmake/mingw-toolchain.cmake -DEXSHADOW_TESTS=ON \
+	    -DEXSHADOW_BINDINGS=OFF
 build/release/build.ninja: $(STAMPS)/packages
 	cmake -S . -B $(@D) -G Ninja -DEXSHADOW_TESTS=ON -DEXSHADOW_BINDINGS=OFF
 build/asan/build.ninja: $(STAMPS)/packages
@@ -98,13 +107,14 @@ soak: build/release/build.ninja $(STAMPS)/installed  ## 10,000 simulated histori
 	$(BIN)/python -m pytest -m 'soak or kill' --timeout=7200 tests/python tests/interop
 
 FUZZ_SECONDS ?= 600
+FUZZERS := nbd_handshake nbd_transmission vss_backup_document vss_writer_metadata ese_files
 build/fuzz/build.ninja: $(STAMPS)/packages
 	cmake -S . -B $(@D) -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DEXSHADOW_FUZZ=ON -DEXSHADOW_TESTS=ON \
 	    -DEXSHADOW_BINDINGS=OFF
 
 fuzz: build/fuzz/build.ninja  ## every fuzz target for FUZZ_SECONDS (600) each
-	cmake --build build/fuzz --parallel $(JOBS) --target fuzz_nbd_handshake fuzz_nbd_transmission fuzz_ese_files
-	for target in nbd_handshake nbd_transmission ese_files; do \
+	cmake --build build/fuzz --parallel $(JOBS) --target $(FUZZERS:%=fuzz_%)
+	for target in $(FUZZERS); do \
 	    mkdir -p build/fuzz/corpus/$$target; \
 	    build/fuzz/tests/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 \
 	        build/fuzz/corpus/$$target tests/fuzz/corpus/$$target; \

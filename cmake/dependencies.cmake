@@ -5,6 +5,31 @@ if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 
 find_package(Threads REQUIRED)
+
+# exshadow_headers(NAME HEADER PACKAGE): the target NAME, with only the header-only library that HEADER belongs to
+# on its include path. A cross build must not see the whole of /usr/include, so the library is linked into the build tree.
+function(exshadow_headers name header package)
+  find_path(${name}_INCLUDE_DIR ${header} PATHS /usr/include NO_CMAKE_FIND_ROOT_PATH)
+  if(NOT ${name}_INCLUDE_DIR)
+    message(FATAL_ERROR "${header} is missing. Install it: apt-get install ${package} (or run: make setup)")
+  endif()
+  string(REGEX REPLACE "/.*" "" top ${header})
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/headers/${name})
+  file(CREATE_LINK ${${name}_INCLUDE_DIR}/${top} ${CMAKE_BINARY_DIR}/headers/${name}/${top} SYMBOLIC)
+  add_library(${name} INTERFACE)
+  target_include_directories(${name} SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/headers/${name})
+endfunction()
+
+exshadow_headers(exshadow_rapidxml rapidxml/rapidxml.hpp librapidxml-dev)
+exshadow_headers(nlohmann_json nlohmann/json.hpp nlohmann-json3-dev)
+if(WIN32)
+  exshadow_headers(cli11 CLI/CLI.hpp libcli11-dev)
+  if(EXSHADOW_TESTS)
+    exshadow_headers(doctest doctest/doctest.h doctest-dev)
+  endif()
+  return()
+endif()
+
 find_package(PkgConfig)
 if(NOT PkgConfig_FOUND)
   message(FATAL_ERROR "pkg-config is missing. Install it: apt-get install pkg-config (or run: make setup)")

@@ -56,7 +56,9 @@ Code code_of(int error_number) {
         case ETXTBSY:
         case EWOULDBLOCK: return Code::busy;
         case ENOSPC:
+#ifdef EDQUOT  // Windows has none
         case EDQUOT:
+#endif
         case EFBIG: return Code::no_space;
         case EISDIR:
         case ENOTDIR:

@@ -1,10 +1,8 @@
 #include "base/uuid.h"
 
-#include <sys/random.h>
-
 #include <cstddef>
 
-#include "base/check.h"
+#include "base/random.h"
 
 namespace exshadow {
 
@@ -30,8 +28,7 @@ constexpr bool dash_before(std::size_t byte) {
 
 Uuid Uuid::random() {
     Uuid uuid;
-    const auto got = getrandom(uuid.bytes.data(), uuid.bytes.size(), 0);
-    EXSHADOW_CHECK(got == static_cast<ssize_t>(uuid.bytes.size()));
+    fill_random(uuid.bytes);
     stamp_version(uuid);
     return uuid;
 }

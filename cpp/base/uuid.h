@@ -13,7 +13,7 @@ namespace exshadow {
 struct Uuid {
     std::array<std::uint8_t, 16> bytes{};
 
-    [[nodiscard]] static Uuid random();                                           // from getrandom(2)
+    [[nodiscard]] static Uuid random();                                           // from the operating system
     [[nodiscard]] static Uuid from_words(std::uint64_t high, std::uint64_t low);  // for seeded tests
     [[nodiscard]] static std::optional<Uuid> parse(std::string_view text);
     [[nodiscard]] std::string text() const;  // 8-4-4-4-12 lower case

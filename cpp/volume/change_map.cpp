@@ -226,26 +226,30 @@ Ranges ChangeMap::runs() const {
 bool ChangeMap::merge_step(const ChangeMap& other, std::uint64_t& cursor, std::uint64_t leaves) {
     EXSHADOW_CHECK(other.regions_ == regions_);
     for (; cursor < entries_.size() && leaves != 0; ++cursor, --leaves) {
-        const Entry& source = other.entries_[cursor];
-        Entry& target = entries_[cursor];
-        if (target.full || (!source.full && !source.node)) continue;
-        if (source.full) {
-            set_leaf_full(cursor);
-            target.dirty = true;
-            continue;
-        }
-        materialise(cursor);
-        for (std::size_t i = 0; i < map_words_per_block; ++i) {
-            const std::uint64_t added = source.node->leaf.words[i] & ~target.node->leaf.words[i];
-            if (added == 0) continue;
-            target.node->leaf.words[i] |= added;
-            target.node->used[i / 64] |= std::uint64_t{1} << (i % 64);
-            target.node->marked += static_cast<std::uint32_t>(popcount(added));
-            marked_ += popcount(added);
-            target.dirty = true;
-        }
+        merge_leaf(cursor, other, cursor);
     }
     return cursor == entries_.size();
+}
+
+void ChangeMap::merge_leaf(std::uint64_t block, const ChangeMap& other, std::uint64_t from) {
+    const Entry& source = other.entries_[from];
+    Entry& target = entries_[block];
+    if (target.full || (!source.full && !source.node)) return;
+    if (source.full) {
+        set_leaf_full(block);
+        target.dirty = true;
+        return;
+    }
+    materialise(block);
+    for (std::size_t i = 0; i < map_words_per_block; ++i) {
+        const std::uint64_t added = source.node->leaf.words[i] & ~target.node->leaf.words[i];
+        if (added == 0) continue;
+        target.node->leaf.words[i] |= added;
+        target.node->used[i / 64] |= std::uint64_t{1} << (i % 64);
+        target.node->marked += static_cast<std::uint32_t>(popcount(added));
+        marked_ += popcount(added);
+        target.dirty = true;
+    }
 }
 
 void ChangeMap::merge(const ChangeMap& other) {
@@ -288,6 +292,33 @@ void ChangeMap::set_leaf_full(std::uint64_t block) {
     marked_ += bits_in(block) - marked_in(block);
     entry.full = true;
     entry.node.reset();
+}
+
+ChangeWindow::ChangeWindow(std::uint64_t volume_size, std::uint32_t region_size, Range range)
+    : range_(range),
+      leaf_bytes_(map_bits_per_block * region_size),
+      first_leaf_(range.offset / leaf_bytes_),
+      part_(round_out(range, leaf_bytes_, volume_size).end() - first_leaf_ * leaf_bytes_, region_size) {
+    EXSHADOW_CHECK(!range.empty() && range.end() <= volume_size);
+}
+
+void ChangeWindow::merge(const ChangeMap& map) {
+    for (std::uint64_t i = 0; i < part_.leaf_count(); ++i) part_.merge_leaf(i, map, first_leaf_ + i);
+}
+
+Ranges ChangeWindow::runs() const {
+    Ranges list;
+    const std::uint64_t start = first_leaf_ * leaf_bytes_;
+    const std::uint64_t region = part_.region_size();
+    std::uint64_t from = (range_.offset - start) / region;
+    while (const auto run = part_.next_run(from, part_.regions())) {
+        const std::uint64_t begin = std::max(start + run->offset, range_.offset);
+        const std::uint64_t end = std::min(start + run->end(), range_.end());
+        if (begin >= end) break;
+        list.push_back({begin, end - begin});
+        from = divide_up(run->end(), region);
+    }
+    return list;
 }
 
 }  // namespace exshadow

@@ -81,6 +81,8 @@ public:
     // OR `other` into this map, `leaves` leaves from `cursor` on; true when the end was reached.
     bool merge_step(const ChangeMap& other, std::uint64_t& cursor, std::uint64_t leaves = 128);
     void merge(const ChangeMap& other);
+    // OR one leaf of `other` into one of this map; both are of the same length.
+    void merge_leaf(std::uint64_t block, const ChangeMap& other, std::uint64_t from);
 
     // --- stored form (map_store) ---
     [[nodiscard]] std::uint64_t leaf_count() const { return entries_.size(); }
@@ -121,6 +123,22 @@ private:
     std::uint64_t regions_;
     std::uint64_t marked_ = 0;
     std::vector<Entry> entries_;
+};
+
+// The part of change maps that a range touches, in whole leaves: what it costs depends on the range only.
+class ChangeWindow {
+public:
+    // `range` is not empty and lies inside the volume.
+    ChangeWindow(std::uint64_t volume_size, std::uint32_t region_size, Range range);
+    void merge(const ChangeMap& map);
+    // All runs, merged, clipped to the range.
+    [[nodiscard]] Ranges runs() const;
+
+private:
+    const Range range_;
+    const std::uint64_t leaf_bytes_;
+    const std::uint64_t first_leaf_;
+    ChangeMap part_;
 };
 
 }  // namespace exshadow

@@ -74,6 +74,19 @@ Task<Result<Ranges>> Volume::changed(std::string label, std::optional<std::strin
     co_return all.runs();
 }
 
+// Of one range; many may be asked one after the other (NBD block status), so it costs that range only.
+Task<Result<Ranges>> Volume::changed_within(std::string label, Range range) {
+    const Scope scope(*this);
+    const auto guard = co_await structure_mutex_.lock();
+    auto snapshot = usable_snapshot(label);
+    if (!snapshot.ok()) co_return snapshot.error();
+    if (range.empty()) co_return Ranges{};
+    ChangeWindow window(state_.size, state_.region_size, range);
+    for (const ChangeMap* const interval : intervals_since((*snapshot)->anchor)) window.merge(*interval);
+    if (is_restoring()) window.merge(restore_map_->bits);
+    co_return window.runs();
+}
+
 Task<Status> Volume::open_snapshot_device(PlexPointer plex) {
     if (plex->device) co_return Status{};
     const PlexRecord& record = *state_.find_plex(plex->uuid);

@@ -111,6 +111,7 @@ public:
 
     // --- snapshots (snapshots.cpp, restore.cpp) ---
     [[nodiscard]] Task<Result<Ranges>> changed(std::string label, std::optional<std::string> since);
+    [[nodiscard]] Task<Result<Ranges>> changed_within(std::string label, Range range);
     [[nodiscard]] Task<Status> read_snapshot(std::string label, std::uint64_t offset,
                                              std::span<std::byte> buffer);
     // As its file tells; "zero" is a promise.

@@ -65,16 +65,8 @@ Task<Result<Ranges>> VolumeDevice::changed(std::string label, Range range) {
     EXSHADOW_CO_TRY(check_range(range.offset, range.length));
     const VolumeUse volume(*source_);
     if (!volume) co_return closed();
-    auto asking = volume->changed(std::move(label), std::nullopt);
-    const auto all = co_await std::move(asking);
-    if (!all.ok()) co_return all.error();
-    Ranges inside;
-    for (const Range& one : *all) {
-        const std::uint64_t begin = std::max(one.offset, range.offset);
-        const std::uint64_t end = std::min(one.end(), range.end());
-        if (begin < end) inside.push_back({begin, end - begin});
-    }
-    co_return inside;
+    auto asking = volume->changed_within(std::move(label), range);
+    co_return co_await std::move(asking);
 }
 
 std::uint32_t VolumeDevice::memory_alignment() {

@@ -97,4 +97,11 @@ HResult hresult_of(const Error& error) {
     return find_hresult(value) != nullptr && error.os_error() != 0 ? value : HResult::vss_e_unexpected;
 }
 
+std::string vss_context(const Error& error) {
+    const auto& message = error.message();
+    const auto code = message.rfind(hresult_text(hresult_of(error)));
+    if (code == std::string::npos) return message;
+    return code < 2 ? "" : message.substr(0, code - 2);  // before ": "
+}
+
 }  // namespace exshadow::vss

@@ -13,7 +13,7 @@
 namespace exshadow::vss {
 
 enum class HResult : std::uint32_t {
-#define EXSHADOW_ENUMERATOR(enumerator, name, value, retry, meaning, advice) enumerator = value,
+#define EXSHADOW_ENUMERATOR(enumerator, name, value, retry, meaning, advice) enumerator = (value),
     EXSHADOW_VSS_HRESULTS(EXSHADOW_ENUMERATOR)
 #undef EXSHADOW_ENUMERATOR
 };
@@ -48,5 +48,7 @@ struct HResultFacts {
 [[nodiscard]] Error vss_error(HResult value, std::string_view context);
 // The HRESULT of an error made by vss_error(); vss_e_unexpected for any other.
 [[nodiscard]] HResult hresult_of(const Error& error);
+// The message of an error without the code's name and meaning: what vss_error() was given as `context`.
+[[nodiscard]] std::string vss_context(const Error& error);
 
 }  // namespace exshadow::vss

@@ -13,10 +13,13 @@
 
 namespace exshadow::vss {
 
-// A piece of XML that we do not know, as text; kept so that a document survives being read and written.
+// What we do not know of one element, kept so that a document survives being read and written. Each of
+// `elements` is a whole element, in the namespace of the document unless it says otherwise, or a run of text.
 struct UnknownXml {
-    std::vector<std::string> elements;                            // each a whole element
+    std::vector<std::string> elements;
     std::vector<std::pair<std::string, std::string>> attributes;  // name, value
+
+    [[nodiscard]] bool empty() const { return elements.empty() && attributes.empty(); }
     friend bool operator==(const UnknownXml&, const UnknownXml&) = default;
 };
 
@@ -26,7 +29,7 @@ struct FileSet {
     std::string spec;  // file name pattern
     bool recursive = false;
     FileSpecBackupType backup_type = standard_backup_type;
-    std::string alternate_path;  // where the files lie, when not at `path`
+    std::string alternate_path;  // where the files lie, when not at `path`; never in a LocationMapping
     UnknownXml unknown;
     friend bool operator==(const FileSet&, const FileSet&) = default;
 };
@@ -36,6 +39,7 @@ struct Dependency {
     Uuid writer_id;
     std::string logical_path;
     std::string name;
+    UnknownXml unknown{};
     friend bool operator==(const Dependency&, const Dependency&) = default;
 };
 
@@ -93,7 +97,9 @@ struct WriterMetadata {
     std::vector<FileSet> excluded_from_snapshot;  // deleted from the snapshot
     std::optional<RestoreMethodMetadata> restore_method;
     std::string version = "1.2";
-    UnknownXml unknown;
+    UnknownXml unknown;            // of the root
+    UnknownXml unknown_identity;   // of IDENTIFICATION
+    UnknownXml unknown_locations;  // of BACKUP_LOCATIONS
     friend bool operator==(const WriterMetadata&, const WriterMetadata&) = default;
 
     // Null when there is none; an empty logical path is the root.
@@ -106,6 +112,7 @@ struct PartialFile {
     std::string file_name;
     std::string ranges;  // "offset:length,..." or the name of a ranges file, as the writer gave it
     std::string metadata;
+    UnknownXml unknown{};
     friend bool operator==(const PartialFile&, const PartialFile&) = default;
 };
 struct DifferencedFile {
@@ -116,17 +123,20 @@ struct DifferencedFile {
 struct DirectedTarget {
     std::string source_path, source_name, source_ranges;
     std::string target_path, target_name, target_ranges;
+    UnknownXml unknown{};
     friend bool operator==(const DirectedTarget&, const DirectedTarget&) = default;
 };
 struct RestoreSubcomponent {
     std::string logical_path;
     std::string name;
+    UnknownXml unknown{};
     friend bool operator==(const RestoreSubcomponent&, const RestoreSubcomponent&) = default;
 };
 struct ComponentFailure {  // IVssComponentEx2::SetFailure
     HResult failure = HResult::s_ok;
     HResult application_failure = HResult::s_ok;
     std::string application_message;
+    UnknownXml unknown{};
     friend bool operator==(const ComponentFailure&, const ComponentFailure&) = default;
 };
 
@@ -166,6 +176,7 @@ struct BackupComponent {
     RestoreChoice restore;
     std::optional<ComponentFailure> failure;
     UnknownXml unknown;
+    UnknownXml unknown_metadata;  // of BACKUP_METADATA
     friend bool operator==(const BackupComponent&, const BackupComponent&) = default;
 };
 
@@ -183,7 +194,8 @@ struct BackupWriter {
 // One snapshot of a set as the document records it, for import on another machine.
 struct RecordedSnapshot {
     SnapshotProperties properties;
-    UnknownXml unknown;
+    UnknownXml unknown{};
+    friend bool operator==(const RecordedSnapshot&, const RecordedSnapshot&) = default;
 };
 
 // One Backup Components Document.
@@ -197,6 +209,7 @@ struct BackupDocument {
     std::vector<RecordedSnapshot> snapshots;
     std::string version = "1.2";
     UnknownXml unknown;
+    friend bool operator==(const BackupDocument&, const BackupDocument&) = default;
 
     // Null when there is none. A nil instance in the key takes the first writer of the class.
     [[nodiscard]] BackupComponent* find(const ComponentKey& key);

@@ -7,7 +7,11 @@ namespace exshadow::vss {
 namespace {
 
 Result<HResult> outcome(const StepStatus& status, std::string_view what) {
-    if (status.state == StepState::failed) return vss_error(status.result, what);
+    if (status.state == StepState::failed) {
+        std::string context(what);
+        if (!status.detail.empty()) context += ": " + status.detail;
+        return vss_error(status.result, context);
+    }
     if (status.state == StepState::cancelled) return vss_error(HResult::vss_s_async_cancelled, what);
     return status.result;
 }

@@ -33,6 +33,8 @@ enum class StepState : std::uint8_t { pending, finished, cancelled, failed };
 struct StepStatus {
     StepState state = StepState::pending;
     HResult result = HResult::vss_s_async_pending;  // VSS_S_ASYNC_... or the operation's failure
+    // Who refused what ("writer 'X' refused Freeze"). Empty on Windows, where only status and log know.
+    std::string detail{};
 };
 
 // IVssAsync. The first result of an asynchronous call is whether it began; this object has the second.

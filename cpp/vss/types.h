@@ -96,6 +96,7 @@ struct SnapshotProperties {
     SnapshotAttributes attributes = SnapshotAttributes::no_flags;
     std::int64_t created = 0;  // FILETIME: 100 ns since 1601-01-01 UTC
     SnapshotState state = SnapshotState::unknown;
+    friend bool operator==(const SnapshotProperties&, const SnapshotProperties&) = default;
 };
 
 // VSS_PROVIDER_PROP

@@ -1,4 +1,4 @@
-"""Writes the seed corpora of the NBD fuzzers (`python tests/fuzz/corpus.py`); they are in git."""
+"""Writes the seed corpora of the fuzzers (`python tests/fuzz/corpus.py`); they are in git."""
 
 import struct
 from pathlib import Path
@@ -58,8 +58,63 @@ TRANSMISSIONS = {
     "cut": request(1, 0, 4096, data=b"half"),
 }
 
+ID = "0123abcd-0000-4000-8000-00000000000f"
+FILES = 'path="C:\\x" filespec="*" recursive="yes" filespecBackupType="3855"'
+COMPONENT = 'componentName="one" logicalPath="a\\b"'
+METADATA_PARTS = {
+    "plain": f"""<RESTORE_METHOD method="CUSTOM" service="s" writerRestore="always"
+        rebootRequired="no">
+        <ALTERNATE_LOCATION_MAPPING {FILES} alternatePath="D:\\"/></RESTORE_METHOD>
+        <BACKUP_LOCATIONS><FILE_GROUP {COMPONENT} caption="&quot;&#10;" selectable="yes"
+        componentFlags="6">
+        <FILE_LIST {FILES}/><DEPENDENCY writerId="{ID}" componentName="n"/></FILE_GROUP>
+        <DATABASE componentName="db"><DATABASE_FILES {FILES}/><DATABASE_LOGFILES {FILES}/>
+        </DATABASE>
+        <EXCLUDE_FILES {FILES}/><EXCLUDE_FILES_FROM_SNAPSHOT {FILES}/></BACKUP_LOCATIONS>""",
+    "strange": """<!-- c --><?pi x?><BACKUP_LOCATIONS q:a="1" xmlns:q="u">text<![CDATA[<&]]>
+        <q:NEW xml:lang="de" q:a="&lt;"><x xmlns=""/></q:NEW></BACKUP_LOCATIONS>""",
+}
+BACKUP_PARTS = {
+    "plain": f"""<WRITER_COMPONENTS instanceId="{ID}" writerId="{ID}" backupSchema="881">
+        <COMPONENT {COMPONENT} componentType="filegroup" backupStamp="s" backupSucceeded="yes">
+        <BACKUP_METADATA xmlns="" metadata="m"/><PARTIAL_FILE path="p" filename="f" ranges="0:1"/>
+        <DIFFERENCED_FILE {FILES} lastModifyTime="1"/><FAILURE failure="2147754995"/></COMPONENT>
+        </WRITER_COMPONENTS><SNAPSHOT snapshotId="{ID}" snapshotSetId="{ID}" providerId="{ID}"
+        originalVolumeName="C:" status="12"/><SNAPSHOT snapshotId="{ID}"/>""",
+    "restore": f"""<WRITER_COMPONENTS instanceId="{ID}" writerId="{ID}"><COMPONENT {COMPONENT}
+        componentType="database" selectedForRestore="yes" rollForwardType="partial"
+        rollForwardPoint="t"
+        restoreTarget="directed" fileRestoreStatus="all"><RESTORE_METADATA metadata="m"/>
+        <RESTORE_SUBCOMPONENT componentName="part"/><NEW_TARGET {FILES} alternatePath="E:\\"/>
+        <DIRECTED_TARGET sourcePath="a" sourceFilename="b" destinationPath="c"
+        destinationFilename="d"/>
+        </COMPONENT></WRITER_COMPONENTS>""",
+}
+
+
+def vss_documents() -> dict[str, dict[str, str]]:
+    identity = f'<IDENTIFICATION writerId="{ID}" instanceId="{ID}" friendlyName="w" usage="OTHER"/>'
+    metadata = '<WRITER_METADATA xmlns="x-schema:#VssWriterMetadataInfo" version="1.2">'
+    backup = '<BACKUP_COMPONENTS xmlns="x-schema:#VssComponentMetadata" version="1.2">'
+    return {
+        "vss_writer_metadata": {
+            name: f"{metadata}{identity}{part}</WRITER_METADATA>"
+            for name, part in METADATA_PARTS.items()
+        },
+        "vss_backup_document": {
+            name: f"{backup}{part}</BACKUP_COMPONENTS>" for name, part in BACKUP_PARTS.items()
+        },
+    }
+
 
 def main() -> None:
+    for target, documents in vss_documents().items():
+        folder = HERE / "corpus" / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, document in documents.items():
+            (folder / name).write_text(document, encoding="utf-8")
+            prolog = '<?xml version="1.0" encoding="UTF-16"?>'
+            (folder / f"{name}-utf16").write_bytes((prolog + document).encode("utf-16"))
     for target, scripts in (("handshake", HANDSHAKES), ("transmission", TRANSMISSIONS)):
         folder = HERE / "corpus" / f"nbd_{target}"
         folder.mkdir(parents=True, exist_ok=True)

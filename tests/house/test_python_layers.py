@@ -9,7 +9,8 @@ import pytest
 
 from house import PACKAGE, imports, module_name, parse, place, sources
 
-# {model, errors} <- {ese, policy, catalog, writers, providers} <- recovery <- service <- client
+# {model, errors} <- {ese, policy, catalog, vss, writers, providers} <- recovery <- service
+# <- client
 # <- {api, cli}
 FLOOR = {
     "model": 0,
@@ -22,6 +23,7 @@ FLOOR = {
     "catalog": 1,
     "writers": 1,
     "providers": 1,
+    "vss": 1,  # requestor, writers and providers of the Volume Shadow Copy Service
     "recovery": 2,
     "service": 3,
     "client": 3.2,  # the verbs of the service, done by a running daemon
@@ -41,7 +43,7 @@ NEIGHBOURS = {
 }
 # The package itself (`__init__`: the public names) may show all that does not speak to people.
 FACADE = 3.5
-ENGINE_USERS = {"", "service", "providers", "ese"}
+ENGINE_USERS = {"", "service", "providers", "ese", "vss"}
 # A command line that answers --version must not have paid for these.
 HEAVY = {
     "alembic", "apprise", "fastapi", "httpx", "jinja2", "numpy", "pexpect", "psycopg", "pydantic",
@@ -125,7 +127,7 @@ def test_only_the_command_line_prints():
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("module", ["exshadow", "exshadow.cli.main"])
+@pytest.mark.parametrize("module", ["exshadow", "exshadow.cli.main", "exshadow.vss"])
 def test_heavy_packages_are_imported_lazily(module):
     program = f"import sys, json, {module}; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(

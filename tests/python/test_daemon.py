@@ -345,7 +345,7 @@ def test_mirror_sync_waits_for_a_restore_that_moves(volume, tmp_path):
     good = (tmp_path / "m2.img").read_bytes()
     with served(volume, tmp_path):
         volume_write(volume, os.urandom(16 * MIB))
-        volume("restore", "noon", "--mode", "instant", "--limit", "8M")
+        volume("restore", "noon", "--mode", "instant", "--limit", "2M")
         command = volume.start("mirror", "sync", "db")
         for line in command.stderr:
             if "waiting for it" in line:

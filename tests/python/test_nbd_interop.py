@@ -6,11 +6,13 @@ import shutil
 import socket
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import MIB, make_image
+from machine import sparse
 
 import exshadow
 
@@ -96,6 +98,25 @@ def test_nbdinfo_maps_allocation_and_changes(served: Served) -> None:
     changed = info(served.uri(), "--map=exshadow:changed/noon")
     marked = [(one["offset"], one["length"]) for one in changed if one["type"] == 1]
     assert marked == [(MIB, 65536), (4 * MIB, 4 * MIB)]
+
+
+def test_changes_of_16_TiB_are_mapped_quickly(memory: Path) -> None:
+    """Each block status request costs its own range; were it the volume, this took minutes."""
+    size, step = 1 << 44, 1 << 30
+    sparse(memory / "db.img", size)
+    with exshadow.Engine() as engine:
+        volume = engine.create(memory / "db.exv", plex=memory / "db.img")
+        volume.add_plex(memory / "m2.img", label="m2").wait()
+        engine.split([volume], "noon")
+        for offset in range(step, size, step):
+            volume.write(offset, b"x")
+        engine.serve(memory / "nbd.sock")
+        began = time.monotonic()
+        uri = f"nbd+unix:///db?socket={memory}/nbd.sock"
+        changed = info(uri, "--map=exshadow:changed/noon")
+        assert time.monotonic() - began < 15
+    marked = [(one["offset"], one["length"]) for one in changed if one["type"] == 1]
+    assert marked == [(offset, 65536) for offset in range(step, size, step)]
 
 
 def test_qemu_img_converts_compares_and_maps(served: Served, tmp_path: Path) -> None:

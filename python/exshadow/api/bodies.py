@@ -56,6 +56,8 @@ class VerifyWish(Wish):
 class NewSet(Wish):
     label: Text | None = None
     plex: Text | None = None
+    set_id: Text | None = None
+    consistency: Text = "crash"
     force: bool = False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 
 from fastapi import APIRouter
 
@@ -53,7 +54,8 @@ def create_set(here: Here, group: str, body: bodies.NewSet) -> Json:
     """Split every volume of the group at one instant."""
     with here.changing(force=body.force) as (service, notes):
         begin = time.monotonic()
-        made = service.create_set(group, label=body.label, plex=body.plex)
+        with service.armed_split(group, label=body.label, plex=body.plex) as split:
+            made = split(body.set_id or str(uuid.uuid4()), body.consistency)
         here.instruments.split_done(group, time.monotonic() - begin)
     return {"set": made.to_json(), "notes": notes.notes}
 

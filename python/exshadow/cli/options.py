@@ -60,6 +60,8 @@ GROUPS = {
     "snapshot": "Make, check, use and dissolve snapshot sets.\n\n"
     "Example: exshadow snapshot create shop --label noon",
     "catalog": "Rebuild, export and import the catalog.\n\nExample: exshadow catalog rebuild",
+    "vss": "Writers, providers and snapshots of the Volume Shadow Copy Service, by hand.\n\n"
+    "Example: exshadow vss writers",
     "ese": "Prove databases and logs of Exchange and other ESE users offline.\n\n"
     "Example: exshadow ese check /mnt/snapshot/mdbdata",
     "help": "Topics: exit-codes, ese.\n\nExample: exshadow help exit-codes",

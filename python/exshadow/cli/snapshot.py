@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
-from exshadow.cli.context import open_service
+from exshadow.cli.context import open_service, state_folder
 from exshadow.cli.options import (
     DryRun,
     Folder,
@@ -44,7 +44,8 @@ def create(
         Parameter(help="Plex to split off; else the newest in-sync one not the authority."),
     ] = None,
     writer: Annotated[
-        list[str] | None, Parameter(help="Writer to freeze round the split; may be repeated.")
+        list[str] | None,
+        Parameter(help="Writer to freeze round the split: module:Class or its name; repeats."),
     ] = None,
     verify: Annotated[
         list[str] | None,
@@ -62,15 +63,18 @@ def create(
 
     Example: exshadow snapshot create shop --label noon --verify bytes --verify filesystem
     """
-    from exshadow.service import verify as checks
-
-    checks.refuse_writers(writer)
     wish = None
     if verify or folder or glob or script:
         wish = options.check_wish(verify or [], timeout, folder, glob, script)
     error: Error | None = None
     with open_service(force=force) as service:
-        made = service.create_set(group, label=label, plex=plex)
+        if writer:
+            from exshadow.service import shadow
+
+            slot = state_folder().path / "vss.lock"
+            made = shadow.create_set(service, group, writer, slot, label=label, plex=plex)
+        else:
+            made = service.create_set(group, label=label, plex=plex)
         if wish is not None:
             try:
                 checked = service.verify_set(made.id, wish)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -15,7 +17,7 @@ from exshadow.service.conflicts import absolute
 from exshadow.service.mirrors import Compared
 from exshadow.service.reporter import Reporter
 from exshadow.service.restore import RestoreWish
-from exshadow.service.snapshots import Listing
+from exshadow.service.snapshots import Listing, Split
 from exshadow.service.state import Survey
 from exshadow.service.transfer import Exported
 from exshadow.service.verify import BYTES, Verified
@@ -159,6 +161,25 @@ class RemoteService:
         body = {"label": label, "plex": plex, "force": self._force}
         answer = self._line.post(f"/v1/groups/{part(group)}/sets", body)
         return wire.set_(self._heard(answer)["set"])
+
+    @contextmanager
+    def armed_split(
+        self, group: str, *, label: str | None = None, plex: str | None = None
+    ) -> Iterator[Split]:
+        """The daemon's volumes are open already: there is nothing to do before."""
+
+        def split(set_id: str, consistency: str) -> SetRecord:
+            body = {
+                "label": label,
+                "plex": plex,
+                "force": self._force,
+                "set_id": set_id,
+                "consistency": consistency,
+            }
+            answer = self._line.post(f"/v1/groups/{part(group)}/sets", body)
+            return wire.set_(self._heard(answer)["set"])
+
+        yield split
 
     def list_sets(self, group: str | None = None, *, everything: bool = False) -> Listing:
         path = "/v1/sets" if group is None else f"/v1/groups/{part(group)}/sets"

@@ -9,13 +9,14 @@ the service was made with and stop on KeyboardInterrupt with CancelledError; wha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
 from exshadow.model import ChangedMember, JobRecord, Plan, SetRecord, VolumeRecord
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.mirrors import Compared
 from exshadow.service.restore import RestoreWish
-from exshadow.service.snapshots import Listing
+from exshadow.service.snapshots import Listing, Split
 from exshadow.service.state import Survey
 from exshadow.service.transfer import Exported
 from exshadow.service.verify import BYTES, Verified
@@ -64,6 +65,9 @@ class Service(Protocol):
     def create_set(
         self, group: str, *, label: str | None = None, plex: str | None = None
     ) -> SetRecord: ...
+    def armed_split(
+        self, group: str, *, label: str | None = None, plex: str | None = None
+    ) -> AbstractContextManager[Split]: ...
     def list_sets(self, group: str | None = None, *, everything: bool = False) -> Listing: ...
     def show_set(self, text: str) -> SetRecord: ...
     def diff_set(self, text: str, since: str | None = None) -> Sequence[ChangedMember]: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from exshadow.model import ChangedMember, JobRecord, Plan, SetRecord, VolumeRecord
@@ -18,7 +19,7 @@ from exshadow.service.checks.wish import CheckWish
 from exshadow.service.desk import Desk
 from exshadow.service.mirrors import Compared
 from exshadow.service.restore import RestoreWish
-from exshadow.service.snapshots import Listing
+from exshadow.service.snapshots import Listing, Split
 from exshadow.service.state import Survey
 from exshadow.service.transfer import Exported
 from exshadow.service.verify import BYTES, Verified
@@ -97,6 +98,11 @@ class LocalService:
         self, group: str, *, label: str | None = None, plex: str | None = None
     ) -> SetRecord:
         return snapshots.create(self.desk, group, label=label, plex=plex)
+
+    def armed_split(
+        self, group: str, *, label: str | None = None, plex: str | None = None
+    ) -> AbstractContextManager[Split]:
+        return snapshots.armed(self.desk, group, label=label, plex=plex)
 
     def list_sets(self, group: str | None = None, *, everything: bool = False) -> Listing:
         return snapshots.listing(self.desk, group, everything=everything)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from exshadow.errors import ExistsError, InvalidError, RefusedError
@@ -22,21 +24,47 @@ def create(
     `plex` names the plex of every volume that leaves; otherwise the newest in-sync one that is not
     the authority. All members split or none.
     """
+    with armed(desk, group, label=label, plex=plex) as split_now:
+        return split_now(str(uuid.uuid4()), "crash")
+
+
+Split = Callable[[str, str], SetRecord]
+"""Splits: id of the set, consistency."""
+
+
+@contextmanager
+def armed(
+    desk: Desk, group: str, *, label: str | None = None, plex: str | None = None
+) -> Iterator[Split]:
+    """The same in two steps: everything that takes long or may be refused beforehand, then the
+    split itself, as quick as it gets, while others hold still for it."""
     volumes = desk.folder.group(group)
     _refuse_unreadable(desk, group)
-    label = _label(volumes, label)
-    with desk.session([volume.name for volume in volumes]) as session:
-        return split(session, [volume.name for volume in volumes], label, plex)
+    chosen = _label(volumes, label)
+    names = [volume.name for volume in volumes]
+    with desk.session(names) as session:
+        yield lambda set_id, consistency: split(
+            session, names, chosen, plex, set_id=set_id, consistency=consistency
+        )
 
 
-def split(session: Session, names: list[str], label: str, plex: str | None = None) -> SetRecord:
+def split(
+    session: Session,
+    names: list[str],
+    label: str,
+    plex: str | None = None,
+    *,
+    set_id: str | None = None,
+    consistency: str = "crash",
+) -> SetRecord:
     """Split open volumes and record the set."""
-    set_id = str(uuid.uuid4())
+    set_id = set_id or str(uuid.uuid4())
     session.engine.split(
         [session.volumes[name] for name in names],
         label,
         plexes=dict.fromkeys(names, plex) if plex is not None else None,
         set_id=set_id,
+        consistency=consistency,
     )
     records = [session.info(name) for name in names]
     made = sets.from_volumes(records, set_id)

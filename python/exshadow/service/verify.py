@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from exshadow.errors import Error, IntegrityError, InvalidError
+from exshadow.errors import Error, IntegrityError
 from exshadow.model import JobRecord, SetRecord, Verification, summary
 from exshadow.service import sets
 from exshadow.service.checks.wish import CheckWish
@@ -16,15 +16,6 @@ if TYPE_CHECKING:
     from exshadow.catalog import Catalog
 
 BYTES = CheckWish()
-
-
-def refuse_writers(writers: object) -> None:
-    """InvalidError when any writer is asked for: this version has none."""
-    if writers:
-        raise InvalidError(
-            "writers are not available in this version",
-            hint="without --writer the set is crash consistent",
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,40 @@ TEST_CASE("runs are cut to the limit and clipped to the volume") {
     CHECK(map.marked_bytes() == 10 * region + 512);
 }
 
+TEST_CASE("a window has the runs of its range, of all maps together") {
+    constexpr std::uint64_t leaf = format::map_bits_per_block * region;
+    std::mt19937_64 random(5);
+    for (int round = 0; round < 20; ++round) {
+        CAPTURE(round);
+        const std::uint64_t size = 3 * leaf + random() % leaf / 512 * 512 + 512;
+        ChangeMap first(size, region);
+        ChangeMap second(size, region);
+        for (int i = 0; i < 300; ++i) first.mark(any_range(random, size, 20 * region));
+        for (int i = 0; i < 3; ++i) second.mark(any_range(random, size, size));
+        if (round == 0) second.mark_all();
+        if (round == 1) second.clear_all();
+        ChangeMap both(size, region);
+        both.merge(first);
+        both.merge(second);
+        std::vector<Range> ranges = {{0, size}, {leaf, leaf}, {leaf - 1, 2}, {size - 1, 1}, {0, 1}};
+        for (int i = 0; i < 50; ++i) ranges.push_back(any_range(random, size, i < 25 ? size : 5 * region));
+        for (const Range& range : ranges) {
+            CAPTURE(range.offset);
+            CAPTURE(range.length);
+            ChangeWindow window(size, region, range);
+            window.merge(first);
+            window.merge(second);
+            Ranges expected;
+            for (const Range& run : both.runs()) {
+                const std::uint64_t begin = std::max(run.offset, range.offset);
+                const std::uint64_t end = std::min(run.end(), range.end());
+                if (begin < end) expected.push_back({begin, end - begin});
+            }
+            REQUIRE(window.runs() == expected);
+        }
+    }
+}
+
 TEST_CASE("a full map of 16 TiB takes no memory for its bits") {
     ChangeMap map(16 * TiB, 64 * KiB);
     map.mark_all();

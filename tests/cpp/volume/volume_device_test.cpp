@@ -78,6 +78,11 @@ Task<void> snapshot_is_read_only_and_one_only(Loop& loop) {
     REQUIRE(changed.ok());
     REQUIRE(changed->size() == 1);
     CHECK(changed->front() == Range{4096, 12 * KiB});  // the rest of the region, clipped
+    const auto none = co_await production.changed("noon", {4096, 0});
+    REQUIRE(none.ok());
+    CHECK(none->empty());
+    const auto outside_of_it = co_await production.changed("noon", {small_size - 512, 1024});
+    CHECK(outside_of_it.error().code() == Code::invalid);
     const auto unknown = co_await production.changed("eve", {0, 512});
     CHECK(unknown.error().code() == Code::not_found);
 

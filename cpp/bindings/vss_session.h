@@ -1,0 +1,89 @@
+// What Python holds of cpp/vss: a requestor's session and its asynchronous steps. All waiting is done with
+// the GIL freed, also that of destructors: ending a session calls writers, which may be Python's.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "bindings/errors.h"
+#include "vss/requestor.h"
+
+namespace exshadow::python {
+
+// Failures of cpp/vss are raised by exshadow.vss.errors.make: it knows HRESULTs.
+[[nodiscard]] py::object vss_exception(const Error& error);
+[[noreturn]] void raise_vss(const Error& error);
+inline void raise_vss_if(const Status& status) {
+    if (!status.ok()) raise_vss(status.error());
+}
+
+// A step, until its session ends. Any thread.
+class StepHandle {
+public:
+    explicit StepHandle(vss::Step step) : step_(std::move(step)) {}
+    StepHandle(const StepHandle&) = delete;
+    StepHandle& operator=(const StepHandle&) = delete;
+    ~StepHandle() { drop(); }
+
+    // Waits at most so long. False: it still runs.
+    bool wait(vss::Milliseconds limit);
+    vss::StepStatus status();
+    vss::HResult cancel();
+    // vss::finish(). A signal whose handler raises (Ctrl-C) cancels the step and is raised when it has ended.
+    vss::HResult finish(const std::string& what, vss::Milliseconds limit, vss::Milliseconds grace);
+
+    void drop();  // GIL free or held; waits until no other thread is inside
+
+private:
+    template <class Function>
+    auto with_step(Function function);
+
+    std::atomic<bool> dropping_{false};  // who waits inside is to leave
+    std::shared_mutex mutex_;            // shared: in use; exclusive: to be dropped
+    vss::Step step_;
+};
+
+// One requestor. Calls come one at a time, from any thread.
+class SessionHandle {
+public:
+    // `house` outlives the requestor: whatever it stands on.
+    SessionHandle(std::unique_ptr<vss::Requestor> requestor, std::shared_ptr<void> house)
+        : house_(std::move(house)), requestor_(std::move(requestor)) {}
+    SessionHandle(const SessionHandle&) = delete;
+    SessionHandle& operator=(const SessionHandle&) = delete;
+    ~SessionHandle() { close(); }
+
+    // Ends the session: aborts what was begun; writers get BackupShutdown. May be repeated.
+    void close();
+
+    template <class Function>
+    auto call(Function function) {
+        const py::gil_scoped_release release;
+        const std::lock_guard lock(mutex_);
+        using Given = decltype(function(*requestor_));
+        if (!requestor_) return Given(closed_error());
+        return function(*requestor_);
+    }
+    std::shared_ptr<StepHandle> keep(vss::Step step);
+
+private:
+    static Error closed_error();
+
+    std::mutex mutex_;
+    std::shared_ptr<void> house_;
+    std::vector<std::weak_ptr<StepHandle>> steps_;
+    std::unique_ptr<vss::Requestor> requestor_;
+};
+
+void register_vss_session(py::module_& module);
+void register_vss_documents(py::module_& module);
+void register_vss_procedures(py::module_& module);
+
+}  // namespace exshadow::python

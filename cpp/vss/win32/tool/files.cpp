@@ -1,0 +1,144 @@
+#include <windows.h>
+
+#include <array>
+#include <limits>
+
+#include "base/uuid.h"
+#include "vss/win32/text.h"
+#include "vss/win32/tool/system.h"
+
+namespace exshadow::vss::win32 {
+
+namespace {
+
+class File {
+public:
+    explicit File(HANDLE handle) : handle_(handle) {}
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
+    ~File() {
+        if (open()) CloseHandle(handle_);
+    }
+    [[nodiscard]] bool open() const { return handle_ != INVALID_HANDLE_VALUE; }
+    [[nodiscard]] HANDLE get() const { return handle_; }
+
+private:
+    HANDLE handle_;
+};
+
+Error file_error(const char* what, std::string_view path) {
+    const DWORD number = GetLastError();
+    const auto plain = last_error("cannot " + std::string(what) + " " + std::string(path));
+    const Code code = number == ERROR_FILE_NOT_FOUND || number == ERROR_PATH_NOT_FOUND ? Code::not_found
+                      : number == ERROR_ACCESS_DENIED                                  ? Code::permission
+                      : number == ERROR_DISK_FULL                                      ? Code::no_space
+                                                                                       : Code::io;
+    return {code, plain.message()};
+}
+
+std::wstring with_backslash(std::wstring path) {
+    if (!path.empty() && path.back() != L'\\') path += L'\\';
+    return path;
+}
+
+std::wstring expanded(const std::wstring& path) {
+    std::array<wchar_t, 32768> buffer{};
+    const DWORD size =
+        ExpandEnvironmentStringsW(path.c_str(), buffer.data(), static_cast<DWORD>(buffer.size()));
+    return size == 0 || size > buffer.size() ? path : std::wstring(buffer.data());
+}
+
+}  // namespace
+
+std::string volume_name(std::string_view volume) {
+    const auto path = with_backslash(wide(volume));
+    std::array<wchar_t, MAX_PATH> name{};
+    if (GetVolumeNameForVolumeMountPointW(path.c_str(), name.data(), static_cast<DWORD>(name.size())))
+        return utf8(name.data());
+    return utf8(path);
+}
+
+std::optional<std::string> volume_of(const std::string& path) {
+    const auto full = expanded(wide(path));
+    if (full.find(L'%') != std::wstring::npos) return std::nullopt;  // a variable that only the writer has
+    std::array<wchar_t, 32768> root{};
+    if (!GetVolumePathNameW(full.c_str(), root.data(), static_cast<DWORD>(root.size()))) return std::nullopt;
+    return volume_name(utf8(root.data()));
+}
+
+Result<std::string> read_file(std::string_view path) {
+    const File file(CreateFileW(wide(path).c_str(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING,
+                                FILE_ATTRIBUTE_NORMAL, nullptr));
+    if (!file.open()) return file_error("read", path);
+    std::string bytes;
+    std::array<char, 65536> piece{};
+    for (;;) {
+        DWORD got = 0;
+        if (!ReadFile(file.get(), piece.data(), static_cast<DWORD>(piece.size()), &got, nullptr))
+            return file_error("read", path);
+        if (got == 0) return bytes;
+        bytes.append(piece.data(), got);
+        if (bytes.size() > 256U << 20U)
+            return Error(Code::invalid, std::string(path) + " is too large for a document");
+    }
+}
+
+Status write_file(std::string_view path, std::string_view bytes) {
+    const auto aside = std::string(path) + ".new";
+    {
+        const File file(CreateFileW(wide(aside).c_str(), GENERIC_WRITE, 0, nullptr, CREATE_ALWAYS,
+                                    FILE_ATTRIBUTE_NORMAL, nullptr));
+        if (!file.open()) return file_error("write", aside);
+        while (!bytes.empty()) {
+            DWORD written = 0;
+            const auto piece = static_cast<DWORD>(bytes.size() < 1U << 20U ? bytes.size() : 1U << 20U);
+            if (!WriteFile(file.get(), bytes.data(), piece, &written, nullptr))
+                return file_error("write", aside);
+            bytes.remove_prefix(written);
+        }
+        if (!FlushFileBuffers(file.get())) return file_error("write", aside);
+    }
+    if (!MoveFileExW(wide(aside).c_str(), wide(path).c_str(),
+                     MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH))
+        return file_error("write", path);
+    return {};
+}
+
+Status make_folder(std::string_view path) {
+    const auto name = wide(path);
+    if (CreateDirectoryW(name.c_str(), nullptr) || GetLastError() == ERROR_ALREADY_EXISTS) {
+        const DWORD attributes = GetFileAttributesW(name.c_str());
+        if ((attributes & FILE_ATTRIBUTE_DIRECTORY) != 0) return {};
+        return Error(Code::exists, std::string(path) + " is a file, not a folder");
+    }
+    const auto cut = path.find_last_of("\\/");
+    if (GetLastError() != ERROR_PATH_NOT_FOUND || cut == std::string_view::npos || cut == 0)
+        return file_error("make the folder", path);
+    EXSHADOW_TRY(make_folder(path.substr(0, cut)));
+    if (CreateDirectoryW(name.c_str(), nullptr)) return {};
+    return file_error("make the folder", path);
+}
+
+Result<std::string> make_temporary_folder() {
+    std::array<wchar_t, MAX_PATH + 1> base{};
+    if (GetTempPathW(static_cast<DWORD>(base.size()), base.data()) == 0) return last_error("GetTempPath");
+    const auto path = utf8(base.data()) + "exshadow-vss-" + Uuid::random().text();
+    EXSHADOW_TRY(make_folder(path));
+    return path;
+}
+
+void remove_folder(std::string_view path) {
+    WIN32_FIND_DATAW entry{};
+    const auto folder = wide(path);
+    const HANDLE search = FindFirstFileW((folder + L"\\*").c_str(), &entry);
+    if (search != INVALID_HANDLE_VALUE) {
+        do {
+            if ((entry.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) == 0)
+                DeleteFileW((folder + L"\\" + entry.cFileName).c_str());
+        } while (FindNextFileW(search, &entry));
+        FindClose(search);
+    }
+    RemoveDirectoryW(folder.c_str());
+}
+
+}  // namespace exshadow::vss::win32

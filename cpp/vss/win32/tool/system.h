@@ -1,0 +1,41 @@
+// The tool's part of Windows: volumes and paths, files, Ctrl-C, and the command that runs between create and
+// complete.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+
+namespace exshadow::vss::win32 {
+
+// The volume's name as VSS takes it: "\\?\Volume{...}\" for a drive or a mounted folder, else what was given
+// with a backslash at its end (a share, say).
+[[nodiscard]] std::string volume_name(std::string_view volume);
+// The volume that a path lies on, environment variables expanded in this program's environment; nothing when
+// unknown.
+[[nodiscard]] std::optional<std::string> volume_of(const std::string& path);
+
+[[nodiscard]] Result<std::string> read_file(std::string_view path);
+// Written aside and put in place, so that a crash leaves the old file or the new one.
+[[nodiscard]] Status write_file(std::string_view path, std::string_view bytes);
+[[nodiscard]] Status make_folder(std::string_view path);  // with those above it; one that exists is fine
+// An empty folder of our own for temporary files.
+[[nodiscard]] Result<std::string> make_temporary_folder();
+void remove_folder(std::string_view path);  // with its files
+
+// From the first call on Ctrl-C, Ctrl-Break and the closing of the console are noted instead of ending the
+// process.
+void watch_interrupts();
+[[nodiscard]] bool interrupted();
+
+// Runs a command line by cmd.exe with these variables added, and gives its exit status. It and what it starts
+// end with this process, and soon after an interrupt. Its output goes to stderr when `stdout_is_ours`.
+[[nodiscard]] Result<unsigned> run_command(std::string_view command,
+                                           const std::vector<std::pair<std::string, std::string>>& variables,
+                                           bool stdout_is_ours);
+
+}  // namespace exshadow::vss::win32

@@ -1,0 +1,181 @@
+"""exshadow vss backup | restore"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from exshadow.cli import confirm, output, vss_views
+from exshadow.cli.context import context
+from exshadow.cli.options import DryRun, Label, Yes
+from exshadow.cli.vss import HERE, Document, Exclude, Exec, Include, read_text, report_json, wishes
+from exshadow.cli.vss_source import Source, open_vss
+from exshadow.errors import InvalidError, from_system
+from exshadow.model import Plan, Step
+
+if TYPE_CHECKING:
+    from exshadow.vss.command import Command
+    from exshadow.vss.procedures import BackupReport, BackupRequest
+
+
+def backup(
+    volumes: Annotated[
+        list[str] | None,
+        Parameter(help="Volumes; none: those that the writers' components lie on."),
+    ] = None,
+    /,
+    *,
+    type: Annotated[
+        str, Parameter(help="full, copy, incremental, differential, log.", show_default=True)
+    ] = "full",
+    keep: Annotated[
+        bool, Parameter(help="Keep the snapshots when the command ends (context app_rollback).")
+    ] = False,
+    transportable: Annotated[
+        bool, Parameter(help="For import on another machine; hardware providers.")
+    ] = False,
+    no_components: Annotated[
+        bool, Parameter(help="Writers decide by volumes, nothing is chosen.")
+    ] = False,
+    include: Include = None,
+    exclude: Exclude = None,
+    provider: Annotated[str, Parameter(help="Id or name; else the service chooses.")] = "",
+    base: Annotated[
+        str | None, Parameter(help="Document of the backup that this one builds on.")
+    ] = None,
+    exec: Exec = None,
+    save: Annotated[str | None, Parameter(help="Folder for the documents.")] = None,
+    label: Label = None,
+    plex: Annotated[str | None, Parameter(help="Plex to split off (this machine).")] = None,
+    tries: Annotated[int, Parameter(help="Tries after transient failures.", show_default=True)] = 1,
+    retry_wait: Annotated[
+        float, Parameter(help="Seconds between two tries.", show_default=True)
+    ] = 600.0,
+    source: Source = HERE,
+) -> int:
+    """Make a snapshot set with the writers frozen round it, run a program, complete.
+
+    The program finds EXSHADOW_SET, EXSHADOW_SNAPSHOTS (how many), EXSHADOW_DEVICE_1,
+    EXSHADOW_VOLUME_1 and so on, and the JSON file EXSHADOW_REPORT. For single components that
+    failed it writes the writer's id, a tab and PATH\\NAME into the file EXSHADOW_FAILED.
+
+    Example: exshadow vss backup db logs --writer ledger --keep --save documents
+    """
+    from exshadow.vss.procedures import BackupRequest, RetryLimits
+    from exshadow.vss.tables import BackupType
+    from exshadow.vss.values import BackupState
+    from exshadow.vss.words import from_word
+
+    if tries < 1 or retry_wait < 0:
+        raise InvalidError("--tries is at least 1, --retry-wait at least 0")
+    request = BackupRequest(
+        volumes=list(volumes or ()),
+        provider=provider,
+        context=_context(keep, transportable),
+        state=BackupState(not no_components, False, from_word(BackupType, type), False),
+        included=wishes(include),
+        excluded=wishes(exclude),
+        base_document=read_text(base) if base is not None else "",
+        retry=RetryLimits(tries=tries, wait=int(retry_wait * 1000)),
+    )
+    return _run_backup(request, source, exec, save, label, plex)
+
+
+def _run_backup(
+    request: BackupRequest,
+    source: Source,
+    exec: str | None,
+    save: str | None,
+    label: str | None,
+    plex: str | None,
+) -> int:
+    folder = _folder(save)
+    program = _command(exec)
+    with open_vss(source, label=label, plex=plex) as vss:
+        outcome = vss.backup(request, program)
+    if folder is not None and outcome.report.document:
+        _save(folder, outcome.report)
+    error = outcome.error or (program.error() if program else None)
+    return output.show(
+        report_json("backup", outcome.report), vss_views.backup(outcome.report), error
+    )
+
+
+def _context(keep: bool, transportable: bool) -> int:
+    from exshadow.vss.tables import SnapshotAttributes
+    from exshadow.vss.values import Context
+
+    context = int(Context.APP_ROLLBACK if keep else Context.BACKUP)
+    return context | (SnapshotAttributes.TRANSPORTABLE if transportable else 0)
+
+
+def restore(
+    document: Document,
+    /,
+    *,
+    include: Include = None,
+    exclude: Exclude = None,
+    more: Annotated[bool, Parameter(help="Increments still follow.")] = False,
+    authoritative: Annotated[bool, Parameter(help="This copy wins over replicas.")] = False,
+    exec: Exec = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    source: Source = HERE,
+) -> int:
+    """Tell the writers before and after files are put back; --exec puts them back.
+
+    Example: exshadow vss restore documents/components.xml --exec ./put-back --yes
+    """
+    from exshadow.vss.procedures import RestoreRequest
+
+    request = RestoreRequest(
+        read_text(document),
+        included=wishes(include),
+        excluded=wishes(exclude),
+        additional_restores=more,
+        authoritative=authoritative,
+    )
+    step = Step("run between PreRestore and PostRestore", "vss", exec or "nothing")
+    plan = Plan("vss restore", (step,))
+    if dry_run:
+        return confirm.only_planned(plan)
+    program = _command(exec)
+    with open_vss(source) as vss:
+        confirm.confirm(plan, yes=yes)
+        outcome = vss.restore(request, program)
+    error = outcome.error or (program.error() if program else None)
+    return output.show(
+        report_json("restore", outcome.report), vss_views.restore(outcome.report), error
+    )
+
+
+def _command(line: str | None) -> Command | None:
+    """The program; where stdout is for the document, its own goes to stderr."""
+    from exshadow.vss.command import Command
+
+    if line is None:
+        return None
+    return Command(line, sys.stderr.fileno() if context.json else None)
+
+
+def _folder(save: str | None) -> Path | None:
+    """The folder for documents, made before anything is frozen."""
+    if save is None:
+        return None
+    try:
+        Path(save).mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise from_system(problem) from None
+    return Path(save)
+
+
+def _save(folder: Path, report: BackupReport) -> None:
+    try:
+        (folder / "components.xml").write_text(report.document, encoding="utf-8")
+        for one in report.writer_documents:
+            (folder / f"writer-{one.instance_id}.xml").write_text(one.xml, encoding="utf-8")
+    except OSError as problem:
+        raise from_system(problem) from None

@@ -1,0 +1,220 @@
+"""Coordinator: the part of the Volume Shadow Copy service where there is no Windows.
+
+It knows writers and providers, gives each session its order of calls, freezes and thaws within the
+limits, and makes sure that nobody stays frozen: a session that ends in any way is aborted. Only
+one set is made at a time by all processes that name the same `slot` file.
+
+Everything here may be used from any thread. Writers and providers run on threads of their own.
+"""
+
+from __future__ import annotations
+
+import platform
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import PathLike, fspath
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+from exshadow.errors import Error
+from exshadow.vss.command import Command
+from exshadow.vss.errors import WriterFailure
+from exshadow.vss.plain import Plain, from_plain, to_plain
+from exshadow.vss.procedures import (
+    BackupOutcome,
+    BackupReport,
+    BackupRequest,
+    Between,
+    ImportReport,
+    PutBack,
+    RecoveryPair,
+    RestoreOutcome,
+    RestoreReport,
+    RestoreRequest,
+    WaitLimits,
+    WriterEntry,
+)
+from exshadow.vss.provider import Provider, answer_provider
+from exshadow.vss.provider import facts_of as provider_facts
+from exshadow.vss.requestor import Session
+from exshadow.vss.service import OverSessions
+from exshadow.vss.tables import RecoveryFlags
+from exshadow.vss.writer import Writer, answer_writer, options_of
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds that the coordinator waits. ``freeze`` (first Freeze to last Thaw) and ``hold``
+    (writes held round the commit) are VSS's; a writer's own ``freeze_limit`` may be shorter."""
+
+    freeze: float = 60.0
+    hold: float = 10.0
+    identify: float = 60.0
+    prepare_backup: float = 600.0
+    prepare_snapshot: float = 600.0
+    post_snapshot: float = 600.0
+    backup_complete: float = 600.0
+    restore: float = 600.0
+    abort: float = 10.0
+    provider: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """One call of a writer or provider, as it was made."""
+
+    actor: str
+    actor_id: UUID
+    of_writer: bool
+    event: str
+    at: float
+    """Seconds on the coordinator's clock, which is monotonic."""
+
+
+class Coordinator(OverSessions):
+    """A coordinator with a thread of its own. ``with Coordinator() as coordinator:`` closes it."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        slot: str | PathLike[str] | None = None,
+        machine: str | None = None,
+    ) -> None:
+        """`slot`: the file that all processes of the machine lock to make sets one at a time; None:
+        only sessions of this object exclude each other."""
+        from exshadow._core import VssCoordinator
+
+        chosen = limits or Limits()
+        milliseconds = {
+            name: int(getattr(chosen, name) * 1000) for name in Limits.__dataclass_fields__
+        }
+        self._native = VssCoordinator(
+            machine or platform.node() or "localhost",
+            milliseconds,
+            None if slot is None else fspath(slot),
+        )
+        # Also when the interpreter ends with it open: nobody may stay frozen.
+        self._finalizer = weakref.finalize(self, self._native.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        place: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Abort what is open. Callbacks that never return stay in their threads: a Python thread
+        cannot be ended from outside. May be repeated."""
+        self._finalizer()
+
+    def register_writer(self, writer: Writer) -> UUID:
+        """Let a writer take part in sessions that begin from now on; gives its instance id."""
+        options = to_plain(options_of(writer))
+        return UUID(self._native.register_writer(options, writer, answer_writer))
+
+    def unregister_writer(self, instance: UUID) -> None:
+        """Sessions that are open keep it. ObjectNotFound when it is not here."""
+        self._native.unregister_writer(str(instance))
+
+    def register_provider(self, provider: Provider) -> None:
+        """Let a provider make snapshots."""
+        self.register_provider_by_facts(
+            to_plain(provider_facts(provider)), provider, answer_provider
+        )
+
+    def register_provider_by_facts(
+        self,
+        facts: Plain,
+        provider: object,
+        answer: Callable[[Any, str, tuple[Plain, ...]], tuple[int, str, Plain]],
+    ) -> None:
+        """The same for a provider that is elsewhere: `answer` makes its calls (answer_provider)."""
+        self._native.register_provider(facts, provider, answer)
+
+    def unregister_provider(self, provider_id: UUID) -> None:
+        """Forget a provider."""
+        self._native.unregister_provider(str(provider_id))
+
+    def new_session(self) -> Session:
+        """The untyped session of a BackupComponents."""
+        return self._native.new_session()
+
+    def callbacks(self) -> list[Callback]:
+        """The calls of writers and providers as they were made, the last ten thousand."""
+        return [
+            Callback(actor, UUID(actor_id), of_writer, event, at / 1e9)
+            for actor, actor_id, of_writer, event, at in self._native.callbacks()
+        ]
+
+    # --- the procedures
+
+    def writers(self) -> list[WriterEntry]:
+        return from_plain(list[WriterEntry], self.run_plain("list_writers", to_plain(WaitLimits())))
+
+    def backup(
+        self, request: BackupRequest, between: Between | Command | None = None
+    ) -> BackupOutcome:
+        error, report = self.run_plain(
+            "backup", to_plain(request), asked(BackupReport, between), None
+        )
+        return backup_outcome(report, error)
+
+    def restore(
+        self, request: RestoreRequest, put_back: PutBack | Command | None = None
+    ) -> RestoreOutcome:
+        error, report = self.run_plain(
+            "restore", to_plain(request), asked(RestoreReport, put_back), None
+        )
+        return RestoreOutcome(from_plain(RestoreReport, report), error)
+
+    def import_set(self, document: str) -> ImportReport:
+        found = self.run_plain("import_set", document, to_plain(WaitLimits()), None)
+        return from_plain(ImportReport, found)
+
+    def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
+        self.run_plain("revert", str(snapshot), force_dismount, to_plain(WaitLimits()))
+
+    def resync(
+        self,
+        document: str,
+        pairs: Sequence[RecoveryPair],
+        flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
+    ) -> None:
+        plain = [to_plain(one) for one in pairs]
+        self.run_plain("resync", document, plain, int(flags), to_plain(WaitLimits()))
+
+    def run_plain(self, procedure: str, *arguments: Any) -> Any:
+        """A procedure of the native module with plain values."""
+        from exshadow import _core
+
+        return getattr(_core, f"vss_{procedure}")(self._native, *arguments)
+
+
+def asked(kind: type[T], function: Callable[[T], object] | None) -> Callable[[Plain], Plain] | None:
+    """The caller's part of a procedure as one of plain values."""
+    if function is None:
+        return None
+    chosen = function
+    return lambda report: to_plain(chosen(from_plain(kind, report)))
+
+
+def backup_outcome(report: Plain, error: Error | None) -> BackupOutcome:
+    """How a backup ended; a writer's failure carries its writer."""
+    typed = from_plain(BackupReport, report)
+    if isinstance(error, WriterFailure):
+        failed = [one.status for one in typed.writers if one.status.failure == error.hresult]
+        for status in failed[:1]:
+            error.writer_name, error.state = status.name, status.state
+            error.writer_id, error.instance_id = status.writer_id, status.instance_id
+            error.application_message = status.application_message
+    return BackupOutcome(typed, error)

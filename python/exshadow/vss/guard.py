@@ -1,0 +1,120 @@
+"""The guard of an isolated coordinator: ``python -m exshadow.vss.guard CLIENT``.
+
+It starts the host (host.py) and hears from it which writers are frozen and how long they may be.
+It does nothing else, so that nothing else can make it fail. When the host is gone and left writers
+frozen, however it went, or when a writer stands frozen longer than its limit and a second (the
+host hangs: it is killed), the guard makes those writers anew and calls their ``rescue()``.
+
+What remains if processes are killed with SIGKILL at the same instant:
+
+* requestor: the host thaws at once. Host, or requestor and host: the guard rescues. * guard, or
+requestor and guard: the host thaws at once. * host and guard: nobody is left who knows. Locks of
+the host are released by the kernel; what outlives a process (a
+  stopped process, a backup mode) stays. The same when the machine's service manager kills all
+  processes of a service.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+MARGIN = 1.0
+"""Seconds beyond its limit that a writer may stand frozen before the host is killed."""
+RESCUE_TIME = 30.0
+"""Seconds that rescues may take before the guard ends."""
+
+
+@dataclass(slots=True)
+class _Known:
+    place: str
+    arguments: dict[str, Any]
+    path: list[str]
+    deadline: float | None = None  # of the freeze; None: not frozen
+
+
+class Guard:
+    """Follows one host."""
+
+    def __init__(self, line: socket.socket, host: subprocess.Popen[bytes]) -> None:
+        self._line = line
+        self._host = host
+        self._writers: dict[int, _Known] = {}
+        self._rest = b""
+
+    def run(self) -> None:
+        """Until the host is gone; then rescue who was left frozen."""
+        while self._hear():
+            if any(one.deadline < time.monotonic() for one in self._frozen() if one.deadline):
+                self._host.send_signal(signal.SIGKILL)
+        self._host.kill()  # it hung up: it must not go on beside the rescue
+        self._host.wait()
+        rescues = [
+            threading.Thread(target=_rescue, args=(one,), daemon=True) for one in self._frozen()
+        ]
+        for thread in rescues:
+            thread.start()
+        end = time.monotonic() + RESCUE_TIME
+        for thread in rescues:
+            thread.join(max(0.0, end - time.monotonic()))
+
+    def _frozen(self) -> list[_Known]:
+        return [one for one in self._writers.values() if one.deadline is not None]
+
+    def _hear(self) -> bool:
+        """Wait for the next word of the host or the next deadline; False when it is gone."""
+        deadlines = [one.deadline for one in self._frozen() if one.deadline is not None]
+        wait = max(0.0, min(deadlines) - time.monotonic()) + 0.01 if deadlines else None
+        ready, _, _ = select.select([self._line], [], [], wait)
+        if not ready:
+            return True
+        try:
+            data = self._line.recv(65536)
+        except OSError:
+            data = b""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._take(json.loads(line))
+        return bool(data)
+
+    def _take(self, fact: dict[str, Any]) -> None:
+        if "writer" in fact:
+            self._writers[fact["writer"]] = _Known(fact["place"], fact["arguments"], fact["path"])
+        elif "frozen" in fact:
+            known = self._writers[fact["frozen"]]
+            known.deadline = time.monotonic() + fact["limit"] + MARGIN
+        elif "thawed" in fact:
+            self._writers[fact["thawed"]].deadline = None
+
+
+def _rescue(known: _Known) -> None:
+    from exshadow.vss.registry import WriterSpec, make_writer
+
+    sys.path[:] = known.path
+    make_writer(WriterSpec(known.place, known.arguments)).rescue()
+
+
+def main() -> None:
+    client = int(sys.argv[1])
+    mine, hosts = socket.socketpair()
+    with hosts:
+        host = subprocess.Popen(
+            [sys.executable, "-m", "exshadow.vss.host", str(client), str(hosts.fileno())],
+            pass_fds=[client, hosts.fileno()],
+        )
+    os.close(client)  # the host's alone: the client sees at once when the host is gone
+    Guard(mine, host).run()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

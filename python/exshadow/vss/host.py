@@ -1,0 +1,222 @@
+"""The process of an isolated coordinator: ``python -m exshadow.vss.host CLIENT GUARD``.
+
+It holds the coordinator and the writers. The requestor and its providers are in the client's
+process, at the other end of the socket CLIENT; the guard (guard.py), which started this process,
+is at the end of GUARD. When either end closes, whatever the reason, every session is aborted, so
+that all writers are thawed, and the process ends. A writer is frozen only after the guard has been
+told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from uuid import UUID
+
+from exshadow.errors import Error, NotFoundError
+from exshadow.vss.coordinator import Coordinator, Limits
+from exshadow.vss.errors import failure
+from exshadow.vss.peer import Peer, plain_error
+from exshadow.vss.plain import Plain, from_plain, to_plain
+from exshadow.vss.registry import WriterSpec, make_writer
+from exshadow.vss.requestor import Session, StepSession
+from exshadow.vss.tables import HResult
+from exshadow.vss.writer import Writer, WriterCall
+
+
+class GuardLine:
+    """Tells the guard which writers are frozen."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._lock = threading.Lock()
+
+    def tell(self, **fact: Plain) -> None:
+        """OSError when the guard is gone."""
+        with self._lock:
+            self._end.sendall(json.dumps(fact).encode() + b"\n")
+
+    def wait_for_end(self) -> None:
+        """Returns when the guard is gone; it never says anything."""
+        try:
+            while self._end.recv(1):
+                pass
+        except OSError:
+            pass
+
+
+class Guarded(Writer):
+    """A writer whose freezing is known to the guard."""
+
+    def __init__(self, writer: Writer, number: int, limit: float, line: GuardLine) -> None:
+        self._writer = writer
+        self._number = number
+        self._limit = limit
+        self._line = line
+        for name in (
+            "writer_id", "name", "instance_id", "instance_name", "usage", "source", "level",
+            "freeze_limit", "subscribe",
+        ):  # fmt: skip
+            setattr(self, name, getattr(writer, name))
+        for event in (
+            "prepare_backup", "prepare_snapshot", "post_snapshot", "backup_complete",
+            "backup_shutdown", "pre_restore", "post_restore",
+        ):  # fmt: skip
+            setattr(self, f"on_{event}", getattr(writer, f"on_{event}"))
+        self.identify = writer.identify  # type: ignore[method-assign]
+
+    def on_freeze(self, call: WriterCall) -> None:
+        try:
+            self._line.tell(frozen=self._number, limit=self._limit)
+        except OSError:
+            raise failure(
+                HResult.VSS_E_WRITERERROR_RETRYABLE, "the guard of this process is gone"
+            ) from None
+        self._writer.on_freeze(call)
+
+    def on_thaw(self, call: WriterCall) -> None:
+        self._writer.on_thaw(call)
+        self._line.tell(thawed=self._number)
+
+    def on_abort(self, call: WriterCall) -> None:
+        self._writer.on_abort(call)
+        self._line.tell(thawed=self._number)
+
+
+class Host:
+    """What the client asks for."""
+
+    def __init__(self, client: socket.socket, guard: socket.socket) -> None:
+        self._peer = Peer(client, self._handle)
+        self._line = GuardLine(guard)
+        self._lock = threading.Lock()
+        self._coordinator: Coordinator | None = None
+        self._limits = Limits()
+        self._sessions: list[Session | None] = []
+        self._steps: list[StepSession] = []
+        self._writers = 0
+        self._stopped: set[int] = set()
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Until either end closes; then everything is aborted."""
+        for wait in (self._peer.serve, self._line.wait_for_end):
+            threading.Thread(target=self._end_after, args=(wait,), daemon=True).start()
+        self._ended.wait()
+        self._peer.close()
+        with self._lock:
+            sessions, self._sessions = self._sessions, []
+        for session in sessions:
+            if session is not None:
+                session.close()  # cancels its steps, aborts, thaws
+        if self._coordinator is not None:
+            # Callbacks that never return would keep it for ever; nothing is frozen any more.
+            closing = threading.Thread(target=self._coordinator.close, daemon=True)
+            closing.start()
+            closing.join(self._limits.abort + 1)
+
+    def _end_after(self, wait: Callable[[], None]) -> None:
+        wait()
+        self._ended.set()
+
+    def _handle(self, op: str, args: list[Plain]) -> Plain:
+        return getattr(self, f"_op_{op}")(*args)
+
+    def _op_begin(
+        self, path: list[str], limits: Plain, slot: str | None, machine: str | None
+    ) -> None:
+        sys.path[:] = path  # what the client can import, this process can
+        self._limits = from_plain(Limits, limits)
+        self._coordinator = Coordinator(limits=self._limits, slot=slot, machine=machine)
+
+    def _op_writer(self, place: str, arguments: dict[str, Plain]) -> str:
+        writer = make_writer(WriterSpec(place, arguments))
+        with self._lock:
+            number, self._writers = self._writers, self._writers + 1
+        self._line.tell(writer=number, place=place, arguments=arguments, path=sys.path)
+        limit = min(writer.freeze_limit, self._limits.freeze)
+        return str(self._open().register_writer(Guarded(writer, number, limit, self._line)))
+
+    def _op_unregister_writer(self, instance: str) -> None:
+        self._open().unregister_writer(UUID(instance))
+
+    def _op_provider(self, facts: Plain) -> None:
+        provider_id = facts["properties"]["provider_id"]
+
+        def answer(_: object, method: str, arguments: tuple[Plain, ...]) -> tuple[int, str, Plain]:
+            try:
+                given = self._peer.call("provider", provider_id, method, list(arguments))
+            except Error as error:
+                return int(HResult.VSS_E_UNEXPECTED_PROVIDER_ERROR), error.message, None
+            return given[0], given[1], given[2]
+
+        self._open().register_provider_by_facts(facts, self, answer)
+
+    def _op_unregister_provider(self, provider_id: str) -> None:
+        self._open().unregister_provider(UUID(provider_id))
+
+    def _op_session(self) -> int:
+        session = self._open().new_session()
+        with self._lock:
+            self._sessions.append(session)
+            return len(self._sessions) - 1
+
+    def _op_call(self, number: int, method: str, arguments: list[Plain]) -> Plain:
+        given = getattr(self._session(number), method)(*arguments)
+        if not hasattr(given, "finish"):
+            return given
+        with self._lock:
+            self._steps.append(given)
+            return {"step": len(self._steps) - 1}
+
+    def _op_step(self, number: int, method: str, arguments: list[Plain]) -> Plain:
+        return getattr(self._steps[number], method)(*arguments)
+
+    def _op_close(self, number: int) -> None:
+        session = self._session(number)
+        session.close()
+        with self._lock:
+            self._sessions[number] = None
+
+    def _op_callbacks(self) -> Plain:
+        return to_plain(self._open().callbacks())
+
+    def _op_run(self, procedure: str, arguments: list[Plain]) -> Plain:
+        return self._open().run_plain(procedure, *arguments)
+
+    def _op_run_asking(self, procedure: str, request: Plain, part: int) -> Plain:
+        def stopped() -> bool:
+            return self._ended.is_set() or part in self._stopped
+
+        error, report = self._open().run_plain(
+            procedure, request, lambda so_far: self._peer.call("part", part, so_far), stopped
+        )
+        return {"error": None if error is None else plain_error(error), "report": report}
+
+    def _op_stop(self, part: int) -> None:
+        self._stopped.add(part)
+
+    def _session(self, number: int) -> Session:
+        session = self._sessions[number] if number < len(self._sessions) else None
+        if session is None:
+            raise NotFoundError("there is no such session")
+        return session
+
+    def _open(self) -> Coordinator:
+        if self._coordinator is None:
+            raise NotFoundError("the coordinator was not begun")
+        return self._coordinator
+
+
+def main() -> None:
+    client, guard = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    Host(client, guard).run()
+    os._exit(0)  # a callback that hangs in a thread does not keep the process
+
+
+if __name__ == "__main__":
+    main()

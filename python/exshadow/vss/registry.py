@@ -1,0 +1,95 @@
+"""Writers by name: ``module:Class``, or the name of an entry point ``exshadow.vss.writers``.
+
+A package offers one in its pyproject.toml:
+
+    [project.entry-points."exshadow.vss.writers"]
+    ledger = "ledger.shadow:LedgerWriter"
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from exshadow.errors import InvalidError, NotFoundError
+from exshadow.vss.writer import Writer, options_of
+
+GROUP = "exshadow.vss.writers"
+
+
+@dataclass(frozen=True, slots=True)
+class WriterSpec:
+    """A writer that any process can make: where its class is and what it is made with (values that
+    JSON can hold)."""
+
+    place: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+def spec_of(text: str) -> WriterSpec:
+    """``PLACE`` or ``PLACE?name=value&name=value``: arguments of the class, as text."""
+    place, _, options = text.partition("?")
+    arguments = {}
+    for part in filter(None, options.split("&")):
+        name, equals, value = part.partition("=")
+        if not equals or not name:
+            raise InvalidError(
+                f"'{part}' in writer '{text}' is no argument",
+                hint="give them as module:Class?name=value&name=value",
+            )
+        arguments[name] = value
+    return WriterSpec(place, arguments)
+
+
+def make_writer(spec: WriterSpec) -> Writer:
+    """The writer, made anew. NotFoundError: no such module, class or entry point; InvalidError: it
+    is no Writer, does not take the arguments, or does not say who it is."""
+    found = _class_of(spec.place)
+    if not (isinstance(found, type) and issubclass(found, Writer)):
+        raise InvalidError(f"'{spec.place}' is no subclass of exshadow.vss.Writer")
+    try:
+        writer = found(**spec.arguments)
+        options_of(writer)
+    except (TypeError, ValueError) as problem:
+        raise InvalidError(f"writer '{spec.place}': {problem}") from problem
+    return writer
+
+
+def _class_of(place: str) -> object:
+    module, colon, name = place.partition(":")
+    if not colon:
+        for one in entry_points(group=GROUP):
+            if one.name == place:
+                found: object = one.load()
+                return found
+        known = ", ".join(sorted(one.name for one in entry_points(group=GROUP))) or "none"
+        raise NotFoundError(
+            f"there is no writer '{place}'",
+            hint=f"installed writers: {known}; or name a class: module:Class",
+        )
+    try:
+        found = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as problem:
+        raise NotFoundError(
+            f"there is no writer '{place}': {problem}",
+            hint="see that the module can be imported: PYTHONPATH",
+        ) from problem
+    return found
+
+
+def place_of(kind: type[Writer]) -> str:
+    """``module:Class`` of a class that another process can import, too."""
+    place = f"{kind.__module__}:{kind.__qualname__}"
+    if kind.__module__ == "__main__" or "<" in kind.__qualname__:
+        raise InvalidError(
+            f"another process cannot import {place}", hint="put the class into a module of its own"
+        )
+    if kind.__module__ not in sys.modules:
+        raise InvalidError(f"another process cannot import {place}")
+    return place

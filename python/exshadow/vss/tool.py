@@ -1,0 +1,339 @@
+"""Tool: Windows' own service through ``exshadow-vss.exe --json``, with the results of the
+procedures.
+
+For Python where the native module has no VSS service of its own, and for tests under Wine. What
+runs while the snapshots exist is a program (:class:`exshadow.vss.Command`), since it runs beside
+the tool.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any, TypeVar
+from uuid import UUID
+
+from exshadow.errors import Error, InvalidError, NotFoundError, from_system
+from exshadow.vss.command import Command
+from exshadow.vss.errors import make
+from exshadow.vss.plain import Plain, from_plain
+from exshadow.vss.procedures import (
+    BackupOutcome,
+    BackupReport,
+    BackupRequest,
+    Between,
+    ComponentWish,
+    ImportReport,
+    PutBack,
+    RecoveryPair,
+    RestoreOutcome,
+    RestoreReport,
+    RestoreRequest,
+    WriterDocument,
+    WriterEntry,
+)
+from exshadow.vss.service import VssService
+from exshadow.vss.tables import BreakFlags, ObjectType, RecoveryFlags, SnapshotAttributes
+from exshadow.vss.values import (
+    Context,
+    DeleteOutcome,
+    Exposure,
+    ProviderProperties,
+    SnapshotProperties,
+)
+from exshadow.vss.words import flag_words
+
+NAME = "exshadow-vss.exe"
+T = TypeVar("T")
+
+
+class Tool(VssService):
+    """`path` of the tool, and what runs it (``["wine"]``; empty on Windows)."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        launcher: Sequence[str] = (),
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._command = [*launcher, os.fspath(path)]
+        self._environment = dict(os.environ if environment is None else environment)
+
+    # --- looking
+
+    def writers(self) -> list[WriterEntry]:
+        found = self._run("writers", "--documents")["writers"]
+        return [
+            from_plain(
+                WriterEntry,
+                {"metadata": one, "document": one["document"], "status": one["status"]},
+            )
+            for one in found
+        ]
+
+    def providers(self) -> list[ProviderProperties]:
+        return from_plain(list[ProviderProperties], self._run("providers")["providers"])
+
+    def snapshots(self, context: int = Context.ALL) -> list[SnapshotProperties]:
+        """Those of all contexts; the tool knows no other question."""
+        if context != Context.ALL:
+            raise InvalidError("the tool lists the snapshots of all contexts only")
+        return from_plain(list[SnapshotProperties], self._run("snapshots", "list")["snapshots"])
+
+    # --- snapshots that exist
+
+    def delete(self, id: UUID, type: ObjectType, *, force: bool = False) -> DeleteOutcome:
+        options = ["--set"] * (type is ObjectType.SNAPSHOT_SET) + ["--force"] * force
+        document, error = self._ask("snapshots", "delete", str(id), *options)
+        if error is not None and "deleted" not in document:
+            raise error
+        return from_plain(DeleteOutcome, document["deleted"])
+
+    def break_set(self, set_id: UUID, flags: BreakFlags | None = None) -> None:
+        self._run("break", str(set_id), *_repeated("--flag", flags))
+
+    def import_set(self, document: str) -> ImportReport:
+        with self._file(document) as path:
+            return from_plain(ImportReport, self._run("import", path)["imported"])
+
+    def expose(
+        self,
+        snapshot: UUID,
+        name: str = "",
+        *,
+        path_from_root: str = "",
+        how: Exposure = Exposure.LOCALLY,
+    ) -> str:
+        options = _given("--as", name) + _given("--path", path_from_root)
+        options += ["--share"] * (how is Exposure.REMOTELY)
+        return str(self._run("expose", str(snapshot), *options)["exposed"]["name"])
+
+    def unexpose(self, snapshot: UUID) -> None:
+        self._run("unexpose", str(snapshot))
+
+    def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
+        self._run("revert", str(snapshot), *["--force-dismount"] * force_dismount)
+
+    def resync(
+        self,
+        document: str,
+        pairs: Sequence[RecoveryPair],
+        flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
+    ) -> None:
+        texts = [
+            f"{one.snapshot}={one.destination}" if one.destination else str(one.snapshot)
+            for one in pairs
+        ]
+        with self._file(document) as path:
+            self._run("resync", path, *texts, *_repeated("--flag", flags))
+
+    # --- backup and restore
+
+    def backup(
+        self, request: BackupRequest, between: Between | Command | None = None
+    ) -> BackupOutcome:
+        with tempfile.TemporaryDirectory(prefix="exshadow-vss-") as folder:
+            options = [*request.volumes, *_backup_options(request), *_exec(between)]
+            if request.base_document:
+                base = Path(folder) / "base.xml"
+                base.write_text(request.base_document, encoding="utf-8")
+                options += ["--base", self._path(base)]
+            saved = Path(folder) / "saved"
+            document, error = self._ask("backup", *options, "--save-documents", self._path(saved))
+            if "backup" not in document:
+                assert error is not None
+                raise error
+            report = _report(BackupReport, document["backup"], "document")
+            return BackupOutcome(_with_documents(report, saved), _procedures(error, between))
+
+    def restore(
+        self, request: RestoreRequest, put_back: PutBack | Command | None = None
+    ) -> RestoreOutcome:
+        with self._file(request.document) as path:
+            options = [*_restore_options(request), *_exec(put_back)]
+            document, error = self._ask("restore", path, *options)
+        if "restore" not in document:
+            assert error is not None
+            raise error
+        report = _report(RestoreReport, document["restore"])
+        return RestoreOutcome(report, _procedures(error, put_back))
+
+    # --- running it
+
+    def _run(self, *arguments: str) -> dict[str, Any]:
+        document, error = self._ask(*arguments)
+        if error is not None:
+            raise error
+        return document
+
+    def _ask(self, *arguments: str) -> tuple[dict[str, Any], Error | None]:
+        """The tool's document, and its error where it says one."""
+        # Files, not pipes: what the tool leaves running (Wine's services) would keep pipes open.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            try:
+                done = subprocess.run(
+                    [*self._command, "--json", *arguments],
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    check=False,
+                )
+            except OSError as problem:
+                raise from_system(problem, " ".join(self._command)) from None
+            document = self._document(_text(out), _text(err), done.returncode)
+        return document, _error_of(document.get("error"))
+
+    def _document(self, out: str, err: str, status: int) -> dict[str, Any]:
+        try:
+            document = json.loads(out)
+        except ValueError:
+            document = None
+        if isinstance(document, dict):
+            return document
+        said = err.strip().splitlines()
+        raise Error(
+            f"{self._command[-1]} gave no answer (status {status})",
+            hint=said[-1] if said else "run it by hand: is it a program for this machine?",
+        )
+
+    @contextmanager
+    def _file(self, text: str) -> Iterator[str]:
+        with tempfile.TemporaryDirectory(prefix="exshadow-vss-") as folder:
+            path = Path(folder) / "document.xml"
+            path.write_text(text, encoding="utf-8")
+            yield self._path(path)
+
+    def _path(self, path: Path) -> str:
+        """As the tool sees it: Wine has the root of this system as its drive Z."""
+        return str(path) if os.name == "nt" else "Z:" + str(path).replace("/", "\\")
+
+
+def find_tool(
+    path: str | None, launcher: str | None, environment: Mapping[str, str]
+) -> Tool | None:
+    """The tool that is named, by argument or $EXSHADOW_VSS_TOOL; on Windows else the one beside
+    the package or on PATH. None: this machine plays the service's part. NotFoundError when the
+    one named is not there."""
+    words = (launcher or environment.get("EXSHADOW_VSS_LAUNCHER", "")).split()
+    named = path or environment.get("EXSHADOW_VSS_TOOL")
+    if named is not None and named != "":
+        if not Path(named).is_file():
+            raise NotFoundError(f"{named} is not there", hint="name the tool with --tool")
+        return Tool(named, words, environment=environment)
+    if os.name != "nt":
+        return None
+    beside = Path(__file__).with_name(NAME)
+    found = str(beside) if beside.is_file() else shutil.which(NAME)
+    if found is None:
+        raise NotFoundError(f"{NAME} is not there", hint="put it on PATH, or name it with --tool")
+    return Tool(found, words, environment=environment)
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", "replace")
+
+
+def _error_of(plain: dict[str, Any] | None) -> Error | None:
+    if plain is None:
+        return None
+    return make(plain["code"], plain["message"], plain["hint"], plain.get("hresult") or 0)
+
+
+def _procedures(error: Error | None, part: object) -> Error | None:
+    """The procedure's own error: that of a program is told by Command.error()."""
+    if isinstance(part, Command) and error is not None and error.code == "internal":
+        part.failed = True
+        return None
+    return error
+
+
+def _report(kind: type[T], plain: dict[str, Plain], *without: str) -> T:
+    return from_plain(kind, {k: v for k, v in plain.items() if k not in without and v is not None})
+
+
+def _with_documents(report: BackupReport, folder: Path) -> BackupReport:
+    """The documents that the tool saved, as the report holds them."""
+    if not folder.is_dir():
+        return report
+    texts = {one.name: one.read_bytes().decode("utf-8-sig") for one in folder.glob("*.xml")}
+    main = next((text for text in texts.values() if "<BACKUP_COMPONENTS" in text[:200]), "")
+    writers = {one.status.instance_id: one.status for one in report.writers}
+    documents = []
+    for text in texts.values():
+        for id, status in writers.items():
+            if "<WRITER_METADATA" in text[:200] and str(id) in text.lower():
+                documents.append(WriterDocument(status.writer_id, id, status.name, text))
+                break
+    return replace(report, document=main, writer_documents=documents)
+
+
+def _exec(part: Callable[..., object] | Command | None) -> list[str]:
+    if part is None:
+        return []
+    if isinstance(part, Command):
+        return ["--exec", part.line]
+    raise InvalidError(
+        "the tool runs a program, not a function of this process", hint="give a vss.Command"
+    )
+
+
+def _backup_options(request: BackupRequest) -> list[str]:
+    plain = Context(request.context & 0x1D)
+    added = SnapshotAttributes(request.context & ~0x1D)
+    options = ["--type", request.state.type.word, "--context", plain.name.lower()]
+    options += _repeated("--attribute", added)
+    options += ["--whole-volumes"] * (not request.state.select_components)
+    options += ["--bootable"] * request.state.bootable_system_state
+    options += ["--partial-files"] * request.state.partial_files
+    options += _given("--provider", request.provider)
+    for one in request.included:
+        options += ["--component" if one.component else "--writer", _wish(one)]
+    for one in request.excluded:
+        options += ["--exclude", _wish(one)]
+    for one, text in request.options:
+        options += ["--component-options", f"{_wish(one)}={text}"]
+    retry = request.retry
+    options += ["--tries", str(retry.tries), "--retry-wait", str(retry.wait / 1000)]
+    return [*options, "--busy-limit", str(retry.busy_limit / 1000)]
+
+
+def _restore_options(request: RestoreRequest) -> list[str]:
+    if request.new_targets:
+        raise InvalidError("the tool takes no new targets")
+    options = ["--additional-restores"] * request.additional_restores
+    options += ["--authoritative"] * request.authoritative
+    options += _given("--options", request.options) + _given("--new-name", request.new_name)
+    if request.type is not None:
+        options += ["--type", request.type.word]
+    if request.roll_forward is not None:
+        options += ["--roll-forward", request.roll_forward.word]
+    options += _given("--point", request.roll_forward_point)
+    for one in request.included:
+        options += ["--component", _wish(one)]
+    for one in request.excluded:
+        options += ["--exclude", _wish(one)]
+    return options
+
+
+def _wish(one: ComponentWish) -> str:
+    return f"{one.writer}:{one.component}" if one.component else one.writer
+
+
+def _given(option: str, value: str) -> list[str]:
+    return [option, value] if value else []
+
+
+def _repeated(option: str, flags: Any) -> list[str]:
+    if not flags:
+        return []
+    return [part for word in flag_words(flags).split("+") for part in (option, word)]

@@ -1,0 +1,190 @@
+"""F23: whoever is killed, no application stays frozen beyond its limit. Real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from vss_writers import Application, OneVolume, StoppingWriter, children_of, stat_of
+
+from exshadow import ClosedError, vss
+
+HERE = Path(__file__).parent
+# The kernel tells the host at once; the rest is for a busy machine.
+SOON = 5.0
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Iterator[Application]:
+    running = Application(tmp_path)
+    yield running
+    running.end()
+
+
+class Child:
+    """The requestor, standing at its step."""
+
+    def __init__(
+        self, step: str, application: Application, log: Path, hangs: str = "", limit: float = 60
+    ) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, HERE / "vss_requestor_child.py", step, str(application.pid),
+             str(log), hangs, str(limit)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=HERE,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        said = self.process.stdout.readline()
+        assert said.strip().isdigit(), said
+        self.guard = int(said)
+        (self.host,) = children_of(self.guard)
+
+    def kill(self, *who: str) -> float:
+        """Kill -9, all at once; gives the time."""
+        pids = {"requestor": self.process.pid, "host": self.host, "guard": self.guard}
+        for one in who:
+            os.kill(pids[one], signal.SIGKILL)
+        return time.monotonic()
+
+    def all_end(self, *who: str) -> None:
+        """Nothing of the house outlives its end for long."""
+        pids = [{"host": self.host, "guard": self.guard}[one] for one in who]
+        end = time.monotonic() + SOON + 10
+        while any(stat_of(pid) not in ("", "Z") for pid in pids):
+            assert time.monotonic() < end, "still there"
+            time.sleep(0.02)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+FROZEN = ["pre_commit", "commit", "post_commit"]
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["gathered", "set_open", "prepared", "end_prepare", *FROZEN, "pre_final_commit", "snapshotted"],
+)
+def test_a_killed_requestor_leaves_nobody_frozen(step, application, tmp_path, capsys):
+    log = tmp_path / "log"
+    child = Child(step, application, log)
+    frozen = application.stopped(within=5 if step in FROZEN else 0)
+    assert frozen == (step in FROZEN)
+    killed = child.kill("requestor")
+    child.end()
+    after = application.goes_on_within(SOON) - killed
+    child.all_end("host", "guard")
+    assert not application.stopped()
+    told = log.read_text().split() if log.exists() else []
+    assert "rescue" not in told
+    assert told[-1:] == ["backup_shutdown"]
+    if frozen:
+        assert "abort" in told
+        with capsys.disabled():
+            sys.stdout.write(f"\n  killed at {step}: goes on after {after * 1000:.0f} ms\n")
+
+
+@pytest.mark.parametrize(
+    "who", [("host",), ("requestor", "host"), ("guard",), ("requestor", "guard")]
+)
+def test_a_killed_host_or_guard_leaves_nobody_frozen(who, application, tmp_path, capsys):
+    log = tmp_path / "log"
+    child = Child("commit", application, log)
+    assert application.stopped(within=5)
+    killed = child.kill(*who)
+    after = application.goes_on_within(SOON) - killed
+    child.end()
+    child.all_end("host", "guard")
+    assert ("rescue" in log.read_text()) == ("host" in who)
+    with capsys.disabled():
+        sys.stdout.write(f"\n  killed {'+'.join(who)}: goes on after {after * 1000:.0f} ms\n")
+
+
+def test_a_writer_that_does_not_even_abort_is_rescued_at_its_limit(application, tmp_path):
+    """The host hangs in Freeze and in Abort: the guard kills it a second after the limit."""
+    log = tmp_path / "log"
+    child = subprocess.Popen(
+        [sys.executable, HERE / "vss_requestor_child.py", "none", str(application.pid),
+         str(log), "freeze,abort", "1.0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=HERE,
+    )  # fmt: skip
+    end = time.monotonic() + 30
+    while not (log.exists() and "freeze" in log.read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    application.goes_on_within(1.0 + 1.0 + SOON)
+    assert log.read_text().split()[-1] == "rescue"
+    child.kill()
+    child.wait()
+
+
+def test_a_stopped_host_is_killed_at_the_limit(application, tmp_path):
+    log = tmp_path / "log"
+    child = Child("commit", application, log, limit=1.0)
+    os.kill(child.host, signal.SIGSTOP)
+    application.goes_on_within(2.0 + SOON)
+    assert "rescue" in log.read_text()
+    child.all_end("host", "guard")
+    child.end()
+
+
+def test_a_backup_in_a_process_of_its_own(application, tmp_path):
+    """The same results and errors as in this process."""
+    log = tmp_path / "log"
+    provider = OneVolume()
+    with vss.IsolatedCoordinator() as coordinator:
+        coordinator.register_provider(provider)
+        coordinator.register_writer(StoppingWriter, {"pid": str(application.pid), "log": str(log)})
+        seen = []
+        request = vss.BackupRequest(
+            ["data"], state=vss.BackupState(select_components=False), retry=vss.RetryLimits(1)
+        )
+        outcome = coordinator.backup(request, lambda report: seen.append(report.snapshots))
+        assert outcome.error is None
+        assert seen[0][0].original_volume == "data"
+        assert [one.name for one in coordinator.providers()] == ["One volume"]
+        (writer,) = coordinator.writers()
+        assert writer.metadata.name == "Ticker"
+        events = [one.event for one in coordinator.callbacks() if one.of_writer]
+        assert events.index("freeze") < events.index("thaw")
+        with pytest.raises(ZeroDivisionError):
+            coordinator.backup(request, lambda report: 1 / 0)
+        with coordinator.backup_components() as session, pytest.raises(vss.BadState):
+            session.start_snapshot_set()
+    assert log.read_text().split()[:3] == ["prepare_snapshot", "freeze", "thaw"]
+    assert not provider.made  # released with the object
+    coordinator.close()
+
+
+def test_writers_must_be_importable():
+    class Local(StoppingWriter):
+        pass
+
+    with vss.IsolatedCoordinator() as coordinator:
+        with pytest.raises(ValueError, match="another process"):
+            coordinator.register_writer(Local)
+        with pytest.raises(LookupError, match="no writer"):
+            coordinator.register_writer("vss_writers:Nothing")
+        with pytest.raises(ValueError, match="unexpected keyword"):
+            coordinator.register_writer(StoppingWriter, {"bogus": 1})
+
+
+def test_a_coordinator_whose_host_is_gone_says_so():
+    coordinator = vss.IsolatedCoordinator()
+    (host,) = children_of(coordinator.guard_pid)
+    os.kill(host, signal.SIGKILL)
+    with pytest.raises(ClosedError, match="gone"):
+        coordinator.providers()
+    coordinator.close()

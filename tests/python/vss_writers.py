@@ -1,0 +1,185 @@
+"""Writers and a provider for tests with real processes. The application is a process that
+writes the time into a file every few milliseconds; it stands still while it is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from exshadow import vss
+
+TICK = """
+import sys, time
+with open(sys.argv[1], "w", buffering=1) as ticks:
+    while True:
+        ticks.write(f"{time.monotonic()}\\n")
+        time.sleep(0.005)
+"""
+
+
+class Application:
+    """The process, and when it stood still."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ticks = folder / "ticks"
+        self.process = subprocess.Popen([sys.executable, "-c", TICK, str(self.ticks)])
+        while not self.ticks.exists() or self.ticks.stat().st_size == 0:
+            time.sleep(0.01)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def stopped(self, within: float = 0.0) -> bool:
+        """Whether it stands; a signal takes a moment to be heard on a busy machine."""
+        end = time.monotonic() + within
+        while stat_of(self.pid) != "T" and time.monotonic() < end:
+            time.sleep(0.01)
+        return stat_of(self.pid) == "T"
+
+    def times(self) -> list[float]:
+        lines = self.ticks.read_text().splitlines()
+        return [float(line) for line in lines[:-1] if line]
+
+    def goes_on_within(self, seconds: float) -> float:
+        """When it first ticked after now; fails when it does not in time."""
+        begin = time.monotonic()
+        while time.monotonic() < begin + seconds:
+            if (times := self.times()) and times[-1] > begin:
+                return next(at for at in times if at > begin)
+            time.sleep(0.01)
+        raise AssertionError(f"the application still stands after {seconds} s")
+
+    def longest_stand(self) -> float:
+        times = self.times()
+        return max(after - before for before, after in pairwise(times))
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+        self.process.kill()
+        self.process.wait()
+
+
+def stat_of(pid: int) -> str:
+    """The state letter of a process; "" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+class StoppingWriter(vss.Writer):
+    """Freezes by stopping a process, which outlives everything of ours. `hangs`: events that never
+    end, separated by commas; `log`: a file with what it was told."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a01")
+    name = "Ticker"
+
+    def __init__(self, pid: str, log: str = "", hangs: str = "", limit: str = "60") -> None:
+        self.pid = int(pid)
+        self.log = log
+        self.hangs = hangs.split(",")
+        self.freeze_limit = float(limit)
+
+    def _told(self, event: str) -> None:
+        if self.log:
+            with Path(self.log).open("a") as log:
+                log.write(f"{event}\n")
+        if event in self.hangs:
+            threading.Event().wait()
+
+    def on_prepare_snapshot(self, call: vss.WriterCall) -> None:
+        self._told("prepare_snapshot")
+
+    def on_freeze(self, call: vss.WriterCall) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+        self._told("freeze")
+
+    def on_thaw(self, call: vss.WriterCall) -> None:
+        self._told("thaw")
+        os.kill(self.pid, signal.SIGCONT)
+
+    def on_abort(self, call: vss.WriterCall) -> None:
+        self._told("abort")
+        os.kill(self.pid, signal.SIGCONT)
+
+    def on_backup_shutdown(self, call: vss.WriterCall) -> None:
+        self._told("backup_shutdown")
+
+    def rescue(self) -> None:
+        self._told("rescue")
+        os.kill(self.pid, signal.SIGCONT)
+
+
+class RefusingWriter(StoppingWriter):
+    """Refuses Freeze, and says why."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a02")
+    name = "Refuser"
+
+    def on_freeze(self, call: vss.WriterCall) -> None:
+        raise vss.failure(vss.HResult.VSS_E_WRITERERROR_RETRYABLE, "the log disk is full")
+
+
+class OneVolume(vss.Provider):
+    """Takes the volume ``data``; `at` is called with the name of every step."""
+
+    provider_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9aff")
+    name = "One volume"
+
+    def __init__(self, at: Callable[[str], None] = lambda step: None) -> None:
+        self.at = at
+        self.made: dict[UUID, vss.SnapshotProperties] = {}
+        self.request: vss.SnapshotRequest | None = None
+
+    def is_volume_supported(self, volume: str, attributes: vss.SnapshotAttributes) -> bool:
+        return volume == "data"
+
+    def begin_prepare_snapshot(self, request: vss.SnapshotRequest) -> None:
+        self.request = request
+
+    def end_prepare_snapshots(self, set_id: UUID) -> None:
+        self.at("end_prepare")
+
+    def pre_commit_snapshots(self, set_id: UUID) -> None:
+        self.at("pre_commit")
+
+    def commit_snapshots(self, set_id: UUID) -> None:
+        self.at("commit")
+        one = self.request
+        assert one is not None
+        self.made[one.snapshot_id] = vss.SnapshotProperties(
+            one.snapshot_id, one.set_id, 1, "/dev/copy", one.volume, "here", "here", "", "",
+            self.provider_id, one.attributes, 0, vss.SnapshotState.CREATED,
+        )  # fmt: skip
+
+    def post_commit_snapshots(self, set_id: UUID, count: int) -> None:
+        self.at("post_commit")
+
+    def pre_final_commit_snapshots(self, set_id: UUID) -> None:
+        self.at("pre_final_commit")
+
+    def abort_snapshots(self, set_id: UUID) -> None:
+        self.made = {id: one for id, one in self.made.items() if one.set_id != set_id}
+
+    def query(self) -> list[vss.SnapshotProperties]:
+        return list(self.made.values())
+
+    def delete_snapshot(self, snapshot: UUID, force: bool) -> None:
+        del self.made[snapshot]
+
+
+def some_id() -> UUID:
+    return uuid4()

@@ -1,0 +1,49 @@
+"""Fixtures of the tests under Wine; skipped, loudly, where Wine or the cross build lacks."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scenarios.table import HERE
+from wine.bed import BUILD, WINE, Machine, Wine
+
+
+@pytest.fixture(scope="session")
+def wine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
+    """One prefix for all tests."""
+    if WINE is None:
+        pytest.skip("wine is not installed: apt-get install wine wine64 (or run: make setup)")
+    if not list(BUILD.rglob("vssapi.dll")):
+        pytest.skip("the Windows part is not built: make build-mingw")
+    bed = Wine(tmp_path_factory.mktemp("wine"))
+    bed.start()
+    yield bed
+    bed.stop()
+
+
+@pytest.fixture(scope="session")
+def two_writers() -> dict[str, Any]:
+    """The world of most scenarios."""
+    found: dict[str, Any] = json.loads(
+        (HERE / "worlds" / "two_writers.json").read_text(encoding="utf-8")
+    )
+    return found
+
+
+@pytest.fixture
+def machine(wine: Wine, tmp_path: Path, two_writers: dict[str, Any]) -> Callable[..., Machine]:
+    """Make a machine; the world is that of two writers unless one is given."""
+    made = 0
+
+    def make(world: dict[str, Any] | None = None) -> Machine:
+        nonlocal made
+        made += 1
+        return Machine(wine, tmp_path / f"machine{made}", copy.deepcopy(world or two_writers))
+
+    return make
