@@ -23,7 +23,7 @@ app = App(
     **options.SETTINGS,  # type: ignore[arg-type]
 )
 
-for _name in ("volume", "mirror", "snapshot", "vss", "catalog", "ese", "recovery"):
+for _name in ("volume", "mirror", "snapshot", "vss", "catalog", "ese", "recovery", "policy"):
     app.command(f"exshadow.cli.{_name}:app", name=_name, help=options.GROUPS[_name])
 app.command(restore)
 app.command(
