@@ -21,6 +21,7 @@ from exshadow.errors import Error, NotFoundError
 from exshadow.vss.coordinator import Coordinator, Limits
 from exshadow.vss.errors import failure
 from exshadow.vss.peer import Peer, plain_error
+from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.registry import WriterSpec, make_writer
 from exshadow.vss.requestor import Session, StepSession
@@ -127,11 +128,19 @@ class Host:
         return getattr(self, f"_op_{op}")(*args)
 
     def _op_begin(
-        self, path: list[str], limits: Plain, slot: str | None, machine: str | None
+        self,
+        path: list[str],
+        limits: Plain,
+        slot: str | None,
+        machine: str | None,
+        mounts: dict[str, list[str]] | None,
     ) -> None:
         sys.path[:] = path  # what the client can import, this process can
         self._limits = from_plain(Limits, limits)
-        self._coordinator = Coordinator(limits=self._limits, slot=slot, machine=machine)
+        places = None if mounts is None else Places(mounts)
+        self._coordinator = Coordinator(
+            limits=self._limits, slot=slot, machine=machine, places=places
+        )
 
     def _op_writer(self, place: str, arguments: dict[str, Plain]) -> str:
         writer = make_writer(WriterSpec(place, arguments))
