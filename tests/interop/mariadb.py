@@ -94,11 +94,8 @@ class MariaDb:
         return pymysql.connect(**(place | {"autocommit": True} | options))
 
     def answers(self) -> bool:
-        try:
-            self.connect().close()
-        except pymysql.Error:
-            return False
-        return True
+        ping = ("mariadb-admin", "--no-defaults", f"--socket={self.socket}", "--user=root", "ping")
+        return subprocess.run(ping, check=False, capture_output=True).returncode == 0
 
     def query(self, text: str, database: str | None = "shop") -> Sequence[Sequence[Any]]:
         with closing(self.connect(database=database)) as connection:

@@ -62,13 +62,11 @@ class Shop:
             one for one in self.commands("snapshot", "list")["sets"] if one["label"] == label
         )
         document = self.commands.state / "documents" / f"{found['id']}.xml"
-        texts = [
-            value
+        (text,) = (
+            one.attrib["metadata"]
             for one in ElementTree.parse(document).iter()
-            for name, value in one.attrib.items()
-            if name == "backupMetadata"
-        ]
-        (text,) = texts
+            if one.tag.endswith("BACKUP_METADATA")
+        )
         return json.loads(text)
 
 

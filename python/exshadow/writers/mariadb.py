@@ -117,7 +117,7 @@ class MariaDbWriter(Writer):
             self._hang_up()
 
     def on_post_snapshot(self, call: WriterCall) -> None:
-        if self._position:
+        if self._position and call.components().components:
             call.set_backup_metadata("", "server", json.dumps(self._position))
 
     def on_backup_shutdown(self, call: WriterCall) -> None:

@@ -166,7 +166,11 @@ class PostgresqlWriter(Writer):
             ) from problem
         try:
             connection = psycopg.connect(
-                self.dsn, autocommit=True, connect_timeout=10, application_name="exshadow"
+                self.dsn,
+                autocommit=True,
+                connect_timeout=10,
+                application_name="exshadow",
+                client_encoding="UTF8",  # else a server of SQL_ASCII answers in bytes
             )
             connection.execute(f"SET statement_timeout = {int(self.timeout * 1000)}")
         except psycopg.Error as problem:
