@@ -27,7 +27,7 @@ def dsn(server: Postgres) -> str:
 
 
 def ask(server: Postgres, text: str) -> Sequence[Sequence[Any]]:
-    with psycopg.connect(dsn(server), autocommit=True) as connection:
+    with psycopg.connect(dsn(server), autocommit=True, client_encoding="UTF8") as connection:
         found = connection.execute(text)
         return found.fetchall() if found.description else []
 

@@ -124,7 +124,8 @@ def test_postgresql_without_the_right(own_postgresql: Postgres) -> None:
     own_postgresql.query("DROP ROLE IF EXISTS nobody_special")
     own_postgresql.query("CREATE ROLE nobody_special LOGIN")
     for mode in ("crash", "backup"):
-        writer = PostgresqlWriter(place(own_postgresql, "nobody_special"), mode, "trust")
+        dsn = place(own_postgresql, "nobody_special")
+        writer = f"postgresql?dsn={dsn}&mode={mode}&places=trust"
         refused(writer, H.VSS_E_WRITERERROR_NONRETRYABLE, "PostgreSQL")
 
 
@@ -233,7 +234,7 @@ def long_statement(server: MariaDb, statement: str) -> Iterator[None]:
 def test_mariadb_statement_hangs(own_mariadb: MariaDb) -> None:
     """A statement that changes data for minutes: a set is not kept waiting for it, nor are others
     by the set. One that only reads is no hindrance."""
-    own_mariadb.query("CREATE OR REPLACE TABLE slow (n INT) ENGINE=Aria")
+    own_mariadb.query("CREATE OR REPLACE TABLE slow (n INT) ENGINE=MyISAM")
     own_mariadb.query("INSERT INTO slow VALUES (1), (2), (3)")
     with long_statement(own_mariadb, "UPDATE slow SET n = n + SLEEP(60)"):
         writer = writer_of(own_mariadb, wait=1)
