@@ -19,8 +19,14 @@ from interop.killed import WHO, seconds_until_it_writes
 from interop.linux_guest import Guest, unpacked
 
 PORT = "org.qemu.guest_agent.0"
-AGENT = "qemu-ga --method=virtio-serial --path=/dev/vport0p1 --daemonize --statedir=/tmp"
-TICK = "n=0; while dd if=/dev/urandom of=/mnt/f bs=4k count=8 conv=fsync; do n=$((n+1)); echo $n >/t; done"
+AGENT = (
+    "qemu-ga --method=virtio-serial --path=$(ls /dev/vport*p1) --daemonize --statedir=/tmp"
+    " --pidfile=/tmp/agent.pid"
+)
+TICK = (
+    "n=0; while dd if=/dev/urandom of=/mnt/f bs=4k count=8 conv=fsync; do"
+    " n=$((n+1)); echo $n >/t; done"
+)
 REQUEST = vss.BackupRequest(volumes=["data"], retry=vss.RetryLimits(tries=1))
 
 
@@ -43,7 +49,7 @@ class Machine:
         return time.monotonic() - begin
 
     def kill_agent(self) -> None:
-        self.guest("kill -9 $(pidof qemu-ga)")
+        self.guest("kill -9 $(cat /tmp/agent.pid)")
 
     def start_agent(self) -> None:
         self.guest(AGENT)
