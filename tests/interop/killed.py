@@ -60,5 +60,7 @@ def seconds_until_it_writes(
         writing.join(60)
         assert done, "it does not write again within a minute"
     seconds = max(0.0, done[0] - killed)
-    print(f"{writer.partition('?')[0]}, killed {'+'.join(who)}: writes after {seconds * 1000:.0f} ms")
+    print(
+        f"{writer.partition('?')[0]}, killed {'+'.join(who)}: writes after {seconds * 1000:.0f} ms"
+    )
     return seconds

@@ -56,7 +56,9 @@ def kernel_package() -> Path:
     """The newest Debian cloud kernel."""
     if not list(CACHE.glob("kernel/boot/vmlinuz-*")):
         try:
-            (package,) = re.findall(r"Depends: (linux-image-\S+)", run("apt-cache", "depends", META))
+            (package,) = re.findall(
+                r"Depends: (linux-image-\S+)", run("apt-cache", "depends", META)
+            )
         except (ValueError, subprocess.CalledProcessError) as problem:
             pytest.skip(f"needs {META} from a Debian mirror (apt-get update): {problem}")
         unpacked(package, "kernel")
@@ -64,7 +66,7 @@ def kernel_package() -> Path:
 
 
 def unpacked(package: str, name: str) -> Path:
-    """A Debian package's files, downloaded once and not installed; a skip where it cannot be had."""
+    """A Debian package's files, downloaded once, not installed; a skip where it cannot be had."""
     place = CACHE / name
     if place.exists():
         return place

@@ -18,8 +18,8 @@ Commit = Callable[[int, int], None]
 Connect = Callable[[], AbstractContextManager[Commit]]
 
 TABLES = (
-    "CREATE TABLE alpha (client INT, number INT, filler VARCHAR(400), PRIMARY KEY (client, number))",
-    "CREATE TABLE omega (client INT, number INT, filler VARCHAR(400), PRIMARY KEY (client, number))",
+    "CREATE TABLE alpha (client INT, number INT, filler TEXT, PRIMARY KEY (client, number))",
+    "CREATE TABLE omega (client INT, number INT, filler TEXT, PRIMARY KEY (client, number))",
     "CREATE TABLE total (client INT PRIMARY KEY, number INT)",
 )
 FILLER = "x" * 300

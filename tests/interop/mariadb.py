@@ -1,4 +1,4 @@
-"""A MariaDB server of Debian's on two file systems: its data on one, its binary log on the other."""
+"""Debian's MariaDB on two file systems: its data on one, its binary log on the other."""
 
 from __future__ import annotations
 

@@ -98,7 +98,9 @@ def test_the_guest_stands_still(machine: Machine, tmp_path: Path) -> None:
             assert sha256(machine.image) == digest == sha256(copy)
 
     machine.backup(at).check()
-    print(f"frozen for {machine.seconds['thaw'] - machine.seconds['freeze']:.2f} s, 1 of them slept")
+    print(
+        f"frozen for {machine.seconds['thaw'] - machine.seconds['freeze']:.2f} s, 1 of them slept"
+    )
     print(f"writes again {machine.goes_on():.2f} s after the set")
     found, said = status("e2fsck", "-f", "-n", copy)
     assert found == 0, said

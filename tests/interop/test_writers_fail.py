@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from exshadow.vss.registry import spec_of
 from exshadow.writers.mariadb import MariaDbWriter
 from exshadow.writers.postgresql import PostgresqlWriter
 from interop.beds import MIB, need, until
-from interop.load import FILLER, Load, prepare
+from interop.load import Load, prepare
 from interop.mariadb import MariaDb
 from interop.postgres import Postgres
 
@@ -240,7 +240,7 @@ def test_mariadb_statement_hangs(own_mariadb: MariaDb) -> None:
         writer = writer_of(own_mariadb, wait=1)
         refused(writer, H.VSS_E_WRITERERROR_RETRYABLE, "Lock wait timeout")
         commits(own_mariadb)
-    with long_statement(own_mariadb, "SELECT SLEEP(60) FROM alpha, total"):
+    with long_statement(own_mariadb, "SELECT SLEEP(60) FROM total"):
         backup(writer_of(own_mariadb, wait=1))[0].check()
     commits(own_mariadb)
 
@@ -296,10 +296,9 @@ def test_mariadb_disk_full(tight: MariaDb) -> None:
     """The log's disk is full and a commit waits for room: the set fails in time, and does not keep
     the server from going on when there is room."""
     ballast = tight.log / "ballast"
-    with ballast.open("wb") as file, pytest.raises(OSError, match="No space"):
-        while True:
-            file.write(bytes(65536))
-            file.flush()
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
     load = Load(1)
     with load.running(tight.client):
         until(lambda: "full" in (tight.sockets / "error.log").read_text(), "a full disk", 60)
@@ -307,34 +306,3 @@ def test_mariadb_disk_full(tight: MariaDb) -> None:
         ballast.unlink()
         before = load.answered()[0]
         until(lambda: load.answered()[0] > before, "commits go on", 100)
-    assert FILLER
-
-
-# --- how long a busy server is held ---
-
-
-@pytest.mark.parametrize("way", ["stages", "read lock"])
-def test_how_long_mariadb_is_held(
-    own_mariadb: MariaDb, way: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if way == "read lock":
-        monkeypatch.setattr(MariaDbWriter, "_has_stages", lambda self, connection: False)
-    for table in ("alpha", "omega"):
-        own_mariadb.query(f"DELETE FROM {table}")
-    load = Load()
-    held = []
-    with load.running(own_mariadb.client):
-        time.sleep(1)
-        for _ in range(5):
-            outcome, _, calls = backup(writer_of(own_mariadb))
-            outcome.check()
-            held.append(calls["thaw"] - calls["freeze"])
-            time.sleep(0.3)
-    slowest = max(
-        answered - begun
-        for book in load.books
-        for begun, answered in zip(book.begun, book.answered, strict=False)
-    )
-    print(f"mariadb by {way}: freeze to thaw {[f'{one * 1000:.0f}' for one in held]} ms, ", end="")
-    print(f"slowest of {sum(load.answered())} commits {slowest * 1000:.0f} ms")
-    assert max(held) < 10
