@@ -51,9 +51,11 @@ class Book:
 
 
 class Load:
-    """The clients; their books are kept over pauses and restarts of the server."""
+    """The clients; their books are kept over restarts of the server. `pause`: seconds between two
+    transactions of one."""
 
-    def __init__(self, clients: int = 3) -> None:
+    def __init__(self, clients: int = 3, pause: float = 0.0) -> None:
+        self.pause = pause
         self.books = [Book() for _ in range(clients)]
 
     @contextmanager
@@ -86,6 +88,7 @@ class Load:
                     book.begun.append(time.monotonic())
                     commit(client, len(book.begun))
                     book.answered.append(time.monotonic())
+                    time.sleep(self.pause)
         except Exception as error:
             book.error = error
 

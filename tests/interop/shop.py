@@ -53,6 +53,15 @@ class Shop:
         print(f"{label}: {seconds:.1f} s by command, slowest commit {slowest * 1000:.0f} ms")
         return before, load.begun()
 
+    def refuses(self, label: str, writer: str, why: str) -> None:
+        """The command fails, says why, and there is no such set."""
+        words = ("snapshot", "create", "shop", "--label", label, "--writer", writer)
+        process = self.commands.start(*words)
+        said, _ = process.communicate(timeout=100)
+        assert process.returncode != 0
+        assert why in json.loads(said)["error"]["message"]
+        assert label not in [one["label"] for one in self.commands("snapshot", "list")["sets"]]
+
     def resync(self, label: str) -> None:
         self.commands("snapshot", "resync", f"shop@{label}", "--yes")
 

@@ -67,7 +67,7 @@ RELAXED = ("--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0")
 def test_every_set_has_what_was_committed_and_rolls_forward(
     shop: Shop, snapshots: int, settings: tuple[str, ...]
 ) -> None:
-    load = Load()
+    load = Load(pause=0.004)
     with ExitStack() as stack:
         stack.enter_context(shop.mounted())
         server = MariaDb(shop.live / "data", shop.live / "log", shop.bed / "sockets", settings)

@@ -102,6 +102,7 @@ def test_every_set_has_what_was_committed_and_rolls_forward(snapshots: int) -> N
             ask(server, "CHECKPOINT")
             time.sleep(0.5)
             stop_at_once(server)
+            shop.refuses("late", writer, "cannot connect")
         said = shop.said(label)
         assert said["mode"] == "crash"
         at_the_end = load.answered()
