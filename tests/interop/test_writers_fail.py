@@ -292,13 +292,15 @@ def tight(tmp_path: Path) -> Iterator[MariaDb]:
             yield server
 
 
+@pytest.mark.soak  # the server looks for room once a minute
 def test_mariadb_disk_full(tight: MariaDb) -> None:
     """The log's disk is full and a commit waits for room: the set fails in time, and does not keep
     the server from going on when there is room."""
     ballast = tight.log / "ballast"
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
+    with suppress(OSError), ballast.open("wb") as file:
+        while True:
+            file.write(bytes(65536))
+            file.flush()
     load = Load(1)
     with load.running(tight.client):
         until(lambda: "full" in (tight.sockets / "error.log").read_text(), "a full disk", 60)
