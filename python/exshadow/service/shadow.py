@@ -18,12 +18,15 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from exshadow.errors import Error, NotFoundError
 from exshadow.model import SetRecord
+from exshadow.service.attachments import Attachments, mounted_at
 from exshadow.service.contract import Service
 from exshadow.service.restore import RestoreWish
 from exshadow.service.snapshots import Split
+from exshadow.service.state import StateFolder
 from exshadow.vss.command import Command
 from exshadow.vss.errors import failure
 from exshadow.vss.isolated import IsolatedCoordinator
+from exshadow.vss.places import Places
 from exshadow.vss.procedures import BackupOutcome, BackupRequest, Between, RetryLimits
 from exshadow.vss.provider import Provider, SnapshotRequest
 from exshadow.vss.registry import spec_of
@@ -205,7 +208,7 @@ class Shadow(IsolatedCoordinator):
     """The coordinator of a state folder, in a process of its own."""
 
     def __init__(self, provider: GroupProvider, slot: Path) -> None:
-        super().__init__(slot=slot)
+        super().__init__(slot=slot, places=_places(StateFolder(slot.parent)))
         self.provider = provider
         self.register_provider(provider)
 
@@ -217,6 +220,13 @@ class Shadow(IsolatedCoordinator):
         if outcome.error is not None and self.provider.problem is not None:
             return replace(outcome, error=self.provider.problem)
         return outcome
+
+
+def _places(folder: StateFolder) -> Places:
+    """Where the volumes that are attached here are mounted, by anybody."""
+    return Places(
+        {one.export: mounted_at(one.device) for one in Attachments(folder).read().attachments}
+    )
 
 
 @contextmanager
@@ -252,12 +262,28 @@ def create_set(
     volumes = sorted(volume.name for volume in survey if volume.group == group)
     if not volumes:
         raise NotFoundError(f"no group {group!r}", hint="see: exshadow volume list")
-    request = BackupRequest(
-        volumes=volumes,
-        context=Context.APP_ROLLBACK,
-        state=BackupState(select_components=False),
-        retry=RetryLimits(tries=1),
-    )
     with open_shadow(service, writers, slot, label=label, plex=plex) as shadow:
+        request = BackupRequest(
+            volumes=volumes,
+            context=Context.APP_ROLLBACK,
+            state=BackupState(select_components=_can_choose(shadow, len(writers))),
+            retry=RetryLimits(tries=1),
+        )
         report = shadow.backup(request).check()
+    document = document_file(slot.parent, str(report.snapshot_set_id))
+    document.parent.mkdir(mode=0o700, exist_ok=True)
+    document.write_text(report.document, encoding="utf-8")
     return service.show_set(str(report.snapshot_set_id))
+
+
+def document_file(state: Path, set_id: str) -> Path:
+    """What the writers said of a set (positions in logs, labels that a copy needs): its Backup
+    Components Document."""
+    return state / "documents" / f"{set_id}.xml"
+
+
+def _can_choose(shadow: Shadow, count: int) -> bool:
+    """Whether to choose components: the document holds what writers say by component. But a writer
+    without any would be left out, as one that could not say what it has: then all take part."""
+    found = shadow.writers()
+    return len(found) == count and all(one.metadata.components for one in found)

@@ -13,6 +13,7 @@ import platform
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike, fspath
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -21,6 +22,7 @@ from uuid import UUID
 from exshadow.errors import Error
 from exshadow.vss.command import Command
 from exshadow.vss.errors import WriterFailure
+from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.procedures import (
     BackupOutcome,
@@ -84,11 +86,14 @@ class Coordinator(OverSessions):
         limits: Limits | None = None,
         slot: str | PathLike[str] | None = None,
         machine: str | None = None,
+        places: Places | None = None,
     ) -> None:
         """`slot`: the file that all processes of the machine lock to make sets one at a time; None:
-        only sessions of this object exclude each other."""
+        only sessions of this object exclude each other. `places`: where volumes are mounted, for
+        writers that ask what lies on them; None: volumes are named as paths."""
         from exshadow._core import VssCoordinator
 
+        self._places = places
         chosen = limits or Limits()
         milliseconds = {
             name: int(getattr(chosen, name) * 1000) for name in Limits.__dataclass_fields__
@@ -120,7 +125,8 @@ class Coordinator(OverSessions):
     def register_writer(self, writer: Writer) -> UUID:
         """Let a writer take part in sessions that begin from now on; gives its instance id."""
         options = to_plain(options_of(writer))
-        return UUID(self._native.register_writer(options, writer, answer_writer))
+        answer = partial(answer_writer, places=self._places)
+        return UUID(self._native.register_writer(options, writer, answer))
 
     def unregister_writer(self, instance: UUID) -> None:
         """Sessions that are open keep it. ObjectNotFound when it is not here."""

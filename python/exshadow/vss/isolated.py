@@ -23,6 +23,7 @@ from exshadow.errors import Error, NotFoundError
 from exshadow.vss.command import Command
 from exshadow.vss.coordinator import Callback, Limits, asked, backup_outcome
 from exshadow.vss.peer import Peer, error_of
+from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.procedures import (
     BackupOutcome,
@@ -102,6 +103,7 @@ class IsolatedCoordinator(OverSessions):
         limits: Limits | None = None,
         slot: str | PathLike[str] | None = None,
         machine: str | None = None,
+        places: Places | None = None,
     ) -> None:
         mine, theirs = socket.socketpair()
         with theirs:
@@ -126,6 +128,7 @@ class IsolatedCoordinator(OverSessions):
             to_plain(limits or Limits()),
             None if slot is None else fspath(slot),
             machine,
+            None if places is None else {name: list(on) for name, on in places.mounts.items()},
         )
 
     def __enter__(self) -> Self:

@@ -97,9 +97,17 @@ class GuestAgentWriter(Writer):
             )
 
     def on_abort(self, call: WriterCall) -> None:
+        self._end_freeze()
+
+    def on_backup_shutdown(self, call: WriterCall) -> None:
+        self._end_freeze()  # the agent may be there again
+
+    def _end_freeze(self) -> None:
+        """Of ours only: somebody else's freeze is not lifted."""
         with contextlib.suppress(Exception), self._lock:
-            self._frozen = False
-            self._thaw()
+            if self._frozen:
+                self._thaw()
+                self._frozen = False
 
     def rescue(self) -> None:
         self._thaw()

@@ -35,6 +35,7 @@ _LOCK_WAIT_TIMEOUT = 1205
 _QUERY_INTERRUPTED = 1317
 _TRANSIENT = {1040, 1053, 2002, 2003, 2006, 2013, _LOCK_WAIT_TIMEOUT, _QUERY_INTERRUPTED}
 _NO_SUCH_STATEMENT = 1064
+_DURABLE = ("1", "3")  # of innodb_flush_log_at_trx_commit
 
 
 class MariaDbWriter(Writer):
@@ -99,7 +100,7 @@ class MariaDbWriter(Writer):
                 self._do("BACKUP STAGE BLOCK_COMMIT")
             else:
                 self._do("FLUSH TABLES WITH READ LOCK")
-            self._do("FLUSH ENGINE LOGS")
+            self._flush()
             self._position = self._binlog()
 
     def on_thaw(self, call: WriterCall) -> None:
@@ -117,7 +118,7 @@ class MariaDbWriter(Writer):
             self._hang_up()
 
     def on_post_snapshot(self, call: WriterCall) -> None:
-        if self._position:
+        if self._position and call.components().components:
             call.set_backup_metadata("", "server", json.dumps(self._position))
 
     def on_backup_shutdown(self, call: WriterCall) -> None:
@@ -163,6 +164,19 @@ class MariaDbWriter(Writer):
         if self._connection is None:
             raise failure(HResult.VSS_E_WRITERERROR_RETRYABLE, "the connection is gone")
         return self._ask(self._connection, statement)
+
+    def _flush(self) -> None:
+        """MariaDB does no more than a commit does: where commits are not written at once they must
+        be for this moment, or the copy would lack the last ones."""
+        row = self._do("SHOW GLOBAL VARIABLES LIKE 'innodb_flush_log_at_trx_commit'")
+        usual = str(row[1]) if row else "1"
+        if usual not in _DURABLE:
+            self._do("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
+        try:
+            self._do("FLUSH ENGINE LOGS")
+        finally:
+            if usual not in _DURABLE:
+                self._do(f"SET GLOBAL innodb_flush_log_at_trx_commit = {int(usual)}")
 
     def _has_stages(self, connection: Connection[Any]) -> bool:
         version = str(self._ask(connection, "SELECT VERSION()")[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -24,6 +25,8 @@ from exshadow.vss import (
     failure,
 )
 from exshadow.writers.arguments import existing, seconds
+
+_BETWEEN_TRIES = 0.0005  # seconds
 
 
 class SqliteWriter(Writer):
@@ -58,9 +61,9 @@ class SqliteWriter(Writer):
             for path in existing(self.pattern):
                 if call.abandoned():
                     break
-                connection = _connect(path, self.wait)
+                connection = _connect(path, 0)
                 self._held.append(connection)
-                _do(connection, path, "BEGIN IMMEDIATE")
+                _take(connection, path, time.monotonic() + self.wait, call)
             if call.abandoned():
                 self._let_go()
 
@@ -77,6 +80,20 @@ class SqliteWriter(Writer):
         held, self._held = self._held, []
         for connection in held:
             connection.close()  # an open transaction is rolled back
+
+
+def _take(connection: sqlite3.Connection, path: Path, deadline: float, call: WriterCall) -> None:
+    """The write lock. It is asked for often: SQLite's own waiting sleeps up to a tenth of a second
+    between two tries, and a writer that commits all the time would never leave it a gap."""
+    while not call.abandoned():
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.Error as problem:
+            code = getattr(problem, "sqlite_errorcode", 0) & 0xFF
+            if code != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise _failed(path, problem) from problem
+        time.sleep(_BETWEEN_TRIES)
 
 
 def _component(path: Path) -> ComponentMetadata:
@@ -111,11 +128,15 @@ def _connect(path: Path, wait: float) -> sqlite3.Connection:
 def _do(connection: sqlite3.Connection, path: Path, statement: str) -> None:
     try:
         connection.execute(statement).fetchall()
-    except sqlite3.OperationalError as problem:
-        busy = problem.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-        code = (
-            HResult.VSS_E_WRITERERROR_RETRYABLE if busy else HResult.VSS_E_WRITERERROR_NONRETRYABLE
-        )
-        raise failure(code, f"{path}: {problem}") from problem
-    except sqlite3.Error as problem:  # not a database, or a damaged one
-        raise failure(HResult.VSS_E_WRITERERROR_NONRETRYABLE, f"{path}: {problem}") from problem
+    except sqlite3.Error as problem:
+        raise _failed(path, problem) from problem
+
+
+def _failed(path: Path, problem: sqlite3.Error) -> Exception:
+    """What is locked may be asked again; what is no database, or a damaged one, may not."""
+    busy = getattr(problem, "sqlite_errorcode", 0) & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )
+    code = HResult.VSS_E_WRITERERROR_RETRYABLE if busy else HResult.VSS_E_WRITERERROR_NONRETRYABLE
+    return failure(code, f"{path}: {problem}")
