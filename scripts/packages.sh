@@ -7,7 +7,7 @@ packages=(
     liburing-dev librapidxml-dev                                   # libraries
     python3-venv python3-dev
     nlohmann-json3-dev doctest-dev clang libclang-rt-dev clang-format clang-tidy      # tests, fuzzing and lint
-    qemu-utils qemu-system-common libnbd-bin python3-libnbd nbdkit fio e2fsprogs xfsprogs btrfs-progs ntfs-3g sqlite3 util-linux attr  # peers
+    qemu-utils qemu-system-common libnbd-bin python3-libnbd nbdkit fio e2fsprogs xfsprogs btrfs-progs ntfs-3g dosfstools sqlite3 util-linux fdisk attr  # peers
     g++-mingw-w64-x86-64-posix wine wine64 libcli11-dev nlohmann-json3-dev  # Windows: cross build, tests/wine
     fuse3 nbd-client qemu-system-x86 busybox-static cpio postgresql kmod  # tests/interop (nbdfuse is in libnbd-bin)
 )

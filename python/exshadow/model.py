@@ -5,7 +5,7 @@ Sizes, offsets and byte counts are bytes; times are RFC 3339 UTC text. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,21 +135,39 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """A recorded verdict about the very copy."""
+    """A recorded verdict about the very copy. `evidence`: what the check saw, bounded; `copies`:
+    what the copies' files were then, so that a good verdict ends when one is written."""
 
     check: str
     ok: bool
     at: str
     detail: str
+    seconds: float = 0.0
+    evidence: Json = field(default_factory=dict)
+    copies: str = ""
 
-    def to_json(self) -> Json:
-        return {"check": self.check, "ok": self.ok, "at": self.at, "detail": self.detail}
+    def to_json(self, *, evidence: bool = False) -> Json:
+        shown = {
+            "check": self.check,
+            "ok": self.ok,
+            "at": self.at,
+            "detail": self.detail,
+            "seconds": round(self.seconds, 3),
+        }
+        return {**shown, "evidence": self.evidence} if evidence else shown
+
+
+def summary(checks: Sequence[Verification]) -> Verification | None:
+    """The one verdict that speaks for all: the newest bad one, else the newest."""
+    found = [one for one in checks if not one.ok] or list(checks)
+    return found[-1] if found else None
 
 
 @dataclass(frozen=True, slots=True)
 class SetRecord:
     """A snapshot set: what one split of a group made. `note` says why it is not simply ready,
-    `missing` names volumes of the set that are not here."""
+    `missing` names volumes of the set that are not here. `checks`: the newest verdict of each
+    check, oldest first; `verified`: the newest bad one of them, else the newest."""
 
     id: str
     label: str
@@ -164,8 +182,9 @@ class SetRecord:
     hold_us: int = 0
     note: str = ""
     missing: tuple[str, ...] = ()
+    checks: tuple[Verification, ...] = ()
 
-    def to_json(self) -> Json:
+    def to_json(self, *, evidence: bool = False) -> Json:
         return {
             "id": self.id,
             "label": self.label,
@@ -176,6 +195,7 @@ class SetRecord:
             "state": self.state,
             "members": [member.to_json() for member in self.members],
             "verified": self.verified.to_json() if self.verified else None,
+            "checks": [one.to_json(evidence=evidence) for one in self.checks],
             "pinned_until": self.pinned_until,
             "hold_us": self.hold_us,
             "note": self.note,

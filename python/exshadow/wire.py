@@ -50,15 +50,21 @@ def volume(json: Json) -> VolumeRecord:
 
 def set_(json: Json) -> SetRecord:
     known = _only(json, SetRecord.__slots__)
+    checks = tuple(_verdict(one) for one in json.get("checks", ()))
     verdict = json.get("verified")
     return SetRecord(
         **{
             **known,
             "members": tuple(Member(**_only(one, Member.__slots__)) for one in json["members"]),
-            "verified": Verification(**verdict) if verdict else None,
+            "verified": _verdict(verdict) if verdict else None,
+            "checks": checks,
             "missing": tuple(json.get("missing", ())),
         }
     )
+
+
+def _verdict(json: Json) -> Verification:
+    return Verification(**_only(json, Verification.__slots__))
 
 
 def changed(json: Json) -> ChangedMember:

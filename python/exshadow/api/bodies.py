@@ -75,8 +75,13 @@ class RestoreBody(Wish):
     force: bool = False
 
 
-class CheckWish(Wish):
-    check: Text = "bytes"
+class CheckBody(Wish):
+    check: Text = Field("bytes", description="the one check, when `checks` is empty")
+    checks: list[Text] = []
+    timeout: int = Field(3600, gt=0, description="seconds for each check")
+    folders: list[Text] = Field([], description="PATH or VOLUME:PATH within the copies")
+    globs: list[Text] = Field([], description="which files are SQLite databases")
+    script: Path | None = None
     force: bool = False
 
 

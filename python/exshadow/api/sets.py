@@ -11,6 +11,7 @@ from exshadow.api import bodies
 from exshadow.api.daemon import Here, simple
 from exshadow.errors import Error
 from exshadow.model import Json, SetRecord
+from exshadow.service.checks.wish import CheckWish
 from exshadow.service.house import HouseDesk
 from exshadow.service.local import LocalService
 from exshadow.service.restore import RestoreWish
@@ -68,7 +69,7 @@ def list_sets(here: Here, everything: bool = False) -> Json:
 @router.get("/sets/{id}", response_model=bodies.SetAnswer)
 def show_set(here: Here, id: str) -> Json:
     """One set. `id`: its id, GROUP@LABEL, or a label that is unambiguous; the same below."""
-    return {"set": here.reader().show_set(id).to_json()}
+    return {"set": here.reader().show_set(id).to_json(evidence=True)}
 
 
 @router.delete("/sets/{id}")
@@ -131,15 +132,21 @@ def promote_set(
 
 
 @router.post("/sets/{id}/verify", status_code=202)
-def verify_set(here: Here, id: str, body: bodies.CheckWish) -> Json:
-    """Check the copies themselves; the verdict is recorded: a job."""
-    from exshadow.service.verify import require_check
-
-    require_check(body.check)
+def verify_set(here: Here, id: str, body: bodies.CheckBody) -> Json:
+    """Check the copies themselves; the verdicts are recorded: a job."""
+    wish = CheckWish(
+        tuple(body.checks) or (body.check,),
+        body.timeout,
+        tuple(body.folders),
+        tuple(body.globs),
+        body.script,
+    )
+    wish.require_valid()
 
     def work(desk: HouseDesk) -> tuple[Json, Error | None]:
-        found = LocalService(desk).verify_set(id, body.check)
-        return {"set": found.set.to_json(), "job": found.job.to_json()}, found.error
+        found = LocalService(desk).verify_set(id, wish)
+        result = {"set": found.set.to_json(evidence=True), "job": found.job.to_json()}
+        return result, found.error
 
     order = _order("verify", "verify", here.reader().show_set(id))
     return here.start(order, work, force=body.force)

@@ -8,10 +8,15 @@ from sqlalchemy import Connection, inspect, text
 
 from exshadow.errors import NewerVersionError
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision this version writes; the last of REVISIONS."""
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
+
+ADDED: dict[str, dict[str, dict[str, object]]] = {
+    "0002": {"verifications": {"seconds": 0.0, "evidence": "{}", "copies": ""}},
+}
+"""By revision and table: columns it added, and what rows of before have there."""
 
 
 def stored_revision(connection: Connection) -> str | None:

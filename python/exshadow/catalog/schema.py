@@ -67,6 +67,9 @@ verifications = Table(
     Column("ok", Boolean, nullable=False),
     Column("at", String(32), nullable=False),
     Column("detail", Text, nullable=False),
+    Column("seconds", Float, nullable=False, server_default="0"),
+    Column("evidence", Text, nullable=False, server_default="{}"),  # JSON, bounded
+    Column("copies", Text, nullable=False, server_default=""),  # model.Verification says what
 )
 
 jobs = Table(

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 
 from exshadow.catalog import schema
-from exshadow.model import JobRecord, Json, Member, SetRecord, Verification, VolumeRecord
+from exshadow.model import (
+    JobRecord,
+    Json,
+    Member,
+    SetRecord,
+    Verification,
+    VolumeRecord,
+    summary,
+)
 from exshadow.names import now
 
 
@@ -75,7 +84,7 @@ class Catalog:
             )
 
     def sets(self, group: str | None = None) -> list[SetRecord]:
-        """Recorded sets, oldest first, with members and the newest verdict."""
+        """Recorded sets, oldest first, with members and the newest verdict of each check."""
         query = select(schema.sets).order_by(schema.sets.c.created, schema.sets.c.id)
         if group is not None:
             query = query.where(schema.sets.c.group == group)
@@ -87,14 +96,24 @@ class Catalog:
             SetRecord(
                 **{name: row[name] for name in _SET_FIELDS},
                 members=tuple(members.get(row["id"], ())),
-                verified=verdicts.get(row["id"]),
+                verified=summary(verdicts.get(row["id"], ())),
+                checks=verdicts.get(row["id"], ()),
             )
             for row in rows
         ]
 
     def add_verification(self, set_id: str, verdict: Verification) -> None:
         """Record a verdict; the set must be recorded."""
-        row = {"set_id": set_id, **verdict.to_json()}
+        row = {
+            "set_id": set_id,
+            "check": verdict.check,
+            "ok": verdict.ok,
+            "at": verdict.at,
+            "detail": _text(verdict.detail),
+            "seconds": verdict.seconds,
+            "evidence": json.dumps(verdict.evidence),
+            "copies": verdict.copies,
+        }
         with self.engine.begin() as connection:
             connection.execute(insert(schema.verifications).values(**row))
 
@@ -177,9 +196,29 @@ def _members(connection: Connection) -> dict[str, list[Member]]:
     return found
 
 
-def _verdicts(connection: Connection) -> dict[str, Verification]:
+def _verdicts(connection: Connection) -> dict[str, tuple[Verification, ...]]:
+    """By set: the newest verdict of each check, oldest first."""
+    found: dict[str, dict[str, Verification]] = {}
     query = select(schema.verifications).order_by(schema.verifications.c.id)
-    return {
-        row["set_id"]: Verification(row["check"], row["ok"], row["at"], row["detail"])
-        for row in connection.execute(query).mappings()
-    }
+    for row in connection.execute(query).mappings():
+        newest = found.setdefault(row["set_id"], {})
+        newest.pop(row["check"], None)
+        newest[row["check"]] = Verification(
+            row["check"],
+            row["ok"],
+            row["at"],
+            row["detail"],
+            row["seconds"],
+            _json(row["evidence"]),
+            row["copies"],
+        )
+    return {set_id: tuple(newest.values()) for set_id, newest in found.items()}
+
+
+def _json(text: str) -> Json:
+    """What was written as JSON; a catalog that was imported may hold anything."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -64,7 +64,17 @@ def check_document(document: object) -> dict[str, list[dict[str, Any]]]:
         )
     if body["format"] > FORMAT or str(body.get("schema")) not in migrations.REVISIONS:
         raise NewerVersionError("the catalog document was written by a newer exshadow")
+    _upgrade(body, str(body["schema"]))
     return {table.name: _checked_rows(table, body.get(table.name)) for table in _TABLES}
+
+
+def _upgrade(body: dict[str, Any], revision: str) -> None:
+    """Give rows of an older schema the columns that came later."""
+    for later in migrations.REVISIONS[migrations.REVISIONS.index(revision) + 1 :]:
+        for name, defaults in migrations.ADDED[later].items():
+            rows = body.get(name)
+            if isinstance(rows, list):
+                body[name] = [{**defaults, **row} if isinstance(row, dict) else row for row in rows]
 
 
 def _checked_rows(table: Table, rows: object) -> list[dict[str, Any]]:

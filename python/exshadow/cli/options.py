@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
+
+if TYPE_CHECKING:
+    from exshadow.service.checks.wish import CheckWish
 
 VolumeName = Annotated[str, Parameter(help="Name of the volume.")]
 GroupName = Annotated[str, Parameter(help="Name of the group.")]
@@ -22,6 +25,29 @@ Force = Annotated[
         help="Accept a production plex that was changed from outside, or a mounted block device."
     ),
 ]
+Folder = Annotated[
+    list[str] | None,
+    Parameter(
+        name="--folder",
+        help="Look for databases only there in the copies: PATH or VOLUME:PATH; may be repeated.",
+    ),
+]
+Glob = Annotated[
+    list[str] | None,
+    Parameter(
+        name="--glob",
+        help="Which files are SQLite databases; by content otherwise. May be repeated.",
+    ),
+]
+Script = Annotated[
+    str | None,
+    Parameter(help="Command of the check script; gets the mounts as JSON on its input."),
+]
+Timeout = Annotated[
+    str,
+    Parameter(show_default=True, help="Most that one check may take (s, m, h); then it failed."),
+]
+CHECKS = "bytes, filesystem, ese, postgresql, sqlite, script"
 DryRun = Annotated[bool, Parameter(help="Print the plan and do nothing.")]
 Live = Annotated[bool, Parameter(help="Also while a client has a volume open for writing.")]
 Yes = Annotated[bool, Parameter(help="Do not ask.")]
@@ -64,6 +90,29 @@ SETTINGS: dict[str, object] = {
     "exit_on_error": False,
     "print_error": False,
 }
+
+
+def check_wish(
+    checks: list[str],
+    timeout: str,
+    folders: list[str] | None,
+    globs: list[str] | None,
+    script: str | None,
+) -> CheckWish:
+    """What is to be checked. InvalidError, also for a script that is not there."""
+    from exshadow.names import parse_duration
+    from exshadow.service.checks.wish import CheckWish
+    from exshadow.service.conflicts import absolute
+
+    wish = CheckWish(
+        tuple(checks),
+        parse_duration(timeout, "time limit"),
+        tuple(folders or ()),
+        tuple(globs or ()),
+        absolute(script) if script is not None else None,
+    )
+    wish.require_valid()
+    return wish
 
 
 def rate(limit: str | None) -> int | None:

@@ -110,8 +110,12 @@ def set_(one: SetRecord) -> str:
         f"consistency  {one.consistency}",
         f"provider     {one.provider}",
     ]
-    if one.verified:
-        lines.append(f"verified     {_verdict(one)}, {one.verified.at}: {one.verified.detail}")
+    title = "verified"
+    for verdict in one.checks:
+        judged = "ok" if verdict.ok else "FAILED"
+        time = f"{verdict.at}, {verdict.seconds:.1f} s"
+        lines.append(f"{title:<13}{verdict.check}: {judged}, {time}: {verdict.detail}")
+        title = ""
     if one.pinned_until:
         lines.append(f"pinned       until {one.pinned_until}")
     rows = [(m.volume, m.plex, format_size(m.size), m.path) for m in one.members]

@@ -12,6 +12,7 @@ from exshadow.client.following import Ended, follow
 from exshadow.client.line import Line, part
 from exshadow.errors import IntegrityError, InvalidError, NotFoundError
 from exshadow.model import ChangedMember, JobRecord, Json, Plan, SetRecord, VolumeRecord
+from exshadow.service.checks.wish import CheckWish
 from exshadow.service.conflicts import absolute
 from exshadow.service.mirrors import Compared
 from exshadow.service.reporter import Reporter
@@ -19,7 +20,7 @@ from exshadow.service.restore import RestoreWish
 from exshadow.service.snapshots import Listing, Split
 from exshadow.service.state import Survey
 from exshadow.service.transfer import Exported
-from exshadow.service.verify import Verified
+from exshadow.service.verify import BYTES, Verified
 
 
 def connect_service(
@@ -192,11 +193,18 @@ class RemoteService:
         answer = self._line.get(f"{_set(text)}/diff", since=since)
         return tuple(wire.changed(one) for one in answer["members"])
 
-    def verify_set(self, text: str, check: str = "bytes") -> Verified:
-        body = {"check": check, "force": self._force}
+    def verify_set(self, text: str, wish: CheckWish = BYTES) -> Verified:
+        body = {
+            "checks": list(wish.checks),
+            "timeout": wish.timeout,
+            "folders": list(wish.folders),
+            "globs": list(wish.globs),
+            "script": absolute(wish.script) if wish.script is not None else None,
+            "force": self._force,
+        }
         ended = self._follow(self._line.post(f"{_set(text)}/verify", body))
         result = ended.result if ended.result is not None else ended.value()
-        return Verified(wire.set_(result["set"]), wire.job(result["job"]), _verdict(ended))
+        return Verified(wire.set_(result["set"]), wire.job(result["job"]), ended.error)
 
     def set_plan(self, text: str, verb: str) -> Plan:
         if verb == "delete":

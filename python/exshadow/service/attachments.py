@@ -151,6 +151,13 @@ def is_mount_point(path: str) -> bool:
     return any(_plain(line.split(" ")[4]) == path for line in lines)
 
 
+def mount_points(below: Path) -> list[str]:
+    """Where something is mounted at `below` or deeper, in the order of mounting."""
+    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    found = [_plain(line.split(" ")[4]) for line in lines]
+    return [one for one in found if Path(one).is_relative_to(below)]
+
+
 def _plain(path: str) -> str:
     """A path of mountinfo without its octal escapes."""
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from exshadow.service.reporter import Reporter, Silent, event_note
 from exshadow.service.state import StateFolder
 
 if TYPE_CHECKING:
-    from exshadow._core import Engine, Volume
+    from exshadow._core import Engine, Server, Volume
     from exshadow.catalog import Catalog
 
 
@@ -137,7 +138,10 @@ class Desk:
     def session(self, names: Iterable[str] = ()) -> Iterator[Session]:
         """An engine with the named volumes open; closed cleanly on the way out."""
         from exshadow._core import Engine
+        from exshadow.service.checks.record import clear
 
+        for problem in clear(self.folder):
+            self.reporter.note(f"left of an interrupted check: {problem}")
         _ = self.catalog  # refuse a newer one before a volume is opened
         with ExitStack() as stack:
             session = Session(self, stack.enter_context(Engine()))
@@ -189,6 +193,18 @@ class Session:
             self.desk.reporter.note(event_note(name, text))
         if fresh:
             self.desk.record(lambda catalog: catalog.add_events(name, fresh))
+
+    @contextmanager
+    def serving(self, socket: Path, view_limit: int) -> Iterator[None]:
+        """Offer the open volumes and their snapshots over NBD there, to ourselves alone, with views
+        of so many bytes each."""
+        with self._server(socket, view_limit):
+            yield
+
+    def _server(self, socket: Path, view_limit: int) -> Server:
+        views = self.desk.folder.path / "views"
+        views.mkdir(mode=0o700, exist_ok=True)
+        return self.engine.serve(str(socket), views=str(views), view_limit=view_limit)
 
     def info(self, name: str) -> VolumeRecord:
         """The open volume as it is now."""

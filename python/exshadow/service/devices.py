@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -50,17 +51,31 @@ def require_root() -> None:
         raise PermissionRefusedError("block devices need root", hint="run it as root")
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where exports come from, and the folder for the files that nbdfuse makes of them."""
+
+    socket: Path
+    place: Path
+
+
 def attach(folder: StateFolder, export: str, *, writable: bool) -> Attachment:
     """The export as a block device. UnsupportedError where nothing can make it one."""
+    source = Source(folder.nbd_socket, folder.path / "attached")
+    return attach_from(source, export, writable=writable)
+
+
+def attach_from(source: Source, export: str, *, writable: bool) -> Attachment:
+    """The same for the exports of any server of this machine."""
     require_root()
     if free := _free_kernel_device():
-        return _attach_kernel(folder, export, free, writable=writable)
+        return _attach_kernel(source, export, free, writable=writable)
     if shutil.which("nbdfuse") is None or not Path("/dev/fuse").exists():
         raise UnsupportedError(
             "neither the kernel's NBD client nor nbdfuse is here",
             hint="modprobe nbd and install nbd-client, or install nbdfuse",
         )
-    return _attach_fuse(folder, export, writable=writable)
+    return _attach_fuse(source, export, writable=writable)
 
 
 def _free_kernel_device() -> str | None:
@@ -77,18 +92,18 @@ def _free_kernel_device() -> str | None:
     return None
 
 
-def _attach_kernel(folder: StateFolder, export: str, device: str, *, writable: bool) -> Attachment:
+def _attach_kernel(source: Source, export: str, device: str, *, writable: bool) -> Attachment:
     options = [] if writable else ["-readonly"]
-    run("nbd-client", "-unix", folder.nbd_socket, "-name", export, *options, device)
+    run("nbd-client", "-unix", source.socket, "-name", export, *options, device)
     return Attachment(export, device, "nbd", writable)
 
 
-def _attach_fuse(folder: StateFolder, export: str, *, writable: bool) -> Attachment:
-    place = folder.path / "attached"
+def _attach_fuse(source: Source, export: str, *, writable: bool) -> Attachment:
+    place = source.place
     place.mkdir(mode=0o700, exist_ok=True)
     file = place / export
     file.touch(mode=0o600)
-    address = f"nbd+unix:///{quote(export)}?socket={quote(str(folder.nbd_socket))}"
+    address = f"nbd+unix:///{quote(export)}?socket={quote(str(source.socket))}"
     options = [] if writable else ["-r"]
     process = _start(["nbdfuse", *options, str(file), address], place / f"{export}.log")
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,7 @@ class House:
         self.server: Server | None = None
         self._volumes: dict[str, Volume] = {}
         self._heard: dict[str, int] = {}
+        self._own_use: list[Server] = []
         self._lock = RLock()  # guards _volumes; never held while a volume opens
         self._opening = RLock()
         with closing(Desk(folder)) as desk:
@@ -172,7 +174,22 @@ class House:
         )
 
     def connections(self) -> list[ConnectionInfo]:
-        return self.server.connections if self.server else []
+        """Of clients, and of checks at work."""
+        with self._lock:
+            servers = [*([self.server] if self.server else []), *self._own_use]
+        return [one for server in servers for one in server.connections]
+
+    @contextmanager
+    def using(self, server: Server) -> Iterator[None]:
+        """Count the clients of another server of the engine as clients, as long as it is open."""
+        with server:
+            with self._lock:
+                self._own_use.append(server)
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._own_use.remove(server)
 
     def exports(self) -> dict[str, ExportStatistics]:
         return self.server.exports() if self.server else {}
@@ -212,6 +229,15 @@ class HouseSession(Session):
 
     opens_with_force = False
 
+    def __init__(self, desk: Desk, house: House) -> None:
+        super().__init__(desk, house.engine)
+        self._house = house
+
+    @contextmanager
+    def serving(self, socket: Path, view_limit: int) -> Iterator[None]:
+        with self._house.using(self._server(socket, view_limit)):
+            yield
+
     def say(self, name: str, events: Iterable[str], known: Iterable[str] = ()) -> None:
         before = set(known)
         for text in events:
@@ -237,7 +263,7 @@ class HouseDesk(Desk):
             with super().session(wanted) as session:
                 yield session
             return
-        session = HouseSession(self, self.house.engine)
+        session = HouseSession(self, self.house)
         session.volumes = {name: self.house.open(self, name) for name in wanted}
         yield session
 

@@ -15,13 +15,14 @@ from exshadow.service import (
     verify,
     volumes,
 )
+from exshadow.service.checks.wish import CheckWish
 from exshadow.service.desk import Desk
 from exshadow.service.mirrors import Compared
 from exshadow.service.restore import RestoreWish
 from exshadow.service.snapshots import Listing, Split
 from exshadow.service.state import Survey
 from exshadow.service.transfer import Exported
-from exshadow.service.verify import Verified
+from exshadow.service.verify import BYTES, Verified
 
 
 class LocalService:
@@ -112,8 +113,8 @@ class LocalService:
     def diff_set(self, text: str, since: str | None = None) -> tuple[ChangedMember, ...]:
         return snapshots.diff(self.desk, text, since)
 
-    def verify_set(self, text: str, check: str = "bytes") -> Verified:
-        return verify.verify(self.desk, text, check)
+    def verify_set(self, text: str, wish: CheckWish = BYTES) -> Verified:
+        return verify.verify(self.desk, text, wish)
 
     def set_plan(self, text: str, verb: str) -> Plan:
         return reintegrate.plan(self.desk, text, verb)

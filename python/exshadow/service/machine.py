@@ -20,8 +20,11 @@ TOOLS = {
     "nbd-client": "attaching through the kernel",
     "e2fsck": "checking ext2, ext3 and ext4 copies",
     "xfs_repair": "checking XFS copies",
+    "btrfs": "checking btrfs copies",
+    "ntfsresize": "checking NTFS copies",
+    "fsck.fat": "checking FAT copies",
     "losetup": "mounting a copy as a device",
-    "sqlite3": "checking SQLite databases",
+    "pg_lsclusters": "checking PostgreSQL (Debian's server beside it)",
 }
 
 

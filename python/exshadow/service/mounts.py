@@ -16,16 +16,20 @@ from exshadow.service import devices
 from exshadow.service.attachments import Attachment, Attachments, is_mount_point
 
 # By file system: how to mount a copy, of which the original may be mounted too (nouuid), and whose
-# journal may neither be replayed (read-only) nor be missing (writable).
+# journal may neither be replayed (read-only) nor be missing (writable). A superblock of ext may ask
+# for a panic at the first damage: not here.
 _READ_ONLY = {
-    "ext2": "ro",
-    "ext3": "ro,noload",
-    "ext4": "ro,noload",
+    "ext2": "ro,errors=remount-ro",
+    "ext3": "ro,noload,errors=remount-ro",
+    "ext4": "ro,noload,errors=remount-ro",
     "xfs": "ro,nouuid,norecovery",
     "btrfs": "ro,rescue=nologreplay",
     "ntfs": "ro",
 }
-_WRITABLE = {"xfs": "rw,nouuid"}
+_WRITABLE = {
+    "xfs": "rw,nouuid",
+    **dict.fromkeys(("ext2", "ext3", "ext4"), "rw,errors=remount-ro"),
+}
 _TYPES = {"ntfs": "ntfs-3g"}
 _OLD_BTRFS = "ro,nologreplay"
 
@@ -59,7 +63,7 @@ def mount(
                 # Recorded before it is mounted: a crash leaves nothing that cannot be undone.
                 ledger = ledger.with_(done[-1])
                 attachments.write(ledger)
-                _mount(attached.device, folder, writable=writable)
+                mount_device(attached.device, folder, writable=writable)
         except BaseException:
             for attached in done:
                 with suppress(Error):
@@ -88,34 +92,45 @@ def _attached(attachments: Attachments, export: str, *, writable: bool) -> Attac
     return devices.attach(attachments.folder, export, writable=writable)
 
 
-def _mount(device: str, folder: Path, *, writable: bool) -> None:
-    kind = _file_system(device)
+def mount_device(device: str, folder: Path, *, writable: bool, more: str = "") -> None:
+    """Mount the file system on a device; `more` options beside those its kind needs.
+
+    UnsupportedError when there is none.
+    """
+    kind = file_system(device)
     folder.mkdir(parents=True, exist_ok=True)
     if is_mount_point(str(folder)):
         raise ExistsError(f"something is mounted at {folder} already")
     options = _WRITABLE.get(kind, "rw") if writable else _READ_ONLY.get(kind, "ro")
+    options += f",{more}" if more else ""
     command = ("mount", "-t", _TYPES.get(kind, kind), "-o")
     try:
         devices.run(*command, options, device, folder)
     except Error:
         if kind != "btrfs" or writable:
             raise
-        devices.run(*command, _OLD_BTRFS, device, folder)  # kernels before 5.9
+        old = options.replace(_READ_ONLY[kind], _OLD_BTRFS)
+        devices.run(*command, old, device, folder)  # kernels before 5.9
 
 
-def _file_system(device: str) -> str:
+def file_system(device: str) -> str:
+    """The kind of file system on a device, as blkid names it. UnsupportedError for none."""
+    if kind := probe(device, "TYPE"):
+        return kind
+    raise UnsupportedError(
+        f"no file system was found on {device}",
+        hint="for a partitioned disk: exshadow attach, then losetup --partscan or kpartx",
+    )
+
+
+def probe(device: str, tag: str) -> str:
+    """What blkid finds on a device: TYPE, PTTYPE, UUID; empty for nothing."""
     try:
-        kind = devices.run("blkid", "--probe", "--match-tag", "TYPE", "--output", "value", device)
+        return devices.run("blkid", "--probe", "--match-tag", tag, "--output", "value", device)
     except UnsupportedError:
         raise
     except Error:
-        kind = ""
-    if not kind:
-        raise UnsupportedError(
-            f"no file system was found on {device}",
-            hint="for a partitioned disk: exshadow attach, then losetup --partscan or kpartx",
-        )
-    return kind
+        return ""
 
 
 def unmount(attachments: Attachments, one: SetRecord) -> tuple[Attachment, ...]:

@@ -7,8 +7,16 @@ from dataclasses import replace
 
 from exshadow.catalog.store import Catalog
 from exshadow.errors import InvalidError, NotFoundError, RefusedError
-from exshadow.model import UNFINISHED, Member, SetRecord, SnapshotRecord, VolumeRecord
+from exshadow.model import (
+    UNFINISHED,
+    Member,
+    SetRecord,
+    SnapshotRecord,
+    VolumeRecord,
+    summary,
+)
 from exshadow.names import is_pinned
+from exshadow.service import copies
 from exshadow.service.desk import Desk
 from exshadow.service.state import Survey
 
@@ -50,7 +58,7 @@ def _live(
     if state == "resyncing" and known:  # those that gave the set up already are to be continued
         here = {member.volume for member in members}
         members += [one for one in unfinished(known, survey) if one.volume not in here]
-    return SetRecord(
+    one = SetRecord(
         id=first.set_id,
         label=first.label,
         group=volume.group,
@@ -59,12 +67,19 @@ def _live(
         consistency=first.consistency,
         state=state,
         members=tuple(sorted(members, key=lambda member: member.volume)),
-        verified=known.verified if known else None,
         pinned_until=_longest_pin(parts),
         hold_us=known.hold_us if known else 0,
         note=note,
         missing=_absent(parts, survey),
+        checks=known.checks if known else (),
     )
+    return _judged(one)
+
+
+def _judged(one: SetRecord) -> SetRecord:
+    """With the verdicts that still hold."""
+    checks = copies.standing(one)
+    return replace(one, checks=checks, verified=summary(checks))
 
 
 def _state(
@@ -102,8 +117,8 @@ def _longest_pin(parts: list[tuple[VolumeRecord, SnapshotRecord]]) -> str | None
 def _gone(one: SetRecord, survey: Survey) -> SetRecord:
     """A set no volume file holds: dissolved, or a resync that has not brought all plexes back."""
     if one.state == "resyncing" and unfinished(one, survey):
-        return replace(one, note="its resync was interrupted; repeat it")
-    return replace(one, state="dissolved", pinned_until=None)
+        return _judged(replace(one, note="its resync was interrupted; repeat it"))
+    return _judged(replace(one, state="dissolved", pinned_until=None))
 
 
 def unfinished(one: SetRecord, survey: Survey) -> list[Member]:

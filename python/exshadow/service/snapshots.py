@@ -174,6 +174,6 @@ def pin(desk: Desk, text: str, until: str | None) -> SetRecord:
         for member in one.members:
             session.volumes[member.volume].pin_snapshot(one.label, until)
         records = [session.info(member.volume) for member in one.members]
-    pinned = replace(sets.from_volumes(records, one.id), verified=one.verified)
+    pinned = replace(sets.from_volumes(records, one.id), verified=one.verified, checks=one.checks)
     desk.record(lambda catalog: catalog.record_set(pinned))
     return pinned

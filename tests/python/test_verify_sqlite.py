@@ -1,0 +1,135 @@
+"""snapshot verify --check sqlite: databases under writes pass, damaged ones do not."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from checked import make_file_system, need_devices, put_live, split_off
+from conftest import MIB
+
+
+@pytest.fixture(autouse=True)
+def _devices():
+    need_devices()
+
+
+def writes(place, mode):
+    """A database copied in the middle of a transaction; the connections, to be closed."""
+    database = sqlite3.connect(place / "shop.db", isolation_level=None)
+    database.execute(f"PRAGMA journal_mode={mode}")
+    database.execute("PRAGMA cache_size=4")
+    database.execute("CREATE TABLE orders(id INTEGER PRIMARY KEY, text TEXT)")
+    database.execute("CREATE TABLE lines(of INTEGER REFERENCES orders(id), text TEXT)")
+    for number in range(200):
+        database.execute("INSERT INTO orders VALUES(?, ?)", (number, "x" * 500))
+        database.execute("INSERT INTO lines VALUES(?, ?)", (number, "y" * 500))
+    database.execute("BEGIN IMMEDIATE")
+    database.execute("UPDATE orders SET text = text || 'not committed'")
+    return database
+
+
+@pytest.fixture(params=["delete", "wal"])
+def live(request, tmp_path, cli):
+    """A set of a volume on which a transaction was under way."""
+    image = make_file_system("ext4", tmp_path / "db.img")
+    kept = []
+
+    def fill(place):
+        import shutil
+
+        from machine import run
+
+        kept.append(writes(place, request.param))
+        run("sync", "--file-system", place)
+        shutil.copyfile(image, tmp_path / "db.in-use")
+        kept[0].close()
+
+    put_live(image, tmp_path / "made", fill)
+    (tmp_path / "db.in-use").replace(image)
+    return request.param
+
+
+def test_a_database_under_writes_passes(live, cli, tmp_path):
+    verdict = split_off(cli, tmp_path, "db").verify("--check", "sqlite")
+    (database,) = verdict["evidence"]["databases"]
+    assert database["database"] == "db/shop.db"
+    assert database["left"] == ["-journal" if live == "delete" else "-wal"]
+    assert database["tables"] == 2
+
+
+def fill_with(*names, damage=None, orphan=False):
+    def fill(place):
+        for name in names:
+            (place / name).parent.mkdir(exist_ok=True, parents=True)
+            with closing(sqlite3.connect(place / name)) as database, database:
+                database.execute("CREATE TABLE t(a PRIMARY KEY, b)")
+                database.execute("CREATE TABLE u(a REFERENCES t(a))")
+                for number in range(2000):
+                    database.execute("INSERT INTO t VALUES(?, ?)", (number, "z" * 100))
+                if orphan:
+                    database.execute("INSERT INTO u VALUES(99999)")
+        if damage:
+            with (place / damage).open("r+b") as file:
+                file.seek(40_000)
+                file.write(b"damage" * 2000)
+        (place / "text").write_text("SQLite is mentioned here")
+
+    return fill
+
+
+@pytest.fixture
+def made(cli, tmp_path):
+    """Makes the set of a volume filled by the function given."""
+
+    def make(fill):
+        put_live(make_file_system("ext4", tmp_path / "db.img"), tmp_path / "made", fill)
+        return split_off(cli, tmp_path, "db")
+
+    return make
+
+
+def test_a_damaged_database_fails_and_is_named(made):
+    checked = made(fill_with("a.db", "deep/b.sqlite", "c", damage="deep/b.sqlite"))
+    verdict = checked.verify("--check", "sqlite", status=5)
+    assert "db/deep/b.sqlite: " in verdict["detail"]
+    databases = verdict["evidence"]["databases"]
+    assert [one["database"] for one in databases if one["problems"]] == ["db/deep/b.sqlite"]
+    assert len(databases) == 3
+    only = ("--glob", "*.db", "--glob", "db/c")
+    assert len(checked.verify("--check", "sqlite", *only)["evidence"]["databases"]) == 2
+    assert checked.cli.json("snapshot", "show", "noon")["set"]["verified"]["ok"] is True
+
+
+def test_only_in_a_folder(made):
+    checked = made(fill_with("a.db", "deep/b.sqlite", damage="a.db"))
+    for folder in ("deep", "db:deep", "/deep/"):
+        checked.verify("--check", "sqlite", "--folder", folder)
+    error = checked.cli.error(3, "snapshot", "verify", "noon", "--check", "sqlite", "--folder=no")
+    assert "no" in error["message"]
+
+
+def test_a_row_without_its_parent_fails(made):
+    verdict = made(fill_with("a.db", orphan=True)).verify("--check", "sqlite", status=5)
+    assert "row of t" in verdict["detail"]
+
+
+def test_what_matches_and_is_no_database_fails(made):
+    checked = made(fill_with("a.db"))
+    checked.verify("--check", "sqlite", "--glob", "text", status=5)
+    checked.verify("--check", "sqlite", "--glob", "*.nothing", status=5)
+
+
+def test_wishes_that_make_no_sense(shop):
+    shop.cli("snapshot", "create", "shop", "--label", "noon")
+    for wish in (
+        ("--check", "nosuch"),
+        ("--check", "bytes", "--check", "bytes"),
+        ("--check", "bytes", "--glob", "*"),
+        ("--check", "bytes", "--folder", "a"),
+        ("--check", "sqlite", "--folder", "../a"),
+        ("--check", "script"),
+        ("--check", "bytes", "--script", "/bin/true"),
+        ("--check", "bytes", "--timeout", "0s"),
+    ):
+        shop.cli.error(2, "snapshot", "verify", "noon", *wish)
+    assert MIB  # the copies of shop are not file systems: nothing above got as far
