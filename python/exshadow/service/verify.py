@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from exshadow.errors import Error, IntegrityError, InvalidError
+from exshadow.errors import Error, IntegrityError
 from exshadow.model import JobRecord, SetRecord, Verification, summary
 from exshadow.service import sets
 from exshadow.service.checks.wish import CheckWish
