@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from exshadow.demo.application import Application, build_database, judge_database
 from exshadow.demo.ext4 import BLOCK, Ext4Image, find_tools
+from exshadow.demo.mail_pair import MailPair, hindrance
 from exshadow.demo.report import Report
 from exshadow.demo.sizes import SIZES, Size
 from exshadow.errors import InvalidError, NoSpaceError, PermissionRefusedError
@@ -45,6 +46,10 @@ def run(size: str, reporter: Reporter, *, folder: Path | None = None, keep: bool
         if shutil.disk_usage(place).free < needed:
             raise NoSpaceError(f"{place} has less than {needed >> 20} MiB free", hint="use --dir")
         Story(SIZES[size], place, tools, report).tell()
+        if why := hindrance():
+            report.skip(f"the second act, a mail server's roll-forward, is left out: {why}")
+        else:
+            MailPair(place, report).play()
     return report
 
 

@@ -140,8 +140,9 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> Restored:
 def copy_back(desk: Desk, text: str, wish: RestoreWish) -> Restored:
     """Bring the set's bytes back over production, only what differs; to all in-sync plexes.
 
-    With `keep_current` production as it is now is first kept as a set of its own. All members start before any is waited for: after an interruption none looks whole. With
-    mode instant production is the set before anything is copied, in all members at one instant.
+    With `keep_current` production as it is now is first kept as a set of its own. All members
+    start before any is waited for: after an interruption none looks whole. With mode instant
+    production is the set before anything is copied, in all members at one instant.
     BusyError while a client has one of the volumes open for writing, unless `live`, and while one
     is attached and mounted.
     """
