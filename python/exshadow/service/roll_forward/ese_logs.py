@@ -50,7 +50,7 @@ def _against(report: EseReport, databases: list[FileReport], logs: list[FileRepo
             f"({circular[0]} was written under it)"
         ]
     found = [
-        f"the set's database {Path(one.path).name} is damaged: {one.findings[0]}"
+        f"the set's database {Path(one.path).name} is damaged: {one.findings[-1]}"
         for one in databases
         if not one.ok
     ]
