@@ -291,7 +291,7 @@ class Step:
 
 
 def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)
+    return None if seconds is None else round(seconds, 6)
 
 
 @dataclass(frozen=True, slots=True)

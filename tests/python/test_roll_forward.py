@@ -1,4 +1,4 @@
-"""restore --roll-forward: the set's databases with today's logs; what is refused, and by which rule."""
+"""restore --roll-forward: the set's databases with today's logs; refusals name their rule."""
 
 import shutil
 import signal
