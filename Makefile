@@ -107,7 +107,7 @@ soak: build/release/build.ninja $(STAMPS)/installed  ## 10,000 simulated histori
 	$(BIN)/python -m pytest -m 'soak or kill' --timeout=7200 tests/python tests/interop
 
 FUZZ_SECONDS ?= 600
-FUZZERS := nbd_handshake nbd_transmission vss_backup_document vss_writer_metadata
+FUZZERS := nbd_handshake nbd_transmission vss_backup_document vss_writer_metadata ese_files
 build/fuzz/build.ninja: $(STAMPS)/packages
 	cmake -S . -B $(@D) -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DEXSHADOW_FUZZ=ON -DEXSHADOW_TESTS=ON \
 	    -DEXSHADOW_BINDINGS=OFF

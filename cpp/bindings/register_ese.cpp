@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <memory>
+#include <utility>
 
 #include "bindings/handles.h"
 #include "ese/log.h"
@@ -19,8 +21,27 @@ using namespace ese;
 
 constexpr std::size_t start_size = 64 << 10;  // holds both header copies of any page size
 
+// What a signal's handler raised while a stream was waited for.
+struct Interruption {
+    std::exception_ptr raised;
+    bool go_on() {
+        const py::gil_scoped_acquire acquire;
+        if (PyErr_CheckSignals() == 0) return true;
+        raised = std::make_exception_ptr(py::error_already_set());
+        return false;
+    }
+};
+
 struct EseFile {
     std::unique_ptr<Source> source;
+    std::shared_ptr<Interruption> interruption = std::make_shared<Interruption>();
+
+    // The value, or what was raised meanwhile.
+    template <class Value>
+    Value take(Result<Value>& result) const {
+        if (auto raised = std::exchange(interruption->raised, nullptr)) std::rethrow_exception(raised);
+        return value_or_raise(result);
+    }
 };
 
 Result<std::vector<std::byte>> read_whole(Source& source, std::uint64_t offset, std::size_t count) {
@@ -36,7 +57,7 @@ std::vector<std::byte> start_of(const EseFile& file, std::size_t count) {
         const py::gil_scoped_release release;
         return read_whole(*file.source, 0, count);
     }();
-    return value_or_raise(bytes);
+    return file.take(bytes);
 }
 
 py::object generations(const BackupMark& mark) {
@@ -117,7 +138,7 @@ py::dict log_body(const EseFile& file, bool current) {
         const py::gil_scoped_release release;
         return check_log_body(*file.source, header, current);
     }();
-    const auto& body = value_or_raise(result);
+    const auto& body = file.take(result);
     py::dict dict;
     dict["sound"] = body.sound;
     dict["torn_end"] = body.torn_end;
@@ -170,7 +191,7 @@ py::dict flush_map_pages(const EseFile& file) {
         const py::gil_scoped_release release;
         return scan_flush_map(*file.source);
     }();
-    return to_dict(value_or_raise(result));
+    return to_dict(file.take(result));
 }
 
 const char* state_name(PageState state) {
@@ -271,7 +292,7 @@ py::dict scan(const EseFile& file, unsigned threads, std::uint64_t limit, std::s
         return scan_pages(*file.source, header, options);
     }();
     call.rethrow();
-    return to_dict(value_or_raise(result));
+    return to_dict(file.take(result));
 }
 
 EseFile open_path(const Path& path) {
@@ -282,15 +303,21 @@ EseFile open_path(const Path& path) {
     return {std::move(value_or_raise(source))};
 }
 
+EseFile open_stream(int descriptor) {
+    EseFile file;
+    file.source =
+        from_stream(descriptor, [interruption = file.interruption] { return interruption->go_on(); });
+    return file;
+}
+
 }  // namespace
 
 void register_ese(py::module_& module) {
     py::class_<EseFile>(module, "EseFile", "One file of the ESE engine, opened for reading only.",
                         plain_metaclass())
         .def_static("open", &open_path, py::arg("path"), "A regular file or block device.")
-        .def_static(
-            "stream", [](int descriptor) { return EseFile{from_stream(descriptor)}; }, py::arg("descriptor"),
-            "A pipe; the descriptor stays the caller's. Read once, in order.")
+        .def_static("stream", &open_stream, py::arg("descriptor"),
+                    "A pipe; the descriptor stays the caller's. Read once, in order.")
         .def_property_readonly(
             "size", [](const EseFile& file) { return file.source->size(); }, "Bytes; None for a stream.")
         .def(

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <utility>
 #include <vector>
 
 #include "ese/fields.h"
@@ -74,7 +76,8 @@ public:
             const auto rest = sector_end > record.end() ? sector_end - record.end() : 0;
             const auto part = sum_of(record, short_seed, std::min<std::uint64_t>(rest, record.after));
             if (!part.ok()) return part.error();
-            if ((*part ^ mark) != record.short_sum) return std::string("checksum of its sector does not fit");
+            // Only the long sum of a shadow bears the mark.
+            if (*part != record.short_sum) return std::string("checksum of its sector does not fit");
         }
         return std::string();
     }
@@ -110,45 +113,64 @@ private:
     std::vector<std::byte> buffer_ = std::vector<std::byte>(std::size_t{64} << 10);  // a multiple of four
 };
 
-// The sector after the last write repeats it, under a mark of its own.
-Result<bool> shadow_follows(Chain& chain, const Record& record, std::uint32_t sector_size) {
-    const auto found = chain.record_at(record.at + sector_size);
-    if (!found.ok()) return found.error();
-    if (!found->has_value()) return false;
-    const auto complaint = chain.complaint(**found, shadow_mark);
-    if (!complaint.ok()) return complaint.error();
-    return complaint->empty();
-}
+// The file with one sector taken from elsewhere.
+class Mended final : public Source {
+public:
+    Mended(Source& file, std::uint64_t begin, std::vector<std::byte> sector)
+        : file_(file), begin_(begin), sector_(std::move(sector)) {}
+    Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> into) override {
+        const auto got = file_.read(offset, into);
+        if (!got.ok()) return got;
+        const auto from = std::max(offset, begin_);
+        const auto to = std::min(offset + *got, begin_ + sector_.size());
+        if (from < to)
+            std::memcpy(into.data() + (from - offset), sector_.data() + (from - begin_), to - from);
+        return got;
+    }
+    [[nodiscard]] std::optional<std::uint64_t> size() const override { return file_.size(); }
 
-}  // namespace
+private:
+    Source& file_;
+    std::uint64_t begin_;
+    std::vector<std::byte> sector_;
+};
 
-Result<LogBody> check_records(Source& source, const LogHeader& header, bool current) {
-    Chain chain(source, header);
+struct Walk {
     LogBody body;
+    bool ended_by_mark = false;           // the last record bears the mark of a shadow
+    std::vector<std::uint64_t> suspects;  // sectors that a record which does not fit lies in or leads to
+};
+
+// `marked`: the sector that was taken from its shadow; only there the last record may bear the mark.
+Result<Walk> walk(Source& source, const LogHeader& header, std::optional<std::uint64_t> marked) {
+    Chain chain(source, header);
+    Walk found;
+    auto& body = found.body;
     for (auto at = header.body();;) {
-        const auto found = chain.record_at(at);
-        if (!found.ok()) return found.error();
-        Record record;
-        record.at = at;
-        std::string trouble = "no checksum record where one must be";
-        if (found->has_value()) {
-            record = **found;
-            const auto complaint = chain.complaint(record, 0);
-            if (!complaint.ok()) return complaint.error();
-            trouble = *complaint;
-        }
         ++body.segments;
-        if (trouble.empty()) {
-            ++body.valid;
-            if (record.next == 0) break;
-            at = record.end() + record.next;
-            continue;
-        }
-        const auto shadow = shadow_follows(chain, record, header.sector_size);
-        if (!shadow.ok()) return shadow.error();
-        if (current && *shadow) {
-            body.torn_end = true;
-            break;
+        const auto parsed = chain.record_at(at);
+        if (!parsed.ok()) return parsed.error();
+        found.suspects = {at / header.sector_size};
+        std::string trouble = "no checksum record where one must be";
+        if (const auto& record = *parsed) {
+            const auto next = record->end() + record->next;
+            const auto complaint = chain.complaint(*record, 0);
+            if (!complaint.ok()) return complaint.error();
+            if (!complaint->empty() && record->next == 0 && marked == at / header.sector_size) {
+                const auto as_shadow = chain.complaint(*record, shadow_mark);
+                if (!as_shadow.ok()) return as_shadow.error();
+                found.ended_by_mark = as_shadow->empty();
+            }
+            if (complaint->empty() || found.ended_by_mark) {
+                ++body.valid;
+                if (record->next == 0) break;
+                at = next;
+                continue;
+            }
+            trouble = *complaint;
+            if (next / header.sector_size != at / header.sector_size) {
+                found.suspects.push_back(next / header.sector_size);
+            }
         }
         body.sound = false;
         body.bad = 1;
@@ -157,7 +179,39 @@ Result<LogBody> check_records(Source& source, const LogHeader& header, bool curr
         break;
     }
     body.full = true;  // the chain says itself where it ends
-    return body;
+    return found;
+}
+
+// The sector after the last write repeats it, under a mark of its own: with it in place the chain must end
+// there.
+Result<bool> shadow_mends(Source& source, const LogHeader& header, std::uint64_t sector) {
+    std::vector<std::byte> shadow(header.sector_size);
+    const auto got = source.read((sector + 1) * header.sector_size, shadow);
+    if (!got.ok()) return got.error();
+    if (*got < shadow.size()) return false;
+    Mended mended(source, sector * header.sector_size, std::move(shadow));
+    const auto again = walk(mended, header, sector);
+    if (!again.ok()) return again.error();
+    return again->body.sound && again->ended_by_mark;
+}
+
+}  // namespace
+
+Result<LogBody> check_records(Source& source, const LogHeader& header, bool current) {
+    auto found = walk(source, header, std::nullopt);
+    if (!found.ok()) return found.error();
+    auto& body = found->body;
+    if (body.sound || !current) return std::move(body);
+    for (const auto sector : found->suspects) {
+        const auto mends = shadow_mends(source, header, sector);
+        if (!mends.ok()) return mends.error();
+        if (!*mends) continue;
+        LogBody repairable;
+        repairable.segments = repairable.valid = body.segments;
+        repairable.torn_end = repairable.full = true;
+        return repairable;
+    }
+    return std::move(body);
 }
 
 }  // namespace exshadow::ese

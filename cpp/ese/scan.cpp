@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <mutex>
+#include <semaphore>
 #include <thread>
 #include <utility>
 
@@ -25,7 +26,7 @@ void count(PageScan& found, std::uint32_t pgno, const PageCheck& check, std::siz
         ++found.empty;
         return;
     }
-    found.last_used = std::max(found.last_used, pgno);
+    if (pgno > found.last_used) found.used_before = std::exchange(found.last_used, pgno);
     if (check.legacy) ++found.legacy;
     if (check.state == PageState::good) {
         if (check.dbtime > found.highest_dbtime) {
@@ -53,11 +54,25 @@ public:
         if (end_ && at >= *end_) return std::nullopt;
         return at;
     }
-    void done(std::uint64_t bytes, bool callers_thread) {
+    // Takes all pieces up to the one that holds byte `data`; what was handed out before stays with others.
+    std::uint64_t skip_to(std::uint64_t data) {
+        const auto limit = std::min(data, *end_);
+        auto next = next_.load(std::memory_order_relaxed);
+        while (next < limit && limit - next >= piece_size) {
+            const auto to = next + (limit - next) / piece_size * piece_size;
+            if (!next_.compare_exchange_weak(next, to, std::memory_order_relaxed)) continue;
+            done_.fetch_add(to - next, std::memory_order_relaxed);
+            return to - next;
+        }
+        return 0;
+    }
+    void done(std::uint64_t bytes, bool read, bool callers_thread) {
         const auto all = done_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
-        hold_rate(all);
+        if (read) hold_rate(read_.fetch_add(bytes, std::memory_order_relaxed) + bytes, callers_thread);
         if (callers_thread) tell(all);
     }
+    // Of the caller's thread, while others work on.
+    void tell_meanwhile() { tell(done_.load(std::memory_order_relaxed)); }
     void stop() { stopped_.store(true, std::memory_order_relaxed); }
     void fail(Error error) {
         const std::lock_guard lock(mutex_);
@@ -72,7 +87,7 @@ public:
     }
 
 private:
-    void hold_rate(std::uint64_t all) const {
+    void hold_rate(std::uint64_t all, bool callers_thread) {
         if (options_.bytes_per_second == 0) return;
         const std::chrono::duration<double> due(static_cast<double>(all) /
                                                 static_cast<double>(options_.bytes_per_second));
@@ -81,6 +96,7 @@ private:
             if (ahead <= std::chrono::duration<double>::zero()) return;
             std::this_thread::sleep_for(
                 std::min<std::chrono::duration<double>>(ahead, std::chrono::milliseconds(100)));
+            if (callers_thread) tell_meanwhile();
         }
     }
     void tell(std::uint64_t all) {
@@ -96,6 +112,7 @@ private:
     const ScanOptions& options_;
     const Clock::time_point started_;
     std::atomic<std::uint64_t> done_{0};
+    std::atomic<std::uint64_t> read_{0};  // holes left out
     std::atomic<bool> stopped_{false};
     std::mutex mutex_;
     std::optional<Error> failure_;           // guarded by mutex_
@@ -134,14 +151,33 @@ void check_piece(Job& job, std::span<const std::byte> bytes, std::uint64_t at, P
     tally.odd_bytes += bytes.size() % size;
 }
 
+// Pages of holes are empty: they need not be read. True when the piece is done with that.
+bool skip_hole(Job& job, std::uint64_t at, std::uint64_t bytes, PageScan& tally, bool callers_thread) {
+    const auto data = job.source.next_data(at);
+    if (data < at + bytes) return false;
+    const auto pages = (bytes + job.work.skip_to(data)) / job.page_size;
+    tally.pages += pages;
+    tally.empty += pages;
+    tally.odd_bytes += bytes % job.page_size;
+    job.work.done(bytes, false, callers_thread);
+    return true;
+}
+
 void run(Job& job, PageScan& tally, bool callers_thread) {
     std::vector<std::byte> buffer(piece_size);
+    const auto end = job.source.size();
     while (const auto at = job.work.take()) {
-        const auto got = job.source.read(*at, buffer);
+        const auto want = end ? std::min<std::uint64_t>(piece_size, *end - *at) : piece_size;
+        if (end && skip_hole(job, *at, want, tally, callers_thread)) continue;
+        const auto got = job.source.read(*at, std::span(buffer).first(want));
         if (!got.ok()) return job.work.fail(got.error());
+        if (end && *got < want) {
+            return job.work.fail(Error(Code::io, "the file became shorter while it was read",
+                                       "check a snapshot of it, not the file in use"));
+        }
         check_piece(job, std::span(std::as_const(buffer)).first(*got), *at, tally);
-        job.work.done(*got, callers_thread);
-        if (*got < piece_size) job.work.stop();  // the end of a stream, or a file that became shorter
+        job.work.done(*got, true, callers_thread);
+        if (*got < want) job.work.stop();  // the end of a stream
     }
 }
 
@@ -162,6 +198,8 @@ PageScan merge(const std::vector<PageScan>& tallies, std::size_t listed) {
         all.empty += one.empty;
         all.legacy += one.legacy;
         all.odd_bytes += one.odd_bytes;
+        const auto lower = std::min(all.last_used, one.last_used);
+        all.used_before = std::max({all.used_before, one.used_before, lower});
         all.last_used = std::max(all.last_used, one.last_used);
         if (one.highest_dbtime > all.highest_dbtime) {
             all.highest_dbtime = one.highest_dbtime;
@@ -182,6 +220,7 @@ void recognise_trailer(PageScan& all, const LastPage& last) {
     const auto check = check_page(last.bytes, last.pgno);
     --all.bad;
     --all.pages;
+    all.last_used = all.used_before;
     if (check.legacy) --all.legacy;
     if (check.state == PageState::wrong_place || check.state == PageState::wrong_number) --all.wrong_place;
     std::erase_if(all.list, [&](const BadPage& one) { return one.pgno == last.pgno; });
@@ -201,9 +240,17 @@ Result<PageScan> scan_pages(Source& source, const DatabaseHeader& header, const 
     Job job{source, header.page_size, options, Work(begin, size, options), {}};
     std::vector<PageScan> tallies(threads);
     std::vector<std::jthread> helpers;
-    for (unsigned i = 1; i < threads; ++i)
-        helpers.emplace_back([&job, &tallies, i] { run(job, tallies[i], false); });
+    std::counting_semaphore<64> ended(0);
+    for (unsigned i = 1; i < threads; ++i) {
+        helpers.emplace_back([&job, &tallies, &ended, i] {
+            run(job, tallies[i], false);
+            ended.release();
+        });
+    }
     run(job, tallies[0], true);
+    for (unsigned i = 1; i < threads; ++i) {  // the caller must be able to stop those that still work
+        while (!ended.try_acquire_for(std::chrono::milliseconds(100))) job.work.tell_meanwhile();
+    }
     helpers.clear();  // joins
     EXSHADOW_TRY(job.work.outcome());
     auto all = merge(tallies, options.listed);
@@ -214,6 +261,11 @@ Result<PageScan> scan_pages(Source& source, const DatabaseHeader& header, const 
 
 Result<PageScan> scan_flush_map(Source& source) {
     PageScan all;
+    // Two bits for each page of the largest database.
+    constexpr auto largest = page_limit / 4 + 2 * flush_map_page_size;
+    if (source.size().value_or(0) > largest) {
+        return Error(Code::corrupt, "larger than the flush map of the largest database");
+    }
     std::vector<std::byte> buffer(flush_map_page_size);
     for (std::uint32_t number = 0;; ++number) {
         const auto got = source.read((std::uint64_t{number} + 1) * flush_map_page_size, buffer);

@@ -37,6 +37,7 @@ struct PageScan {
     std::uint64_t empty_inside = 0;  // empty pages below the last used one
     std::uint64_t legacy = 0;        // pages of the form before 2004
     std::uint32_t last_used = 0;
+    std::uint32_t used_before = 0;  // the last used one below it
     std::uint64_t highest_dbtime = 0;
     std::uint32_t highest_dbtime_page = 0;
     std::uint64_t odd_bytes = 0;     // behind the last whole page
@@ -44,7 +45,8 @@ struct PageScan {
     std::optional<Trailer> trailer;  // the last page is the trailer of a streaming backup image
 };
 
-// Checks all pages behind the two headers. Errors: reading failed, Code::cancelled.
+// Checks all pages behind the two headers; holes of the file are counted as empty pages without being read.
+// Errors: reading failed, Code::cancelled, Code::io when the file becomes shorter meanwhile.
 // Memory: 512 KiB a thread and the list.
 [[nodiscard]] Result<PageScan> scan_pages(Source& source, const DatabaseHeader& header,
                                           const ScanOptions& options = {});

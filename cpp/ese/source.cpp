@@ -1,6 +1,7 @@
 #include "ese/source.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,12 +27,18 @@ public:
                                      static_cast<off_t>(offset + done));
             if (got == 0) break;
             if (got < 0 && errno == EINTR) continue;
-            if (got < 0) return os_error(errno, "cannot read", path_);
+            if (got < 0) return os_error(errno, "read", path_);
             done += static_cast<std::size_t>(got);
         }
         return done;
     }
     [[nodiscard]] std::optional<std::uint64_t> size() const override { return size_; }
+    [[nodiscard]] std::uint64_t next_data(std::uint64_t offset) const override {
+        const auto at = ::lseek(descriptor_, static_cast<off_t>(offset), SEEK_DATA);
+        if (at >= 0) return static_cast<std::uint64_t>(at);
+        // Where holes are not known (block devices) everything may be data.
+        return errno == ENXIO ? std::numeric_limits<std::uint64_t>::max() : offset;
+    }
 
 private:
     int descriptor_;
@@ -42,7 +49,8 @@ private:
 // Keeps the first bytes, so that the header can be looked at before the pages are read in order.
 class StreamSource final : public Source {
 public:
-    explicit StreamSource(int descriptor) : descriptor_(descriptor) {}
+    StreamSource(int descriptor, std::function<bool()> go_on)
+        : descriptor_(descriptor), go_on_(std::move(go_on)) {}
 
     Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> into) override {
         EXSHADOW_TRY(fill_start(std::min<std::uint64_t>(offset + into.size(), kept_limit)));
@@ -77,16 +85,27 @@ private:
     Result<std::size_t> receive(std::span<std::byte> into) const {
         std::size_t done = 0;
         while (done < into.size()) {
+            EXSHADOW_TRY(wait_for_bytes());
             const auto got = ::read(descriptor_, into.data() + done, into.size() - done);
             if (got == 0) break;
-            if (got < 0 && errno == EINTR) continue;
-            if (got < 0) return os_error(errno, "cannot read", "the stream");
+            if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+            if (got < 0) return os_error(errno, "read", "the stream");
             done += static_cast<std::size_t>(got);
         }
         return done;
     }
 
+    // Whoever writes the stream may take any time, and the reader must be able to give up.
+    Status wait_for_bytes() const {
+        pollfd waiting{descriptor_, POLLIN, 0};
+        while (::poll(&waiting, 1, 100) <= 0) {
+            if (go_on_ && !go_on_()) return Error(Code::cancelled, "reading the stream was stopped");
+        }
+        return {};
+    }
+
     int descriptor_;
+    std::function<bool()> go_on_;
     std::vector<std::byte> start_;
     std::uint64_t at_ = 0;
     bool ended_ = false;
@@ -111,13 +130,14 @@ private:
 }  // namespace
 
 Result<std::unique_ptr<Source>> open_file(const std::string& path) {
-    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) return os_error(errno, "cannot open", path);
+    // Not to wait for the writer of a named pipe.
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0) return os_error(errno, "open", path);
     struct stat facts {};
     if (::fstat(descriptor, &facts) != 0) {
         const int problem = errno;
         ::close(descriptor);
-        return os_error(problem, "cannot look at", path);
+        return os_error(problem, "look at", path);
     }
     if (S_ISREG(facts.st_mode) || S_ISBLK(facts.st_mode)) {
         const auto end = ::lseek(descriptor, 0, SEEK_END);
@@ -131,8 +151,8 @@ Result<std::unique_ptr<Source>> open_file(const std::string& path) {
     return Error(Code::invalid, path + " is neither a file nor a block device", "pipe it in and name it '-'");
 }
 
-std::unique_ptr<Source> from_stream(int descriptor) {
-    return std::make_unique<StreamSource>(descriptor);
+std::unique_ptr<Source> from_stream(int descriptor, std::function<bool()> go_on) {
+    return std::make_unique<StreamSource>(descriptor, std::move(go_on));
 }
 
 std::unique_ptr<Source> from_memory(std::span<const std::byte> bytes) {

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -23,6 +25,8 @@ public:
     // forward_only().
     virtual Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> into) = 0;
     [[nodiscard]] virtual std::optional<std::uint64_t> size() const = 0;  // none: a stream
+    // The first byte from `offset` on that may be other than zero; behind the end when only holes follow.
+    [[nodiscard]] virtual std::uint64_t next_data(std::uint64_t offset) const { return offset; }
     // Bytes come in order and once; one thread.
     [[nodiscard]] virtual bool forward_only() const { return !size().has_value(); }
 };
@@ -30,8 +34,8 @@ public:
 // A regular file or block device, by path (UTF-8).
 [[nodiscard]] Result<std::unique_ptr<Source>> open_file(const std::string& path);
 // A pipe or other stream by its descriptor, which stays the caller's. Reads may go back over the first 64
-// KiB.
-[[nodiscard]] std::unique_ptr<Source> from_stream(int descriptor);
+// KiB. `go_on` is asked on the reading thread every 100 ms of waiting; false ends it with Code::cancelled.
+[[nodiscard]] std::unique_ptr<Source> from_stream(int descriptor, std::function<bool()> go_on = {});
 // Bytes in memory; they must outlive the source.
 [[nodiscard]] std::unique_ptr<Source> from_memory(std::span<const std::byte> bytes);
 

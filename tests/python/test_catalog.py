@@ -23,6 +23,7 @@ SET = SetRecord(
     (Member("a", "m2", "/a2", 512), Member("b", "m2", "/b2", 1024)),
 )
 VERDICT = Verification("bytes", True, "2026-01-01T01:00:00Z", "512 B read")
+KNOWN = replace(SET, verified=VERDICT, checks=(VERDICT,))
 JOB = JobRecord("sync", 10, 2, 12, 0.5, "done")
 VOLUME = VolumeRecord(
     "a", "u", "g", 512, 4096, "ok", True, 1, (PlexRecord("p1", "/a", "in_sync", 512),), ()
@@ -50,7 +51,7 @@ def fill(catalog):
 
 def test_what_is_recorded_is_read_back(catalog):
     fill(catalog)
-    assert catalog.sets() == [replace(SET, verified=VERDICT)]
+    assert catalog.sets() == [KNOWN]
     assert catalog.sets("other") == []
     assert catalog.volumes()["a"]["plex_paths"] == ["/a"]
     assert [event["text"] for event in catalog.events("a")] == ["one", "two"]
@@ -198,7 +199,52 @@ def test_a_bad_document_changes_nothing(catalog, spoil):
     spoil(document["catalog"])
     with pytest.raises(InvalidError):
         transfer.import_catalog(catalog, document)
-    assert catalog.sets() == [replace(SET, verified=VERDICT)]
+    assert catalog.sets() == [KNOWN]
+
+
+def test_a_document_of_the_first_schema_is_taken(catalog, tmp_path):
+    fill(catalog)
+    document = transfer.export_catalog(catalog)
+    document["catalog"]["schema"] = "0001"
+    for row in document["catalog"]["verifications"]:
+        for name in ("seconds", "evidence", "copies"):
+            del row[name]
+    with closing(open_catalog(tmp_path / "other.sqlite").catalog) as other:
+        transfer.import_catalog(other, document)
+        assert other.sets() == [KNOWN]
+
+
+def test_a_catalog_of_the_first_schema_is_upgraded(file):
+    from alembic import command
+
+    upgrade = command.upgrade
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrations, "HEAD", "0001")
+        patch.setattr(command, "upgrade", lambda config, head: upgrade(config, "0001"))
+        open_catalog(file).catalog.close()
+    with closing(sqlite3.connect(file)) as old, old:
+        old.execute(
+            "INSERT INTO sets VALUES"
+            "('set-1', 'noon', 'g', '2026', 'native', 'crash', 'ready', NULL, 0)"
+        )
+        old.execute(
+            "INSERT INTO verifications(set_id, [check], ok, at, detail)"
+            " VALUES('set-1', 'bytes', 1, '2026-01-01T01:00:00Z', '512 B read')"
+        )
+    with closing(open_catalog(file).catalog) as catalog:
+        (one,) = catalog.sets()
+        assert one.verified == VERDICT
+
+
+def test_verdicts_of_several_checks(catalog):
+    fill(catalog)
+    bad = replace(VERDICT, check="ese", ok=False, evidence={"files": [1]}, seconds=2.5, copies="x")
+    again = replace(VERDICT, at="2026-01-03T00:00:00Z")
+    for verdict in (bad, again):
+        catalog.add_verification(SET.id, verdict)
+    (one,) = catalog.sets()
+    assert one.checks == (bad, again)
+    assert one.verified == bad
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"catalog": 1}, {"catalog": {}}])

@@ -57,7 +57,7 @@ def test_the_plex_may_be_chosen(shop, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option", [("--writer", "postgresql"), ("--verify", "filesystem"), ("--label", "a/b")]
+    "option", [("--writer", "postgresql"), ("--verify", "nosuch"), ("--label", "a/b")]
 )
 def test_create_refuses_what_is_not_there(shop, option):
     shop.cli.error(2, "snapshot", "create", "shop", *option)
@@ -204,6 +204,5 @@ def test_create_may_verify_at_once(shop):
     assert made["verified"]["ok"] is True
 
 
-@pytest.mark.parametrize("check", ["filesystem", "ese", "postgresql", "sqlite", "script", "x"])
-def test_checks_that_do_not_exist_yet(shop, noon, check):
-    assert "bytes" in shop.cli.error(2, "snapshot", "verify", "noon", "--check", check)["hint"]
+def test_a_check_that_does_not_exist(shop, noon):
+    assert "bytes" in shop.cli.error(2, "snapshot", "verify", "noon", "--check", "x")["hint"]

@@ -71,9 +71,7 @@ def test_endless_output_is_cut(checked, script):
 def test_the_time_limit(checked, script):
     path = script("import subprocess; subprocess.Popen(['sleep', '987'])\ntime.sleep(600)")
     begun = time.monotonic()
-    verdict = checked.verify(
-        "--check", "script", "--script", path, "--timeout", "3s", status=5
-    )
+    verdict = checked.verify("--check", "script", "--script", path, "--timeout", "3s", status=5)
     assert "no verdict within 3 s" in verdict["detail"]
     assert time.monotonic() - begun < 60
     assert not running("sleep", "987")

@@ -1,11 +1,12 @@
 """snapshot verify --check sqlite: databases under writes pass, damaged ones do not."""
 
+import os
 import sqlite3
 from contextlib import closing
 
 import pytest
 from checked import make_file_system, need_devices, put_live, split_off
-from conftest import MIB
+from machine import run
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +109,22 @@ def test_only_in_a_folder(made):
     assert "no" in error["message"]
 
 
+def test_a_folder_that_cannot_be_read_is_not_passed_over(cli, tmp_path):
+    image = make_file_system("ext4", tmp_path / "db.img")
+    put_live(image, tmp_path / "made", fill_with("a.db", "deep/b.sqlite"))
+    run("e2fsck", "-p", "-E", "journal_only", image)
+    with image.open("r+b") as file:
+        content = file.read()
+        place = content.find(b"b.sqlite")
+        assert place >= 0
+        while place >= 0:  # the folder's block, and what the journal has of it
+            file.seek(place // 1024 * 1024)
+            file.write(os.urandom(1024))
+            place = content.find(b"b.sqlite", place + 1024)
+    verdict = split_off(cli, tmp_path, "db").verify("--check", "sqlite", status=5)
+    assert "cannot be read" in verdict["detail"] or "cannot be mounted" in verdict["detail"]
+
+
 def test_a_row_without_its_parent_fails(made):
     verdict = made(fill_with("a.db", orphan=True)).verify("--check", "sqlite", status=5)
     assert "row of t" in verdict["detail"]
@@ -132,4 +149,3 @@ def test_wishes_that_make_no_sense(shop):
         ("--check", "bytes", "--timeout", "0s"),
     ):
         shop.cli.error(2, "snapshot", "verify", "noon", *wish)
-    assert MIB  # the copies of shop are not file systems: nothing above got as far

@@ -26,6 +26,7 @@ from exshadow.api.peers import CheckedProtocol
 from exshadow.api.status import describe
 from exshadow.errors import InvalidError, RefusedError, make
 from exshadow.model import Json
+from exshadow.service.checks.record import clear
 from exshadow.service.house import LATENCY_LIMIT, House, HouseDesk, Offer
 from exshadow.service.ownership import own
 from exshadow.service.reporter import Reporter
@@ -68,6 +69,8 @@ def run(
     """
     folder.create()
     with own(folder), _stop_signals() as stop:
+        for left in clear(folder):
+            reporter.note(f"left of an interrupted check: {left}")
         house = House(folder, groups, latency_limit)
         tasks = Tasks(house)
         try:

@@ -23,6 +23,7 @@ STREAM = "-"
 class _Found:
     path: str
     in_folder: bool
+    problem: Error | None = None  # a folder that cannot be looked into
 
 
 def check(
@@ -106,14 +107,18 @@ def _find(paths: Iterable[str | os.PathLike[str]]) -> Iterator[_Found]:
 def _in_folder(folder: Path) -> Iterator[_Found]:
     """All ESE files below; what is something else by its content is left out."""
     found = 0
-    for root, folders, files in os.walk(folder):
+    closed: list[OSError] = []
+    for root, folders, files in os.walk(folder, onerror=closed.append):
         folders.sort()
         for name in sorted(files):
             path = Path(root) / name
             if path.is_file() and _belongs(path):
                 found += 1
                 yield _Found(str(path), in_folder=True)
-    if not found:
+    for problem in closed:
+        path = os.fspath(problem.filename)
+        yield _Found(path, in_folder=True, problem=from_system(problem, f"cannot look into {path}"))
+    if not found and not closed:
         raise NotFoundError(
             f"no ESE file in {folder}", hint="name the folder that holds the databases and logs"
         )
@@ -132,7 +137,7 @@ def _belongs(path: Path) -> bool:
     try:
         start = EseFile.open(path).start(1 << 16)
     except Error:
-        return False
+        return from_name(path).role == "database"  # the verdict says that it cannot be read
     sizes = (0, 2048, 4096, 8192, 16384, 32768)
     return any(start[size + 4 : size + 8] == _MAGIC for size in sizes)
 
@@ -148,6 +153,8 @@ def _open(name: str) -> EseFile:
 
 def _check_one(one: _Found, threads: int, limit: int, progress: Progress | None) -> FileReport:
     try:
+        if one.problem:
+            raise one.problem
         file = _open(one.path)
         size = file.size
 

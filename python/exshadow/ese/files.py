@@ -108,6 +108,8 @@ def _database(report: FileReport, file: EseFile, wish: ScanWish) -> None:
     scan = file.scan(threads=wish.threads, limit=wish.limit, progress=wish.progress)
     report.pages, report.bad, report.empty = scan["pages"], scan["bad"], scan["empty"]
     _pages(report, scan)
+    if header["streaming_image"] and not scan["trailer"]:
+        report.fail("a streaming backup image without its trailer page: cut short (-535)")
     return None
 
 

@@ -9,7 +9,11 @@ BLIND_SPOTS = (
     "a page replaced by an older version of itself",
     "a page that was zeroed: it looks as if it had never been used",
     "a database cut short at the end of a page",
-    "segments zeroed at the end of a log (its successor's header tells, when that is there)",
+    "two sectors of one page exchanged (its checksums see half of such cases), and any other "
+    "change that cancels out in them",
+    "a header (or page of before 2004) with an even number of flips at one bit of its words",
+    "segments at the end of a log zeroed, or older than it (its successor's header tells, when "
+    "that is there)",
     "data of a streaming file (.stm): its checksums lie in the database",
     "bytes behind the last record of a log of Exchange 2000 to 2010",
 )

@@ -22,6 +22,7 @@ class LogSet:
     current: FileReport | None = None
     checkpoint: FileReport | None = None
     databases: list[FileReport] = field(default_factory=list)
+    streams: dict[str, FileReport] = field(default_factory=dict)  # .stm by the path of its database
 
     @property
     def current_generation(self) -> int | None:
@@ -57,19 +58,30 @@ def gather(reports: Iterable[FileReport]) -> list[LogSet]:
     """
     sets: dict[tuple[str, str], LogSet] = {}
     databases: list[FileReport] = []
+    streams: dict[str, FileReport] = {}
     for report in reports:
         if report.state == "skipped":
             continue
         folder = str(PurePath(report.path).parent)
         named = from_name(report.path)
-        if report.kind == "database":
+        if from_name(report.path).role == "stm":
+            streams[_stem(report)] = report
+        elif report.kind == "database":
             databases.append(report)
         elif named.base and named.role in ("log", "checkpoint"):
             key = (folder, named.base.lower())
             _put(sets.setdefault(key, LogSet(named.base, folder)), report, named.generation)
     for database in databases:
-        _home_of(database, list(sets.values()), sets).databases.append(database)
+        home = _home_of(database, list(sets.values()), sets)
+        home.databases.append(database)
+        if pair := streams.get(_stem(database)):
+            home.streams[database.path] = pair
     return [sets[key] for key in sorted(sets)]
+
+
+def _stem(report: FileReport) -> str:
+    path = PurePath(report.path)
+    return str(path.parent / path.stem.lower())
 
 
 def _put(into: LogSet, report: FileReport, generation: int | None) -> None:
@@ -135,12 +147,27 @@ def _databases(report: SetReport, one: LogSet) -> None:
     for database in one.databases:
         if not database.ok:
             report.fail(f"{PurePath(database.path).name} is damaged")
+        _streaming_pair(report, database, one.streams.get(database.path))
     for name, fact in (("log signatures", "log_signature"), ("page sizes", "page_size")):
         if (
             len({database.facts.get(fact) for database in one.databases if fact in database.facts})
             > 1
         ):
             report.fail(f"the databases have different {name}")
+
+
+def _streaming_pair(report: SetReport, database: FileReport, stream: FileReport | None) -> None:
+    """A database of Exchange 2000 or 2003 is nothing without its streaming file."""
+    name = PurePath(database.path).name
+    if stream is None:
+        if database.facts.get("has_stm"):
+            report.fail(f"the streaming file (.stm) of {name} is missing")
+        return
+    streaming = PurePath(stream.path).name
+    if not stream.ok:
+        report.fail(f"{streaming} is damaged")
+    elif stream.facts.get("signature") != database.facts.get("stm_signature", ""):
+        report.fail(f"{name} and {streaming} do not belong together: signatures")
 
 
 def _dirty(one: LogSet) -> list[FileReport]:
@@ -155,6 +182,9 @@ def _required(one: LogSet, logs: dict[int, FileReport]) -> tuple[int, int] | Non
     if one.checkpoint and one.checkpoint.ok and (at := _number(one.checkpoint, "generation")) > 0:
         starts.append(at)
         ends.append(at)
+    if not one.databases and not starts and logs:
+        starts.append(min(logs))  # logs alone, as an incremental backup leaves them: all count
+        ends.append(max(logs))
     starts = [start for start in starts if start > 0]
     if not starts:
         return None

@@ -48,11 +48,25 @@ def find(bench: Bench, tops: tuple[Path, ...]) -> list[Cluster]:
     return found
 
 
-def prepare(bench: Bench, cluster: Cluster, account: Account) -> Json:
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A link that named one of production's paths. `space`: it is a tablespace's."""
+
+    name: str
+    named: str
+    taken: Path
+    shown: str
+    space: bool
+
+    def to_json(self) -> Json:
+        return {"link": self.name, "named": self.named, "taken": self.shown}
+
+
+def prepare(bench: Bench, cluster: Cluster, account: Account) -> list[Turned]:
     """Make the data folder on the view fit for `account`; the links that were turned."""
     for name in _NOT_OURS:
         (cluster.folder / name).unlink(missing_ok=True)
-    turned: Json = {}
+    turned: list[Turned] = []
     done: set[Path] = set()
     left = [cluster.folder]
     while left:
@@ -80,7 +94,7 @@ def _links(top: Path) -> Iterator[Path]:
                 yield path
 
 
-def _turn(bench: Bench, cluster: Cluster, link: Path, turned: Json) -> Path:
+def _turn(bench: Bench, cluster: Cluster, link: Path, turned: list[Turned]) -> Path:
     """Where the link leads in the copies; it is made anew when it led elsewhere. Unsound."""
     if (here := link.resolve()).is_relative_to(bench.tree) and here.exists():
         return here
@@ -93,7 +107,8 @@ def _turn(bench: Bench, cluster: Cluster, link: Path, turned: Json) -> Path:
         raise Unsound(f"{name} leads to {said}, which no copy of the set has")
     link.unlink()
     link.symlink_to(target)
-    turned[name] = {"named": said, "taken": folders.shown(bench, target)}
+    space = link.parent.name == "pg_tblspc"
+    turned.append(Turned(name, said, target, folders.shown(bench, target), space))
     return target
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from exshadow.errors import NotFoundError
 from exshadow.service.checks.bench import Bench
+from exshadow.service.checks.ground import Unsound
 
 
 def chosen(bench: Bench, found: dict[str, Path]) -> tuple[Path, ...]:
@@ -39,9 +40,15 @@ def _inside(top: Path, path: str) -> Path:
 
 
 def walk(bench: Bench, tops: tuple[Path, ...]) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """os.walk over the folders, links not followed, until time is up."""
+    """os.walk over the folders, links not followed, until time is up. Unsound for a folder that
+    cannot be read: what is in it would be passed over."""
+
+    def fail(problem: OSError) -> None:
+        place = shown(bench, problem.filename or "")
+        raise Unsound(f"{place} cannot be read: {problem.strerror}")
+
     for top in tops:
-        for folder, folders, files in os.walk(top):
+        for folder, folders, files in os.walk(top, onerror=fail):
             bench.ground.tick()
             folders.sort()
             yield Path(folder), folders, sorted(files)

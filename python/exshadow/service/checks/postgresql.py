@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from exshadow.errors import UnsupportedError
@@ -31,7 +33,6 @@ _SETTINGS = {
     "archive_mode": "off",
     "autovacuum": "off",
     "dynamic_shared_memory_type": "mmap",  # in the data folder: nothing else can be written
-    "external_pid_file": "",
     "fsync": "off",  # of a view that is thrown away
     "full_page_writes": "off",
     "jit": "off",
@@ -50,8 +51,9 @@ _SETTINGS = {
     "wal_level": "minimal",
 }
 _STOP_SECONDS = 120.0
-# Everything outside the place is read-only for the server: recovery may make tablespaces again
-# where they were, and that is where production has them.
+# Everything outside the place is read-only for the server: recovery makes tablespaces again where
+# they were, and that is where production has them. There the server finds the copy's instead:
+# pairs of a path and a folder of the copy stand before the command.
 _CONFINED = """
 place=$1; shift
 mount --rbind "$place" "$place" || exit 125
@@ -62,8 +64,22 @@ cut -d ' ' -f 5 /proc/self/mountinfo | while read -r point; do
         *) mount -o remount,bind,ro "$point" 2>/dev/null || umount --lazy "$point" || exit 125 ;;
     esac
 done || exit 125
+while [ "$1" != -- ]; do
+    named=$1 taken=$2; shift 2
+    above=$named
+    while [ ! -d "$above" ]; do above=$(dirname "$above"); done
+    if [ "$above" != "$named" ]; then
+        case "$above" in
+            / | /bin* | /dev* | /etc* | /lib* | /proc* | /run* | /sys* | /usr*) continue ;;
+        esac
+        mount -t tmpfs tmpfs "$above" && mkdir -p "$named" || exit 125
+    fi
+    mount --bind "$taken" "$named" || exit 125
+done
+shift
 exec "$@"
 """
+_NO_DIRECTORY = re.compile(r'directory "(.*)" does not exist')
 
 
 def check(ground: Ground) -> Outcome:
@@ -105,8 +121,10 @@ def _look(bench: Bench, cluster: Cluster, account: Account) -> Json:
     programs_ = _programs_of(cluster)
     seen: Json = {"cluster": cluster.name, "version": cluster.version, "ok": False, "steps": []}
     try:
-        seen["links"] = prepare(bench, cluster, account)
-        server = _Server(bench, cluster, programs_, account)
+        links = prepare(bench, cluster, account)
+        seen["links"] = [link.to_json() for link in links]
+        spaces = [word for link in links if link.space for word in (link.named, str(link.taken))]
+        server = _Server(bench, cluster, Setting(programs_, account, tuple(spaces)))
         with server.running():
             bench.ground.say(f"PostgreSQL {cluster.version} recovers {cluster.name}")
             seen["recovery"] = server.wait_until_recovered()
@@ -135,8 +153,8 @@ def _amcheck(server: _Server, seen: Json) -> str:
 
 
 def _checksums(server: _Server, seen: Json) -> str:
-    ran = server.tool("pg_checksums", "--check", "--pgdata", server.cluster.folder)
-    seen["steps"].append(ran.to_json())
+    ran = server.checksums()
+    seen["steps"].append({**ran.to_json(), "command": "pg_checksums --check"})
     return "" if ran.status == 0 else f"pg_checksums found damage: {_first_line(ran)}"
 
 
@@ -144,14 +162,24 @@ def _first_line(ran: Ran) -> str:
     return next((line for line in ran.output.splitlines() if line.strip()), f"status {ran.status}")
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Its programs, whom it runs as, and its tablespaces: production's path, then the copy's."""
+
+    tools: Path
+    account: Account
+    spaces: tuple[str, ...]
+
+
 class _Server:
     """A server on one data folder; its socket and log are in a folder of its own."""
 
-    def __init__(self, bench: Bench, cluster: Cluster, tools: Path, account: Account) -> None:
+    def __init__(self, bench: Bench, cluster: Cluster, setting: Setting) -> None:
         self.cluster = cluster
         self._bench = bench
-        self._tools = tools
-        self._account = account
+        self._tools = setting.tools
+        self._account = setting.account
+        self._spaces = setting.spaces
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = bench.place / f"server-{cluster.number}"
 
@@ -159,23 +187,24 @@ class _Server:
     def running(self) -> Iterator[None]:
         """Started when the block is entered, and gone after it however it is left."""
         self._make_folder()
-        command = (self._tools / "postgres", "-D", self.cluster.folder, *self._settings())
-        drop = (f"--reuid={self._account.user}", f"--regid={self._account.group}")
+        command = ("postgres", "-D", str(self.cluster.folder), *self._settings())
         with (self._folder / "log").open("wb") as log:
-            self._process = programs.start(
-                [
-                    *(programs.require("unshare"), "--mount", "--propagation", "private", "--"),
-                    *("/bin/sh", "-c", _CONFINED, "sh", str(self._bench.place)),
-                    *(programs.require("setpriv"), *drop, "--clear-groups", "--"),
-                    *map(str, command),
-                ],
-                stdout=log,
-            )
+            self._process = programs.start(self._confined(*command), stdout=log)
         try:
             self._bench.record.note_process(self._process.pid)
             yield
         finally:
             self._quit()
+
+    def _confined(self, name: str, *arguments: str) -> list[str]:
+        """The command of a program that sees only the copies as they are to be seen."""
+        drop = (f"--reuid={self._account.user}", f"--regid={self._account.group}")
+        return [
+            *(programs.require("unshare"), "--mount", "--propagation", "private", "--"),
+            *("/bin/sh", "-c", _CONFINED, "sh", str(self._bench.place), *self._spaces, "--"),
+            *(programs.require("setpriv"), *drop, "--clear-groups", "--"),
+            *(str(self._tools / name), *arguments),
+        ]
 
     def _make_folder(self) -> None:
         self._folder.mkdir(mode=0o700)
@@ -203,11 +232,21 @@ class _Server:
                 said = self._log()
                 last = [line for line in said.splitlines() if "FATAL" in line or "PANIC" in line]
                 why = last[-1] if last else f"status {self._process.returncode}"
+                self._refuse_unknown_path(why)
                 raise Unsound(f"the server does not start: {why}", {"log": clipped(said)})
             self._bench.ground.tick()
-            time.sleep(0.1)
+            time.sleep(0.2)
         words = ("redo", "recover", "interrupted", "shut down", "consistent")
         return [line for line in self._log().splitlines() if any(one in line for one in words)]
+
+    def _refuse_unknown_path(self, why: str) -> None:
+        """UnsupportedError when recovery wants a tablespace's path that cannot be made here."""
+        found = _NO_DIRECTORY.search(why)
+        if found and found[1] in self._spaces:
+            raise UnsupportedError(
+                f"recovery makes a tablespace at {found[1]}, and there is no such folder here",
+                hint=f"mkdir -p {found[1]}, or check a snapshot of after the next checkpoint",
+            )
 
     def _log(self) -> str:
         return (self._folder / "log").read_text(encoding="utf-8", errors="backslashreplace")
@@ -219,6 +258,11 @@ class _Server:
 
     def client(self, name: str, *arguments: str) -> Ran:
         return self.tool(name, "--host", self._folder, "--username=postgres", *arguments)
+
+    def checksums(self) -> Ran:
+        """Of all pages, tablespaces too; the server must have been stopped."""
+        arguments = ("--check", f"--pgdata={self.cluster.folder}")
+        return programs.run(self._bench.ground, self._confined("pg_checksums", *arguments))
 
     def tool(self, name: str, *arguments: str | Path) -> Ran:
         command = (self._tools / name, *arguments)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from exshadow.errors import CancelledError
+from exshadow.errors import CancelledError, Error
 from exshadow.model import Verification
 from exshadow.names import now
 from exshadow.service.checks import (
@@ -51,6 +51,10 @@ def judge(ground: Ground, check: str) -> Judged:
         outcome = unsound.outcome
     except OutOfTime as late:
         outcome = Outcome(False, str(late))
+    except Error:
+        raise
+    except OSError as problem:  # of a file in the copy; the machine's own failures are Errors
+        outcome = Outcome(False, f"cannot be read: {problem}")
     except (KeyboardInterrupt, StopRequested):
         raise CancelledError(
             f"interrupted: check {check} of {ground.name} stopped; it changed nothing",
