@@ -49,6 +49,18 @@ def make(image: Path, *fills: Edit) -> Path:
     return image
 
 
+def write_through(cli: Cli, name: str, image: Path, fresh: Path) -> None:
+    """Write what differs in `fresh`, which goes, through the volume over `image`."""
+    with image.open("rb") as old, fresh.open("rb") as new, cli.opened(name) as volume:
+        at = 0
+        while piece := new.read(65536):
+            if piece != old.read(65536):
+                volume.write(at, piece)
+            at += len(piece)
+        volume.flush()
+    fresh.unlink()
+
+
 @dataclass(frozen=True)
 class Pair:
     """Volumes maildb and maillog of group mail, with mirrors; `noon` is their set."""
@@ -65,16 +77,10 @@ class Pair:
 
     def change(self, name: str, change: Edit) -> None:
         """What the server writes: a file system's changes, through the volume."""
-        old, fresh = self.image(name).read_bytes(), self.folder / "fresh.img"
+        fresh = self.folder / "fresh.img"
         shutil.copyfile(self.image(name), fresh)
         edit(fresh, change)
-        new = fresh.read_bytes()
-        fresh.unlink()
-        with self.cli.opened(name) as volume:
-            for at in range(0, len(new), 65536):
-                if (piece := new[at : at + 65536]) != old[at : at + 65536]:
-                    volume.write(at, piece)
-            volume.flush()
+        write_through(self.cli, name, self.image(name), fresh)
 
     def break_database(self) -> None:
         content = self.image("maildb").read_bytes()
@@ -94,8 +100,8 @@ class Pair:
         return error["message"]
 
 
-def make_pair(cli: Cli, folder: Path, spare: int = 1) -> Pair:
-    make(folder / "maildb.img", database)
+def make_pair(cli: Cli, folder: Path, spare: int = 1, fill: Edit = database) -> Pair:
+    make(folder / "maildb.img", fill)
     make(folder / "maillog.img", logs(NOON))
     for name in ("maildb", "maillog"):
         cli("volume", "add", name, folder / f"{name}.img", "--group", "mail")

@@ -242,3 +242,18 @@ def test_killed_and_repeated(later):
     process.communicate(timeout=60)
     assert later.roll_forward()["verdict"]["ok"]
     assert digest(later.image("maildb")) == digest(later.folder / "maildb-m2.img")
+
+
+def test_a_database_that_was_shut_down_is_refused(cli, tmp_path):
+    def clean(top):
+        database(top)
+        content = bytearray((top / EDB).read_bytes())
+        for at in (0, mail_files.PAGE):
+            page = content[at : at + mail_files.PAGE]
+            struct.pack_into("<I", page, 52, 3)
+            struct.pack_into("<II", page, 296, 0, 0)
+            content[at : at + mail_files.PAGE] = mail_files._sealed(page)
+        (top / EDB).write_bytes(content)
+
+    pair = make_pair(cli, tmp_path, fill=clean)
+    assert "Mailbox.edb was shut down cleanly" in pair.refused()

@@ -28,8 +28,8 @@ def demo(
     """The main job on a made-up server: mirror, split, damage, restore, mirror again.
 
     A second act, for root with ntfs-3g: a mail server's database and log volumes, rolled forward.
-    Every claim is checked by e2fsck, SQLite and ese check; the exit status is 5 when one does not hold, also
-    when the damage does not show.
+    Every claim is checked by e2fsck, SQLite and ese check; the exit status is 5 when one does not
+    hold, also when the damage does not show.
 
     Example: exshadow demo --dir /mnt/fast --keep
     """

@@ -27,9 +27,8 @@ def judge(report: EseReport, tree: Path) -> Outcome:
     sets = _sets_of(report, databases, logs)
     said = [
         f"{one.base}: required range {one.required[0]}-{one.required[1]} present and sound"
-        if one.required
-        else f"{one.base}: no log is required, the databases are clean"
         for one in sets
+        if one.required
     ]
     return Outcome(True, "; ".join(said), evidence)
 
@@ -53,6 +52,12 @@ def _against(report: EseReport, databases: list[FileReport], logs: list[FileRepo
         f"the set's database {Path(one.path).name} is damaged: {one.findings[-1]}"
         for one in databases
         if not one.ok
+    ]
+    found += [
+        f"rule: {Path(one.path).name} was shut down cleanly and needs no log: nothing shows that "
+        "the current logs go on from it"
+        for one in databases
+        if one.ok and one.state == "CleanShutdown"
     ]
     signatures = {log.facts.get("signature") for log in logs}
     for one in databases:

@@ -31,6 +31,7 @@ class _Control:
     timeline: int
     system: int
     segment_size: int
+    state: str
 
     def name(self, number: int) -> str:
         """Of the segment with this number."""
@@ -59,6 +60,9 @@ def _judge(bench: Bench, data: Path, wal: list[Path]) -> Outcome:
         text = f"rule: logs and databases share a volume: {name} has its WAL within"
         return Outcome(False, text, {"cluster": name})
     control = _control(bench, tools, data)
+    if control.state.startswith("shut down") and not (data / "backup_label").exists():
+        text = f"rule: the server replays nothing onto a data folder that was shut down: {name} was"
+        return Outcome(False, text, {"cluster": name, "state": control.state})
     for folder in wal:
         written = _written(folder, control)
         if written:
@@ -80,6 +84,7 @@ def _control(bench: Bench, tools: Path, data: Path) -> _Control:
             timeline=int(fields["Latest checkpoint's TimeLineID"]),
             system=int(fields["Database system identifier"]),
             segment_size=int(fields["Bytes per WAL segment"]),
+            state=fields["Database cluster state"],
         )
     except (KeyError, ValueError):
         raise Unsound("pg_control cannot be read", {"mount": clipped(ran.output, 500)}) from None
