@@ -9,7 +9,7 @@ from exshadow.model import Json, Plan, Step
 from exshadow.names import format_size
 from exshadow.service.desk import Desk
 
-PROMOTE = "the way out: exshadow snapshot promote {set}"
+PROMOTE = "the way out, for all volumes of the set: exshadow snapshot promote {set}"
 _COPYING = ("resync", "sync", "drill")
 _NEWEST = 5
 _NOT_MEASURED = "no time is estimated: nothing was copied and measured yet"
