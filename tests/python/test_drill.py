@@ -78,10 +78,14 @@ def test_what_comes_back_is_the_copy(noon, tmp_path):
     assert "restore db" in text
 
 
-def test_the_newest_set_is_taken_or_the_one_named(noon):
+def test_the_newest_set_is_taken_or_the_one_named(noon, tmp_path):
     noon("snapshot", "create", "g", "--label", "later", "--plex", "m3")
     assert noon.json("drill", "g")["drill"]["name"] == "g@later"
     assert noon.json("drill", "g", "--set", "noon")["drill"]["name"] == "g@noon"
+    noon("mirror", "add", "db", tmp_path / "db-m4.img", "--label", "m4")
+    noon("mirror", "add", "logs", tmp_path / "logs-m4.img", "--label", "m4")
+    noon("restore", "noon", "--keep-current")  # what that kept is no backup
+    assert noon.json("drill", "g")["drill"]["name"] == "g@later"
     assert "not of group h" in noon.error(3, "drill", "h", "--set", "noon")["message"]
 
 

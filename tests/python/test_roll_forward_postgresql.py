@@ -144,6 +144,32 @@ def test_another_servers_wal_is_refused(noon, bed, tmp_path):
     assert "another system" in noon.error(4, "restore", "noon", "--roll-forward")["message"]
 
 
+def test_a_later_timeline_is_refused(noon, bed, tmp_path):
+    with going_on(noon, bed, tmp_path) as server:
+        (server.wal / "pg" / "00000002.history").write_text("1\t0/3000000\tbefore\n")
+    message = noon.error(4, "restore", "noon", "--roll-forward")["message"]
+    assert "gone on in timeline 2" in message
+
+
+def test_a_tablespace_beside_the_wal_is_refused(cli, bed, tmp_path):
+    for image in images(tmp_path).values():
+        make_file_system("ext4", image, SIZE)
+    with placed(bed, images(tmp_path)) as server:
+        server.create()
+        (server.wal / "space").mkdir()
+        shutil.chown(server.wal / "space", "postgres", "postgres")
+        with server.running():
+            server.query(f"create tablespace far location '{server.wal}/space'")
+            cut(bed, tmp_path)
+    for image in images(tmp_path).values():
+        image.with_suffix(".cut").replace(image)
+    split_off(cli, tmp_path, "data", "wal")
+    message = cli.error(4, "restore", "noon", "--roll-forward")["message"]
+    assert "share a volume (wal)" in message
+    message = cli.error(4, "restore", "noon", "--roll-forward", "--volume", "data")["message"]
+    assert "tablespaces are restored together" in message
+
+
 def test_a_data_folder_that_was_shut_down_is_refused(noon, bed, tmp_path):
     """The server would begin a new WAL over the one of today."""
     for volume in ("data", "wal"):

@@ -31,6 +31,7 @@ from exshadow.service.checks.wish import CHECKS, CheckWish
 from exshadow.service.desk import Desk, Session
 from exshadow.service.drills.place import clear, drill_place
 from exshadow.service.drills.wish import CHECK, Drilled, DrillStep, DrillWish
+from exshadow.service.restore import KEPT_LABEL
 from exshadow.service.state import Survey
 from exshadow.sparse import data_extents
 
@@ -81,12 +82,14 @@ def choose(desk: Desk, group: str, wish: DrillWish, survey: Survey) -> SetRecord
     desk.folder.group(group)  # NotFoundError that names the groups
     every = [one for one in sets.assemble(survey, desk.facts()) if one.group == group]
     ready = [one for one in every if one.state == "ready"]
-    whole = [one for one in ready if not one.missing]
+    # What a restore kept of production is no backup.
+    made = [one for one in ready if not one.label.startswith(KEPT_LABEL)]
+    whole = [one for one in made if not one.missing]
     if not ready:
         raise RefusedError(
             f"group {group} has no set that is ready", hint=f"exshadow snapshot create {group}"
         )
-    return (whole or ready)[-1]
+    return (whole or made or ready)[-1]
 
 
 def _checks(desk: Desk, one: SetRecord, wish: DrillWish) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from exshadow.errors import (
     CancelledError,
-    Error,
     IntegrityError,
     InvalidError,
     NotFoundError,
@@ -249,7 +248,8 @@ def _prove_postgresql(bench: Bench, found: _Found, mounted: dict[str, Path]) -> 
         return [mounted[place.disk] / place.folder for place in places if place.disk in mounted]
 
     bench.ground.say("the data folder of the set with the current WAL")
-    data, wal = at(layout.DATABASE, found.databases), at(layout.LOG, found.logs)
+    wal = at(layout.LOG, found.logs)
+    data = [top for top in at(layout.DATABASE, found.databases) if (top / "PG_VERSION").is_file()]
     return postgresql_logs.judge(bench, data, wal)
 
 
@@ -259,13 +259,12 @@ def _compare(desk: Desk, session: Session, found: _Found) -> Outcome:
     label = found.one.label
     started = {name: session.volumes[name].verify_snapshot(label) for name in found.databases}
     name = f"{found.one.group}@{label}"
-    watch = jobs.Watch(f"compare of {name}", label, f"exshadow restore {found.one.id}")
+    resume = f"exshadow restore {found.one.id} --roll-forward"
+    watch = jobs.Watch(f"compare of {name}", label, resume)
     try:
         jobs.run(desk, started, watch)
     except IntegrityError as problem:
         return Outcome(False, f"production differs from the set: {problem.message}")
-    except Error:
-        raise
     return Outcome(True, "")
 
 

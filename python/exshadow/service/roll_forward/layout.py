@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ DATABASE, LOG = "database", "log"
 ESE, POSTGRESQL = "ese", "postgresql"
 _MAGIC = (0x89ABCDEF).to_bytes(4, "little")
 _SEGMENT_NAME = 24
+_TABLESPACE = re.compile(r"^PG_\d+(\.\d+)?_\d{9}$")
 WAY_OUT = "restore without --roll-forward: everything as it was at the set's time"
 
 
@@ -66,6 +68,7 @@ class Layout:
                 f"{', '.join(other)} holds no database",
                 hint=f"database volumes: {', '.join(databases)}",
             )
+        self._require_whole_clusters(set(wanted))
         if shared := sorted(set(wanted) & set(logs)):
             raise RefusedError(
                 f"rule: logs and databases share a volume ({', '.join(shared)}): "
@@ -78,6 +81,16 @@ class Layout:
                 hint=WAY_OUT,
             )
         return tuple(sorted(wanted))
+
+    def _require_whole_clusters(self, wanted: set[str]) -> None:
+        """A data folder and its tablespaces are of one instant."""
+        theirs = {place.volume for place in self.of(POSTGRESQL, DATABASE, self.volumes(DATABASE))}
+        if theirs & wanted and (rest := sorted(theirs - wanted)):
+            raise RefusedError(
+                "rule: a data folder of PostgreSQL and its tablespaces are restored together: "
+                f"also {', '.join(rest)}",
+                hint="leave --volume out, or name them all",
+            )
 
 
 def find(bench: Bench, found: dict[str, Path]) -> Layout:
@@ -93,6 +106,8 @@ def find(bench: Bench, found: dict[str, Path]) -> Layout:
 
 def _roles(folder: Path, files: list[str]) -> Iterable[tuple[str, str]]:
     if "PG_VERSION" in files and (folder / "global" / "pg_control").is_file():
+        yield POSTGRESQL, DATABASE
+    if _TABLESPACE.match(folder.name):
         yield POSTGRESQL, DATABASE
     if any(_is_segment(folder / name) for name in files):
         yield POSTGRESQL, LOG

@@ -20,6 +20,7 @@ from exshadow.service.checks.ground import Outcome, Unsound
 _PROGRAMS = Path("/usr/lib/postgresql")
 _PAGE = struct.Struct("<HHIQIIQII")  # of xlog_internal.h: a segment's first page
 _LONG_HEADER = 0x2
+_TIMELINE = re.compile(r"^[0-9A-F]{8}\.history$")
 _NAME = re.compile(r"^[0-9A-F]{24}$")
 
 
@@ -64,6 +65,12 @@ def _judge(bench: Bench, data: Path, wal: list[Path]) -> Outcome:
         text = f"rule: the server replays nothing onto a data folder that was shut down: {name} was"
         return Outcome(False, text, {"cluster": name, "state": control.state})
     for folder in wal:
+        if later := _later_timeline(folder, control):
+            text = (
+                f"rule: {name} recovers in timeline {control.timeline}; the server has gone on in "
+                f"timeline {later}"
+            )
+            return Outcome(False, text, {"cluster": name, "timeline": control.timeline})
         written = _written(folder, control)
         if written:
             return _range(bench, tools, control, name, folder, written)
@@ -102,6 +109,12 @@ def _redo(data: Path) -> str:
 def _position(text: str) -> int:
     high, _, low = text.partition("/")
     return int(high, 16) << 32 | int(low, 16)
+
+
+def _later_timeline(folder: Path, control: _Control) -> int:
+    """A timeline that was begun after the set's, for the server's recovery would not follow it."""
+    found = [int(path.stem, 16) for path in folder.glob("*.history") if _TIMELINE.match(path.name)]
+    return max((one for one in found if one > control.timeline), default=0)
 
 
 def _written(folder: Path, control: _Control) -> dict[int, Path]:
