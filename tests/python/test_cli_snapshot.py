@@ -57,7 +57,7 @@ def test_the_plex_may_be_chosen(shop, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option", [("--writer", "postgresql"), ("--verify", "nosuch"), ("--label", "a/b")]
+    "option", [("--writer", "nosuch"), ("--verify", "nosuch"), ("--label", "a/b")]
 )
 def test_create_refuses_what_is_not_there(shop, option):
     shop.cli.error(2, "snapshot", "create", "shop", *option)
