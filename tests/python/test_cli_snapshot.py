@@ -57,10 +57,11 @@ def test_the_plex_may_be_chosen(shop, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option", [("--writer", "nosuch"), ("--verify", "nosuch"), ("--label", "a/b")]
+    ("option", "status"),
+    [(("--writer", "nosuch"), 3), (("--verify", "nosuch"), 2), (("--label", "a/b"), 2)],
 )
-def test_create_refuses_what_is_not_there(shop, option):
-    shop.cli.error(2, "snapshot", "create", "shop", *option)
+def test_create_refuses_what_is_not_there(shop, option, status):
+    shop.cli.error(status, "snapshot", "create", "shop", *option)
     assert shop.cli.json("snapshot", "list")["sets"] == []
 
 
