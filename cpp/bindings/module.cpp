@@ -13,9 +13,9 @@ PYBIND11_MODULE(_core, module) {
     exshadow::python::register_nbd(module);
     exshadow::python::register_engine(module);
     exshadow::python::register_facts(module);
+    exshadow::python::register_ese(module);
     exshadow::python::register_vss_session(module);
     exshadow::python::register_vss_coordinator(module);
     exshadow::python::register_vss_documents(module);
     exshadow::python::register_vss_procedures(module);
-    exshadow::python::register_ese(module);
 }

@@ -76,8 +76,7 @@ void register_vss_coordinator(py::module_& module) {
              })
         .def("callbacks", &callbacks_of,
              "The calls of writers and providers: name, id, whether a writer, event, nanoseconds.")
-        .def("close", &CoordinatorHandle::close,
-             "Abort what is open. May be repeated.");
+        .def("close", &CoordinatorHandle::close, "Abort what is open. May be repeated.");
 }
 
 }  // namespace exshadow::python

@@ -106,7 +106,13 @@ std::string Signature::text() const {
     std::memcpy(created.raw.data(), raw.data() + 4, sizeof created.raw);
     std::array<char, 16> number{};
     std::snprintf(number.data(), number.size(), "%08x", random);
-    return std::string(number.data()) + " of " + created.text();
+    auto text = std::string(number.data()) + " of " + created.text();
+    if (raw[12] == 0) return text;
+    text += " on ";
+    for (std::size_t at = 12; at < raw.size() && raw[at] != 0; ++at) {
+        text += raw[at] >= 32 && raw[at] < 127 ? static_cast<char>(raw[at]) : '?';
+    }
+    return text;
 }
 
 std::string_view name(DatabaseState state) {

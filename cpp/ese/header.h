@@ -37,7 +37,7 @@ struct LogTime {
 // Tells one database or one log stream from all others.
 struct Signature {
     std::array<std::uint8_t, 28> raw{};
-    [[nodiscard]] std::string text() const;  // random number and time of creation
+    [[nodiscard]] std::string text() const;  // random number, time of creation, computer
     [[nodiscard]] bool empty() const;
     friend bool operator==(const Signature&, const Signature&) = default;
 };

@@ -131,9 +131,16 @@ Task<Result<SplitResult>> GroupSplit::run() {
     co_await std::move(preparing);
     check_before_turn();
     Status status = first_failure();
+    if (status.ok() && request_.gate) {
+        auto waiting = request_.gate->wait_for_decision();
+        const bool decided = co_await std::move(waiting);
+        check_before_turn();  // the wait may have cost a plex
+        status = decided ? first_failure() : Error(Code::cancelled, "the split was given up");
+    }
     const bool turned = status.ok();
     if (turned) {
         turn();
+        if (request_.gate) request_.gate->note_turned();
         for (auto& member : members_) group.spawn(make_ready(*member));
         auto readying = group.wait();
         co_await std::move(readying);
@@ -381,6 +388,36 @@ Task<Status> resolve_sets(std::vector<Volume*> volumes) {
     }
     auto restores = resolve_restores(volumes);
     co_return co_await std::move(restores);
+}
+
+Task<void> SplitGate::until_prepared() {
+    while (!prepared_ && !ended_) co_await changed_.wait();
+}
+Task<void> SplitGate::until_turned() {
+    while (!turned_ && !ended_) co_await changed_.wait();
+}
+Task<void> SplitGate::until_ended() {
+    while (!ended_) co_await changed_.wait();
+}
+
+Task<bool> SplitGate::wait_for_decision() {
+    prepared_ = true;
+    changed_.notify();
+    while (decision_ == Decision::none) co_await changed_.wait();
+    co_return decision_ == Decision::turn;
+}
+
+void SplitGate::decide(Decision decision) {
+    if (decision_ == Decision::none) decision_ = decision;
+    changed_.notify();
+}
+void SplitGate::note_turned() {
+    turned_ = true;
+    changed_.notify();
+}
+void SplitGate::note_ended() {
+    ended_ = true;
+    changed_.notify();
 }
 
 Task<Result<SplitResult>> split(Loop& loop, SplitRequest request) {

@@ -83,6 +83,10 @@ ComponentReport report_of(const WriterMetadata& writer, const ComponentMetadata&
     return report;
 }
 
+bool is_reported(const std::vector<ComponentReport>& reports, const ComponentKey& key) {
+    return std::ranges::any_of(reports, [&](const ComponentReport& one) { return one.key == key; });
+}
+
 const WriterMetadata* find_writer(const std::vector<WriterMetadata>& writers, const Uuid& instance) {
     const auto found =
         std::ranges::find_if(writers, [&](const WriterMetadata& one) { return one.instance_id == instance; });
@@ -112,8 +116,9 @@ std::vector<ComponentReport> reports_of(const Selection& selection,
         const auto* writer = find_writer(writers, one.instance_id);
         if (writer == nullptr) continue;
         for (const auto& component : writer->components) {
-            if (full_path(component) != one.full_path) continue;
             auto report = report_of(*writer, component);
+            const bool whole_writer = one.full_path.empty() && !is_reported(all, report.key);
+            if (!whole_writer && full_path(component) != one.full_path) continue;
             report.reason = text(one);
             all.push_back(std::move(report));
         }

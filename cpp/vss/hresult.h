@@ -13,7 +13,7 @@
 namespace exshadow::vss {
 
 enum class HResult : std::uint32_t {
-#define EXSHADOW_ENUMERATOR(enumerator, name, value, retry, meaning, advice) enumerator = value,
+#define EXSHADOW_ENUMERATOR(enumerator, name, value, retry, meaning, advice) enumerator = (value),
     EXSHADOW_VSS_HRESULTS(EXSHADOW_ENUMERATOR)
 #undef EXSHADOW_ENUMERATOR
 };

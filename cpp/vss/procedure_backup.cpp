@@ -368,7 +368,8 @@ Status BackupTry::step_failed(const Error& error, std::string_view after) {
     if (!statuses.ok()) return error;
     const auto writer = judge(*statuses, after, false);
     if (!writer) return error;
-    if (hresult_of(error) == HResult::vss_e_unexpected_writer_error) return *writer;
+    const auto said = hresult_of(error);
+    if (said == HResult::vss_e_unexpected_writer_error || said == hresult_of(*writer)) return *writer;
     return Error(error.code(), error.message() + "; " + writer->message(), error.hint(), error.os_error());
 }
 

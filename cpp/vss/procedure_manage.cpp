@@ -144,8 +144,11 @@ Result<ImportReport> import_set(const Host& host, std::string_view document, con
     const auto after = requestor->query_snapshots();
     if (!after.ok()) return after.error();
     for (const auto& one : *after) {
-        const bool known = std::ranges::any_of(
-            *before, [&](const SnapshotProperties& old) { return old.snapshot_id == one.snapshot_id; });
+        // On the machine that made the set it may be known, but hidden until now.
+        const bool known = std::ranges::any_of(*before, [&](const SnapshotProperties& old) {
+            return old.snapshot_id == one.snapshot_id &&
+                   !has(old.attributes, SnapshotAttributes::not_surfaced);
+        });
         if (!known) report.snapshots.push_back(one);
     }
     if (use) EXSHADOW_TRY(use(report));

@@ -55,7 +55,10 @@ namespace {
 
 std::string application_text(HResult code, const std::string& message) {
     if (code == HResult::s_ok && message.empty()) return {};
-    return "; its application says " + (message.empty() ? "" : "'" + message + "' ") + hresult_text(code);
+    std::string text = "; its application says";
+    if (!message.empty()) text += " '" + message + "'";
+    if (code != HResult::s_ok) text += " " + hresult_text(code);
+    return text;
 }
 
 }  // namespace

@@ -4,7 +4,8 @@ import re
 
 from house import CPP, place, sources
 
-# base <- runtime <- disk <- {volume, nbd}; runtime <- vss; base <- ese. Siblings never meet.
+# base <- runtime <- disk <- {volume, nbd}; runtime <- vss; {volume, vss} <- provider; base <- ese. Siblings never
+# meet.
 MAY_INCLUDE = {
     "base": set(),
     "runtime": {"base"},
@@ -12,8 +13,9 @@ MAY_INCLUDE = {
     "volume": {"base", "runtime", "disk"},
     "nbd": {"base", "runtime", "disk"},
     "vss": {"base", "runtime"},
+    "provider": {"base", "runtime", "disk", "volume", "vss"},
     "ese": {"base"},
-    "bindings": {"base", "runtime", "disk", "volume", "nbd", "vss", "ese"},
+    "bindings": {"base", "runtime", "disk", "volume", "nbd", "vss", "provider", "ese"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)

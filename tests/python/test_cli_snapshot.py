@@ -57,10 +57,10 @@ def test_the_plex_may_be_chosen(shop, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "status"),
-    [(("--writer", "nosuch"), 3), (("--verify", "nosuch"), 2), (("--label", "a/b"), 2)],
+    ("status", "option"),
+    [(3, ("--writer", "nowriter")), (2, ("--verify", "nosuch")), (2, ("--label", "a/b"))],
 )
-def test_create_refuses_what_is_not_there(shop, option, status):
+def test_create_refuses_what_is_not_there(shop, status, option):
     shop.cli.error(status, "snapshot", "create", "shop", *option)
     assert shop.cli.json("snapshot", "list")["sets"] == []
 

@@ -37,6 +37,16 @@ COMMANDS = [
     "serve",
     "attach",
     "detach",
+    "vss writers",
+    "vss providers",
+    "vss snapshots",
+    "vss backup",
+    "vss restore",
+    "vss break",
+    "vss import",
+    "vss expose",
+    "vss revert",
+    "vss resync",
     "catalog rebuild",
     "catalog export",
     "catalog import",
@@ -57,6 +67,11 @@ DESTRUCTIVE = [
     "snapshot delete",
     "snapshot promote",
     "restore",
+    "vss snapshots",
+    "vss restore",
+    "vss break",
+    "vss revert",
+    "vss resync",
     "catalog import",
 ]
 
@@ -70,7 +85,7 @@ def test_every_command_has_help_with_an_example(cli, command):
     assert cli.json(*command.split(), "--help")["help"]
 
 
-@pytest.mark.parametrize("group", ["volume", "mirror", "snapshot", "catalog", "help"])
+@pytest.mark.parametrize("group", ["volume", "mirror", "snapshot", "vss", "catalog", "help"])
 def test_groups_have_help_and_want_a_verb(cli, group):
     page = cli(group, "--help").out
     assert "Example: exshadow" in page

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -361,3 +362,51 @@ def test_logs_of_impossible_sizes_are_damaged(tmp_path: Path) -> None:
         (tmp_path / "E00.log").write_bytes(content)
         (report,) = ese.check([tmp_path / "E00.log"]).files
         assert not report.ok
+
+
+# --- a medium that cannot be read ---
+
+
+@contextmanager
+def failing_file(folder: Path, content: bytes) -> Iterator[tuple[Path, Path]]:
+    """A file by FUSE that cannot be read any more once the trigger exists."""
+    tools = [tool for tool in ("nbdfuse", "nbdkit", "fusermount3") if shutil.which(tool) is None]
+    if tools or not Path("/dev/fuse").exists():
+        pytest.skip(f"no faulty file can be made here: {tools or '/dev/fuse'} missing")
+    source, mount, trigger = folder / "source", folder / "mount", folder / "trigger"
+    source.write_bytes(content)
+    mount.mkdir()
+    path = mount / "a.edb"
+    path.touch()
+    faulty = ["nbdkit", "--filter=error", "file", str(source), "error=EIO"]
+    faulty += ["error-pread-rate=1", f"error-file={trigger}"]
+    child = subprocess.Popen(["nbdfuse", "-r", str(path), "[", *faulty, "]"])
+    try:
+        for _ in range(100):
+            if path.stat().st_size or child.poll() is not None:
+                break
+            time.sleep(0.1)
+        if not path.stat().st_size:
+            pytest.skip("nbdfuse cannot mount here")
+        yield path, trigger
+    finally:
+        subprocess.run(["fusermount3", "-u", "-z", str(path)], check=False)
+        child.terminate()
+        child.wait(10)
+
+
+def test_a_medium_that_fails_is_an_error_for_a_file_and_a_verdict_for_a_folder(
+    tmp_path: Path,
+) -> None:
+    made = bytes(Database(Header(8192), pages=3000).build())
+    with failing_file(tmp_path, made) as (path, trigger):
+        assert ese.check([path]).ok
+        file = EseFile.open(path)
+        trigger.touch()
+        with pytest.raises(OSError, match="cannot read"):
+            file.scan(threads=2)
+        with pytest.raises(OSError, match="cannot read"):
+            ese.check([path])
+        report = ese.check([path.parent])
+        assert not report.ok
+        assert "cannot read" in report.files[0].findings[0]

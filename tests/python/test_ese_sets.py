@@ -335,6 +335,19 @@ def test_real_sets_exchanged(tmp_path: Path) -> None:
     assert ese.check([eleven]).ok
 
 
+def test_a_database_that_lost_both_headers_is_not_passed_over(tmp_path: Path) -> None:
+    folder = real("set-win11-dirty", tmp_path)
+    database = folder / "SRUDB.dat"
+    kept = database.read_bytes()
+    for content in (b"", bytes(len(kept)), bytes(8192) + kept[8192:]):
+        database.write_bytes(content)
+        report = ese.check([folder])
+        assert not report.ok
+        assert str(database) in {one.path for one in report.files if not one.ok}
+    database.write_bytes(b"SQLite format 3\0" + kept[16:4096])  # that is something else
+    assert str(database) not in {one.path for one in ese.check([folder]).files}
+
+
 def test_a_set_is_told_apart_from_a_pile_of_files(tmp_path: Path) -> None:
     """Files named one by one are judged by their own bytes only."""
     made = Folder.make(tmp_path / "mdbdata", replace(Stream("2013"), first=6))
@@ -343,3 +356,43 @@ def test_a_set_is_told_apart_from_a_pile_of_files(tmp_path: Path) -> None:
     report = ese.check([*made.databases, made.logs[8], made.logs[10]])
     assert report.ok
     assert not report.sets
+
+
+def test_a_current_log_whose_last_write_was_torn(tmp_path: Path) -> None:
+    """Recovery mends it by its shadow; the same in a closed log is damage."""
+    made = Folder.make(tmp_path / "mdbdata", Stream("2013"))
+    last = bytearray(made.logs[12].read_bytes())
+    at = 3 * 4096  # generation 12 has three segments and the shadow of the third
+    last[at + 1024 : at + 4096] = bytes(3072)
+    made.logs[12].write_bytes(last)
+    Set(made.path).must_be(True, "its shadow is whole")
+    made.logs[12].rename(made.path / "E000000000C.log")
+    Set(made.path).must_be(False, "current log")
+
+
+def test_a_clean_database_beside_a_dirty_one(tmp_path: Path) -> None:
+    made = Folder.make(tmp_path / "mdbdata", Stream("2010", checkpoint=10, required=(8, 11)))
+    clean = Folder.make(tmp_path / "clean", Stream("2010", clean=True))
+    shutil.copy(clean.databases[0], made.path / "second.edb")
+    (verdict,) = ese.check([made.path]).sets
+    assert (verdict.ok, verdict.required) == (True, (8, 12))
+    made.databases[0].unlink()
+    made.checkpoint.unlink()
+    (verdict,) = ese.check([made.path]).sets
+    assert (verdict.ok, verdict.required) == (True, None)
+    for generation in (1, 7, 12):  # a clean database needs none of them
+        made.logs[generation].unlink()
+    Set(made.path).must_be(True)
+
+
+def test_an_upgrade_in_mid_stream_is_normal(tmp_path: Path) -> None:
+    made = Folder.make(tmp_path / "mdbdata", Stream("2003"))
+    newer = Folder.make(tmp_path / "newer", Stream("2003-sp1"))
+    for generation in range(7, 13):
+        shutil.copy(newer.logs[generation], made.logs[generation])
+    Set(made.path).must_be(True)
+    for generation in range(1, 7):
+        shutil.copy(newer.logs[generation], made.logs[generation])
+    older = Folder.make(tmp_path / "older", Stream("2003"))
+    shutil.copy(older.logs[12], made.logs[12])
+    Set(made.path).must_be(True, "the log format goes down")

@@ -78,7 +78,7 @@ FROZEN = ["pre_commit", "commit", "post_commit"]
 def test_a_killed_requestor_leaves_nobody_frozen(step, application, tmp_path, capsys):
     log = tmp_path / "log"
     child = Child(step, application, log)
-    frozen = application.stopped()
+    frozen = application.stopped(within=5 if step in FROZEN else 0)
     assert frozen == (step in FROZEN)
     killed = child.kill("requestor")
     child.end()
@@ -100,7 +100,7 @@ def test_a_killed_requestor_leaves_nobody_frozen(step, application, tmp_path, ca
 def test_a_killed_host_or_guard_leaves_nobody_frozen(who, application, tmp_path, capsys):
     log = tmp_path / "log"
     child = Child("commit", application, log)
-    assert application.stopped()
+    assert application.stopped(within=5)
     killed = child.kill(*who)
     after = application.goes_on_within(SOON) - killed
     child.end()

@@ -7,9 +7,9 @@ import threading
 from typing import Any
 from uuid import UUID
 
-from vss_world import make_coordinator, words
+from vss_world import make_coordinator, volume_named, words
 
-from exshadow import Error, vss
+from exshadow import Error, IoError, vss
 
 NOT_LOOKED_AT = {"identify", "is_supported", "properties", "query"}
 QUICK = vss.RetryLimits(tries=1, wait=10, busy_wait=10, busy_limit=100)
@@ -34,10 +34,7 @@ class Run:
         self.coordinator.close()
 
     def volume(self, path: str) -> str:
-        for one in self.scenario.world.get("volumes", []):
-            if path == one["name"] or path in one.get("paths", []):
-                return str(one["name"])
-        return path
+        return volume_named(self.scenario.world, path)
 
     def snapshot(self, text: str) -> UUID:
         if not text.startswith("@"):
@@ -56,12 +53,14 @@ class Run:
 
     # --- the verbs: each gives what `expect` may count
 
-    def backup(self, step: dict[str, Any]) -> int | None:
+    def backup(self, step: dict[str, Any]) -> int:
         work = step.get("work", "ok")
 
         def between(report: vss.BackupReport) -> vss.Copied:
             if work == "lost":
                 raise Lost
+            if work == "error":
+                raise IoError("the copy failed")
             return vss.Copied(all_succeeded=work == "ok")
 
         previous = step.get("previous")
@@ -85,12 +84,12 @@ class Run:
         try:
             outcome = self.coordinator.backup(request, between)
         except Lost:
-            return None
+            return 0
         self._keep(outcome.report)
         if "as" in step:
             self.named[step["as"]] = outcome.report
         outcome.check()
-        return None
+        return len(outcome.report.snapshots)
 
     def restore(self, step: dict[str, Any]) -> int | None:
         document = self.named[step["from"][1:]].document

@@ -45,8 +45,11 @@ class Script:
 
 
 class ScriptedWriter(vss.Writer):
-    def __init__(self, facts: dict[str, Any], released: threading.Event) -> None:
+    def __init__(
+        self, facts: dict[str, Any], released: threading.Event, volumes: list[dict[str, Any]]
+    ) -> None:
         self.facts = facts
+        self.volumes = volumes
         self.script = Script(facts.get("events", {}), released)
         self.writer_id = UUID(facts["id"])
         self.instance_id = UUID(facts["instance"]) if "instance" in facts else vss.NIL
@@ -62,9 +65,26 @@ class ScriptedWriter(vss.Writer):
         ):  # fmt: skip
             setattr(self, f"on_{event}", self._callback(event))
 
+    def lacks_volumes(self, call: vss.WriterCall) -> bool:
+        """Whether files of a component lie outside the set."""
+        paths = [
+            path
+            for volume in self.volumes
+            if volume["name"] in call.facts().volumes
+            for path in (volume["name"], *volume.get("paths", []))
+        ]
+        return any(
+            not files.path.startswith(tuple(paths))
+            for one in self.identify().components
+            for files in (*one.files, *one.database_files, *one.database_logs)
+        )
+
     def _callback(self, event: str) -> Any:
         def callback(call: vss.WriterCall) -> None:
             self.edit(event, call)
+            checks = event == "prepare_snapshot" and self.facts.get("checks_volumes")
+            if checks and self.lacks_volumes(call):
+                raise vss.failure(H.VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT, "volumes lack")
             self.script.play(event, self.name)
 
         return callback
@@ -77,6 +97,14 @@ class ScriptedWriter(vss.Writer):
                 call.set_backup_metadata(*place, document["backup_metadata"])
             if event == "post_snapshot" and "stamp" in document:
                 call.set_backup_stamp(*place, document["stamp"])
+            if event == "post_snapshot" and "component_failure" in document:
+                torn = document["component_failure"]
+                call.set_component_failure(
+                    *place,
+                    vss.ComponentFailure(
+                        H[torn["fail"]], application_message=torn.get("message", "")
+                    ),
+                )
             if event == "pre_restore" and "restore_target" in document:
                 target = words(vss.RestoreTarget, document["restore_target"])
                 call.set_restore_target(*place, target)
@@ -132,19 +160,23 @@ class ScriptedProvider(vss.Provider):
         kinds = facts.get("kinds", ["differential", "plex"])
         self.differential, self.plex = "differential" in kinds, "plex" in kinds
         self.transportable = self.type is vss.ProviderType.HARDWARE
-        can = facts.get("capabilities", [])
-        self.breaks, self.reverts = self.transportable or "break" in can, True
-        self.resyncs, self.exposes = "lun_resync" in can or self.transportable, True
-        self.volumes = facts.get("volumes") or [one["name"] for one in world.get("volumes", [])]
+        can = facts.get("can", [])
+        self.breaks, self.reverts = "break" in can, "revert" in can
+        self.resyncs, self.exposes = "resync" in can, "expose" in can
+        self.known = [one["name"] for one in world.get("volumes", [])]
+        chosen = [volume_named(world, one) for one in facts.get("volumes", [])]
+        self.volumes = chosen or self.known
         self.making: dict[UUID, list[vss.SnapshotRequest]] = {}
         self.made: dict[UUID, vss.SnapshotProperties] = {}
         for one in world.get("snapshots", []):
             if UUID(one.get("provider", str(self.provider_id))) == self.provider_id:
-                request = SnapshotRequest_of(one)
-                self.made[request.snapshot_id] = self._properties(request, 1)
+                request = request_of(one, world)
+                self.made[request.snapshot_id] = self._properties(request, one.get("set_size", 1))
 
     def is_volume_supported(self, volume: str, attributes: vss.SnapshotAttributes) -> bool:
         self.script.play("is_supported", self.name)
+        if volume not in self.known:
+            raise vss.failure(H.VSS_E_OBJECT_NOT_FOUND, f"volume {volume}")
         return volume in self.volumes
 
     def begin_prepare_snapshot(self, request: vss.SnapshotRequest) -> None:
@@ -171,6 +203,9 @@ class ScriptedProvider(vss.Provider):
 
     def post_final_commit_snapshots(self, set_id: UUID) -> None:
         self.script.play("post_final_commit", self.name)
+        for one in self.making.pop(set_id, []):
+            if one.attributes & vss.SnapshotAttributes.TRANSPORTABLE:
+                del self.made[one.snapshot_id]  # for another machine: seen when it is imported
 
     def abort_snapshots(self, set_id: UUID) -> None:
         for one in self.making.pop(set_id, []):
@@ -200,10 +235,19 @@ class ScriptedProvider(vss.Provider):
         self, snapshot: UUID, path_from_root: str, how: vss.Exposure, name: str
     ) -> str:
         self.script.play("expose", self.name)
-        return name or "X:\\"
+        shown, flags = name or "X:\\", vss.SnapshotAttributes
+        flag = flags.EXPOSED_REMOTELY if how is vss.Exposure.REMOTELY else flags.EXPOSED_LOCALLY
+        one = self.made[snapshot]
+        self.made[snapshot] = replace(
+            one, attributes=one.attributes | flag, exposed_name=shown, exposed_path=path_from_root
+        )
+        return shown
 
     def unexpose_snapshot(self, snapshot: UUID) -> None:
         self.script.play("unexpose", self.name)
+        one = self.made[snapshot]
+        attributes = one.attributes & ~vss.SnapshotAttributes.EXPOSED_LOCALLY
+        self.made[snapshot] = replace(one, attributes=attributes, exposed_name="")
 
     def revert_to_snapshot(self, snapshot: UUID, force_dismount: bool) -> None:
         self.script.play("revert", self.name)
@@ -227,13 +271,22 @@ class ScriptedProvider(vss.Provider):
         )  # fmt: skip
 
 
-def SnapshotRequest_of(facts: dict[str, Any]) -> vss.SnapshotRequest:
+def request_of(facts: dict[str, Any], world: dict[str, Any]) -> vss.SnapshotRequest:
+    """What a snapshot that exists before was asked for with."""
     return vss.SnapshotRequest(
         UUID(facts.get("set", str(uuid4()))),
         UUID(facts["id"]),
-        facts["volume"],
-        words(vss.SnapshotAttributes, facts.get("attributes", [])),
+        volume_named(world, facts["volume"]),
+        words(vss.SnapshotAttributes, facts.get("attributes", ["persistent", "no_auto_release"])),
     )
+
+
+def volume_named(world: dict[str, Any], path: str) -> str:
+    """The name of the volume that has this name or path."""
+    for one in world.get("volumes", []):
+        if path == one["name"] or path in one.get("paths", []):
+            return str(one["name"])
+    return path
 
 
 SYSTEM = {"id": str(vss.SYSTEM_PROVIDER_ID), "name": "System", "type": "system"}
@@ -245,7 +298,7 @@ def make_coordinator(world: dict[str, Any], released: threading.Event) -> vss.Co
     given = {name: value / 1000 for name, value in world.get("limits", {}).items()}
     coordinator = vss.Coordinator(limits=replace(limits, **given), machine="TEST-PC")
     for one in world.get("writers", []):
-        coordinator.register_writer(ScriptedWriter(one, released))
+        coordinator.register_writer(ScriptedWriter(one, released, world.get("volumes", [])))
     for one in world.get("providers") or [SYSTEM]:
         coordinator.register_provider(ScriptedProvider(one, world, released))
     return coordinator

@@ -38,7 +38,11 @@ class Application:
     def pid(self) -> int:
         return self.process.pid
 
-    def stopped(self) -> bool:
+    def stopped(self, within: float = 0.0) -> bool:
+        """Whether it stands; a signal takes a moment to be heard on a busy machine."""
+        end = time.monotonic() + within
+        while stat_of(self.pid) != "T" and time.monotonic() < end:
+            time.sleep(0.01)
         return stat_of(self.pid) == "T"
 
     def times(self) -> list[float]:

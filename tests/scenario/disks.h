@@ -1,5 +1,5 @@
-// Disks: what the scripted providers of one world have made, shared by all of them, and kept in a file when it
-// is to outlive the process: persistent snapshots, exposed names, disks of transportable sets.
+// Disks: what the scripted providers of one world have made, shared by all of them, and kept in a file when
+// it is to outlive the process: persistent snapshots, exposed names, disks of transportable sets.
 //
 // Snapshots of auto-release contexts are held in memory only: they go with the process, as with the object.
 // Thread rule: one thread at a time. Other processes may use the same file between two calls of read() and

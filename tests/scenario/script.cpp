@@ -16,7 +16,8 @@ EventScript parse_event(const Json& event, const std::string& name) {
     if (event.contains("delay")) script.delay = event["delay"].get<vss::Milliseconds>();
     if (event.contains("hang")) script.hang = event["hang"].get<bool>();
     if (event.contains("noted")) script.noted = event["noted"].get<bool>();
-    if (event.contains("application")) script.application = hresult_named(event["application"].get<std::string>());
+    if (event.contains("application"))
+        script.application = hresult_named(event["application"].get<std::string>());
     script.message = text_of(event, "message");
     return script;
 }

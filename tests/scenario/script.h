@@ -20,7 +20,8 @@
 
 namespace exshadow::scenario {
 
-// The first words of JSON that is not as the README says. Thrown while a scenario is read; world.h catches it.
+// The first words of JSON that is not as the README says. Thrown while a scenario is read; world.h catches
+// it.
 class BadScenario : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;

@@ -20,9 +20,8 @@ std::vector<std::string_view> event_names() {
 }
 
 bool same_text(std::string_view a, std::string_view b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
-        return std::tolower(x) == std::tolower(y);
-    });
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
 SnapshotAttributes without(SnapshotAttributes set, SnapshotAttributes flags) {
@@ -65,10 +64,10 @@ std::string VolumeList::of_path(std::string_view path) const {
 ScriptedProvider::ScriptedProvider(const Json& description, std::string machine,
                                    std::shared_ptr<const VolumeList> volumes, std::shared_ptr<Disks> disks)
     : machine_(std::move(machine)), volumes_(std::move(volumes)), disks_(std::move(disks)) {
-    check_keys(description,
-               {"id", "name", "type", "version", "version_id", "class_id", "volumes", "kinds", "can",
-                "events"},
-               "provider");
+    check_keys(
+        description,
+        {"id", "name", "type", "version", "version_id", "class_id", "volumes", "kinds", "can", "events"},
+        "provider");
     auto& properties = facts_.properties;
     properties.provider_id = id_of(description, "id");
     properties.name = text_of(description, "name");
@@ -121,8 +120,7 @@ vss::SnapshotProperties* ScriptedProvider::find(const Uuid& snapshot) {
 SnapshotAttributes ScriptedProvider::made_attributes(SnapshotAttributes asked) const {
     auto result = asked;
     if (!has(asked, SnapshotAttributes::plex) && !has(asked, SnapshotAttributes::differential)) {
-        result = result |
-                 (facts_.differential ? SnapshotAttributes::differential : SnapshotAttributes::plex);
+        result = result | (facts_.differential ? SnapshotAttributes::differential : SnapshotAttributes::plex);
     }
     if (facts_.properties.type == vss::ProviderType::hardware) {
         result = result | SnapshotAttributes::hardware_assisted;
@@ -185,7 +183,8 @@ Task<Status> ScriptedProvider::post_final_commit_snapshots(Uuid) {
     disks_->read();
     for (auto& one : making_) {
         one.state = vss::SnapshotState::created;
-        one.device = "\\\\?\\GLOBALROOT\\Device\\HarddiskVolumeShadowCopy" + std::to_string(disks_->next_device());
+        one.device =
+            "\\\\?\\GLOBALROOT\\Device\\HarddiskVolumeShadowCopy" + std::to_string(disks_->next_device());
         if (has(one.attributes, SnapshotAttributes::transportable)) {
             one.attributes = one.attributes | SnapshotAttributes::not_surfaced;
             disks_->transported.push_back(one);
@@ -209,8 +208,10 @@ Task<Result<std::vector<vss::SnapshotProperties>>> ScriptedProvider::query() {
     if (!status.ok()) co_return status.error();
     disks_->read();
     std::vector<vss::SnapshotProperties> mine;
-    for (const auto& one : disks_->snapshots) {
-        if (one.provider_id == facts_.properties.provider_id) mine.push_back(one);
+    for (const auto* list : {&disks_->snapshots, &disks_->transported}) {  // the latter are not surfaced
+        for (const auto& one : *list) {
+            if (one.provider_id == facts_.properties.provider_id) mine.push_back(one);
+        }
     }
     co_return mine;
 }
@@ -249,8 +250,8 @@ Task<Result<vss::SnapshotProperties>> ScriptedProvider::import_snapshot(vss::Rec
     }
     auto snapshot = *found;
     disks_->transported.erase(found);
-    snapshot.attributes = without(snapshot.attributes, SnapshotAttributes::not_surfaced) |
-                          SnapshotAttributes::imported;
+    snapshot.attributes =
+        without(snapshot.attributes, SnapshotAttributes::not_surfaced) | SnapshotAttributes::imported;
     snapshot.service_machine = machine_;
     disks_->snapshots.push_back(snapshot);
     disks_->save();
@@ -264,18 +265,17 @@ Task<Result<std::string>> ScriptedProvider::expose_snapshot(Uuid snapshot, std::
     if (!status.ok()) co_return status.error();
     auto* found = find(snapshot);
     if (found == nullptr) co_return vss::vss_error(HResult::vss_e_object_not_found, snapshot.text());
-    const bool taken =
-        !found->exposed_name.empty() ||
-        std::any_of(disks_->snapshots.begin(), disks_->snapshots.end(),
-                    [&](const auto& one) { return !name.empty() && same_text(one.exposed_name, name); });
+    const bool taken = !found->exposed_name.empty() ||
+                       std::any_of(disks_->snapshots.begin(), disks_->snapshots.end(), [&](const auto& one) {
+                           return !name.empty() && same_text(one.exposed_name, name);
+                       });
     if (taken) co_return vss::vss_error(HResult::vss_e_object_already_exists, name);
     const bool locally = how == vss::Exposure::locally;
     if (name.empty()) name = locally ? "Z:\\" : "shadow";
     found->exposed_name = name;
     found->exposed_path = path_from_root;
-    found->attributes =
-        found->attributes |
-        (locally ? SnapshotAttributes::exposed_locally : SnapshotAttributes::exposed_remotely);
+    found->attributes = found->attributes | (locally ? SnapshotAttributes::exposed_locally
+                                                     : SnapshotAttributes::exposed_remotely);
     disks_->save();
     co_return name;
 }
@@ -289,8 +289,8 @@ Task<Status> ScriptedProvider::unexpose_snapshot(Uuid snapshot) {
     }
     found->exposed_name.clear();
     found->exposed_path.clear();
-    found->attributes = without(found->attributes, SnapshotAttributes::exposed_locally |
-                                                       SnapshotAttributes::exposed_remotely);
+    found->attributes = without(found->attributes,
+                                SnapshotAttributes::exposed_locally | SnapshotAttributes::exposed_remotely);
     disks_->save();
     co_return Status();
 }

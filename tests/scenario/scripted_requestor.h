@@ -1,5 +1,5 @@
-// A Requestor around another: it keeps a list of what was asked, answers calls as the scenario says instead of
-// asking on, and makes steps stay pending or end with an error.
+// A Requestor around another: it keeps a list of what was asked, answers calls as the scenario says instead
+// of asking on, and makes steps stay pending or end with an error.
 #pragma once
 
 #include <functional>

@@ -8,17 +8,16 @@ namespace {
 
 vss::CoordinatorLimits limits_of(const Json& object) {
     vss::CoordinatorLimits limits;
-    const std::map<std::string, vss::Milliseconds*> names{
-        {"freeze", &limits.freeze},
-        {"hold", &limits.hold},
-        {"identify", &limits.identify},
-        {"prepare_backup", &limits.prepare_backup},
-        {"prepare_snapshot", &limits.prepare_snapshot},
-        {"post_snapshot", &limits.post_snapshot},
-        {"backup_complete", &limits.backup_complete},
-        {"restore", &limits.restore},
-        {"abort", &limits.abort},
-        {"provider", &limits.provider}};
+    const std::map<std::string, vss::Milliseconds*> names{{"freeze", &limits.freeze},
+                                                          {"hold", &limits.hold},
+                                                          {"identify", &limits.identify},
+                                                          {"prepare_backup", &limits.prepare_backup},
+                                                          {"prepare_snapshot", &limits.prepare_snapshot},
+                                                          {"post_snapshot", &limits.post_snapshot},
+                                                          {"backup_complete", &limits.backup_complete},
+                                                          {"restore", &limits.restore},
+                                                          {"abort", &limits.abort},
+                                                          {"provider", &limits.provider}};
     for (const auto& [name, value] : object.items()) {
         const auto found = names.find(name);
         if (found == names.end()) throw BadScenario("'" + name + "' is no limit");

@@ -1,4 +1,4 @@
-"""Wine with the test double: a throw-away prefix, programs run in it, and what the double wrote down."""
+"""Wine with the test double: a throw-away prefix, its programs, what the double wrote down."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("EXSHADOW_MINGW_BUILD", ROOT / "build" / "mingw"))
@@ -52,8 +53,9 @@ class Wine:
     def start(self) -> None:
         """Make the prefix and put the double into it."""
         (self.folder / "prefix").mkdir(parents=True)
-        self._wine("wineboot", "--init")
         self._server("-p300")  # stays for the next program
+        assert WINE is not None
+        self._quietly([WINE, "wineboot", "--init"])
         system32 = self.folder / "prefix" / "drive_c" / "windows" / "system32"
         shutil.copy(program("vssapi.dll"), system32 / "vssapi.dll")
 
@@ -63,35 +65,46 @@ class Wine:
         self._server("-w")
 
     def run(
-        self, exe: Path, *arguments: str, environment: dict[str, str] | None = None, limit: float = 60
+        self,
+        exe: Path,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        limit: float = 60,
     ) -> Ended:
         """Run one program to its end."""
         assert WINE is not None
-        done = subprocess.run(
-            [WINE, str(exe), *arguments],
-            env={**self.environment, **(environment or {})},
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=limit,
-            check=False,
-        )
-        out, err = (raw.decode("utf-8", "replace").replace("\r\n", "\n") for raw in (done.stdout, done.stderr))
-        return Ended(done.returncode, out, err)
+        # Files, not pipes: Wine's own services would keep a pipe open after the program has ended.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            done = subprocess.run(
+                [WINE, str(exe), *arguments],
+                env={**self.environment, **(environment or {})},
+                stdout=out,
+                stderr=err,
+                stdin=subprocess.DEVNULL,
+                timeout=limit,
+                check=False,
+            )
+            return Ended(done.returncode, _text(out), _text(err))
 
-    def _wine(self, *command: str) -> None:
-        assert WINE is not None
+    def _quietly(self, command: list[str]) -> None:
+        nowhere = subprocess.DEVNULL
         subprocess.run(
-            [WINE, *command],
+            command,
             env=self.environment,
-            check=True,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
+            check=False,
+            stdin=nowhere,
+            stdout=nowhere,
+            stderr=nowhere,
             timeout=120,
         )
 
     def _server(self, option: str) -> None:
-        server = shutil.which("wineserver") or "/usr/lib/wine/wineserver64"
-        subprocess.run([server, option], env=self.environment, check=False, capture_output=True, timeout=60)
+        self._quietly([shutil.which("wineserver") or "/usr/lib/wine/wineserver64", option])
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 @dataclass
@@ -110,13 +123,17 @@ class Machine:
 
     def run(self, exe: Path, *arguments: str, limit: float = 60) -> Ended:
         """Run a requestor on this machine."""
-        environment = {
+        return self.wine.run(exe, *arguments, environment=self.environment, limit=limit)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells the double its machine."""
+        return {
             "EXSHADOW_VSS_SCENARIO": windows_path(self.folder / "world.json"),
             "EXSHADOW_VSS_STATE": windows_path(self.folder / "state.json"),
             "EXSHADOW_VSS_LOG": windows_path(self.folder / "log.jsonl"),
             **self.extra,
         }
-        return self.wine.run(exe, *arguments, environment=environment, limit=limit)
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -125,13 +142,17 @@ class Machine:
         if not path.exists():
             return []
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        order = {process: i for i, process in enumerate(dict.fromkeys(line["process"] for line in lines))}
+        order = {
+            process: i for i, process in enumerate(dict.fromkeys(line["process"] for line in lines))
+        }
         return sorted(lines, key=lambda line: (order[line["process"]], line["n"]))
 
     def calls(self) -> list[tuple[str, str]]:
         """What the requestor asked of IVssBackupComponents and how it was answered."""
         return [
-            (line["call"], line["result"]) for line in self.log if line.get("object") == "IVssBackupComponents"
+            (line["call"], line["result"])
+            for line in self.log
+            if line.get("object") == "IVssBackupComponents"
         ]
 
     def callbacks(self) -> list[tuple[str, str]]:

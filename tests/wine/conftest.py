@@ -1,17 +1,17 @@
-"""Fixtures of the tests under Wine; they are skipped, loudly, where Wine or the cross build is missing."""
+"""Fixtures of the tests under Wine; skipped, loudly, where Wine or the cross build lacks."""
 
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from scenarios.table import HERE
 from wine.bed import BUILD, WINE, Machine, Wine
-
-import json
 
 
 @pytest.fixture(scope="session")
@@ -30,14 +30,14 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
 @pytest.fixture(scope="session")
 def two_writers() -> dict[str, Any]:
     """The world of most scenarios."""
-    found: dict[str, Any] = json.loads((HERE / "worlds" / "two_writers.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(
+        (HERE / "worlds" / "two_writers.json").read_text(encoding="utf-8")
+    )
     return found
 
 
 @pytest.fixture
-def machine(
-    wine: Wine, tmp_path: Path, two_writers: dict[str, Any]
-) -> Callable[..., Machine]:
+def machine(wine: Wine, tmp_path: Path, two_writers: dict[str, Any]) -> Callable[..., Machine]:
     """Make a machine; the world is that of two writers unless one is given."""
     made = 0
 

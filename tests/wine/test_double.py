@@ -1,4 +1,4 @@
-"""The test double serves any requestor: its exports, the shape of its objects, orders, leaks, lost clients."""
+"""The test double serves any requestor: exports, shape of objects, orders, leaks, lost clients."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
+
 from wine.bed import Machine, Wine, program
 
 VOLUME = "C:\\"
@@ -60,7 +61,9 @@ def test_a_client_of_the_import_library_makes_a_backup_with_components(
     assert here.state["snapshots"] == []
 
 
-def test_a_client_killed_with_its_set_open_leaves_the_slot_free(machine: Callable[..., Machine]) -> None:
+def test_a_client_killed_with_its_set_open_leaves_the_slot_free(
+    machine: Callable[..., Machine],
+) -> None:
     here = machine()
     killed = here.run(program("import_client.exe"), VOLUME, "die")
     assert killed.status != 0
@@ -79,8 +82,8 @@ def test_objects_and_arguments_are_as_the_sdk_says(machine: Callable[..., Machin
     assert here.leaks() == []
 
 
-# Which calls an object permits in which phase (fact sheet, section 1.3, column "legal in"): the others must be
-# refused with VSS_E_BAD_STATE. Written from the sheet, not from order.cpp.
+# Which calls an object permits in which phase (fact sheet, section 1.3, column "legal in"): the
+# others must be refused with VSS_E_BAD_STATE. Written from the sheet, not from order.cpp.
 WRITERS_KNOWN = {"B2", "B3", "B4", "B5", "B6"}
 BACKUP = {"B1"} | WRITERS_KNOWN
 RESTORE = {"R1", "R2", "R3"}
@@ -127,14 +130,17 @@ LEGAL = {
 }
 BAD_STATE = "0x80042301"
 # The sheet's sources differ or leave room: not looked at.
-OPEN = {
-    ("GetSnapshotProperties", phase) for phase in BACKUP
-} | {("RevertToSnapshot", phase) for phase in BACKUP} | {
-    ("DeleteSnapshots", phase) for phase in BACKUP
-} | {("AddSnapshotToRecoverySet", phase) for phase in RESTORE}
+OPEN = (
+    {("GetSnapshotProperties", phase) for phase in BACKUP}
+    | {("RevertToSnapshot", phase) for phase in BACKUP}
+    | {("DeleteSnapshots", phase) for phase in BACKUP}
+    | {("AddSnapshotToRecoverySet", phase) for phase in RESTORE}
+)
 
 
-def test_calls_out_of_order_are_refused_and_those_in_order_are_not(machine: Callable[..., Machine]) -> None:
+def test_calls_out_of_order_are_refused_and_those_in_order_are_not(
+    machine: Callable[..., Machine],
+) -> None:
     here = machine()
     ended = here.run(program("orders_client.exe"), VOLUME, limit=110)
     assert ended.status == 0, ended.out[-500:]
@@ -153,8 +159,12 @@ def test_calls_out_of_order_are_refused_and_those_in_order_are_not(machine: Call
     assert here.leaks() == []
 
 
-def test_the_scenario_that_cannot_be_read_is_named(wine: Wine, machine: Callable[..., Machine]) -> None:
+def test_the_scenario_that_cannot_be_read_is_named(
+    wine: Wine, machine: Callable[..., Machine]
+) -> None:
     here = machine({"volumes": [], "nonsense": 1})
     ended = here.run(program("slots_client.exe"), VOLUME)
     assert ended.status == 5
-    assert [line["error"] for line in here.log if "error" in line] == ["scenario: world: unknown key 'nonsense'"]
+    assert [line["error"] for line in here.log if "error" in line] == [
+        "scenario: world: unknown key 'nonsense'"
+    ]

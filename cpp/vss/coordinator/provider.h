@@ -86,6 +86,13 @@ public:
     // VSS_E_OBJECT_NOT_FOUND: there is no such volume.
     virtual Task<Result<bool>> is_volume_supported(std::string volume, SnapshotAttributes attributes) = 0;
 
+    // The id that a snapshot will have. Most take the one proposed; one that cannot keep ids makes its own.
+    [[nodiscard]] virtual Uuid snapshot_id(const Uuid& set, const std::string& volume, const Uuid& proposed) {
+        static_cast<void>(set);
+        static_cast<void>(volume);
+        return proposed;
+    }
+
     // Making a set. begin_prepare_snapshot starts what is slow and comes back quickly; one of another set
     // means that the former set was dropped before end_prepare_snapshots.
     virtual Task<Status> begin_prepare_snapshot(SnapshotRequest request) = 0;

@@ -114,16 +114,15 @@ Task<Result<ProviderPtr>> ProviderSet::choose(std::vector<ProviderPtr> registere
 }
 
 Task<Status> ProviderSet::begin(ProviderPtr provider, SnapshotRequest request) {
-    const Uuid snapshot = request.snapshot_id;
     set_ = request.set_id;
-    auto asking = ask(provider, ProviderCall::begin_prepare,
-                      provider->begin_prepare_snapshot(std::move(request)), Stoppable::yes);
+    auto asking =
+        ask(provider, ProviderCall::begin_prepare, provider->begin_prepare_snapshot(request), Stoppable::yes);
     auto begun = co_await std::move(asking);
     if (!begun.ok()) co_return begun;
     auto found = std::ranges::find(members_, provider, &Member::provider);
     if (found == members_.end()) found = members_.insert(members_.end(), Member{provider, {}, {}, false});
     EXSHADOW_CHECK(found->state == State::preparing);
-    found->snapshots.push_back(snapshot);
+    found->snapshots.push_back(std::move(request));
     co_return Status{};
 }
 
@@ -211,6 +210,26 @@ Task<void> ProviderSet::delete_leftovers(Member& member) {
     }
 }
 
+std::vector<SnapshotProperties> ProviderSet::requested() const {
+    std::vector<SnapshotProperties> all;
+    for (const auto& member : members_) {
+        const auto& facts = member.provider->facts().properties;
+        for (const auto& request : member.snapshots) {
+            SnapshotProperties one;
+            one.snapshot_id = request.snapshot_id;
+            one.set_id = request.set_id;
+            one.original_volume = request.volume;
+            one.provider_id = facts.provider_id;
+            one.attributes = request.attributes;
+            if (facts.type == ProviderType::hardware)
+                one.attributes = one.attributes | SnapshotAttributes::hardware_assisted;
+            one.state = SnapshotState::created;
+            all.push_back(std::move(one));
+        }
+    }
+    return all;
+}
+
 Task<Result<std::vector<SnapshotProperties>>> ProviderSet::properties(Stoppable stoppable) {
     std::vector<SnapshotProperties> all;
     for (auto& member : members_) {
@@ -218,7 +237,9 @@ Task<Result<std::vector<SnapshotProperties>>> ProviderSet::properties(Stoppable 
         auto there = co_await std::move(asking);
         if (!there.ok()) co_return there.error();
         for (auto& one : *there) {
-            if (one.set_id == set_) all.push_back(std::move(one));
+            if (one.set_id != set_) continue;
+            one.provider_id = member.provider->facts().properties.provider_id;
+            all.push_back(std::move(one));
         }
     }
     co_return all;

@@ -49,6 +49,8 @@ public:
     // is deleted.
     Task<void> abort();
 
+    // The snapshots of the set as they were asked for.
+    [[nodiscard]] std::vector<SnapshotProperties> requested() const;
     // The finished snapshots of the set, as the providers describe them.
     Task<Result<std::vector<SnapshotProperties>>> properties(Stoppable stoppable);
 
@@ -66,7 +68,7 @@ private:
     };
     struct Member {
         ProviderPtr provider;
-        std::vector<Uuid> snapshots;
+        std::vector<SnapshotRequest> snapshots;
         State state = State::preparing;
         bool abortable = false;  // EndPrepareSnapshots was called
     };

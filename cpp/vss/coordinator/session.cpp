@@ -28,7 +28,7 @@ HResult StepRun::ask_to_stop() {
         return HResult::vss_s_async_cancelled;
     if (state != StepState::pending) return HResult::vss_s_async_finished;
     asked_ = true;
-    hub_->ask_to_stop();
+    if (can_be_cancelled_) hub_->ask_to_stop();
     return HResult::s_ok;
 }
 
@@ -76,7 +76,7 @@ void Session::end_turn() {
 Result<StepPtr> Session::begin_step(Call call, Task<StepOutcome> body) {
     auto turn = take_turn(call);
     if (!turn.ok()) return turn.error();
-    const auto step = step_ = std::make_shared<StepRun>(hub_);
+    const auto step = step_ = std::make_shared<StepRun>(hub_, call != Call::query_revert_status);
     spawn(run_step(shared_from_this(), call, std::move(body), std::move(*turn)));
     return step;
 }

@@ -31,7 +31,9 @@ namespace exshadow::vss {
 // One asynchronous call under way. Ends on the loop; looked at from any thread.
 class StepRun {
 public:
-    explicit StepRun(HubPtr hub) : hub_(std::move(hub)), ended_(hub_->loop) {}
+    // What cannot be cancelled runs on when it is asked to stop; only the session's end leaves it.
+    StepRun(HubPtr hub, bool can_be_cancelled)
+        : can_be_cancelled_(can_be_cancelled), hub_(std::move(hub)), ended_(hub_->loop) {}
 
     [[nodiscard]] StepStatus status() const;
     void wait_from_outside(Milliseconds limit) const;  // not on the loop's thread
@@ -45,6 +47,7 @@ private:
     mutable std::mutex mutex_;
     mutable std::condition_variable outside_;
     StepStatus status_;  // guarded by mutex_
+    const bool can_be_cancelled_;
     bool asked_ = false;
     HubPtr hub_;
     Signal ended_;

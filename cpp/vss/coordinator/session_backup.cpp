@@ -3,6 +3,7 @@
 
 #include "vss/coordinator/session.h"
 #include "vss/documents.h"
+#include "vss/snapshot_need.h"
 
 namespace exshadow::vss {
 
@@ -205,7 +206,7 @@ Task<Result<Uuid>> Session::add_to_snapshot_set(std::string volume, Uuid provide
     auto choosing = providers_.choose(coordinator_.providers(), provider, volume, context_);
     auto chosen = co_await std::move(choosing);
     if (!chosen.ok()) co_return chosen.error().within("AddToSnapshotSet");
-    const Uuid snapshot = coordinator_.loop().new_uuid();
+    const Uuid snapshot = (*chosen)->snapshot_id(set_id_, volume, coordinator_.loop().new_uuid());
     auto beginning = providers_.begin(*chosen, {set_id_, snapshot, volume, context_});
     const auto begun = co_await std::move(beginning);
     if (!begun.ok()) co_return begun.error().within("AddToSnapshotSet");
@@ -228,26 +229,15 @@ Task<Session::StepOutcome> Session::prepare() {
     co_return StepOutcome{};
 }
 
-// Whether a chosen file set is to be read from a snapshot in this kind of backup.
 bool Session::snapshot_needed() const {
-    FileSpecBackupType bit = FileSpecBackupType::full_snapshot_required;
-    if (state_.type == BackupType::incremental) bit = FileSpecBackupType::incremental_snapshot_required;
-    if (state_.type == BackupType::differential) bit = FileSpecBackupType::differential_snapshot_required;
-    if (state_.type == BackupType::log) bit = FileSpecBackupType::log_snapshot_required;
-    bool any_file = false;
-    const auto wants = [&](const std::vector<FileSet>& files) {
-        any_file = any_file || !files.empty();
-        return std::ranges::any_of(files, [&](const FileSet& one) { return has(one.backup_type, bit); });
-    };
+    std::vector<WriterMetadata> writers;
+    for (const auto& one : writers_.participants()) writers.push_back(one.metadata);
+    std::vector<ComponentKey> chosen;
     for (const auto& part : document_.writers) {
-        const ComponentKey key{part.writer_id, part.instance_id, {}, {}, {}};
-        const auto* const metadata = live_metadata(key);
-        if (metadata == nullptr) return true;
-        for (const auto& one : metadata->components) {  // implicit ones come along: the writer's all
-            if (wants(one.files) || wants(one.database_files) || wants(one.database_logs)) return true;
-        }
+        for (const auto& one : part.components)
+            chosen.push_back({part.writer_id, part.instance_id, one.type, one.logical_path, one.name});
     }
-    return !any_file;
+    return vss::snapshot_needed(writers, chosen, state_.type);
 }
 
 const WriterMetadata* Session::live_metadata(const ComponentKey& key) const {

@@ -1,11 +1,19 @@
 // DoSnapshotSet and its undoing (fact sheet, sections 4.4, 5.1 and 10).
 //
-//   writers PrepareForSnapshot      before EndPrepare: their checkpoints still reach a mirror that
-//   synchronises providers EndPrepare writers Freeze                  front end, back end, system providers
-//   PreCommit
-//     hold writes, providers Commit, release writes      within the limit of holding
+//   writers PrepareForSnapshot: before EndPrepare, so that their checkpoints still reach a mirror that syncs
+//
+//   providers EndPrepare
+//
+//   writers Freeze: front end, back end, system
+//
+//   providers PreCommit
+//
+//   hold writes, providers Commit, release writes: within the limit of holding
+//
 //   providers PostCommit
-//   writers Thaw                    the other way; any window that is over by now spoils the set
+//
+//   writers Thaw: the other way; any window that is over by now spoils the set
+//
 //   providers PreFinalCommit, writers PostSnapshot, providers PostFinalCommit
 //
 // Whatever fails before PostSnapshot: the providers abort and every writer gets Abort. The sheet's table
@@ -139,12 +147,20 @@ Task<EventOutcome> Session::thaw_and_finish() {
     co_return finished;
 }
 
+// What is not surfaced yet (a transportable set) no provider shows here: it is recorded as it was asked for.
 Task<void> Session::record_snapshots() {
     document_.snapshot_set_id = set_id_;
     auto asking = providers_.properties(Stoppable::yes);
     auto made = co_await std::move(asking);
-    if (!made.ok()) co_return;  // the set exists all the same; its snapshots can be queried
-    for (auto& one : *made) document_.snapshots.push_back({std::move(one), {}});
+    for (auto& one : providers_.requested()) {
+        one.set_size = static_cast<std::int32_t>(volumes_.size());
+        one.originating_machine = one.service_machine = coordinator_.options().machine;
+        if (made.ok()) {
+            const auto shown = std::ranges::find(*made, one.snapshot_id, &SnapshotProperties::snapshot_id);
+            if (shown != made->end()) one = std::move(*shown);
+        }
+        document_.snapshots.push_back({std::move(one), {}});
+    }
 }
 
 // Side by side: a provider that is slow to abort must not keep writers frozen. A finished set stays; writers

@@ -61,8 +61,12 @@ std::string_view sdk_name(WriterEvent event) {
 bool WriterCall::is_path_affected(std::string_view path) const {
     const auto& volumes = facts_->volumes;
     if (facts_->volume_of_path) {
-        const auto volume = facts_->volume_of_path(path);
-        return std::ranges::any_of(volumes, [&](const std::string& one) { return same_name(one, volume); });
+        // The set's volumes may be named by any of their paths.
+        const auto& volume_of = facts_->volume_of_path;
+        const auto volume = volume_of(path);
+        return !volume.empty() && std::ranges::any_of(volumes, [&](const std::string& one) {
+            return same_name(one, volume) || same_name(volume_of(one), volume);
+        });
     }
     return std::ranges::any_of(volumes, [&](const std::string& one) { return lies_on(path, one); });
 }

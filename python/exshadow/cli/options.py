@@ -62,10 +62,10 @@ GROUPS = {
     "catalog": "Rebuild, export and import the catalog.\n\nExample: exshadow catalog rebuild",
     "vss": "Writers, providers and snapshots of the Volume Shadow Copy Service, by hand.\n\n"
     "Example: exshadow vss writers",
-    "recovery": "Runbooks: mailboxes and Exchange databases brought back out of a set.\n\n"
-    "Example: exshadow recovery mailbox mail@noon --help",
     "ese": "Prove databases and logs of Exchange and other ESE users offline.\n\n"
     "Example: exshadow ese check /mnt/snapshot/mdbdata",
+    "recovery": "Runbooks: mailboxes and Exchange databases brought back out of a set.\n\n"
+    "Example: exshadow recovery mailbox mail@noon --help",
     "help": "Topics: exit-codes, ese.\n\nExample: exshadow help exit-codes",
 }
 """Help of the verb groups; here, so that the overview need not import them."""

@@ -50,7 +50,7 @@ def backup(
     save: Annotated[str | None, Parameter(help="Folder for the documents.")] = None,
     label: Label = None,
     plex: Annotated[str | None, Parameter(help="Plex to split off (this machine).")] = None,
-    tries: Annotated[int, Parameter(help="Tries after transient failures.", show_default=True)] = 3,
+    tries: Annotated[int, Parameter(help="Tries after transient failures.", show_default=True)] = 1,
     retry_wait: Annotated[
         float, Parameter(help="Seconds between two tries.", show_default=True)
     ] = 600.0,

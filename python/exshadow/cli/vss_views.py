@@ -13,7 +13,7 @@ from exshadow.vss.procedures import (
     WriterReport,
 )
 from exshadow.vss.tables import HResult
-from exshadow.vss.values import NIL, ProviderProperties, SnapshotProperties
+from exshadow.vss.values import ProviderProperties, SnapshotProperties
 from exshadow.vss.words import flag_words
 
 
@@ -52,7 +52,7 @@ def snapshots(found: Iterable[SnapshotProperties]) -> str:
 
 
 def backup(report: BackupReport) -> str:
-    made = "none" if report.snapshot_set_id == NIL else str(report.snapshot_set_id)
+    made = str(report.snapshot_set_id) if report.snapshots else "none"
     parts = [f"set          {made}", f"tries        {report.tries}"]
     if report.snapshots:
         parts += ["", snapshots(report.snapshots)]

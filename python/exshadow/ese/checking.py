@@ -125,6 +125,7 @@ def _in_folder(folder: Path) -> Iterator[_Found]:
 
 
 _ESE_ROLES = {"log", "next_log", "reserve", "checkpoint", "flushmap", "stm"}
+_SQLITE = b"SQLite format 3\0"
 _MAGIC = (0x89ABCDEF).to_bytes(4, "little")
 
 
@@ -137,9 +138,18 @@ def _belongs(path: Path) -> bool:
     try:
         start = EseFile.open(path).start(1 << 16)
     except Error:
-        return from_name(path).role == "database"  # the verdict says that it cannot be read
+        return named.role == "database"  # the verdict says that it cannot be read
     sizes = (0, 2048, 4096, 8192, 16384, 32768)
-    return any(start[size + 4 : size + 8] == _MAGIC for size in sizes)
+    if any(start[size + 4 : size + 8] == _MAGIC for size in sizes):
+        return True
+    # Both headers may be lost: beside logs a database is told by its name.
+    named_so = named.role == "database" and not start.startswith(_SQLITE)
+    return named_so and _beside_logs(path)
+
+
+def _beside_logs(path: Path) -> bool:
+    neighbours = (from_name(other.name) for other in path.parent.iterdir())
+    return any(one.base and one.role in ("log", "checkpoint") for one in neighbours)
 
 
 # --- reading ---

@@ -85,7 +85,7 @@ class GroupProvider(Provider):
         whole = {volume.name for volume in survey if volume.group == group}
         if asked != whole:
             raise failure(
-                HResult.VSS_E_PROVIDER_VETO,
+                HResult.VSS_E_VOLUME_NOT_SUPPORTED_BY_PROVIDER,
                 f"a set holds all volumes of one group, and {group} has {', '.join(sorted(whole))}",
             )
         try:

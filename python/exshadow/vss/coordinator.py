@@ -18,7 +18,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
+from exshadow.errors import Error
 from exshadow.vss.command import Command
+from exshadow.vss.errors import WriterFailure
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.procedures import (
     BackupOutcome,
@@ -165,7 +167,7 @@ class Coordinator(OverSessions):
         error, report = self.run_plain(
             "backup", to_plain(request), asked(BackupReport, between), None
         )
-        return BackupOutcome(from_plain(BackupReport, report), error)
+        return backup_outcome(report, error)
 
     def restore(
         self, request: RestoreRequest, put_back: PutBack | Command | None = None
@@ -204,3 +206,15 @@ def asked(kind: type[T], function: Callable[[T], object] | None) -> Callable[[Pl
         return None
     chosen = function
     return lambda report: to_plain(chosen(from_plain(kind, report)))
+
+
+def backup_outcome(report: Plain, error: Error | None) -> BackupOutcome:
+    """How a backup ended; a writer's failure carries its writer."""
+    typed = from_plain(BackupReport, report)
+    if isinstance(error, WriterFailure):
+        failed = [one.status for one in typed.writers if one.status.failure == error.hresult]
+        for status in failed[:1]:
+            error.writer_name, error.state = status.name, status.state
+            error.writer_id, error.instance_id = status.writer_id, status.instance_id
+            error.application_message = status.application_message
+    return BackupOutcome(typed, error)

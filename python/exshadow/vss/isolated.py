@@ -21,7 +21,7 @@ from uuid import UUID
 
 from exshadow.errors import Error, NotFoundError
 from exshadow.vss.command import Command
-from exshadow.vss.coordinator import Callback, Limits, asked
+from exshadow.vss.coordinator import Callback, Limits, asked, backup_outcome
 from exshadow.vss.peer import Peer, error_of
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.procedures import (
@@ -188,7 +188,7 @@ class IsolatedCoordinator(OverSessions):
         self, request: BackupRequest, between: Between | Command | None = None
     ) -> BackupOutcome:
         given = self._run_asking("backup", request, asked(BackupReport, between))
-        return BackupOutcome(from_plain(BackupReport, given["report"]), error_of(given["error"]))
+        return backup_outcome(given["report"], error_of(given["error"]))
 
     def restore(
         self, request: RestoreRequest, put_back: PutBack | Command | None = None

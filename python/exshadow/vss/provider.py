@@ -173,12 +173,12 @@ def answer_provider(
     except VssError as error:
         return (
             int(error.hresult),
-            f"provider '{provider.name}': {error.context or error.message}",
+            error.context or error.message,
             None,
         )
     except BaseException as error:
         code = HResult.VSS_E_UNEXPECTED_PROVIDER_ERROR
-        return int(code), f"provider '{provider.name}', {method}: {text_of(error)}", None
+        return int(code), f"{method}: {text_of(error)}", None
 
 
 def _argument_types(method: str) -> list[Any]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from uuid import UUID
 
 from exshadow.errors import Error, InvalidError, NotFoundError, from_system
@@ -176,25 +176,34 @@ class Tool(VssService):
 
     def _ask(self, *arguments: str) -> tuple[dict[str, Any], Error | None]:
         """The tool's document, and its error where it says one."""
-        try:
-            done = subprocess.run(
-                [*self._command, "--json", *arguments],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-            )
-        except OSError as problem:
-            raise from_system(problem, " ".join(self._command)) from None
-        try:
-            document = json.loads(done.stdout.decode("utf-8"))
-        except ValueError:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise Error(
-                f"{self._command[-1]} gave no answer (status {done.returncode})",
-                hint=said[-1] if said else "run it by hand: is it a program for this machine?",
-            ) from None
+        # Files, not pipes: what the tool leaves running (Wine's services) would keep pipes open.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            try:
+                done = subprocess.run(
+                    [*self._command, "--json", *arguments],
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    check=False,
+                )
+            except OSError as problem:
+                raise from_system(problem, " ".join(self._command)) from None
+            document = self._document(_text(out), _text(err), done.returncode)
         return document, _error_of(document.get("error"))
+
+    def _document(self, out: str, err: str, status: int) -> dict[str, Any]:
+        try:
+            document = json.loads(out)
+        except ValueError:
+            document = None
+        if isinstance(document, dict):
+            return document
+        said = err.strip().splitlines()
+        raise Error(
+            f"{self._command[-1]} gave no answer (status {status})",
+            hint=said[-1] if said else "run it by hand: is it a program for this machine?",
+        )
 
     @contextmanager
     def _file(self, text: str) -> Iterator[str]:
@@ -227,6 +236,11 @@ def find_tool(
     if found is None:
         raise NotFoundError(f"{NAME} is not there", hint="put it on PATH, or name it with --tool")
     return Tool(found, words, environment=environment)
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", "replace")
 
 
 def _error_of(plain: dict[str, Any] | None) -> Error | None:

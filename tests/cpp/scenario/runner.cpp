@@ -164,7 +164,9 @@ Outcome Runner::lose(const Json& step) {
         const auto requestor = take(host().make());
         EXSHADOW_TRY(requestor->initialize_for_backup(""));
         EXSHADOW_TRY(requestor->set_context(context_of(step)));
-        EXSHADOW_TRY(requestor->set_backup_state({}));
+        vss::BackupState state;
+        state.select_components = false;
+        EXSHADOW_TRY(requestor->set_backup_state(state));
         EXSHADOW_TRY(wait(requestor->gather_writer_metadata()));
         EXSHADOW_TRY(requestor->start_snapshot_set());
         for (const auto& volume : step.at("volumes")) {
@@ -195,10 +197,11 @@ Outcome Runner::restore(const Json& step) {
 Outcome Runner::import_set(const Json& step) {
     check_keys(step, {"do", "as", "expect", "from"}, "import");
     Made imported{made(step, "from").document, {}, made(step, "from").set};
-    const auto result = vss::import_set(host(), imported.document, limits(), [&](const vss::ImportReport& report) {
-        imported.snapshots = report.snapshots;
-        return Status();
-    });
+    const auto result =
+        vss::import_set(host(), imported.document, limits(), [&](const vss::ImportReport& report) {
+            imported.snapshots = report.snapshots;
+            return Status();
+        });
     if (!result.ok()) return {result.error(), 0};
     if (step.contains("as")) made_[text_of(step, "as")] = imported;
     return {Status(), static_cast<int>(result->snapshots.size())};
@@ -225,11 +228,12 @@ Outcome Runner::manage(const Json& step) {
     const bool force = step.value("force", false);
     if (verb == "delete") {
         const bool whole = step.contains("set");
-        const auto outcome = vss::delete_snapshots(
-            host(), whole ? set(step) : snapshot(step),
-            whole ? vss::ObjectType::snapshot_set : vss::ObjectType::snapshot, force);
+        const auto outcome =
+            vss::delete_snapshots(host(), whole ? set(step) : snapshot(step),
+                                  whole ? vss::ObjectType::snapshot_set : vss::ObjectType::snapshot, force);
         if (!outcome.ok()) return {outcome.error(), 0};
-        if (vss::failed(outcome->failure)) return {vss::vss_error(outcome->failure, "delete"), outcome->deleted};
+        if (vss::failed(outcome->failure))
+            return {vss::vss_error(outcome->failure, "delete"), outcome->deleted};
         return {Status(), outcome->deleted};
     }
     if (verb == "break") {

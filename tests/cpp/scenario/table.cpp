@@ -33,9 +33,12 @@ void patch(Json& scenario, const Json& patches) {
 }
 
 Scenario finish(const std::string& name, const Json& text, const std::string& runner) {
-    return {name,        text.at("what").get<std::string>(),
-            text.at("world"), text.at("run"),
-            text.at("expect"), text_of(text.value("skip", Json::object()), runner.c_str())};
+    return {name,
+            text.at("what").get<std::string>(),
+            text.at("world"),
+            text.at("run"),
+            text.at("expect"),
+            text_of(text.value("skip", Json::object()), runner.c_str())};
 }
 
 void load_file(const std::filesystem::path& path, const std::string& runner, std::vector<Scenario>& table) {

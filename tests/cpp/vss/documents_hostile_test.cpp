@@ -101,6 +101,8 @@ TEST_CASE("what is not well formed is refused") {
 TEST_CASE("attributes and prefixes are unique and declared") {
     refused(document("<X a=\"1\" a=\"2\"/>"), "twice");
     refused(document("<X xmlns:p=\"u\" xmlns:q=\"u\" p:a=\"1\" q:a=\"2\"/>"), "twice");
+    refused(document("<X xmlns:p=\"u\" xmlns:p=\"v\"/>"), "twice");
+    refused(document("<X xmlns=\"u\" xmlns=\"u\"/>"), "twice");
     refused(document("<p:X/>"), "not declared");
     refused(document("<X p:a=\"\"/>"), "not declared");
     refused(document("<X xmlns:p=\"\"/>"), "cannot be declared");

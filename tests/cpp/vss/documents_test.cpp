@@ -198,6 +198,21 @@ TEST_CASE("what is not known is kept and written again") {
         CHECK(written.find(part) != std::string::npos);
 }
 
+TEST_CASE("prefixes that are declared once and used deeper are declared anew where they are used") {
+    std::string declared, used;
+    for (int i = 0; i < 40; ++i) {
+        const auto prefix = "p" + std::to_string(i);
+        declared += " xmlns:" + prefix + "=\"urn:" + prefix + "\"";
+        used += " " + prefix + ":a=\"\"";
+    }
+    const auto element = "<X" + used + ">";
+    const auto writer = read_metadata(replaced(
+        metadata_text(), "<BACKUP_LOCATIONS>",
+        "<BACKUP_LOCATIONS" + declared + ">" + element + element + element + element + "</X></X></X></X>"));
+    CHECK(writer.unknown_locations.attributes.empty());
+    CHECK(writer.unknown_locations.elements.size() == 1);
+}
+
 TEST_CASE("words and flags that the fields cannot bring back are kept until the field is set") {
     auto text =
         replaced(metadata_text(), "method=\"REPLACE_AT_REBOOT_IF_CANNOT_REPLACE\"", "method=\"BY_MAGIC\"");

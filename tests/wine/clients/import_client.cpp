@@ -1,8 +1,10 @@
 // A requestor as vshadow is one: linked with the import library, smart pointers, components, a look at the
 // writers after each step, everything freed as the SDK says.
 //
-//   import_client.exe VOLUME [die]   exit status 0 when the backup was made; `die`: the process is killed
-//                                    between DoSnapshotSet and BackupComplete
+//   import_client.exe VOLUME [die | leave]
+//
+// Exit status 0 when the backup was made. Between DoSnapshotSet and BackupComplete `die` kills the process
+// and `leave` drops the object.
 #include "sdk.h"
 
 namespace {
@@ -10,13 +12,13 @@ namespace {
 using client::Owned;
 using client::Text;
 
-#define MUST(call)                                                                   \
-    do {                                                                             \
-        const HRESULT must_result = (call);                                          \
-        if (FAILED(must_result)) {                                                   \
+#define MUST(call)                                                                       \
+    do {                                                                                 \
+        const HRESULT must_result = (call);                                              \
+        if (FAILED(must_result)) {                                                       \
             std::printf("%s 0x%08lX\n", #call, static_cast<unsigned long>(must_result)); \
-            return false;                                                            \
-        }                                                                            \
+            return false;                                                                \
+        }                                                                                \
     } while (false)
 
 struct Chosen {
@@ -64,8 +66,8 @@ bool add_components(IVssBackupComponents* backup, Chosen& last) {
             MUST(metadata->GetComponent(k, component.out()));
             MUST(component->GetComponentInfo(&info));
             const bool shown = show_files(component.get(), *info);
-            last = {instance, writer, info->type, info->bstrLogicalPath != nullptr ? info->bstrLogicalPath : L"",
-                    info->bstrComponentName};
+            last = {instance, writer, info->type,
+                    info->bstrLogicalPath != nullptr ? info->bstrLogicalPath : L"", info->bstrComponentName};
             MUST(component->FreeComponentInfo(info));
             if (!shown) return false;
             MUST(backup->AddComponent(instance, writer, last.type, last.path.c_str(), last.name.c_str()));
@@ -129,7 +131,7 @@ bool make_set(IVssBackupComponents* backup, wchar_t* volume, VSS_ID& snapshot) {
     return writers_are_well(backup);
 }
 
-bool back_up(IVssBackupComponents* backup, wchar_t* volume, bool die) {
+bool back_up(IVssBackupComponents* backup, wchar_t* volume, const std::wstring& leaving) {
     Owned<IVssAsync> step;
     Chosen last;
     VSS_ID snapshot{};
@@ -137,7 +139,8 @@ bool back_up(IVssBackupComponents* backup, wchar_t* volume, bool die) {
     MUST(backup->SetBackupState(true, true, VSS_BT_FULL, false));
     MUST(client::wait(backup->GatherWriterMetadata(step.out()), step));
     if (!add_components(backup, last) || !make_set(backup, volume, snapshot)) return false;
-    if (die) TerminateProcess(GetCurrentProcess(), 9);
+    if (leaving == L"die") TerminateProcess(GetCurrentProcess(), 9);
+    if (leaving == L"leave") return true;
 
     VSS_SNAPSHOT_PROP properties{};
     MUST(backup->GetSnapshotProperties(snapshot, &properties));
@@ -163,7 +166,7 @@ int wmain(int count, wchar_t** arguments) {
         Owned<IVssBackupComponents> backup;
         const auto created = CreateVssBackupComponents(backup.out());
         if (FAILED(created)) return 3;
-        done = back_up(backup.get(), arguments[1], count > 2);
+        done = back_up(backup.get(), arguments[1], count > 2 ? arguments[2] : L"");
     }
     CoUninitialize();
     return done ? 0 : 1;

@@ -1,5 +1,5 @@
-// Every call in every phase of an object's life, right or wrong: one line "PHASE CALL 0xHRESULT" each, with a new
-// object for each. The test says which of them must be refused with VSS_E_BAD_STATE.
+// Every call in every phase of an object's life, right or wrong: one line "PHASE CALL 0xHRESULT" each, with a
+// new object for each. The test says which of them must be refused with VSS_E_BAD_STATE.
 //
 //   orders_client.exe VOLUME
 #include <functional>
@@ -175,9 +175,12 @@ std::map<std::string, Move> snapshot_calls() {
         {"StartSnapshotSet", [](Session& s) { return s.backup->StartSnapshotSet(&s.set); }},
         {"AddToSnapshotSet",
          [](Session& s) { return s.backup->AddToSnapshotSet(volume, GUID_NULL, &s.snapshot); }},
-        {"PrepareForBackup", asynchronous([](Session& s, IVssAsync** out) { return s.backup->PrepareForBackup(out); })},
-        {"DoSnapshotSet", asynchronous([](Session& s, IVssAsync** out) { return s.backup->DoSnapshotSet(out); })},
-        {"BackupComplete", asynchronous([](Session& s, IVssAsync** out) { return s.backup->BackupComplete(out); })},
+        {"PrepareForBackup",
+         asynchronous([](Session& s, IVssAsync** out) { return s.backup->PrepareForBackup(out); })},
+        {"DoSnapshotSet",
+         asynchronous([](Session& s, IVssAsync** out) { return s.backup->DoSnapshotSet(out); })},
+        {"BackupComplete",
+         asynchronous([](Session& s, IVssAsync** out) { return s.backup->BackupComplete(out); })},
         {"AbortBackup", [](Session& s) { return s.backup->AbortBackup(); }},
         {"SaveAsXML",
          [](Session& s) {
@@ -207,7 +210,8 @@ std::map<std::string, Move> snapshot_calls() {
              WINBOOL yes = FALSE;
              return s.backup->IsVolumeSupported(GUID_NULL, volume, &yes);
          }},
-        {"ImportSnapshots", asynchronous([](Session& s, IVssAsync** out) { return s.backup->ImportSnapshots(out); })},
+        {"ImportSnapshots",
+         asynchronous([](Session& s, IVssAsync** out) { return s.backup->ImportSnapshots(out); })},
         {"RevertToSnapshot", [](Session& s) { return s.backup->RevertToSnapshot(s.snapshot, false); }},
     };
 }
@@ -223,7 +227,8 @@ std::map<std::string, Move> session_calls() {
              return result;
          }},
         {"SetContext", [](Session& s) { return s.backup->SetContext(VSS_CTX_BACKUP); }},
-        {"SetBackupState", [](Session& s) { return s.backup->SetBackupState(true, false, VSS_BT_FULL, false); }},
+        {"SetBackupState",
+         [](Session& s) { return s.backup->SetBackupState(true, false, VSS_BT_FULL, false); }},
         {"SetRestoreState", [](Session& s) { return s.backup->SetRestoreState(VSS_RTYPE_BY_COPY); }},
         {"DisableWriterClasses", [](Session& s) { return s.backup->DisableWriterClasses(&s.writer, 1); }},
         {"GatherWriterMetadata",
@@ -251,7 +256,8 @@ std::map<std::string, Move> session_calls() {
         {"PostRestore", asynchronous([](Session& s, IVssAsync** out) { return s.backup->PostRestore(out); })},
         {"AddSnapshotToRecoverySet",
          [](Session& s) { return s.backup->AddSnapshotToRecoverySet(s.snapshot, 0, nullptr); }},
-        {"RecoverSet", asynchronous([](Session& s, IVssAsync** out) { return s.backup->RecoverSet(0, out); })},
+        {"RecoverSet",
+         asynchronous([](Session& s, IVssAsync** out) { return s.backup->RecoverSet(0, out); })},
         {"GetSessionId",
          [](Session& s) {
              VSS_ID id{};
@@ -265,7 +271,8 @@ bool enter(Session& session, const Phase& phase) {
     for (const auto& move : phase.moves) {
         if (SUCCEEDED(result)) result = move(session);
     }
-    if (FAILED(result)) std::printf("%s unreachable 0x%08lX\n", phase.name, static_cast<unsigned long>(result));
+    if (FAILED(result))
+        std::printf("%s unreachable 0x%08lX\n", phase.name, static_cast<unsigned long>(result));
     return SUCCEEDED(result);
 }
 

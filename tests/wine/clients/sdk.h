@@ -3,9 +3,9 @@
 
 #include <windows.h>
 
+#include <vsbackup.h>
 #include <vss.h>
 #include <vswriter.h>
-#include <vsbackup.h>
 
 #include <cstdio>
 #include <cstring>

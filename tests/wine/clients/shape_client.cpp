@@ -56,7 +56,8 @@ void null_arguments(IVssBackupComponentsEx4* backup) {
     gives("null StartSnapshotSet", backup->StartSnapshotSet(nullptr), E_INVALIDARG);
     gives("null AddToSnapshotSet", backup->AddToSnapshotSet(nullptr, GUID_NULL, &id), E_INVALIDARG);
     gives("null DoSnapshotSet", backup->DoSnapshotSet(nullptr), E_INVALIDARG);
-    gives("null Query", backup->Query(GUID_NULL, VSS_OBJECT_NONE, VSS_OBJECT_SNAPSHOT, nullptr), E_INVALIDARG);
+    gives("null Query", backup->Query(GUID_NULL, VSS_OBJECT_NONE, VSS_OBJECT_SNAPSHOT, nullptr),
+          E_INVALIDARG);
     gives("null InitializeForRestore", backup->InitializeForRestore(nullptr), E_INVALIDARG);
     gives("null QueryRevertStatus", backup->QueryRevertStatus(nullptr, nullptr), E_POINTER);
     gives("null GetSessionId", backup->GetSessionId(nullptr), E_INVALIDARG);
@@ -95,14 +96,15 @@ void enumerators(IVssBackupComponents* backup) {
 void writer_components(IVssBackupComponents* backup) {
     IVssWriterComponentsExt* pointer = nullptr;
     gives("GetWriterComponents", backup->GetWriterComponents(0, &pointer), S_OK);
-    gives("GetWriterComponents past the end", backup->GetWriterComponents(99, &pointer), VSS_E_OBJECT_NOT_FOUND);
-    backup->GetWriterComponents(0, &pointer);
+    IVssWriterComponentsExt* none = nullptr;
+    gives("GetWriterComponents past the end", backup->GetWriterComponents(99, &none), VSS_E_OBJECT_NOT_FOUND);
     auto* components = reinterpret_cast<client::WriterComponents*>(pointer);
     promise("a second AddRef", components->AddRef() == 2);
     promise("a Release", components->Release() == 1);
     Owned<IUnknown> same;
     components->QueryInterface(__uuidof(IUnknown), reinterpret_cast<void**>(same.out()));
-    promise("IUnknown stands behind", reinterpret_cast<char*>(same.get()) - reinterpret_cast<char*>(pointer) == 8);
+    promise("IUnknown stands behind",
+            reinterpret_cast<char*>(same.get()) - reinterpret_cast<char*>(pointer) == 8);
 
     Owned<IVssComponent> component;
     gives("GetComponent", components->GetComponent(0, component.out()), S_OK);
@@ -160,7 +162,8 @@ HRESULT choose_one(IVssBackupComponents* backup) {
     PVSSCOMPONENTINFO info = nullptr;
     metadata->GetComponent(0, component.out());
     component->GetComponentInfo(&info);
-    result = backup->AddComponent(instance, writer, info->type, info->bstrLogicalPath, info->bstrComponentName);
+    result =
+        backup->AddComponent(instance, writer, info->type, info->bstrLogicalPath, info->bstrComponentName);
     gives("the same component again",
           backup->AddComponent(instance, writer, info->type, info->bstrLogicalPath, info->bstrComponentName),
           VSS_E_OBJECT_ALREADY_EXISTS);
@@ -204,7 +207,8 @@ void session(wchar_t* volume) {
     VSS_ID unknown{};
     unknown.Data1 = 9;
     gives("DeleteSnapshots of nothing",
-          backup->DeleteSnapshots(unknown, VSS_OBJECT_SNAPSHOT, true, &deleted, &bad), VSS_E_OBJECT_NOT_FOUND);
+          backup->DeleteSnapshots(unknown, VSS_OBJECT_SNAPSHOT, true, &deleted, &bad),
+          VSS_E_OBJECT_NOT_FOUND);
     gives("AbortBackup", backup->AbortBackup(), S_OK);
 }
 

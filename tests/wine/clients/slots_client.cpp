@@ -1,6 +1,6 @@
 // A requestor as restic is one: it knows no header of VSS, finds the C++-mangled entry point in System32's
-// vssapi.dll at run time and calls every method by its number in the vtable. A full backup of one volume without
-// components.
+// vssapi.dll at run time and calls every method by its number in the vtable. A full backup of one volume
+// without components.
 //
 //   slots_client.exe VOLUME      exit status 0 when all calls gave what they should
 #include <windows.h>
@@ -85,8 +85,8 @@ int wmain(int count, wchar_t** arguments) {
     };
     using Create = HRESULT(WINAPI*)(Object**);
     using Free = void(WINAPI*)(SnapshotProperties*);
-    const auto create = reinterpret_cast<Create>(
-        address("?CreateVssBackupComponents@@YAJPEAPEAVIVssBackupComponents@@@Z"));
+    const auto create =
+        reinterpret_cast<Create>(address("?CreateVssBackupComponents@@YAJPEAPEAVIVssBackupComponents@@@Z"));
     const auto free_properties = reinterpret_cast<Free>(address("VssFreeSnapshotProperties"));
     if (create == nullptr || free_properties == nullptr) return 4;
 

@@ -1,6 +1,6 @@
-// IVssBackupComponents through ..Ex4: the 65 slots over a Requestor. Arguments are judged here (E_INVALIDARG),
-// the order of calls by the Requestor (VSS_E_BAD_STATE); what the SDK asks in pieces (counts, the i-th, free)
-// is served from what the Requestor gave at once.
+// IVssBackupComponents through ..Ex4: the 65 slots over a Requestor. Arguments are judged here
+// (E_INVALIDARG), the order of calls by the Requestor (VSS_E_BAD_STATE); what the SDK asks in pieces (counts,
+// the i-th, free) is served from what the Requestor gave at once.
 //
 // backup_session.cpp: beginning, writers, components; backup_snapshots.cpp: sets and snapshots;
 // backup_restore.cpp: restore.
@@ -8,9 +8,9 @@
 
 #include <windows.h>
 
+#include <vsbackup.h>
 #include <vss.h>
 #include <vswriter.h>
-#include <vsbackup.h>
 
 #include <memory>
 #include <optional>

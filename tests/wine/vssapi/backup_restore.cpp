@@ -63,10 +63,9 @@ STDMETHODIMP BackupComponents::SetRestoreOptions(VSS_ID writer, VSS_COMPONENT_TY
 
 STDMETHODIMP BackupComponents::SetAdditionalRestores(VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path,
                                                      LPCWSTR name, boolean more) {
-    return change("SetAdditionalRestores", {}, writer, type, path, name, {{"more", more != 0}},
-                  [=](auto& requestor, const auto& key) {
-                      return requestor.set_additional_restores(key, more != 0);
-                  });
+    return change(
+        "SetAdditionalRestores", {}, writer, type, path, name, {{"more", more != 0}},
+        [=](auto& requestor, const auto& key) { return requestor.set_additional_restores(key, more != 0); });
 }
 
 STDMETHODIMP BackupComponents::SetAuthoritativeRestore(VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path,
@@ -79,12 +78,11 @@ STDMETHODIMP BackupComponents::SetAuthoritativeRestore(VSS_ID writer, VSS_COMPON
 
 STDMETHODIMP BackupComponents::SetRollForward(VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path,
                                               LPCWSTR name, VSS_ROLLFORWARD_TYPE kind, LPCWSTR point) {
-    return change("SetRollForward", {}, writer, type, path, name,
-                  {{"kind", static_cast<int>(kind)}, {"point", narrow(point)}},
-                  [=](auto& requestor, const auto& key) {
-                      return requestor.set_roll_forward(key, static_cast<vss::RollForward>(kind),
-                                                        narrow(point));
-                  });
+    return change(
+        "SetRollForward", {}, writer, type, path, name,
+        {{"kind", static_cast<int>(kind)}, {"point", narrow(point)}}, [=](auto& requestor, const auto& key) {
+            return requestor.set_roll_forward(key, static_cast<vss::RollForward>(kind), narrow(point));
+        });
 }
 
 STDMETHODIMP BackupComponents::SetRestoreName(VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path,
@@ -131,8 +129,8 @@ STDMETHODIMP BackupComponents::AddRestoreSubcomponent(VSS_ID writer, VSS_COMPONE
 
 STDMETHODIMP BackupComponents::SetFileRestoreStatus(VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path,
                                                     LPCWSTR name, VSS_FILE_RESTORE_STATUS status) {
-    return change("SetFileRestoreStatus", {}, writer, type, path, name, {{"status", static_cast<int>(status)}},
-                  [=](auto& requestor, const auto& key) {
+    return change("SetFileRestoreStatus", {}, writer, type, path, name,
+                  {{"status", static_cast<int>(status)}}, [=](auto& requestor, const auto& key) {
                       return requestor.set_file_restore_status(key,
                                                                static_cast<vss::FileRestoreStatus>(status));
                   });

@@ -130,7 +130,7 @@ STDMETHODIMP BackupComponents::GatherWriterMetadata(IVssAsync** out) {
 
 // Reads all documents once; under the session's lock.
 HRESULT BackupComponents::load_metadata() {
-    if (metadata_) return S_OK;
+    if (metadata_) return hresult(session_->order().permit(Call::read_writer_metadata));
     auto parsed = session_->requestor().writer_metadata();
     if (!parsed.ok()) return hresult(parsed.error());
     auto documents = session_->requestor().writer_metadata_documents();
@@ -194,14 +194,14 @@ STDMETHODIMP BackupComponents::GatherWriterStatus(IVssAsync** out) {
         call.note("error", "FreeWriterStatus comes first");
         return call.result(out == nullptr ? E_INVALIDARG : bad_state);
     }
-    const auto result = start("GatherWriterStatus", Call::gather_writer_status,
-                              &vss::Requestor::gather_writer_status, out);
+    const auto result =
+        start("GatherWriterStatus", Call::gather_writer_status, &vss::Requestor::gather_writer_status, out);
     status_gathered_ = SUCCEEDED(result);
     return result;
 }
 
 HRESULT BackupComponents::load_status() {
-    if (status_) return S_OK;
+    if (status_) return hresult(session_->order().permit(Call::read_writer_status));
     auto status = session_->requestor().writer_status();
     if (!status.ok()) return hresult(status.error());
     status_ = std::move(status).value();
@@ -294,10 +294,9 @@ STDMETHODIMP BackupComponents::SetBackupSucceeded(VSS_ID instance, VSS_ID writer
 
 STDMETHODIMP BackupComponents::SetBackupOptions(VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path,
                                                 LPCWSTR name, LPCWSTR options) {
-    return change("SetBackupOptions", {}, writer, type, path, name, {{"options", narrow(options)}},
-                  [=](auto& requestor, const auto& key) {
-                      return requestor.set_backup_options(key, narrow(options));
-                  });
+    return change(
+        "SetBackupOptions", {}, writer, type, path, name, {{"options", narrow(options)}},
+        [=](auto& requestor, const auto& key) { return requestor.set_backup_options(key, narrow(options)); });
 }
 
 STDMETHODIMP BackupComponents::SetPreviousBackupStamp(VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path,

@@ -112,8 +112,8 @@ STDMETHODIMP BackupComponents::DeleteSnapshots(VSS_ID id, VSS_OBJECT_TYPE type, 
     *not_deleted = GUID_NULL;
     if (type != VSS_OBJECT_SNAPSHOT && type != VSS_OBJECT_SNAPSHOT_SET) return call.result(E_INVALIDARG);
     const auto held = session_->lock();
-    const auto outcome = session_->requestor().delete_snapshots(
-        uuid(id), static_cast<vss::ObjectType>(type), force != 0);
+    const auto outcome =
+        session_->requestor().delete_snapshots(uuid(id), static_cast<vss::ObjectType>(type), force != 0);
     if (!outcome.ok()) return call.result(Status(outcome.error()));
     *deleted = outcome->deleted;
     if (outcome->failed_snapshot) *not_deleted = guid(*outcome->failed_snapshot);
@@ -133,11 +133,9 @@ STDMETHODIMP BackupComponents::BreakSnapshotSetEx(VSS_ID set, DWORD flags, IVssA
     if (out == nullptr) return call.result(E_INVALIDARG);
     *out = nullptr;
     const auto held = session_->lock();
-    auto step =
-        session_->requestor().break_snapshot_set_ex(uuid(set), static_cast<vss::BreakFlags>(flags));
+    auto step = session_->requestor().break_snapshot_set_ex(uuid(set), static_cast<vss::BreakFlags>(flags));
     if (!step.ok()) call.note("error", step.error().message());
-    return call.result(
-        session_->begun(Call::break_snapshot_set, std::move(step), "BreakSnapshotSetEx", out));
+    return call.result(session_->begun(Call::break_snapshot_set, std::move(step), "BreakSnapshotSetEx", out));
 }
 
 STDMETHODIMP BackupComponents::ExposeSnapshot(VSS_ID snapshot, VSS_PWSZ path, LONG attributes, VSS_PWSZ name,

@@ -18,29 +18,29 @@ HRESULT Freshness::check(const char* interface_name, const char* method) const {
 }
 
 // Every getter looks at its pointer's age first.
-#define EXSHADOW_FRESH(method)                                    \
-    do {                                                          \
-        const auto age = fresh_.check("IVssComponent", #method);  \
-        if (FAILED(age)) return age;                              \
+#define EXSHADOW_FRESH(method)                                   \
+    do {                                                         \
+        const auto age = fresh_.check("IVssComponent", #method); \
+        if (FAILED(age)) return age;                             \
     } while (false)
-#define EXSHADOW_TEXT(method, text)                     \
-    STDMETHODIMP ComponentObject::method(BSTR* out) {   \
-        EXSHADOW_FRESH(method);                         \
-        return give(out, text);                         \
+#define EXSHADOW_TEXT(method, text)                   \
+    STDMETHODIMP ComponentObject::method(BSTR* out) { \
+        EXSHADOW_FRESH(method);                       \
+        return give(out, text);                       \
     }
-#define EXSHADOW_VALUE(method, type, value)             \
-    STDMETHODIMP ComponentObject::method(type* out) {   \
-        EXSHADOW_FRESH(method);                         \
-        return give_value(out, value);                  \
+#define EXSHADOW_VALUE(method, type, value)           \
+    STDMETHODIMP ComponentObject::method(type* out) { \
+        EXSHADOW_FRESH(method);                       \
+        return give_value(out, value);                \
     }
-#define EXSHADOW_FILES(method, list)                                        \
-    STDMETHODIMP ComponentObject::method(UINT i, IVssWMFiledesc** out) {    \
-        EXSHADOW_FRESH(method);                                             \
-        return give_files(list, i, out);                                    \
+#define EXSHADOW_FILES(method, list)                                     \
+    STDMETHODIMP ComponentObject::method(UINT i, IVssWMFiledesc** out) { \
+        EXSHADOW_FRESH(method);                                          \
+        return give_files(list, i, out);                                 \
     }
-#define EXSHADOW_REFUSE(method, ...)                         \
-    STDMETHODIMP ComponentObject::method(__VA_ARGS__) {      \
-        return writers_only;                                 \
+#define EXSHADOW_REFUSE(method, ...)                    \
+    STDMETHODIMP ComponentObject::method(__VA_ARGS__) { \
+        return writers_only;                            \
     }
 
 EXSHADOW_TEXT(GetLogicalPath, component_.logical_path)

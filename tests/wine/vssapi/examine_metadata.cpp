@@ -82,8 +82,8 @@ private:
 
 }  // namespace
 
-STDMETHODIMP ExamineMetadata::GetIdentity(VSS_ID* instance, VSS_ID* writer, BSTR* name,
-                                          VSS_USAGE_TYPE* usage, VSS_SOURCE_TYPE* source) {
+STDMETHODIMP ExamineMetadata::GetIdentity(VSS_ID* instance, VSS_ID* writer, BSTR* name, VSS_USAGE_TYPE* usage,
+                                          VSS_SOURCE_TYPE* source) {
     if (any_null(instance, writer, name, usage, source)) return E_INVALIDARG;
     *instance = guid(metadata_.instance_id);
     *writer = guid(metadata_.writer_id);

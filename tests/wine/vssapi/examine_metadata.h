@@ -3,9 +3,9 @@
 
 #include <windows.h>
 
+#include <vsbackup.h>
 #include <vss.h>
 #include <vswriter.h>
-#include <vsbackup.h>
 
 #include <string>
 
@@ -14,9 +14,8 @@
 
 namespace exshadow::test_double {
 
-class ExamineMetadata final
-    : public ComObject<IVssExamineWriterMetadataEx2, IVssExamineWriterMetadata, IVssExamineWriterMetadataEx,
-                       IVssExamineWriterMetadataEx2> {
+class ExamineMetadata final : public ComObject<IVssExamineWriterMetadataEx2, IVssExamineWriterMetadata,
+                                               IVssExamineWriterMetadataEx, IVssExamineWriterMetadataEx2> {
 public:
     ExamineMetadata(vss::WriterMetadata metadata, std::string document)
         : ComObject("IVssExamineWriterMetadata"),

@@ -1,9 +1,9 @@
 // The entry points of vssapi.dll. vssapi.def gives them their names, the C++ ones included.
 #include <windows.h>
 
+#include <vsbackup.h>
 #include <vss.h>
 #include <vswriter.h>
-#include <vsbackup.h>
 
 #include <algorithm>
 #include <string>

@@ -1,4 +1,5 @@
-// Text and blocks on their way to the client, in the memory that the SDK says, each counted until it is freed.
+// Text and blocks on their way to the client, in the memory that the SDK says, each counted until it is
+// freed.
 //
 // Frees are seen by a malloc spy (IMallocSpy): both CoTaskMemFree and SysFreeString end there, as long as
 // oleaut32 does not cache strings, which SetOaNoCache switches off.

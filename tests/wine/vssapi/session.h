@@ -16,15 +16,15 @@
 #include <utility>
 #include <vector>
 
-#include "scenario/json.h"
 #include "ledger.h"
+#include "scenario/json.h"
 #include "vss/order.h"
 #include "vss/requestor.h"
 
 namespace exshadow::test_double {
 
-// A step of the requestor, which the client's IVssAsync looks at. It outlives both the IVssAsync (Windows goes
-// on when the client drops it) and the session (the last status is kept).
+// A step of the requestor, which the client's IVssAsync looks at. It outlives both the IVssAsync (Windows
+// goes on when the client drops it) and the session (the last status is kept).
 class RunningStep {
 public:
     RunningStep(vss::Call call, vss::Step step) : call_(call), step_(std::move(step)) {}

@@ -47,7 +47,7 @@ Result<SnapshotAttributes> context_of(const BackupOptions& options) {
         *chosen = context::file_share_backup;
     for (const auto& text : options.attributes) {
         const auto one = from_word<SnapshotAttributes>(text);
-        if (!one.ok()) return one.error();
+        if (!one.ok()) return one.error().within("--attribute");
         *chosen = *chosen | *one;
     }
     if (has(*chosen, SnapshotAttributes::differential | SnapshotAttributes::plex))
@@ -63,7 +63,7 @@ Result<BackupRequest> request_of(const Tool& tool, const BackupOptions& options)
     if (!chosen.ok()) return chosen.error();
     request.context = *chosen;
     const auto type = from_word<BackupType>(options.type);
-    if (!type.ok()) return type.error();
+    if (!type.ok()) return type.error().within("--type");
     request.state = {!options.whole_volumes, options.bootable, *type, options.partial};
     for (const auto& one : options.writers) request.included.push_back(wish(one));
     for (const auto& one : options.components) request.included.push_back(wish(one));
@@ -134,16 +134,16 @@ int backup_command(const Tool& tool, const BackupOptions& options) {
 void add_choices(CLI::App& command, BackupOptions& options) {
     command.add_option("VOLUME", options.volumes,
                        "Volumes or mounted folders; none: those the components lie on");
-    command.add_option("--writer", options.writers, "Only this writer, by name or id; may be repeated");
-    command.add_option("--component", options.components,
-                       "Only WRITER:PATH\\NAME and what is below it; may be repeated");
-    command.add_option("--exclude", options.excluded,
-                       "Leave out WRITER or WRITER:PATH\\NAME; may be repeated");
+    add_list(command, "--writer", options.writers, "Only this writer, by name or id; may be repeated");
+    add_list(command, "--component", options.components,
+             "Only WRITER:PATH\\NAME and what is below it; may be repeated");
+    add_list(command, "--exclude", options.excluded,
+             "Leave out WRITER or WRITER:PATH\\NAME; may be repeated");
     command.add_option("--type", options.type, "full, copy, incremental, differential or log")
         ->capture_default_str();
     command.add_option("--base", options.base, "Document of the backup this one builds on");
-    command.add_option("--component-options", options.component_options,
-                       "WRITER:PATH\\NAME=TEXT for the writer");
+    add_list(command, "--component-options", options.component_options,
+             "WRITER:PATH\\NAME=TEXT for the writer");
     command.add_option("--provider", options.provider, "Provider by name or id; else the service chooses");
 }
 
@@ -153,8 +153,8 @@ void add_context(CLI::App& command, BackupOptions& options) {
                     "backup, file_share_backup, nas_rollback, app_rollback, client_accessible, "
                     "client_accessible_writers")
         ->capture_default_str();
-    command.add_option("--attribute", options.attributes,
-                       "Added to the context: transportable, differential, plex, no_autorecovery, ...");
+    add_list(command, "--attribute", options.attributes,
+             "Added to the context: transportable, differential, plex, no_autorecovery, ...");
     command.add_flag("--persistent,--keep", options.persistent, "The snapshots stay when this program ends");
     command.add_flag("--no-writers", options.no_writers, "Without asking applications: crash-consistent");
     command.add_flag("--whole-volumes", options.whole_volumes, "By volumes, not by components");

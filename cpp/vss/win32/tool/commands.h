@@ -29,6 +29,9 @@ void add_backup(CLI::App& app, Tool& tool);
 void add_restore(CLI::App& app, Tool& tool);
 
 // What commands share.
+// An option that may be repeated and takes one value each time, so that it swallows no volume after it.
+CLI::Option* add_list(CLI::App& command, const char* name, std::vector<std::string>& values,
+                      const char* meaning);
 [[nodiscard]] ComponentWish wish(std::string_view text);  // "WRITER" or "WRITER:PATH\NAME"
 [[nodiscard]] Result<Uuid> id(std::string_view text);     // with or without braces
 // Writes the documents of a backup into the folder and gives the name of the main one.

@@ -24,6 +24,11 @@ WaitLimits Tool::limits() const {
     return limits;
 }
 
+CLI::Option* add_list(CLI::App& command, const char* name, std::vector<std::string>& values,
+                      const char* meaning) {
+    return command.add_option(name, values, meaning)->allow_extra_args(false);
+}
+
 ComponentWish wish(std::string_view text) {
     const auto cut = text.find(':');
     ComponentWish out;

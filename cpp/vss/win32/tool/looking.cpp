@@ -103,9 +103,10 @@ int delete_command(const Tool& tool, const DeleteOptions& options) {
 void add_looking(CLI::App& app, Tool& tool) {
     auto* writers = app.add_subcommand("writers", "List the writers, their components and their state");
     writers->footer("Example: exshadow-vss writers --json");
-    auto* documents = writers->add_flag("--documents", "Add each writer's metadata document to the JSON");
+    auto documents = std::make_shared<bool>(false);
+    writers->add_flag("--documents", *documents, "Add each writer's metadata document to the JSON");
     writers->callback([&tool, documents] {
-        tool.action = [&tool, documents] { return list_writers_command(tool, documents->count() > 0); };
+        tool.action = [&tool, documents] { return list_writers_command(tool, *documents); };
     });
 
     auto* providers = app.add_subcommand("providers", "List the registered providers");

@@ -68,8 +68,12 @@ int run(const std::vector<std::string>& given) {
         return 0;
     } catch (const CLI::CallForHelp&) {
         const CLI::App* chosen = &app;
-        while (!chosen->get_subcommands().empty()) chosen = chosen->get_subcommands().front();
-        write_out(chosen->help());
+        std::string above;
+        while (!chosen->get_subcommands().empty()) {
+            above += (above.empty() ? "" : " ") + chosen->get_name();
+            chosen = chosen->get_subcommands().front();
+        }
+        write_out(chosen->help(above));
         return 0;
     } catch (const CLI::ParseError& error) {
         return tool.output().failure(

@@ -25,7 +25,7 @@ Result<Flags> flags_of(const std::vector<std::string>& words) {
     Flags all = Flags::no_flags;
     for (const auto& text : words) {
         const auto flag = from_word<Flags>(text);
-        if (!flag.ok()) return flag.error();
+        if (!flag.ok()) return flag.error().within("--flag");
         all = all | *flag;
     }
     return all;
@@ -147,9 +147,8 @@ void add_managing(CLI::App& app, Tool& tool) {
                         "Id of the snapshot set", options, break_command);
     command->footer(
         "Example: exshadow-vss break 7d1e9a52-0a7f-4b8d-8a16-3a52c7b0a001 --flag make_read_write");
-    command->add_option(
-        "--flag", options->flags,
-        "mask_luns, make_read_write, revert_identity_all, revert_identity_none; may be repeated");
+    add_list(*command, "--flag", options->flags,
+             "mask_luns, make_read_write, revert_identity_all, revert_identity_none; may be repeated");
     add_exposing(app, tool);
 
     options = std::make_shared<ManageOptions>();
@@ -174,7 +173,7 @@ void add_managing(CLI::App& app, Tool& tool) {
     command
         ->add_option("SNAPSHOT[=VOLUME]", options->pairs, "Snapshots, and the volumes they are to overwrite")
         ->required();
-    command->add_option("--flag", options->flags, "revert_identity_all, no_volume_check; may be repeated");
+    add_list(*command, "--flag", options->flags, "revert_identity_all, no_volume_check; may be repeated");
 }
 
 }  // namespace exshadow::vss::win32

@@ -21,7 +21,7 @@ Result<RestoreRequest> request_of(const Tool& tool, const RestoreOptions& option
     request.document = std::move(document).value();
     if (!options.type.empty()) {
         const auto type = from_word<RestoreType>(options.type);
-        if (!type.ok()) return type.error();
+        if (!type.ok()) return type.error().within("--type");
         request.type = *type;
     }
     for (const auto& one : options.components) request.included.push_back(wish(one));
@@ -32,7 +32,7 @@ Result<RestoreRequest> request_of(const Tool& tool, const RestoreOptions& option
     request.new_name = options.new_name;
     if (!options.roll_forward.empty()) {
         const auto kind = from_word<RollForward>(options.roll_forward);
-        if (!kind.ok()) return kind.error();
+        if (!kind.ok()) return kind.error().within("--roll-forward");
         request.roll_forward = *kind;
         request.roll_forward_point = options.point;
     }
@@ -80,10 +80,10 @@ void add_restore(CLI::App& app, Tool& tool) {
     auto options = std::make_shared<RestoreOptions>();
     command->add_option("DOCUMENT", options->document, "Backup Components Document saved at the backup")
         ->required();
-    command->add_option("--component", options->components,
-                        "Only WRITER or WRITER:PATH\\NAME; may be repeated");
-    command->add_option("--exclude", options->excluded,
-                        "Leave out WRITER or WRITER:PATH\\NAME; may be repeated");
+    add_list(*command, "--component", options->components,
+             "Only WRITER or WRITER:PATH\\NAME; may be repeated");
+    add_list(*command, "--exclude", options->excluded,
+             "Leave out WRITER or WRITER:PATH\\NAME; may be repeated");
     command->add_option("--type", options->type, "by_copy, import or other");
     command->add_option("--exec", options->command, "Command that puts the files back");
     command->add_option("--options", options->writer_options, "Private text for the writers");

@@ -1,0 +1,184 @@
+"""exshadow vss and snapshot create --writer on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from vss_writers import Application
+
+ID = "6f4e1c9e-0000-4000-8000-000000000001"
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Iterator[Application]:
+    running = Application(tmp_path)
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def ticker(cli, application) -> str:
+    """The writer of the application, as it is named on the command line."""
+    cli.environment["PYTHONPATH"] = str(Path(__file__).parent)
+    return f"vss_writers:StoppingWriter?pid={application.pid}"
+
+
+def test_snapshot_create_freezes_writers_round_the_split(shop, ticker, application, tmp_path):
+    log = tmp_path / "log"
+    made = shop.cli.json(
+        "snapshot", "create", "shop", "--label", "noon", "--writer", f"{ticker}&log={log}"
+    )["set"]
+    assert made["consistency"] == "application"
+    assert made["label"] == "noon"
+    assert {member["volume"] for member in made["members"]} == {"db", "logs"}
+    assert log.read_text().split()[:3] == ["prepare_snapshot", "freeze", "thaw"]
+    application.goes_on_within(5)
+    (found,) = shop.cli.json("snapshot", "list")["sets"]
+    assert found["id"] == made["id"]
+    assert found["consistency"] == "application"
+
+
+def test_a_writer_that_fails_leaves_no_set_and_status_6(shop, ticker, application):
+    bad = ticker.replace("StoppingWriter", "RefusingWriter")
+    error = shop.cli.error(6, "snapshot", "create", "shop", "--writer", bad, "--writer", ticker)
+    assert error["code"] == "writer_failed"
+    assert "Refuser" in error["message"]
+    assert "the log disk is full" in error["message"]
+    assert error["hint"].startswith("try again")
+    assert shop.cli.json("snapshot", "list")["sets"] == []
+    application.goes_on_within(5)
+    shop.cli("snapshot", "create", "shop")  # both mirrors are still there to split
+
+
+def test_a_writer_that_hangs_is_cut_off(shop, ticker, application):
+    hung = f"{ticker}&hangs=freeze&limit=1"
+    error = shop.cli.error(6, "snapshot", "create", "shop", "--writer", hung)
+    assert "VSS_E_WRITERERROR_TIMEOUT" in error["message"]
+    assert "Ticker" in error["message"]
+    application.goes_on_within(5)
+    assert shop.cli.json("snapshot", "list")["sets"] == []
+
+
+def test_what_the_volumes_refuse_is_told_as_such(shop, ticker):
+    error = shop.cli.error(
+        3, "snapshot", "create", "shop", "--plex", "nonesuch", "--writer", ticker
+    )
+    assert "nonesuch" in error["message"]
+    assert shop.cli.error(3, "snapshot", "create", "nogroup", "--writer", ticker)
+    shop.cli("snapshot", "create", "shop", "--label", "noon")
+    error = shop.cli.error(4, "snapshot", "create", "shop", "--label", "noon", "--writer", ticker)
+    assert error["code"] == "exists"
+
+
+@pytest.mark.parametrize(
+    ("writer", "status"),
+    [
+        ("nowhere", 3),
+        ("no.such:Module", 3),
+        ("vss_writers:Nothing", 3),
+        ("vss_writers:Application", 2),
+        ("vss_writers:StoppingWriter", 2),
+        ("vss_writers:StoppingWriter?pid", 2),
+    ],
+)
+def test_wrong_writers(shop, ticker, writer, status):
+    error = shop.cli.error(status, "snapshot", "create", "shop", "--writer", writer)
+    assert writer.partition("?")[0] in error["message"]
+    assert shop.cli.json("snapshot", "list")["sets"] == []
+
+
+def test_looking(shop, ticker):
+    (writer,) = shop.cli.json("vss", "writers", "--writer", ticker)["writers"]
+    assert writer["metadata"]["name"] == "Ticker"
+    assert writer["status"]["state"] == "stable"
+    assert "Ticker" in shop.cli("vss", "writers", "--writer", ticker).out
+    assert "no writers" in shop.cli("vss", "writers").out
+    (provider,) = shop.cli.json("vss", "providers")["providers"]
+    assert provider["type"] == "software"
+    assert shop.cli.json("vss", "snapshots") == {"snapshots": []}
+
+
+def test_a_backup_with_a_program_and_documents(shop, ticker, tmp_path):
+    seen = tmp_path / "seen"
+    done = shop.cli.json(
+        "vss", "backup", "db", "logs", "--writer", ticker, "--no-components", "--keep",
+        "--save", tmp_path / "documents",
+        "--exec", f'cat "$EXSHADOW_REPORT" > {seen}; cmp "$EXSHADOW_DEVICE_1" {tmp_path}/db.img',
+    )["backup"]  # fmt: skip
+    assert done["completed"]
+    assert done["snapshot_set_id"] in seen.read_text()
+    assert (tmp_path / "documents" / "components.xml").read_text().startswith("<BACKUP_COMPONENTS")
+    sets = shop.cli.json("snapshot", "list")["sets"]
+    assert [one["id"] for one in sets] == [done["snapshot_set_id"]]
+    snapshots = shop.cli.json("vss", "snapshots")["snapshots"]
+    assert {one["original_volume"] for one in snapshots} == {"db", "logs"}
+    plan = shop.cli.json("vss", "snapshots", "--delete", sets[0]["id"], "--dry-run")["plan"]
+    assert len(plan["steps"]) == 2
+    assert shop.cli.json("vss", "snapshots", "--delete", sets[0]["id"], "--yes")["deleted"] == 2
+    assert shop.cli.json("vss", "snapshots") == {"snapshots": []}
+    states = {one["state"] for one in shop.cli.json("mirror", "list", "db")["plexes"]}
+    assert states == {"in_sync"}
+
+
+def test_snapshots_that_are_not_kept_return_to_the_mirror(shop, ticker):
+    shop.cli("vss", "backup", "db", "logs", "--no-components")
+    assert shop.cli.json("snapshot", "list")["sets"] == []
+    states = {one["state"] for one in shop.cli.json("mirror", "list", "db")["plexes"]}
+    assert states == {"in_sync"}
+
+
+def test_a_program_that_fails_fails_the_command(shop, ticker):
+    error = shop.cli.json(
+        "vss", "backup", "db", "logs", "--no-components", "--exec", "exit 3", status=1
+    )
+    assert "command failed" in error["error"]["message"]
+    assert error["backup"]["completed"]
+
+
+def test_part_of_a_group_is_no_set(shop):
+    error = shop.cli.error(4, "vss", "backup", "db", "--no-components")
+    assert "db, logs" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("status", "arguments"),
+    [
+        (2, ("vss", "expose", "rubbish", "X:")),
+        (2, ("vss", "expose", ID, "X:", "--undo")),
+        (3, ("vss", "snapshots", "--delete", ID, "--yes")),
+        (3, ("vss", "restore", "/nowhere/components.xml")),
+        (3, ("vss", "revert", ID, "--yes")),
+        (2, ("vss", "backup", "db", "--type", "fool")),
+        (2, ("vss", "backup", "db", "--tries", "0")),
+        (2, ("vss", "break", ID, "--flag", "bogus")),
+        (3, ("vss", "writers", "--tool", "/nowhere/exshadow-vss.exe")),
+    ],
+)
+def test_wrong_usage_and_what_is_not_there(shop, status, arguments):
+    assert shop.cli.error(status, *arguments)["message"]
+
+
+def test_a_killed_command_leaves_the_application_going(shop, ticker, application, tmp_path):
+    """kill -9 of the command while its writer is frozen."""
+    log = tmp_path / "log"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "exshadow", "snapshot", "create", "shop",
+         "--writer", f"{ticker}&log={log}&hangs=freeze"],
+        env=shop.cli.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    end = time.monotonic() + 30
+    while not (log.exists() and "freeze" in log.read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert application.stopped(within=5)
+    child.kill()
+    child.wait()
+    application.goes_on_within(5)
+    shop.cli("snapshot", "create", "shop")
