@@ -233,6 +233,18 @@ def test_killed_the_next_command_clears_what_is_left(state, fork_server, waiting
     assert cli.json("drill", "g")["drill"]["ok"]
 
 
+def test_the_next_daemon_clears_what_a_killed_one_left(state, fork_server, tmp_path):
+    need_root()
+    line = ServedCli(state, fork_server)
+    with served(line, tmp_path) as daemon:
+        line("volume", "add", "db", sparse(tmp_path / "db.img", MIB), "--group", "g")
+        daemon.stop(signal.SIGKILL)
+        remains(StateFolder(state), tmp_path / "exshadow-drill-0001")
+    (tmp_path / "again").mkdir()
+    with served(line, tmp_path / "again"):
+        assert left(line, tmp_path) == []
+
+
 # --- what is cleared, and what never ---
 
 
