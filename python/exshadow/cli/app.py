@@ -26,6 +26,7 @@ app = App(
 for _name in ("volume", "mirror", "snapshot", "vss", "catalog", "ese", "recovery", "policy"):
     app.command(f"exshadow.cli.{_name}:app", name=_name, help=options.GROUPS[_name])
 app.command(restore)
+app.command("exshadow.cli.drill:drill", name="drill", help=options.LEAVES["drill"])
 app.command(
     "exshadow.cli.serve:serve",
     name="serve",

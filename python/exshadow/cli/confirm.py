@@ -16,9 +16,14 @@ def describe(plan: Plan) -> str:
     """The plan for people."""
     lines = [f"{plan.command}:"]
     for step in plan.steps:
-        moved = f"  (at most {format_size(step.bytes)})" if step.bytes else ""
+        time = f", {step.seconds:.1f} s" if step.seconds is not None else ""
+        moved = f"  (at most {format_size(step.bytes)}{time})" if step.bytes else ""
         lines.append(f"  {step.volume}: {step.action} {step.target}".rstrip() + moved)
     lines += [f"  warning: {warning}" for warning in plan.warnings]
+    if plan.seconds is not None:
+        lines.append(f"  about {plan.seconds:.1f} s: {plan.estimate}")
+    elif plan.estimate:
+        lines.append(f"  {plan.estimate}")
     if not plan.steps:
         lines.append("  nothing to do")
     return "\n".join(lines)

@@ -73,6 +73,8 @@ GROUPS = {
 """Help of the verb groups; here, so that the overview need not import them."""
 LEAVES = {
     "attach": "Make a volume or snapshot a block device.\n\nExample: exshadow attach db@noon",
+    "drill": "Restore a set where it harms nobody, and prove what comes back.\n\n"
+    "Example: exshadow drill shop --check filesystem",
     "detach": "Let go of a block device made by attach.\n\nExample: exshadow detach db@noon",
 }
 """The same for commands without a group."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -210,8 +211,10 @@ class _Remote:
 def _print_or_run(book: Runbook, run: bool, remote: _Remote) -> int:
     if not run:
         return output.show({"runbook": book.to_json()}, book.text())
+    from exshadow.cli.context import state_folder
     from exshadow.recovery.execution import Journal, execute, states
 
+    os.environ["EXSHADOW_STATE"] = str(state_folder().path)  # for the steps, which are commands
     journal = Journal.open(_journal_path(book), book)
     execute(book, remote.runner(), journal, ask=_ask, tell=_tell)
     done = [{"step": step.id, "state": state} for step, state in states(book, journal)]
