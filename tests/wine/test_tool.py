@@ -63,7 +63,8 @@ def failure(ended: Ended) -> dict[str, Any]:
 def broken(
     world: dict[str, Any], event: str, failing: dict[str, Any], writer: int = 0
 ) -> dict[str, Any]:
-    """The world with one event of one writer scripted."""
+    """A copy of the world with one event of one writer scripted."""
+    world = copy.deepcopy(world)
     world["writers"][writer].setdefault("events", {})[event] = failing
     return world
 
