@@ -223,6 +223,16 @@ def test_a_volume_that_a_writer_needs_and_the_set_lacks_is_named(
     assert "add Z:" in error["hint"]
 
 
+def test_a_code_that_is_not_for_writers_explains_itself(
+    machine: Callable[..., Machine], two_writers: dict[str, Any]
+) -> None:
+    failing = {"fail": "VSS_E_BAD_STATE", "message": "the log is away"}
+    two_writers["writers"][0]["events"] = {"freeze": failing}
+    error = document(run(machine(two_writers), "backup", "C:", "--tries", "1"))["error"]
+    assert error["name"] == "VSS_E_WRITERERROR_NONRETRYABLE"
+    assert "its application says 'the log is away' VSS_E_BAD_STATE" in error["message"]
+
+
 def test_a_refused_volume_is_named_as_people_know_it(
     machine: Callable[..., Machine], two_writers: dict[str, Any]
 ) -> None:
