@@ -52,6 +52,9 @@ private:
     Status step_failed(const Error& error, std::string_view after);
     std::optional<Error> judge(const std::vector<WriterStatus>& statuses, std::string_view after, bool note);
     std::vector<ComponentReport> failed_components(const WriterStatus& status);
+    [[nodiscard]] std::string missing_volumes(const WriterStatus& status) const;
+    [[nodiscard]] std::string shown(const std::string& volume) const;
+    [[nodiscard]] Error about_volume(const Error& error, const std::string& volume) const;
     void discard();
     [[nodiscard]] bool is_wanted(const WriterStatus& status) const;
     [[nodiscard]] std::vector<ComponentKey> explicit_keys() const;
@@ -248,16 +251,25 @@ Status BackupTry::add_volumes() {
     if (!provider.ok()) return provider.error();
     for (const auto& volume : volumes_) {
         const auto supported = requestor_->is_volume_supported(*provider, volume);
-        if (!supported.ok()) return supported.error();
+        if (!supported.ok()) return about_volume(supported.error(), volume);
         if (!*supported)
             return vss_error(provider->is_nil() ? HResult::vss_e_volume_not_supported
                                                 : HResult::vss_e_volume_not_supported_by_provider,
-                             "volume " + volume);
+                             "volume " + shown(volume));
         const auto snapshot = requestor_->add_to_snapshot_set(volume, *provider);
-        if (!snapshot.ok()) return snapshot.error();
+        if (!snapshot.ok()) return about_volume(snapshot.error(), volume);
         added_.emplace_back(*snapshot, volume);
     }
     return {};
+}
+
+std::string BackupTry::shown(const std::string& volume) const {
+    return host_.shown ? host_.shown(volume) : volume;
+}
+
+Error BackupTry::about_volume(const Error& error, const std::string& volume) const {
+    const auto name = shown(volume);
+    return error.message().find(name) == std::string::npos ? error.within("volume " + name) : error;
 }
 
 Status BackupTry::prepare() {
@@ -334,6 +346,25 @@ std::vector<ComponentReport> BackupTry::failed_components(const WriterStatus& st
     return out;
 }
 
+// What a writer needs and the set lacks, when that is what it complains of.
+std::string BackupTry::missing_volumes(const WriterStatus& status) const {
+    if (status.failure != HResult::vss_e_writererror_inconsistentsnapshot || !host_.volume_of) return {};
+    std::set<std::string> missing;
+    for (const auto& writer : metadata_) {
+        if (writer.instance_id != status.instance_id) continue;
+        for (const auto& component : writer.components) {
+            for (const auto& volume : volumes_of(writer, component)) {
+                const bool there = std::ranges::any_of(
+                    volumes_, [&](const std::string& one) { return same_name(one, volume); });
+                if (!there && !volume.empty()) missing.insert(shown(volume));
+            }
+        }
+    }
+    std::string text;
+    for (const auto& one : missing) text += (text.empty() ? "" : ", ") + one;
+    return text;
+}
+
 // Records what the writers say; the error is of the first wanted one that failed.
 std::optional<Error> BackupTry::judge(const std::vector<WriterStatus>& statuses, std::string_view after,
                                       bool note) {
@@ -343,7 +374,11 @@ std::optional<Error> BackupTry::judge(const std::vector<WriterStatus>& statuses,
         const bool wanted = is_wanted(status);
         report_.writers.push_back({status, wanted, std::string(after)});
         if (!has_failed(status)) continue;
-        const auto error = writer_error(status, after, failed_components(status));
+        auto error = writer_error(status, after, failed_components(status));
+        const auto missing = missing_volumes(status);
+        if (!missing.empty())
+            error = Error(error.code(), error.message() + "; its components need also " + missing,
+                          "add " + missing + " to the volumes, or exclude the writer", error.os_error());
         if (wanted) {
             if (!first) first = error;
         } else if (note) {

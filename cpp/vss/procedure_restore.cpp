@@ -21,11 +21,17 @@ public:
         : host_(host), request_(request), limits_(with_cancel(host, request.limits)), report_(report) {}
 
     Status run_through(const PutBack& put_back);
+    Status resync(const std::vector<RecoveryPair>& pairs, RecoveryFlags flags, bool writers);
 
 private:
     Status begin();
+    Status learn_writers();
+    Status recover(const std::vector<RecoveryPair>& pairs, RecoveryFlags flags);
     Status choose();
+    Status check_named(const std::vector<BackupWriter>& held) const;
     Status set_choices(const ComponentKey& key, const BackupWriter& writer, const BackupComponent& component);
+    Status set_choices(const ComponentKey& key, const RestoreChoices& choices);
+    [[nodiscard]] LocationMapping with_known_files(LocationMapping target, const Uuid& writer) const;
     Status check_writers(std::string_view after);
     Status read_chosen();
     Status tell_status(const Result<Copied>& copied);
@@ -47,7 +53,10 @@ Status RestoreRun::begin() {
     auto made = host_.make();
     if (!made.ok()) return made.error();
     requestor_ = std::move(made).value();
-    EXSHADOW_TRY(requestor_->initialize_for_restore(request_.document));
+    return requestor_->initialize_for_restore(request_.document);
+}
+
+Status RestoreRun::learn_writers() {
     say(host_, "asking the writers");
     const auto gathered = run(requestor_->gather_writer_metadata(), "GatherWriterMetadata", limits_);
     if (!gathered.ok()) return gathered.error();
@@ -66,11 +75,13 @@ std::string RestoreRun::writer_name(const BackupWriter& writer) const {
     return {};
 }
 
-Status RestoreRun::choose() {
-    const auto held = requestor_->writer_components();
-    if (!held.ok()) return held.error();
-    for (const auto& wish : request_.included) {
-        const bool found = std::ranges::any_of(*held, [&](const BackupWriter& writer) {
+// Whatever is named must be there, else it would be left out in silence.
+Status RestoreRun::check_named(const std::vector<BackupWriter>& held) const {
+    std::vector<ComponentWish> named = request_.included;
+    for (const auto& [wish, target] : request_.new_targets) named.push_back(wish);
+    for (const auto& one : request_.choices) named.push_back(one.component);
+    for (const auto& wish : named) {
+        const bool found = std::ranges::any_of(held, [&](const BackupWriter& writer) {
             return std::ranges::any_of(writer.components, [&](const BackupComponent& one) {
                 return meant(wish, writer, writer_name(writer), one);
             });
@@ -81,6 +92,13 @@ Status RestoreRun::choose() {
                 "the backup holds no component '" + wish.component + "' of a writer '" + wish.writer + "'",
                 "its document lists what it holds");
     }
+    return {};
+}
+
+Status RestoreRun::choose() {
+    const auto held = requestor_->writer_components();
+    if (!held.ok()) return held.error();
+    EXSHADOW_TRY(check_named(*held));
     std::size_t chosen = 0;
     for (const auto& writer : *held) {
         const auto name = writer_name(writer);
@@ -115,17 +133,52 @@ Status RestoreRun::choose() {
 Status RestoreRun::set_choices(const ComponentKey& key, const BackupWriter& writer,
                                const BackupComponent& component) {
     EXSHADOW_TRY(requestor_->set_selected_for_restore(key, true));
-    if (!request_.options.empty()) EXSHADOW_TRY(requestor_->set_restore_options(key, request_.options));
-    if (request_.additional_restores) EXSHADOW_TRY(requestor_->set_additional_restores(key, true));
-    if (request_.authoritative) EXSHADOW_TRY(requestor_->set_authoritative_restore(key, true));
-    if (request_.roll_forward)
-        EXSHADOW_TRY(requestor_->set_roll_forward(key, *request_.roll_forward, request_.roll_forward_point));
-    if (!request_.new_name.empty()) EXSHADOW_TRY(requestor_->set_restore_name(key, request_.new_name));
+    RestoreChoices of_all;
+    of_all.additional_restores = request_.additional_restores;
+    of_all.authoritative = request_.authoritative;
+    of_all.options = request_.options;
+    of_all.roll_forward = request_.roll_forward;
+    of_all.roll_forward_point = request_.roll_forward_point;
+    of_all.new_name = request_.new_name;
+    EXSHADOW_TRY(set_choices(key, of_all));
+    const auto name = writer_name(writer);
+    for (const auto& one : request_.choices) {
+        if (meant(one.component, writer, name, component)) EXSHADOW_TRY(set_choices(key, one));
+    }
     for (const auto& [wish, target] : request_.new_targets) {
-        if (meant(wish, writer, writer_name(writer), component))
-            EXSHADOW_TRY(requestor_->add_new_target(key, target));
+        if (meant(wish, writer, name, component))
+            EXSHADOW_TRY(requestor_->add_new_target(key, with_known_files(target, writer.writer_id)));
     }
     return {};
+}
+
+Status RestoreRun::set_choices(const ComponentKey& key, const RestoreChoices& choices) {
+    if (!choices.options.empty()) EXSHADOW_TRY(requestor_->set_restore_options(key, choices.options));
+    if (choices.additional_restores) EXSHADOW_TRY(requestor_->set_additional_restores(key, true));
+    if (choices.authoritative) EXSHADOW_TRY(requestor_->set_authoritative_restore(key, true));
+    if (choices.roll_forward)
+        EXSHADOW_TRY(requestor_->set_roll_forward(key, *choices.roll_forward, choices.roll_forward_point));
+    if (!choices.new_name.empty()) EXSHADOW_TRY(requestor_->set_restore_name(key, choices.new_name));
+    return {};
+}
+
+// AddNewTarget wants path, pattern and recursion exactly as the writer's metadata has them.
+LocationMapping RestoreRun::with_known_files(LocationMapping target, const Uuid& writer) const {
+    const auto meant_files = [&](const FileSet& one) {
+        return same_name(one.path, target.files.path) && same_name(one.spec, target.files.spec);
+    };
+    for (const auto& metadata : metadata_) {
+        if (metadata.writer_id != writer) continue;
+        for (const auto& component : metadata.components) {
+            for (const auto* sets : {&component.files, &component.database_files, &component.database_logs}) {
+                const auto found = std::ranges::find_if(*sets, meant_files);
+                if (found == sets->end()) continue;
+                target.files = *found;
+                return target;
+            }
+        }
+    }
+    return target;
 }
 
 bool RestoreRun::is_chosen(const Uuid& writer, std::string_view path, std::string_view name) const {
@@ -199,6 +252,7 @@ Status RestoreRun::tell_status(const Result<Copied>& copied) {
 
 Status RestoreRun::run_through(const PutBack& put_back) {
     EXSHADOW_TRY(begin());
+    EXSHADOW_TRY(learn_writers());
     EXSHADOW_TRY(choose());
     say(host_, "preparing the writers for the restore");
     const auto prepared = run(requestor_->pre_restore(), "PreRestore", limits_);
@@ -220,6 +274,31 @@ Status RestoreRun::run_through(const PutBack& put_back) {
     return check_writers("PostRestore");
 }
 
+Status RestoreRun::recover(const std::vector<RecoveryPair>& pairs, RecoveryFlags flags) {
+    for (const auto& one : pairs)
+        EXSHADOW_TRY(requestor_->add_snapshot_to_recovery_set(one.snapshot, one.destination));
+    const auto recovered = run(requestor_->recover_set(flags), "RecoverSet", limits_);
+    return recovered.ok() ? Status() : Status(recovered.error());
+}
+
+// Who heard PreRestore hears PostRestore, whatever becomes of the disks.
+Status RestoreRun::resync(const std::vector<RecoveryPair>& pairs, RecoveryFlags flags, bool writers) {
+    EXSHADOW_TRY(begin());
+    if (!writers) return recover(pairs, flags);
+    EXSHADOW_TRY(learn_writers());
+    EXSHADOW_TRY(choose());
+    const auto prepared = run(requestor_->pre_restore(), "PreRestore", limits_);
+    if (!prepared.ok()) return prepared.error();
+    auto status = check_writers("PreRestore");
+    if (status.ok()) status = recover(pairs, flags);
+    EXSHADOW_TRY(tell_status(status.ok() ? Result<Copied>(Copied{}) : Result<Copied>(status.error())));
+    limits_.cancelled = {};
+    const auto ended = run(requestor_->post_restore(), "PostRestore", limits_);
+    EXSHADOW_TRY(status);
+    if (!ended.ok()) return ended.error();
+    return check_writers("PostRestore");
+}
+
 }  // namespace
 
 RestoreResult restore(const Host& host, const RestoreRequest& request, const PutBack& put_back) {
@@ -230,16 +309,14 @@ RestoreResult restore(const Host& host, const RestoreRequest& request, const Put
 }
 
 Status resync(const Host& host, std::string_view document, const std::vector<RecoveryPair>& pairs,
-              RecoveryFlags flags, const WaitLimits& limits) {
+              RecoveryFlags flags, const WaitLimits& limits, bool writers) {
     if (pairs.empty()) return Error(Code::invalid, "no snapshot to resynchronise from", "name at least one");
-    auto made = host.make();
-    if (!made.ok()) return made.error();
-    const auto requestor = std::move(made).value();
-    EXSHADOW_TRY(requestor->initialize_for_restore(document));
-    for (const auto& one : pairs)
-        EXSHADOW_TRY(requestor->add_snapshot_to_recovery_set(one.snapshot, one.destination));
-    const auto recovered = run(requestor->recover_set(flags), "RecoverSet", with_cancel(host, limits));
-    return recovered.ok() ? Status() : Status(recovered.error());
+    RestoreRequest request;
+    request.document = document;
+    request.limits = limits;
+    RestoreReport report;
+    RestoreRun one(host, request, report);
+    return one.resync(pairs, flags, writers);
 }
 
 }  // namespace exshadow::vss

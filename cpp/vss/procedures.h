@@ -27,6 +27,8 @@ struct Host {
     std::function<void(std::string_view)> progress;  // one line for people, now and then
     // As selection.h wants it. Empty: nothing is known of paths, and no component is left out for its volume.
     std::function<std::optional<std::string>(const std::string& path)> volume_of;
+    // A volume as people know it, for messages ("C:" for a GUID path). Empty: as the service names it.
+    std::function<std::string(const std::string& volume)> shown;
 };
 
 struct RetryLimits {
@@ -140,6 +142,16 @@ struct ImportReport {
                                               const std::function<Status(const ImportReport&)>& use);
 
 // --- Restore
+// What is said of one component (or of all of one writer), over what is said of all.
+struct RestoreChoices {
+    ComponentWish component;
+    bool additional_restores = false;
+    bool authoritative = false;
+    std::string options;
+    std::optional<RollForward> roll_forward;
+    std::string roll_forward_point;
+    std::string new_name;
+};
 struct RestoreRequest {
     std::string document;  // Backup Components Document of the backup
     std::optional<RestoreType> type;
@@ -151,7 +163,9 @@ struct RestoreRequest {
     std::optional<RollForward> roll_forward;
     std::string roll_forward_point;
     std::string new_name;  // of one component
+    // A file set is known by path and pattern; whether it includes subfolders its writer's metadata says.
     std::vector<std::pair<ComponentWish, LocationMapping>> new_targets;
+    std::vector<RestoreChoices> choices;
     WaitLimits limits;
 };
 struct RestoreReport {
@@ -175,9 +189,11 @@ struct RecoveryPair {
     Uuid snapshot;
     std::string destination;  // volume to be overwritten; empty: the one the snapshot was made of
 };
-// Resynchronisation of whole disks by the hardware provider.
+// Resynchronisation of whole disks by the hardware provider. `writers`: PreRestore before it and PostRestore
+// after it, with every component of the document whose writer runs; a writer that refuses PreRestore stops it
+// before a disk is touched.
 [[nodiscard]] Status resync(const Host& host, std::string_view document,
                             const std::vector<RecoveryPair>& pairs, RecoveryFlags flags,
-                            const WaitLimits& limits);
+                            const WaitLimits& limits, bool writers = false);
 
 }  // namespace exshadow::vss

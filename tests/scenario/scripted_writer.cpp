@@ -114,6 +114,10 @@ DocumentEdits document_edits(const Json& object) {
     return edits;
 }
 
+WriterAnswer refusal(const Error& error) {
+    return WriterAnswer::fail(vss::hresult_of(error), error.message());
+}
+
 }  // namespace
 
 ScriptedWriter::ScriptedWriter(const Json& description) {
@@ -187,7 +191,7 @@ Task<WriterAnswer> ScriptedWriter::on_prepare_backup(WriterCallPtr call) {
         for (const auto& file : edits_.partial_files) {
             if (status.ok()) status = call->add_partial_file(path, name, file);
         }
-        if (!status.ok()) co_return WriterAnswer::fail(vss::hresult_of(status.error()));
+        if (!status.ok()) co_return refusal(status.error());
     }
     auto task = scripted(call);
     co_return co_await std::move(task);
@@ -223,7 +227,7 @@ Task<WriterAnswer> ScriptedWriter::on_post_snapshot(WriterCallPtr call) {
         if (status.ok() && edits_.component_failure) {
             status = call->set_component_failure(path, name, *edits_.component_failure);
         }
-        if (!status.ok()) co_return WriterAnswer::fail(vss::hresult_of(status.error()));
+        if (!status.ok()) co_return refusal(status.error());
     }
     auto task = scripted(call);
     co_return co_await std::move(task);
@@ -247,7 +251,7 @@ Task<WriterAnswer> ScriptedWriter::on_pre_restore(WriterCallPtr call) {
         if (status.ok() && !edits_.pre_restore_failure.empty()) {
             status = call->set_pre_restore_failure(path, name, edits_.pre_restore_failure);
         }
-        if (!status.ok()) co_return WriterAnswer::fail(vss::hresult_of(status.error()));
+        if (!status.ok()) co_return refusal(status.error());
     }
     auto task = scripted(call);
     co_return co_await std::move(task);

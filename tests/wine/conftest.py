@@ -27,9 +27,9 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
     bed.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def two_writers() -> dict[str, Any]:
-    """The world of most scenarios."""
+    """The world of most scenarios; each test's own, which it may change."""
     found: dict[str, Any] = json.loads(
         (HERE / "worlds" / "two_writers.json").read_text(encoding="utf-8")
     )

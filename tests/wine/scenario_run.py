@@ -1,4 +1,4 @@
-"""Runs a scenario of the table by exshadow-vss.exe: steps as command lines, ends by JSON and log."""
+"""Runs a scenario by exshadow-vss.exe: steps as command lines, ends by JSON and log."""
 
 from __future__ import annotations
 

@@ -50,6 +50,15 @@ def test_a_client_that_knows_slots_and_the_mangled_name_makes_a_backup(
     assert ("BackupComplete", "S_OK") in here.calls()
 
 
+def test_the_habits_of_requestors_in_use_are_served(machine: Callable[..., Machine]) -> None:
+    here = machine()
+    ended = here.run(program("habits_client.exe"), VOLUME)
+    found = [line for line in ended.out.splitlines() if " wrong " in line]
+    assert (ended.status, found) == (0, []), ended.out
+    assert here.leaks() == []
+    assert here.state["snapshots"] == []
+
+
 def test_a_client_of_the_import_library_makes_a_backup_with_components(
     machine: Callable[..., Machine],
 ) -> None:

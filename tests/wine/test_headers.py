@@ -20,8 +20,12 @@ NOT_OURS = re.compile(
 def names(path: Path, pattern: str) -> set[str]:
     """Every name that the pattern's group finds."""
     if not path.is_file():
-        pytest.skip(f"{path} is missing: apt-get install g++-mingw-w64-x86-64-posix (or run: make setup)")
-    return set(re.findall(pattern, path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE))
+        pytest.skip(
+            f"{path} is missing: apt-get install g++-mingw-w64-x86-64-posix (or run: make setup)"
+        )
+    return set(
+        re.findall(pattern, path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    )
 
 
 def test_every_hresult_of_the_header_has_a_row() -> None:

@@ -87,6 +87,20 @@ def test_a_program_that_fails_is_told_to_the_writers(machine: Callable[..., Mach
     assert program_run.error() is not None
 
 
+def test_new_targets_reach_the_writers(machine: Callable[..., Machine]) -> None:
+    here = machine()
+    world = copy.deepcopy(here.world)
+    world["writers"][0]["schema"].append("writer_supports_new_target")
+    here = machine(world)
+    tool = tool_of(here)
+    made = tool.backup(request()).check()
+    target = vss.LocationMapping(vss.FileSet("C:\\ledger", "*.db"), "D:\\elsewhere")
+    targets = [(vss.ComponentWish("Ledger", "books\\main"), target)]
+    wanted = vss.RestoreRequest(made.document, new_targets=targets)
+    assert tool.restore(wanted).check().completed
+    assert "AddNewTarget" in [name for name, _ in here.calls()]
+
+
 def test_a_function_cannot_be_called_by_another_program(machine: Callable[..., Machine]) -> None:
     with pytest.raises(ValueError, match="program, not a function"):
         tool_of(machine()).backup(request(), lambda report: None)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wine.bed import WINE, Ended, Machine, Wine, program, windows_path
 
 TOOL = "exshadow-vss.exe"
@@ -59,8 +60,11 @@ def failure(ended: Ended) -> dict[str, Any]:
     return found
 
 
-def broken(world: dict[str, Any], event: str, failing: dict[str, Any], writer: int = 0) -> dict[str, Any]:
-    """The world with one event of one writer scripted."""
+def broken(
+    world: dict[str, Any], event: str, failing: dict[str, Any], writer: int = 0
+) -> dict[str, Any]:
+    """A copy of the world with one event of one writer scripted."""
+    world = copy.deepcopy(world)
     world["writers"][writer].setdefault("events", {})[event] = failing
     return world
 
@@ -118,7 +122,10 @@ def test_wrong_usage_is_status_2_in_words_and_in_json(
 
 def test_without_the_service_the_error_says_so(wine: Wine) -> None:
     ended = wine.run(
-        program(TOOL), "writers", "--json", environment={"WINEDLLOVERRIDES": "vssapi=b;mscoree,mshtml="}
+        program(TOOL),
+        "writers",
+        "--json",
+        environment={"WINEDLLOVERRIDES": "vssapi=b;mscoree,mshtml="},
     )
     error = failure(ended)
     assert (ended.status, error["code"], error["name"]) == (4, "unsupported", "E_NOTIMPL")
@@ -173,7 +180,11 @@ def test_a_backup_runs_its_command_on_the_snapshots_and_saves_the_documents(
     assert here.leaks() == []
     assert here.state["snapshots"] == []
     names = [name for name, _ in here.calls()]
-    assert names.index("StartSnapshotSet") < names.index("PrepareForBackup") < names.index("DoSnapshotSet")
+    assert (
+        names.index("StartSnapshotSet")
+        < names.index("PrepareForBackup")
+        < names.index("DoSnapshotSet")
+    )
     assert "AbortBackup" not in names
 
 
@@ -193,7 +204,9 @@ def test_a_command_may_name_the_one_component_that_failed(machine: Callable[...,
     script.write_bytes(f"@>%EXSHADOW_FAILED% echo {LEDGER}\tbooks\\main\r\n".encode())
     ended = run(here, "backup", "C:", "--exec", windows_path(script), "--json")
     assert ended.status == 1
-    outcome = {one["key"]["name"]: one["succeeded"] for one in document(ended)["backup"]["components"]}
+    outcome = {
+        one["key"]["name"]: one["succeeded"] for one in document(ended)["backup"]["components"]
+    }
     assert outcome == {"main": False, "files": True}
 
 
@@ -218,7 +231,9 @@ def test_a_writer_that_fails_is_named_with_its_state_and_what_to_do(
 def test_a_transient_failure_is_tried_again_with_a_new_object(
     machine: Callable[..., Machine], two_writers: dict[str, Any]
 ) -> None:
-    world = broken(copy.deepcopy(two_writers), "freeze", {"fail": "VSS_E_WRITERERROR_TIMEOUT", "times": 1})
+    world = broken(
+        copy.deepcopy(two_writers), "freeze", {"fail": "VSS_E_WRITERERROR_TIMEOUT", "times": 1}
+    )
     here = machine(world)
     ended = run(here, "backup", "C:", "--retry-wait", "0", "--json")
     assert ended.status == 0, ended.out
@@ -237,7 +252,9 @@ def test_an_excluded_writer_cannot_spoil_the_backup(
     assert "freeze" not in [event for actor, event in here.callbacks() if actor == "Ledger"]
 
 
-def test_persistent_snapshots_are_listed_exposed_and_deleted(machine: Callable[..., Machine]) -> None:
+def test_persistent_snapshots_are_listed_exposed_and_deleted(
+    machine: Callable[..., Machine],
+) -> None:
     here = machine()
     made = document(run(here, "backup", "C:", "--keep", "--json"))["backup"]
     snapshot = made["snapshots"][0]["snapshot_id"]
@@ -273,7 +290,9 @@ def test_persistent_snapshots_are_listed_exposed_and_deleted(machine: Callable[.
     ],
     ids=" ".join,
 )
-def test_what_is_not_there_is_status_3(machine: Callable[..., Machine], arguments: list[str]) -> None:
+def test_what_is_not_there_is_status_3(
+    machine: Callable[..., Machine], arguments: list[str]
+) -> None:
     here = machine()
     ended = run(here, *arguments, "--json")
     assert (ended.status, failure(ended)["code"]) == (3, "not_found"), ended.out
@@ -332,7 +351,9 @@ def press_ctrl_c(machine: Machine, marker: Path, *arguments: str) -> Ended:
             stdout=out,
             stderr=err,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # Ctrl-C is for whom the terminal controls
+            preexec_fn=lambda: fcntl.ioctl(
+                0, termios.TIOCSCTTY, 0
+            ),  # Ctrl-C is for whom the terminal controls
         ) as process,
     ):
         os.close(slave)
@@ -349,7 +370,9 @@ def press_ctrl_c(machine: Machine, marker: Path, *arguments: str) -> Ended:
         os.close(master)
         out.seek(0)
         err.seek(0)
-        return Ended(process.returncode, out.read().decode().replace("\r\n", "\n"), err.read().decode())
+        return Ended(
+            process.returncode, out.read().decode().replace("\r\n", "\n"), err.read().decode()
+        )
 
 
 def test_ctrl_c_aborts_and_leaves_no_snapshot(machine: Callable[..., Machine]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from wine.bed import Ended, Machine, program, windows_path
 
 FIRST = "dddddddd-0000-0000-0000-000000000001"
@@ -66,7 +67,9 @@ def test_deletion_stops_at_the_snapshot_that_fails(
 
 
 @pytest.mark.parametrize("flags", [[], ["--flag", "make_read_write"]])
-def test_a_set_is_broken(machine: Callable[..., Machine], world: dict[str, Any], flags: list[str]) -> None:
+def test_a_set_is_broken(
+    machine: Callable[..., Machine], world: dict[str, Any], flags: list[str]
+) -> None:
     here = machine(world)
     assert good(run(here, "break", SET, *flags)) == {"broken": SET}
     asked = [name for name, _ in here.calls() if name.startswith("Break")]
@@ -104,7 +107,9 @@ def test_a_transportable_set_is_imported_and_resynchronised(
     assert made["snapshots"][0]["device"] == ""  # not here
     document = f"{saved}\\backup-components.xml"
     seen = here.folder / "seen.txt"
-    imported = good(run(here, "import", document, "--exec", f"echo %EXSHADOW_DEVICE_1%> {windows_path(seen)}"))
+    imported = good(
+        run(here, "import", document, "--exec", f"echo %EXSHADOW_DEVICE_1%> {windows_path(seen)}")
+    )
     (found,) = imported["imported"]["snapshots"]
     assert found["snapshot_id"] == snapshot
     assert seen.read_text(encoding="ascii").strip() == found["device"]
@@ -112,12 +117,16 @@ def test_a_transportable_set_is_imported_and_resynchronised(
     assert here.leaks() == []
 
 
-def test_an_incremental_backup_hands_back_the_stamp_of_its_base(machine: Callable[..., Machine]) -> None:
+def test_an_incremental_backup_hands_back_the_stamp_of_its_base(
+    machine: Callable[..., Machine],
+) -> None:
     here = machine()
     saved = windows_path(here.folder / "full")
     good(run(here, "backup", "C:", "--save-documents", saved))
     base = f"{saved}\\backup-components.xml"
-    report = good(run(here, "backup", "C:", "--type", "incremental", "--base", base, "--writer", "Ledger"))
+    report = good(
+        run(here, "backup", "C:", "--type", "incremental", "--base", base, "--writer", "Ledger")
+    )
     stamps = [line for line in here.log if line.get("call") == "SetPreviousBackupStamp"]
     assert len(stamps) == 1
     assert "ledger-stamp-1" in json.dumps(stamps[0])
@@ -134,7 +143,9 @@ def test_without_writers_no_writer_is_asked(machine: Callable[..., Machine]) -> 
     assert here.leaks() == []
 
 
-def test_volumes_that_are_not_named_are_those_of_the_components(machine: Callable[..., Machine]) -> None:
+def test_volumes_that_are_not_named_are_those_of_the_components(
+    machine: Callable[..., Machine],
+) -> None:
     here = machine()
     report = good(run(here, "backup", "--writer", "Ledger"))["backup"]
     assert len(report["snapshots"]) == 1

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "vss/hresult.h"
+
 namespace exshadow::vss {
 
 namespace {
@@ -67,6 +69,13 @@ HResult writer_code(HResult code) {
     });
     return std::ranges::find(permitted, code) != permitted.end() ? code
                                                                  : HResult::vss_e_writererror_nonretryable;
+}
+
+// The application's code; where there is none, the code that is not for writers, so that it explains itself.
+HResult own_code(const WriterAnswer& answer) {
+    const bool replaced = writer_code(answer.failure) != answer.failure;
+    return answer.application_failure == HResult::s_ok && replaced ? answer.failure
+                                                                   : answer.application_failure;
 }
 
 std::string quoted(const Participant& one) {
@@ -309,7 +318,7 @@ std::optional<Refusal> WriterSet::take(Participant& one, const WriterCall& call,
     }
     if (vss::failed(answer.failure)) {
         one.status.failure = writer_code(answer.failure);
-        one.status.application_failure = answer.application_failure;
+        one.status.application_failure = own_code(answer);
         one.status.application_message = answer.application_message;
     }
     if (!answer.fatal()) {
@@ -318,6 +327,8 @@ std::optional<Refusal> WriterSet::take(Participant& one, const WriterCall& call,
     }
     note_failed(one, event, writer_code(answer.failure));
     std::string text = quoted(one) + " refused " + std::string(sdk_name(event));
+    if (vss::failed(one.status.application_failure))
+        text += " (" + hresult_text(one.status.application_failure) + ")";
     if (!answer.application_message.empty()) text += ": " + answer.application_message;
     return Refusal{one.status.failure, std::move(text)};
 }

@@ -308,8 +308,6 @@ def _backup_options(request: BackupRequest) -> list[str]:
 
 
 def _restore_options(request: RestoreRequest) -> list[str]:
-    if request.new_targets:
-        raise InvalidError("the tool takes no new targets")
     options = ["--additional-restores"] * request.additional_restores
     options += ["--authoritative"] * request.authoritative
     options += _given("--options", request.options) + _given("--new-name", request.new_name)
@@ -322,6 +320,9 @@ def _restore_options(request: RestoreRequest) -> list[str]:
         options += ["--component", _wish(one)]
     for one in request.excluded:
         options += ["--exclude", _wish(one)]
+    for one, target in request.new_targets:
+        files = target.files
+        options += ["--new-target", _wish(one), files.path, files.spec, target.destination]
     return options
 
 

@@ -372,7 +372,8 @@ TEST_CASE("a busy group keeps writers frozen for less than 50 ms") {
             run_on(*loop, freeze_under_load(&machine, folder, &longest));
         }
         std::filesystem::remove_all(folder);
-        MESSAGE(std::string(loop->name()) << ": longest Freeze to Thaw " << longest / microsecond_ns << " us");
+        MESSAGE(std::string(loop->name())
+                << ": longest Freeze to Thaw " << longest / microsecond_ns << " us");
         CHECK(longest < 50 * millisecond_ns);
     }
 }

@@ -75,7 +75,7 @@ Result<BackupRequest> request_of(const Tool& tool, const BackupOptions& options)
         request.options.emplace_back(wish(std::string_view(one).substr(0, cut)), one.substr(cut + 1));
     }
     if (!options.base.empty()) {
-        auto base = read_file(options.base);
+        auto base = read_document(options.base);
         if (!base.ok()) return base.error();
         request.base_document = std::move(base).value();
     }

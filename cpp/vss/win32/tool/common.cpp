@@ -14,6 +14,7 @@ Host Tool::host() const {
     host.cancelled = interrupted;
     host.progress = [output = output()](std::string_view line) { output.progress(line); };
     host.volume_of = volume_of;
+    host.shown = shown_volume;
     return host;
 }
 

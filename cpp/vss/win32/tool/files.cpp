@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/uuid.h"
+#include "vss/hresult.h"
 #include "vss/win32/text.h"
 #include "vss/win32/tool/system.h"
 
@@ -58,6 +59,14 @@ std::string volume_name(std::string_view volume) {
     return utf8(path);
 }
 
+std::string shown_volume(const std::string& volume) {
+    std::array<wchar_t, 32768> paths{};
+    DWORD size = 0;
+    const bool known = GetVolumePathNamesForVolumeNameW(wide(volume).c_str(), paths.data(),
+                                                        static_cast<DWORD>(paths.size()), &size) != 0;
+    return known && paths.front() != L'\0' ? utf8(paths.data()) : volume;  // the first of the list
+}
+
 std::optional<std::string> volume_of(const std::string& path) {
     const auto full = expanded(wide(path));
     if (full.find(L'%') != std::wstring::npos) return std::nullopt;  // a variable that only the writer has
@@ -81,6 +90,27 @@ Result<std::string> read_file(std::string_view path) {
         if (bytes.size() > 256U << 20U)
             return Error(Code::invalid, std::string(path) + " is too large for a document");
     }
+}
+
+Result<std::string> read_document(std::string_view path) {
+    auto bytes = read_file(path);
+    if (!bytes.ok()) return bytes.error();
+    auto text = std::move(bytes).value();
+    if (text.starts_with("\xFF\xFE")) {
+        std::wstring units;
+        for (std::size_t i = 2; i + 1 < text.size(); i += 2) {
+            const auto low = static_cast<unsigned char>(text[i]);
+            const auto high = static_cast<unsigned char>(text[i + 1]);
+            units += static_cast<wchar_t>(low | (high << 8U));
+        }
+        text = utf8(units);
+    } else if (text.starts_with("\xEF\xBB\xBF")) {
+        text.erase(0, 3);
+    }
+    // A null would end the text on its way through COM.
+    if (text.empty() || text.find('\0') != std::string::npos)
+        return vss_error(HResult::vss_e_invalid_xml_document, std::string(path) + " is no document");
+    return text;
 }
 
 Status write_file(std::string_view path, std::string_view bytes) {

@@ -18,6 +18,7 @@ struct ManageOptions {
     std::string command;
     bool share = false;
     bool force = false;
+    bool writers = false;
 };
 
 template <class Flags>
@@ -72,7 +73,7 @@ int revert_command(const Tool& tool, const ManageOptions& options) {
 }
 
 int import_command(const Tool& tool, const ManageOptions& options) {
-    const auto document = read_file(options.target);
+    const auto document = read_document(options.target);
     if (!document.ok()) return tool.output().failure(document.error());
     const auto output = tool.output();
     const auto as_json = [](const ImportReport& report) {
@@ -98,7 +99,7 @@ int import_command(const Tool& tool, const ManageOptions& options) {
 }
 
 int resync_command(const Tool& tool, const ManageOptions& options) {
-    const auto document = read_file(options.target);
+    const auto document = read_document(options.target);
     if (!document.ok()) return tool.output().failure(document.error());
     const auto flags = flags_of<RecoveryFlags>(options.flags);
     if (!flags.ok()) return tool.output().failure(flags.error());
@@ -109,8 +110,8 @@ int resync_command(const Tool& tool, const ManageOptions& options) {
         if (!snapshot.ok()) return tool.output().failure(snapshot.error());
         pairs.push_back({*snapshot, cut == std::string::npos ? "" : volume_name(text.substr(cut + 1))});
     }
-    return done(tool, resync(tool.host(), *document, pairs, *flags, tool.limits()), "resynchronised",
-                options.target, "The disks are resynchronised.\n");
+    return done(tool, resync(tool.host(), *document, pairs, *flags, tool.limits(), options.writers),
+                "resynchronised", options.target, "The disks are resynchronised.\n");
 }
 
 using Run = int (*)(const Tool&, const ManageOptions&);
@@ -174,6 +175,7 @@ void add_managing(CLI::App& app, Tool& tool) {
         ->add_option("SNAPSHOT[=VOLUME]", options->pairs, "Snapshots, and the volumes they are to overwrite")
         ->required();
     add_list(*command, "--flag", options->flags, "revert_identity_all, no_volume_check; may be repeated");
+    command->add_flag("--writers", options->writers, "Tell the document's writers before and after");
 }
 
 }  // namespace exshadow::vss::win32

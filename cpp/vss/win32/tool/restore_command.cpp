@@ -1,5 +1,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "vss/win32/tool/commands.h"
 #include "vss/win32/tool/system.h"
@@ -11,12 +12,86 @@ namespace {
 struct RestoreOptions {
     std::string document, type, command, writer_options, new_name, roll_forward, point;
     std::vector<std::string> components, excluded;
+    std::vector<std::string> more_of, authoritative_of, options_of, roll_forward_of, new_name_of;
+    std::vector<std::tuple<std::string, std::string, std::string, std::string>> new_targets;
     bool more = false, authoritative = false;
 };
 
+// "WRITER:PATH\\NAME=TEXT"
+Result<std::pair<ComponentWish, std::string>> assignment(const std::string& text, const char* option) {
+    const auto cut = text.find('=');
+    if (cut == std::string::npos || cut == 0)
+        return Error(Code::invalid, std::string(option) + ": '" + text + "' lacks an equals sign",
+                     "write WRITER:PATH\\NAME=VALUE");
+    return std::pair(wish(std::string_view(text).substr(0, cut)), text.substr(cut + 1));
+}
+
+Result<RollForward> roll_forward(const std::string& text, const std::string& point, const char* option) {
+    const auto kind = from_word<RollForward>(text);
+    if (!kind.ok()) return kind.error().within(option);
+    if ((*kind == RollForward::partial) == point.empty())
+        return Error(Code::invalid, std::string(option) + ": a point goes with partial, and with it alone",
+                     "name the point of a partial roll-forward");
+    return *kind;
+}
+
+RestoreChoices choices_of(ComponentWish component) {
+    RestoreChoices choices;
+    choices.component = std::move(component);
+    return choices;
+}
+
+// What is said of single components.
+Status add_choices(RestoreRequest& request, const RestoreOptions& options) {
+    for (const auto& text : options.more_of) {
+        auto choices = choices_of(wish(text));
+        choices.additional_restores = true;
+        request.choices.push_back(std::move(choices));
+    }
+    for (const auto& text : options.authoritative_of) {
+        auto choices = choices_of(wish(text));
+        choices.authoritative = true;
+        request.choices.push_back(std::move(choices));
+    }
+    for (const auto& text : options.options_of) {
+        auto one = assignment(text, "--options-of");
+        if (!one.ok()) return one.error();
+        auto choices = choices_of(std::move(one->first));
+        choices.options = std::move(one->second);
+        request.choices.push_back(std::move(choices));
+    }
+    for (const auto& text : options.new_name_of) {
+        auto one = assignment(text, "--new-name-of");
+        if (!one.ok()) return one.error();
+        auto choices = choices_of(std::move(one->first));
+        choices.new_name = std::move(one->second);
+        request.choices.push_back(std::move(choices));
+    }
+    for (const auto& text : options.roll_forward_of) {
+        auto one = assignment(text, "--roll-forward-of");
+        if (!one.ok()) return one.error();
+        const auto cut = one->second.find('@');
+        auto choices = choices_of(std::move(one->first));
+        if (cut != std::string::npos) choices.roll_forward_point = one->second.substr(cut + 1);
+        const auto kind =
+            roll_forward(one->second.substr(0, cut), choices.roll_forward_point, "--roll-forward-of");
+        if (!kind.ok()) return kind.error();
+        choices.roll_forward = *kind;
+        request.choices.push_back(std::move(choices));
+    }
+    for (const auto& [component, folder, pattern, destination] : options.new_targets) {
+        LocationMapping target;
+        target.files.path = folder;
+        target.files.spec = pattern;
+        target.destination = destination;
+        request.new_targets.emplace_back(wish(component), std::move(target));
+    }
+    return {};
+}
+
 Result<RestoreRequest> request_of(const Tool& tool, const RestoreOptions& options) {
     RestoreRequest request;
-    auto document = read_file(options.document);
+    auto document = read_document(options.document);
     if (!document.ok()) return document.error();
     request.document = std::move(document).value();
     if (!options.type.empty()) {
@@ -31,11 +106,12 @@ Result<RestoreRequest> request_of(const Tool& tool, const RestoreOptions& option
     request.options = options.writer_options;
     request.new_name = options.new_name;
     if (!options.roll_forward.empty()) {
-        const auto kind = from_word<RollForward>(options.roll_forward);
-        if (!kind.ok()) return kind.error().within("--roll-forward");
+        const auto kind = roll_forward(options.roll_forward, options.point, "--roll-forward");
+        if (!kind.ok()) return kind.error();
         request.roll_forward = *kind;
         request.roll_forward_point = options.point;
     }
+    EXSHADOW_TRY(add_choices(request, options));
     if (!options.new_name.empty() && options.components.size() != 1)
         return Error(Code::invalid, "--new-name is for one component", "name it with --component");
     request.limits = tool.limits();
@@ -63,6 +139,21 @@ int restore_command(const Tool& tool, const RestoreOptions& options) {
                   "see what the command wrote, then repeat the restore"),
             "restore", json);
     return output.result({{"restore", json}}, to_text(result.report));
+}
+
+void add_component_choices(CLI::App& command, RestoreOptions& options) {
+    add_list(command, "--additional-restores-of", options.more_of, "As above, of one WRITER:PATH\\NAME");
+    add_list(command, "--authoritative-of", options.authoritative_of, "As above, of one WRITER:PATH\\NAME");
+    add_list(command, "--options-of", options.options_of, "WRITER:PATH\\NAME=TEXT");
+    add_list(command, "--roll-forward-of", options.roll_forward_of,
+             "WRITER:PATH\\NAME=none, =all or =partial@POINT");
+    add_list(command, "--new-name-of", options.new_name_of, "WRITER:PATH\\NAME=NEW NAME");
+    command
+        .add_option("--new-target", options.new_targets,
+                    "WRITER:PATH\\NAME FOLDER PATTERN DESTINATION: where the writer's files of FOLDER and "
+                    "PATTERN go instead; may be repeated")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 }  // namespace
@@ -93,6 +184,7 @@ void add_restore(CLI::App& app, Tool& tool) {
     command->add_option("--roll-forward", options->roll_forward, "none, all or partial");
     command->add_option("--point", options->point, "Up to which point, with --roll-forward partial");
     command->add_option("--new-name", options->new_name, "Restore the component under another name");
+    add_component_choices(*command, *options);
     command->callback(
         [&tool, options] { tool.action = [&tool, options] { return restore_command(tool, *options); }; });
 }

@@ -15,11 +15,15 @@ namespace exshadow::vss::win32 {
 // The volume's name as VSS takes it: "\\?\Volume{...}\" for a drive or a mounted folder, else what was given
 // with a backslash at its end (a share, say).
 [[nodiscard]] std::string volume_name(std::string_view volume);
+// The other way: its drive or folder, as people name it; what has none stays as it is.
+[[nodiscard]] std::string shown_volume(const std::string& volume);
 // The volume that a path lies on, environment variables expanded in this program's environment; nothing when
 // unknown.
 [[nodiscard]] std::optional<std::string> volume_of(const std::string& path);
 
 [[nodiscard]] Result<std::string> read_file(std::string_view path);
+// The text of a saved document in UTF-8: others save it in UTF-16 or with a byte order mark.
+[[nodiscard]] Result<std::string> read_document(std::string_view path);
 // Written aside and put in place, so that a crash leaves the old file or the new one.
 [[nodiscard]] Status write_file(std::string_view path, std::string_view bytes);
 [[nodiscard]] Status make_folder(std::string_view path);  // with those above it; one that exists is fine
