@@ -127,11 +127,18 @@ class Host:
         return getattr(self, f"_op_{op}")(*args)
 
     def _op_begin(
-        self, path: list[str], limits: Plain, slot: str | None, machine: str | None
+        self,
+        path: list[str],
+        limits: Plain,
+        slot: str | None,
+        machine: str | None,
+        paths: dict[str, str],
     ) -> None:
         sys.path[:] = path  # what the client can import, this process can
         self._limits = from_plain(Limits, limits)
-        self._coordinator = Coordinator(limits=self._limits, slot=slot, machine=machine)
+        self._coordinator = Coordinator(
+            limits=self._limits, slot=slot, machine=machine, paths=paths
+        )
 
     def _op_writer(self, place: str, arguments: dict[str, Plain]) -> str:
         writer = make_writer(WriterSpec(place, arguments))

@@ -102,6 +102,7 @@ class IsolatedCoordinator(OverSessions):
         limits: Limits | None = None,
         slot: str | PathLike[str] | None = None,
         machine: str | None = None,
+        paths: Mapping[str, str] | None = None,
     ) -> None:
         mine, theirs = socket.socketpair()
         with theirs:
@@ -126,6 +127,7 @@ class IsolatedCoordinator(OverSessions):
             to_plain(limits or Limits()),
             None if slot is None else fspath(slot),
             machine,
+            dict(paths or {}),
         )
 
     def __enter__(self) -> Self:
