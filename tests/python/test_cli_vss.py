@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -215,6 +216,28 @@ def test_the_group_is_found_by_where_its_volumes_are_mounted(shop, image, tmp_pa
 )
 def test_wrong_usage_and_what_is_not_there(shop, status, arguments):
     assert shop.cli.error(status, *arguments)["message"]
+
+
+def test_ctrl_c_in_the_program_leaves_no_set(shop, tmp_path):
+    """Also of a backup whose snapshots would have been kept."""
+    begun = tmp_path / "begun"
+    child = shop.cli.start(
+        "vss", "backup", "db", "logs", "--no-components", "--keep",
+        "--exec", f"touch {begun}; exec sleep 30",
+        start_new_session=True,
+    )  # fmt: skip
+    end = time.monotonic() + 30
+    while not begun.exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    child.wait(25)
+    os.killpg(child.pid, signal.SIGKILL)  # the program, which got no Ctrl-C here
+    child.communicate()
+    assert child.returncode == 130
+    assert shop.cli.json("snapshot", "list")["sets"] == []
+    states = {one["state"] for one in shop.cli.json("mirror", "list", "db")["plexes"]}
+    assert states == {"in_sync"}
 
 
 def test_a_killed_command_leaves_the_application_going(shop, ticker, application, tmp_path):
