@@ -271,12 +271,14 @@ _SEVERITY = ["done", "running", "cancelled", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing a command would do. `bytes` is an upper bound of what it would move."""
+    """One thing a command would do. `bytes` is an upper bound of what it would move, `seconds` how
+    long that takes by measured rates; None where nothing was measured."""
 
     action: str
     volume: str
     target: str
     bytes: int = 0
+    seconds: float | None = None
 
     def to_json(self) -> Json:
         return {
@@ -284,20 +286,30 @@ class Step:
             "volume": self.volume,
             "target": self.target,
             "bytes": self.bytes,
+            "seconds": _rounded(self.seconds),
         }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a command would do, for ``--dry-run`` and for the question before it."""
+    """What a command would do, for ``--dry-run`` and for the question before it. `seconds`: of all
+    steps; `estimate`: what that stands on, or why there is none."""
 
     command: str
     steps: tuple[Step, ...]
     warnings: tuple[str, ...] = field(default=())
+    seconds: float | None = None
+    estimate: str = ""
 
     def to_json(self) -> Json:
         return {
             "command": self.command,
             "steps": [step.to_json() for step in self.steps],
             "warnings": list(self.warnings),
+            "seconds": _rounded(self.seconds),
+            "estimate": self.estimate,
         }

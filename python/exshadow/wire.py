@@ -50,20 +50,20 @@ def volume(json: Json) -> VolumeRecord:
 
 def set_(json: Json) -> SetRecord:
     known = _only(json, SetRecord.__slots__)
-    checks = tuple(_verdict(one) for one in json.get("checks", ()))
-    verdict = json.get("verified")
+    checks = tuple(verdict(one) for one in json.get("checks", ()))
+    said = json.get("verified")
     return SetRecord(
         **{
             **known,
             "members": tuple(Member(**_only(one, Member.__slots__)) for one in json["members"]),
-            "verified": _verdict(verdict) if verdict else None,
+            "verified": verdict(said) if said else None,
             "checks": checks,
             "missing": tuple(json.get("missing", ())),
         }
     )
 
 
-def _verdict(json: Json) -> Verification:
+def verdict(json: Json) -> Verification:
     return Verification(**_only(json, Verification.__slots__))
 
 
@@ -78,7 +78,8 @@ def job(json: Json) -> JobRecord:
 
 def plan(json: Json) -> Plan:
     steps = tuple(Step(**_only(one, Step.__slots__)) for one in json["steps"])
-    return Plan(json["command"], steps, tuple(json["warnings"]))
+    more = _only(json, ("seconds", "estimate"))
+    return Plan(json["command"], steps, tuple(json["warnings"]), **more)
 
 
 def error(json: Json) -> Error:

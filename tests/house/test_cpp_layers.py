@@ -4,8 +4,8 @@ import re
 
 from house import CPP, place, sources
 
-# base <- runtime <- disk <- {volume, nbd}; runtime <- vss; {volume, vss} <- provider; base <- ese. Siblings never
-# meet.
+# base <- runtime <- disk <- {volume, nbd}; runtime <- vss; {volume, vss} <- provider; base <- ese.
+# Siblings never meet.
 MAY_INCLUDE = {
     "base": set(),
     "runtime": {"base"},

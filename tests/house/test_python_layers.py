@@ -21,7 +21,7 @@ FLOOR = {
     "ese": 1,  # offline proof of ESE files
     "policy": 1,
     "catalog": 1,
-    "writers": 1,
+    "writers": 1.5,  # real applications, on the interface of vss
     "providers": 1,
     "vss": 1,  # requestor, writers and providers of the Volume Shadow Copy Service
     "recovery": 2,

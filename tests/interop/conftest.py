@@ -9,6 +9,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from machine import need_root
+
+from interop.load import prepare
+from interop.mariadb import MariaDb
+from interop.postgres import Postgres, programs
 
 
 @pytest.fixture
@@ -25,3 +30,32 @@ def bed() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def ground() -> Iterator[Path]:
+    need_root()
+    folder = Path(tempfile.mkdtemp(prefix="exshadow-killed-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def own_mariadb(ground: Path) -> Iterator[MariaDb]:
+    server = MariaDb(ground / "mdata", ground / "mlog", ground / "msockets")
+    server.create()
+    with server.running():
+        server.query("CREATE DATABASE shop", None)
+        prepare(server.query)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def own_postgresql(ground: Path) -> Iterator[Postgres]:
+    programs()
+    server = Postgres(ground / "pdata", ground / "pwal", ground / "psockets")
+    server.create()
+    with server.running():
+        server.query("CREATE TABLE t (n int)")
+        yield server

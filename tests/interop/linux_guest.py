@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from queue import Empty, Queue
 from types import TracebackType
@@ -27,7 +28,7 @@ META = "linux-image-cloud-amd64"
 MODULES = (
     "virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci",
     "failover", "net_failover", "virtio_net", "nbd", "crc32c_generic", "crc16", "mbcache", "jbd2",
-    "ext4",
+    "ext4", "virtio_blk", "virtio_console",
 )  # fmt: skip
 PROGRAMS = ("nbd-client", "mkfs.ext4", "fio")
 TOOLS = ("qemu-system-x86_64", "busybox", "cpio", "dpkg", "apt-get", "ldd", *PROGRAMS)
@@ -52,32 +53,43 @@ poweroff -f
 
 
 def kernel_package() -> Path:
-    """The unpacked newest Debian cloud kernel, downloaded once; a skip where it cannot be had."""
-    kept = sorted(CACHE.glob("kernel/boot/vmlinuz-*"))
-    if kept:
-        return CACHE / "kernel"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    try:
-        depends = run("apt-cache", "depends", META)
-        (package,) = re.findall(r"Depends: (linux-image-\S+)", depends)
-        subprocess.run(["apt-get", "download", "-q", package], cwd=CACHE, check=True)
-    except (ValueError, subprocess.CalledProcessError) as problem:
-        pytest.skip(f"needs {META} from a Debian mirror (apt-get update): {problem}")
-    (archive,) = CACHE.glob(f"{package}_*.deb")
-    half = CACHE / "kernel.half"
-    shutil.rmtree(half, ignore_errors=True)
-    run("dpkg", "-x", archive, half)
-    half.rename(CACHE / "kernel")
-    archive.unlink()
+    """The newest Debian cloud kernel."""
+    if not list(CACHE.glob("kernel/boot/vmlinuz-*")):
+        try:
+            (package,) = re.findall(
+                r"Depends: (linux-image-\S+)", run("apt-cache", "depends", META)
+            )
+        except (ValueError, subprocess.CalledProcessError) as problem:
+            pytest.skip(f"needs {META} from a Debian mirror (apt-get update): {problem}")
+        unpacked(package, "kernel")
     return CACHE / "kernel"
 
 
+def unpacked(package: str, name: str) -> Path:
+    """A Debian package's files, downloaded once, not installed; a skip where it cannot be had."""
+    place = CACHE / name
+    if place.exists():
+        return place
+    CACHE.mkdir(parents=True, exist_ok=True)
+    try:
+        subprocess.run(["apt-get", "download", "-q", package], cwd=CACHE, check=True)
+    except subprocess.CalledProcessError as problem:
+        pytest.skip(f"needs {package} from a Debian mirror (apt-get update): {problem}")
+    (archive,) = CACHE.glob(f"{package}_*.deb")
+    half = CACHE / f"{name}.half"
+    shutil.rmtree(half, ignore_errors=True)
+    run("dpkg", "-x", archive, half)
+    half.rename(place)
+    archive.unlink()
+    return place
+
+
 def _put_program(root: Path, name: str) -> None:
-    """A program with the libraries that it is linked to."""
+    """A program, by name or path, with the libraries that it is linked to."""
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
     found = shutil.which(name, path=path)
     assert found is not None
-    shutil.copy(found, root / "bin" / name)
+    shutil.copy(found, root / "bin" / Path(name).name)
     for library in re.findall(r"(/\S+) \(0x", run("ldd", found)):
         target = root / library.lstrip("/")
         if not target.exists():
@@ -95,11 +107,11 @@ def _put_modules(root: Path, modules: Path) -> None:
     (root / "modules").write_text("".join(names))
 
 
-def build_initramfs(kernel: Path, folder: Path) -> Path:
+def build_initramfs(kernel: Path, folder: Path, programs: Sequence[str] = PROGRAMS) -> Path:
     root = folder / "root"
     (root / "bin").mkdir(parents=True)
     shutil.copy(shutil.which("busybox") or "busybox", root / "bin/busybox")
-    for program in PROGRAMS:
+    for program in programs:
         _put_program(root, program)
     for applet in run("busybox", "--list").split():
         if not (root / "bin" / applet).exists():
@@ -119,14 +131,18 @@ def build_initramfs(kernel: Path, folder: Path) -> Path:
 
 
 class Guest:
-    """A running guest; it reaches the host's loopback as 10.0.2.2."""
+    """A running guest; it reaches the host's loopback as 10.0.2.2. `programs` go into it beside the
+    usual ones, `options` to QEMU."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, programs: Sequence[str] = (), options: Sequence[str] = ()
+    ) -> None:
         need(*TOOLS)
         kernel = kernel_package()
         (image,) = kernel.glob("boot/vmlinuz-*")
+        initramfs = build_initramfs(kernel, folder, (*PROGRAMS, *programs))
         command = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "1024", "-no-reboot"]
-        command += ["-kernel", str(image), "-initrd", str(build_initramfs(kernel, folder))]
+        command += ["-kernel", str(image), "-initrd", str(initramfs), *options]
         command += ["-append", "console=ttyS0 quiet panic=-1"]
         command += ["-display", "none", "-monitor", "none", "-serial", "stdio"]
         command += ["-netdev", "user,id=n,restrict=off", "-device", "virtio-net-pci,netdev=n"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from exshadow import demo, errors
-from exshadow.demo import application, ext4, story
+from exshadow.demo import application, ext4, mail_pair, story
 from exshadow.service.reporter import Silent
 
 SMALL = demo.SIZES["small"]
@@ -122,7 +122,7 @@ def test_missing_tools_are_named(monkeypatch):
 
 
 def test_whole_story_and_no_file_left(tmp_path: Path):
-    report = demo.run("small", Silent(), folder=tmp_path / "new")
+    report = demo.run("small", Silent(), folder=tmp_path / "new", second_act=False)
     assert [step.name for step in report.steps] == [
         *("build", "adopt", "mirror", "work", "snapshot", "keep writing", "damage"),
         *("restore", "resync", "verify", "compare"),
@@ -135,7 +135,7 @@ def test_whole_story_and_no_file_left(tmp_path: Path):
 
 
 def test_keep_leaves_the_files(tmp_path: Path):
-    report = demo.run("small", Silent(), folder=tmp_path, keep=True)
+    report = demo.run("small", Silent(), folder=tmp_path, keep=True, second_act=False)
     assert (Path(report.kept_in) / "mail.img").stat().st_size == SMALL.image_size
     assert (Path(report.kept_in) / "mail.exv").exists()
 
@@ -158,6 +158,48 @@ def test_folder_that_is_a_file_is_refused(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(errors.InvalidError):
         demo.run("small", Silent(), folder=tmp_path / "file")
+
+
+def test_second_act(tmp_path: Path):
+    """A mail server's volumes rolled forward, all by the command line; nothing of it stays."""
+    if why := mail_pair.hindrance():
+        pytest.skip(why)
+    report = demo.Report("small", Silent())
+    (tmp_path / "act").mkdir()
+    mail_pair.MailPair(tmp_path / "act", report).play()
+    assert [step.name for step in report.steps] == [
+        *("build mail", "mirror mail", "snapshot mail", "verify mail", "mail goes on"),
+        *("damage mail", "plan mail", "roll forward", "drill"),
+    ]
+    assert all(check.ok for check in report.checks)
+    assert len(report.checks) == 6
+    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
+    assert str(tmp_path) not in mounts
+    assert list((tmp_path / "act" / "drill").iterdir()) == []
+
+
+def test_second_act_fails_when_the_damage_does_not_show(tmp_path: Path, monkeypatch):
+    if why := mail_pair.hindrance():
+        pytest.skip(why)
+    monkeypatch.setattr(mail_pair.MailPair, "_write", lambda *_: None)
+    with pytest.raises(errors.IntegrityError, match="ended with 0"):
+        mail_pair.MailPair(tmp_path, demo.Report("small", Silent())).play()
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text(encoding="utf-8")
+
+
+def test_second_act_is_skipped_with_a_sentence(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(mail_pair.os, "geteuid", lambda: 1000)
+    report = demo.run("small", Silent(), folder=tmp_path)
+    assert report.skipped == [
+        "the second act, a mail server's roll-forward, is left out: it mounts file systems, "
+        "which needs root"
+    ]
+    assert report.to_json()["demo"]["skipped"] == report.skipped
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(mail_pair, "_TOOLS", ("mkntfs-of-nowhere",))
+    if not mail_pair.os.geteuid():
+        assert "mkntfs-of-nowhere is missing" in mail_pair.hindrance()
 
 
 def test_command_gives_one_json_document(cli, tmp_path: Path):

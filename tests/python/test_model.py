@@ -51,7 +51,7 @@ def test_set_shape():
     shape = one.to_json()
     assert set(shape) >= SET_KEYS
     assert shape["members"] == [{"volume": "v", "plex": "p", "path": "/p", "size": 512}]
-    assert set(shape["verified"]) == {"check", "ok", "at", "detail"}
+    assert set(shape["verified"]) == {"check", "ok", "at", "detail", "seconds"}
     assert shape["hold_us"] == 0
     assert shape["pinned_until"] is None
 

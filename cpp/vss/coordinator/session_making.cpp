@@ -1,11 +1,19 @@
 // DoSnapshotSet and its undoing (fact sheet, sections 4.4, 5.1 and 10).
 //
-//   writers PrepareForSnapshot      before EndPrepare: their checkpoints still reach a mirror that
-//   synchronises providers EndPrepare writers Freeze                  front end, back end, system providers
-//   PreCommit
-//     hold writes, providers Commit, release writes      within the limit of holding
+//   writers PrepareForSnapshot: before EndPrepare, so that their checkpoints still reach a mirror that syncs
+//
+//   providers EndPrepare
+//
+//   writers Freeze: front end, back end, system
+//
+//   providers PreCommit
+//
+//   hold writes, providers Commit, release writes: within the limit of holding
+//
 //   providers PostCommit
-//   writers Thaw                    the other way; any window that is over by now spoils the set
+//
+//   writers Thaw: the other way; any window that is over by now spoils the set
+//
 //   providers PreFinalCommit, writers PostSnapshot, providers PostFinalCommit
 //
 // Whatever fails before PostSnapshot: the providers abort and every writer gets Abort. The sheet's table

@@ -72,6 +72,7 @@ class RestoreBody(Wish):
     keep_current: bool = False
     live: bool = False
     limit: int | None = Field(None, gt=0)
+    roll_forward: bool = Field(False, description="databases only; the current logs stay")
     force: bool = False
 
 
@@ -81,6 +82,18 @@ class CheckBody(Wish):
     timeout: int = Field(3600, gt=0, description="seconds for each check")
     folders: list[Text] = Field([], description="PATH or VOLUME:PATH within the copies")
     globs: list[Text] = Field([], description="which files are SQLite databases")
+    script: Path | None = None
+    force: bool = False
+
+
+class DrillBody(Wish):
+    set: Text | None = Field(None, description="else the newest that is ready")
+    checks: list[Text] = Field([], description="else those the set was verified with")
+    folder: Path | None = Field(None, description="where the throw-away plexes go")
+    views: bool = Field(False, description="check on views; nothing is restored")
+    timeout: int = Field(3600, gt=0, description="seconds for each check")
+    folders: list[Text] = []
+    globs: list[Text] = []
     script: Path | None = None
     force: bool = False
 

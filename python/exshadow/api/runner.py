@@ -27,6 +27,7 @@ from exshadow.api.status import describe
 from exshadow.errors import InvalidError, RefusedError, make
 from exshadow.model import Json
 from exshadow.service.checks.record import clear
+from exshadow.service.drills.place import clear as clear_drills
 from exshadow.service.house import LATENCY_LIMIT, House, HouseDesk, Offer
 from exshadow.service.ownership import own
 from exshadow.service.reporter import Reporter
@@ -69,7 +70,7 @@ def run(
     """
     folder.create()
     with own(folder), _stop_signals() as stop:
-        for left in clear(folder):
+        for left in (*clear(folder), *clear_drills(folder)):
             reporter.note(f"left of an interrupted check: {left}")
         house = House(folder, groups, latency_limit)
         tasks = Tasks(house)

@@ -12,6 +12,8 @@ from exshadow.api.daemon import Here, simple
 from exshadow.errors import Error
 from exshadow.model import Json, SetRecord
 from exshadow.service.checks.wish import CheckWish
+from exshadow.service.drills import drill
+from exshadow.service.drills.wish import DrillWish
 from exshadow.service.house import HouseDesk
 from exshadow.service.local import LocalService
 from exshadow.service.restore import RestoreWish
@@ -60,6 +62,30 @@ def create_set(here: Here, group: str, body: bodies.NewSet) -> Json:
     return {"set": made.to_json(), "notes": notes.notes}
 
 
+@router.post("/groups/{group}/drill", status_code=202)
+def drill_group(here: Here, group: str, body: bodies.DrillBody) -> Json:
+    """Restore a set into throw-away plexes and check what comes back: a job."""
+    wish = DrillWish(
+        body.set,
+        tuple(body.checks),
+        body.folder,
+        body.views,
+        body.timeout,
+        tuple(body.folders),
+        tuple(body.globs),
+        body.script,
+    )
+    wish.require_valid()
+    desk = here.reader().desk
+    one = drill.choose(desk, group, wish, desk.folder.survey())
+
+    def work(desk: HouseDesk) -> tuple[Json, Error | None]:
+        found, error = LocalService(desk).drill(group, wish)
+        return {"drill": found.to_json(), "set": found.set.to_json(evidence=True)}, error
+
+    return here.start(_order("drill", "drill", one), work, force=body.force)
+
+
 @router.get("/sets", response_model=bodies.SetsAnswer)
 def list_sets(here: Here, everything: bool = False) -> Json:
     """All sets, oldest first; with `everything` dissolved ones too."""
@@ -105,17 +131,22 @@ def resync_set(here: Here, id: str, body: bodies.ResyncWish, dry_run: bool = Fal
 @router.post("/sets/{id}/restore", status_code=202)
 def restore_set(here: Here, id: str, body: bodies.RestoreBody, dry_run: bool = False) -> Json:
     """Production becomes the set again: a job. The set is kept."""
-    wish = RestoreWish(tuple(body.volumes), body.mode, body.keep_current, body.live, body.limit)
-    plan = here.reader().restore_plan(id, wish)
-    if dry_run:
-        return {"plan": plan.to_json()}
+    wish = RestoreWish(
+        tuple(body.volumes), body.mode, body.keep_current, body.live, body.limit, body.roll_forward
+    )
+    if dry_run or not wish.roll_forward:  # which looks itself, and that takes a while
+        plan = here.reader().restore_plan(id, wish)
+        if dry_run:
+            return {"plan": plan.to_json()}
 
-    def run(service: LocalService) -> Json:
-        job, kept = service.restore_set(id, wish)
-        return {"job": job.to_json(), "kept": kept.to_json() if kept else None}
+    def work(desk: HouseDesk) -> tuple[Json, Error | None]:
+        done = LocalService(desk).restore_set(id, wish)
+        verdict = done.verdict.to_json(evidence=True) if done.verdict else None
+        kept = done.kept.to_json() if done.kept else None
+        return {"job": done.job.to_json(), "kept": kept, "verdict": verdict}, done.error
 
     order = _order("restore", "restore", here.reader().show_set(id), body.limit)
-    return here.start(order, simple(run), force=body.force)
+    return here.start(order, work, force=body.force)
 
 
 @router.post("/sets/{id}/promote")

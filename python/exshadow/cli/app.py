@@ -23,9 +23,10 @@ app = App(
     **options.SETTINGS,  # type: ignore[arg-type]
 )
 
-for _name in ("volume", "mirror", "snapshot", "vss", "catalog", "ese"):
+for _name in ("volume", "mirror", "snapshot", "vss", "catalog", "ese", "recovery", "policy"):
     app.command(f"exshadow.cli.{_name}:app", name=_name, help=options.GROUPS[_name])
 app.command(restore)
+app.command("exshadow.cli.drill:drill", name="drill", help=options.LEAVES["drill"])
 app.command(
     "exshadow.cli.serve:serve",
     name="serve",

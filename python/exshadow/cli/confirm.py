@@ -7,7 +7,7 @@ from typing import TextIO
 
 from exshadow.cli import output
 from exshadow.cli.context import context
-from exshadow.errors import CancelledError
+from exshadow.errors import CancelledError, RefusedError
 from exshadow.model import Plan
 from exshadow.names import format_size
 
@@ -16,9 +16,14 @@ def describe(plan: Plan) -> str:
     """The plan for people."""
     lines = [f"{plan.command}:"]
     for step in plan.steps:
-        moved = f"  (at most {format_size(step.bytes)})" if step.bytes else ""
+        time = f", {step.seconds:.1f} s" if step.seconds is not None else ""
+        moved = f"  (at most {format_size(step.bytes)}{time})" if step.bytes else ""
         lines.append(f"  {step.volume}: {step.action} {step.target}".rstrip() + moved)
     lines += [f"  warning: {warning}" for warning in plan.warnings]
+    if plan.seconds is not None:
+        lines.append(f"  about {plan.seconds:.1f} s: {plan.estimate}")
+    elif plan.estimate:
+        lines.append(f"  {plan.estimate}")
     if not plan.steps:
         lines.append("  nothing to do")
     return "\n".join(lines)
@@ -49,3 +54,14 @@ def confirm(plan: Plan, *, yes: bool) -> bool:
     if answer.strip().lower() not in ("y", "yes"):
         raise CancelledError("not confirmed; nothing was changed", hint="--yes does not ask")
     return True
+
+
+def ask(question: str) -> bool:
+    """A question of its own, on a terminal; RefusedError where there is nobody to ask."""
+    if not _is_terminal(sys.stdin):
+        raise RefusedError(
+            f"a person must answer: {question}", hint="run the command on a terminal"
+        )
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

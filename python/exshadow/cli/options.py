@@ -64,11 +64,17 @@ GROUPS = {
     "Example: exshadow vss writers",
     "ese": "Prove databases and logs of Exchange and other ESE users offline.\n\n"
     "Example: exshadow ese check /mnt/snapshot/mdbdata",
+    "recovery": "Runbooks: mailboxes and Exchange databases brought back out of a set.\n\n"
+    "Example: exshadow recovery mailbox mail@noon --help",
+    "policy": "Check a policy and see what it would do and how its groups stand.\n\n"
+    "Example: exshadow policy status /etc/exshadow/policy.toml",
     "help": "Topics: exit-codes, ese.\n\nExample: exshadow help exit-codes",
 }
 """Help of the verb groups; here, so that the overview need not import them."""
 LEAVES = {
     "attach": "Make a volume or snapshot a block device.\n\nExample: exshadow attach db@noon",
+    "drill": "Restore a set where it harms nobody, and prove what comes back.\n\n"
+    "Example: exshadow drill shop --check filesystem",
     "detach": "Let go of a block device made by attach.\n\nExample: exshadow detach db@noon",
 }
 """The same for commands without a group."""

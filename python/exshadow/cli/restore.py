@@ -24,6 +24,12 @@ def restore(
     keep_current: Annotated[
         bool, Parameter(help="First keep production as it is as the set before-restore.")
     ] = False,
+    roll_forward: Annotated[
+        bool,
+        Parameter(
+            help="To the point of failure: restore database volumes only, keep the current logs."
+        ),
+    ] = False,
     live: Live = False,
     limit: Limit = None,
     dry_run: DryRun = False,
@@ -35,21 +41,32 @@ def restore(
     With --mode instant it is so at once and stays usable while the data moves. A daemon goes on
     moving after this command; interrupted, the move is continued by: exshadow mirror sync VOLUME.
 
+    With --roll-forward the databases' volumes (found out, or --volume) are restored and today's
+    logs stay; it is proved before and after that they recover together, else refused (4).
+
     Example: exshadow restore shop@noon --keep-current
+
+    Example: exshadow restore mail@noon --roll-forward --dry-run
     """
     from exshadow.service import restore as restores
 
     restores.check_mode(mode)
-    wish = restores.RestoreWish(tuple(volume or ()), mode, keep_current, live, options.rate(limit))
+    wish = restores.RestoreWish(
+        tuple(volume or ()), mode, keep_current, live, options.rate(limit), roll_forward
+    )
     with open_service(force=force) as service:
         plan = service.restore_plan(set_, wish)
         if dry_run:
             return confirm.only_planned(plan)
         confirm.confirm(plan, yes=yes)
-        job, kept = service.restore_set(set_, wish)
+        done = service.restore_set(set_, wish)
+    job, kept = done.job, done.kept
     document = {"job": job.to_json()}
     text = views.moving(job) if job.state == "running" else views.job(job)
     if kept is not None:
         document["kept"] = kept.to_json()
         text += f"\nwhat was there before is set {kept.group}@{kept.label}"
-    return output.show(document, text)
+    if done.verdict is not None:
+        document["verdict"] = done.verdict.to_json(evidence=True)
+        text += f"\nroll-forward: {'ok' if done.verdict.ok else 'FAILED'}: {done.verdict.detail}"
+    return output.show(document, text, done.error)

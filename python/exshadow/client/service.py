@@ -10,13 +10,14 @@ from typing import Any, BinaryIO, Self
 from exshadow import wire
 from exshadow.client.following import Ended, follow
 from exshadow.client.line import Line, part
-from exshadow.errors import IntegrityError, InvalidError, NotFoundError
+from exshadow.errors import Error, IntegrityError, InvalidError, NotFoundError
 from exshadow.model import ChangedMember, JobRecord, Json, Plan, SetRecord, VolumeRecord
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.conflicts import absolute
+from exshadow.service.drills.wish import Drilled, DrillWish
 from exshadow.service.mirrors import Compared
 from exshadow.service.reporter import Reporter
-from exshadow.service.restore import RestoreWish
+from exshadow.service.restore import Restored, RestoreWish
 from exshadow.service.snapshots import Listing, Split
 from exshadow.service.state import Survey
 from exshadow.service.transfer import Exported
@@ -206,6 +207,23 @@ class RemoteService:
         result = ended.result if ended.result is not None else ended.value()
         return Verified(wire.set_(result["set"]), wire.job(result["job"]), ended.error)
 
+    def drill(self, group: str, wish: DrillWish) -> tuple[Drilled, Error | None]:
+        wish.require_valid()
+        body = {
+            "set": wish.set,
+            "checks": list(wish.checks),
+            "folder": absolute(wish.folder) if wish.folder is not None else None,
+            "views": wish.views,
+            "timeout": wish.timeout,
+            "folders": list(wish.folders),
+            "globs": list(wish.globs),
+            "script": absolute(wish.script) if wish.script is not None else None,
+            "force": self._force,
+        }
+        ended = self._follow(self._line.post(f"/v1/groups/{part(group)}/drill", body))
+        result = ended.result if ended.result is not None else ended.value()
+        return Drilled.from_json(result["drill"], wire.set_(result["set"])), ended.error
+
     def set_plan(self, text: str, verb: str) -> Plan:
         if verb == "delete":
             answer = self._line.delete(_set(text), dry_run=True)
@@ -232,11 +250,17 @@ class RemoteService:
         answer = self._line.post(f"{_set(text)}/restore", _restore_body(wish), dry_run=True)
         return wire.plan(answer["plan"])
 
-    def restore_set(self, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRecord | None]:
+    def restore_set(self, text: str, wish: RestoreWish) -> Restored:
         body = {**_restore_body(wish), "force": self._force}
-        result = self._follow(self._line.post(f"{_set(text)}/restore", body)).value()
-        kept = result["kept"]
-        return wire.job(result["job"]), wire.set_(kept) if kept else None
+        ended = self._follow(self._line.post(f"{_set(text)}/restore", body))
+        result = ended.result if ended.result is not None else ended.value()
+        kept, verdict = result["kept"], result.get("verdict")
+        return Restored(
+            wire.job(result["job"]),
+            wire.set_(kept) if kept else None,
+            wire.verdict(verdict) if verdict else None,
+            ended.error,
+        )
 
     def export_set(
         self,
@@ -295,4 +319,5 @@ def _restore_body(wish: RestoreWish) -> Json:
         "keep_current": wish.keep_current,
         "live": wish.live,
         "limit": wish.limit,
+        "roll_forward": wish.roll_forward,
     }

@@ -2,7 +2,8 @@
 
 An ext4 image holds a SQLite database that an application keeps writing. It is adopted, mirrored and
 split; production is damaged, shown to be damaged, restored, shown to be sound and mirrored again.
-Nothing needs root. Every claim is checked by somebody else's program.
+Nothing of that needs root; the second act does (mail_pair.py). Every claim is checked by somebody
+else's program.
 """
 
 from exshadow.demo.report import Check, Report, Step

@@ -40,6 +40,12 @@ class Report:
     steps: list[Step] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     kept_in: str | None = None
+    skipped: list[str] = field(default_factory=list)
+
+    def skip(self, why: str) -> None:
+        """A part that cannot be shown here, in a sentence."""
+        self.skipped.append(why)
+        self.reporter.note(why)
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -68,6 +74,7 @@ class Report:
                 "ok": all(check.ok for check in self.checks),
                 "seconds": sum(step.seconds for step in self.steps),
                 "kept_in": self.kept_in,
+                "skipped": self.skipped,
                 "steps": [
                     {
                         "name": step.name,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from exshadow.demo.application import Application, build_database, judge_database
 from exshadow.demo.ext4 import BLOCK, Ext4Image, find_tools
+from exshadow.demo.mail_pair import MailPair, hindrance
 from exshadow.demo.report import Report
 from exshadow.demo.sizes import SIZES, Size
 from exshadow.errors import InvalidError, NoSpaceError, PermissionRefusedError
@@ -27,8 +28,16 @@ _DATABASE = "/mail.db"
 _DAMAGED_PAGES = 48
 
 
-def run(size: str, reporter: Reporter, *, folder: Path | None = None, keep: bool = False) -> Report:
-    """Tell the whole story; the report of all steps and checks.
+def run(
+    size: str,
+    reporter: Reporter,
+    *,
+    folder: Path | None = None,
+    keep: bool = False,
+    second_act: bool = True,
+) -> Report:
+    """Tell the whole story; the report of all steps and checks. The second act is skipped, with the
+    reason in the report, where it cannot be played.
 
     The files lie in a new folder within `folder` and stay there with `keep`. NotFoundError:
     e2fsprogs is missing; IntegrityError: something that must be sound is not, or damage did not
@@ -45,6 +54,12 @@ def run(size: str, reporter: Reporter, *, folder: Path | None = None, keep: bool
         if shutil.disk_usage(place).free < needed:
             raise NoSpaceError(f"{place} has less than {needed >> 20} MiB free", hint="use --dir")
         Story(SIZES[size], place, tools, report).tell()
+        if not second_act:
+            return report
+        if why := hindrance():
+            report.skip(f"the second act, a mail server's roll-forward, is left out: {why}")
+        else:
+            MailPair(place, report).play()
     return report
 
 

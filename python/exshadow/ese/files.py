@@ -12,7 +12,7 @@ from exshadow.ese.file_names import NamedFile
 from exshadow.ese.reports import NOT_PROVEN, FileReport
 
 if TYPE_CHECKING:
-    from exshadow._core import EseDatabaseHeader, EsePageScan
+    from exshadow.ese.engine_types import EseDatabaseHeader, EsePageScan
 
 _NEEDS_LOGS = {"DirtyShutdown", "DirtyAndPatchedShutdown"}
 _UNFIT_STATES = {

@@ -139,9 +139,12 @@ class Desk:
         """An engine with the named volumes open; closed cleanly on the way out."""
         from exshadow._core import Engine
         from exshadow.service.checks.record import clear
+        from exshadow.service.drills.place import clear as clear_drills
 
         for problem in clear(self.folder):
             self.reporter.note(f"left of an interrupted check: {problem}")
+        for problem in clear_drills(self.folder):
+            self.reporter.note(f"left of an interrupted drill: {problem}")
         _ = self.catalog  # refuse a newer one before a volume is opened
         with ExitStack() as stack:
             session = Session(self, stack.enter_context(Engine()))

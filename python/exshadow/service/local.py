@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
+from exshadow.errors import Error
 from exshadow.model import ChangedMember, JobRecord, Plan, SetRecord, VolumeRecord
 from exshadow.service import (
     mirrors,
@@ -17,8 +18,9 @@ from exshadow.service import (
 )
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.desk import Desk
+from exshadow.service.drills.wish import Drilled, DrillWish
 from exshadow.service.mirrors import Compared
-from exshadow.service.restore import RestoreWish
+from exshadow.service.restore import Restored, RestoreWish
 from exshadow.service.snapshots import Listing, Split
 from exshadow.service.state import Survey
 from exshadow.service.transfer import Exported
@@ -116,6 +118,11 @@ class LocalService:
     def verify_set(self, text: str, wish: CheckWish = BYTES) -> Verified:
         return verify.verify(self.desk, text, wish)
 
+    def drill(self, group: str, wish: DrillWish) -> tuple[Drilled, Error | None]:
+        from exshadow.service.drills import drill
+
+        return drill.drill(self.desk, group, wish)
+
     def set_plan(self, text: str, verb: str) -> Plan:
         return reintegrate.plan(self.desk, text, verb)
 
@@ -134,7 +141,7 @@ class LocalService:
     def restore_plan(self, text: str, wish: RestoreWish) -> Plan:
         return restore.plan(self.desk, text, wish)
 
-    def restore_set(self, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRecord | None]:
+    def restore_set(self, text: str, wish: RestoreWish) -> Restored:
         return restore.restore(self.desk, text, wish)
 
     def export_set(

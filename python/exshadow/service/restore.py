@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exshadow.errors import InvalidError, NotFoundError, RefusedError
-from exshadow.model import JobRecord, Member, Plan, SetRecord, Step
+from exshadow.errors import Error, InvalidError, NotFoundError, RefusedError
+from exshadow.model import (
+    JobRecord,
+    Member,
+    Plan,
+    PlexRecord,
+    SetRecord,
+    Step,
+    Verification,
+    VolumeRecord,
+)
 from exshadow.names import format_size
-from exshadow.service import attached, jobs, mirrors, sets, snapshots
+from exshadow.service import attached, jobs, mirrors, rates, sets, snapshots
 from exshadow.service import members as whole
 from exshadow.service.desk import Desk, Session
 from exshadow.service.state import Survey
@@ -26,6 +36,7 @@ class RestoreWish:
     """How a set is to be restored: which volumes (all), and what is done with production first.
 
     `live`: also while a client has a volume open for writing. `limit`: bytes a second.
+    `roll_forward`: database volumes only; the current logs stay and are proved to fit.
     """
 
     volumes: tuple[str, ...] = ()
@@ -33,6 +44,18 @@ class RestoreWish:
     keep_current: bool = False
     live: bool = False
     limit: int | None = None
+    roll_forward: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """`kept`: the set that production went into first. `verdict`: of a roll-forward, and `error`
+    when that is bad."""
+
+    job: JobRecord
+    kept: SetRecord | None = None
+    verdict: Verification | None = None
+    error: Error | None = None
 
 
 def check_mode(mode: str) -> None:
@@ -42,24 +65,46 @@ def check_mode(mode: str) -> None:
 
 
 def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
-    """What would be written where, at most."""
+    """Every step: what would be written where, at most, and how long that took before."""
     check_mode(wish.mode)
+    if wish.roll_forward:
+        from exshadow.service.roll_forward import forward
+
+        return forward.plan(desk, text, wish)
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
     members = _members(desk, one, survey, wish.volumes)
     steps: list[Step] = []
-    if wish.keep_current and _kept_already(desk, one, members, survey) is None:
+    if wish.keep_current and kept_already(desk, one, members, survey) is None:
         steps += [Step(f"split a spare plex as {KEPT_LABEL}", m.volume, "") for m in members]
+    warnings = []
     for member in members:
         record = survey.volumes[member.volume]
+        targets = [plex for plex in record.plexes if plex.state == "in_sync"]
+        if lost := _lost(record, targets):
+            steps.append(Step(f"{lost}: make this copy production", member.volume, member.path))
+            warnings.append(
+                f"volume {member.volume} cannot be restored: {lost}; "
+                f"{rates.PROMOTE.format(set=f'{one.group}@{one.label}')}"
+            )
+            continue
         snapshot = record.snapshot(one.id)
         changed = snapshot.changed_bytes if snapshot else record.size
         steps += [
             Step(f"copy from {member.path} to", member.volume, plex.path, changed)
-            for plex in record.plexes
-            if plex.state == "in_sync"
+            for plex in targets
         ]
-    return Plan(f"restore {one.group}@{one.label}", tuple(steps))
+    raw = Plan(f"restore {one.group}@{one.label}", tuple(steps), tuple(warnings))
+    return rates.estimated(desk, raw)
+
+
+def _lost(record: VolumeRecord, targets: Sequence[PlexRecord]) -> str:
+    """Why a volume has no production to be restored; empty when it has."""
+    if not targets:
+        return "it has no production plex"
+    if not any(Path(plex.path).exists() for plex in targets):
+        return f"its production {targets[0].path} is gone"
+    return ""
 
 
 def _members(desk: Desk, one: SetRecord, survey: Survey, volumes: Sequence[str]) -> list[Member]:
@@ -82,12 +127,22 @@ def _members(desk: Desk, one: SetRecord, survey: Survey, volumes: Sequence[str])
     return [member for member in one.members if not volumes or member.volume in volumes]
 
 
-def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRecord | None]:
+def restore(desk: Desk, text: str, wish: RestoreWish) -> Restored:
+    """Bring the set's bytes back, or its databases only. See :func:`copy_back` and
+    :mod:`exshadow.service.roll_forward`."""
+    if wish.roll_forward:
+        from exshadow.service.roll_forward import forward
+
+        return forward.roll_forward(desk, text, wish)
+    return copy_back(desk, text, wish)
+
+
+def copy_back(desk: Desk, text: str, wish: RestoreWish) -> Restored:
     """Bring the set's bytes back over production, only what differs; to all in-sync plexes.
 
-    With `keep_current` production as it is now is first kept as a set of its own, the second
-    value. All members start before any is waited for: after an interruption none looks whole. With
-    mode instant production is the set before anything is copied, in all members at one instant.
+    With `keep_current` production as it is now is first kept as a set of its own. All members
+    start before any is waited for: after an interruption none looks whole. With mode instant
+    production is the set before anything is copied, in all members at one instant.
     BusyError while a client has one of the volumes open for writing, unless `live`, and while one
     is attached and mounted.
     """
@@ -96,7 +151,7 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
     one = sets.find(desk, text, survey)
     members = _members(desk, one, survey, wish.volumes)
     names = [member.volume for member in members]
-    kept = _kept_already(desk, one, members, survey) if wish.keep_current else None
+    kept = kept_already(desk, one, members, survey) if wish.keep_current else None
     keeps = wish.keep_current and kept is None
     if keeps:
         for name in names:
@@ -111,7 +166,7 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
     with desk.session(names) as session:
         whole.check(session, one, members, "restore")
         if keeps:
-            kept = _keep(session, members)
+            kept = keep(session, members)
         started = _start(session, one, names, wish, watch)
         attached.refresh(desk, names)
         if wish.mode == "instant":
@@ -123,7 +178,7 @@ def restore(desk: Desk, text: str, wish: RestoreWish) -> tuple[JobRecord, SetRec
         for name in names:
             known = survey.volumes[name].events
             session.say(name, session.volumes[name].info()["events"], known)
-    return result, kept
+    return Restored(result, kept)
 
 
 def _tell(
@@ -156,10 +211,11 @@ def _resume(one: SetRecord, names: Sequence[str], wish: RestoreWish) -> str:
     """How to go on: an instant restore repeated would drop what was written since."""
     if wish.mode == "instant":
         return " && ".join(f"exshadow mirror sync {name}" for name in names)
-    return f"exshadow restore {one.id}" + "".join(f" --volume {name}" for name in wish.volumes)
+    volumes = "".join(f" --volume {name}" for name in wish.volumes)
+    return f"exshadow restore {one.id}{volumes}" + (" --roll-forward" * wish.roll_forward)
 
 
-def _kept_already(
+def kept_already(
     desk: Desk, one: SetRecord, members: Sequence[Member], survey: Survey
 ) -> SetRecord | None:
     """The set that an interrupted try kept production in: the newest of these volumes so called,
@@ -179,7 +235,7 @@ def _kept_already(
     return None
 
 
-def _keep(session: Session, members: list[Member]) -> SetRecord:
+def keep(session: Session, members: list[Member]) -> SetRecord:
     names = [member.volume for member in members]
     taken = {one.label for name in names for one in session.info(name).snapshots}
     return snapshots.split(session, names, snapshots.free_label(KEPT_LABEL, taken))

@@ -22,9 +22,11 @@ from exshadow.service.attachments import Attachments, mounted_at
 from exshadow.service.contract import Service
 from exshadow.service.restore import RestoreWish
 from exshadow.service.snapshots import Split
+from exshadow.service.state import StateFolder
 from exshadow.vss.command import Command
 from exshadow.vss.errors import VssError, failure
 from exshadow.vss.isolated import IsolatedCoordinator
+from exshadow.vss.places import Places
 from exshadow.vss.procedures import BackupOutcome, BackupRequest, Between, RetryLimits
 from exshadow.vss.provider import Provider, SnapshotRequest
 from exshadow.vss.registry import spec_of
@@ -209,7 +211,7 @@ class Shadow(IsolatedCoordinator):
     def __init__(
         self, provider: GroupProvider, slot: Path, paths: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(slot=slot, paths=paths)
+        super().__init__(slot=slot, paths=paths, places=_places(StateFolder(slot.parent)))
         self.provider = provider
         self._paths = dict(paths or {})
         self.register_provider(provider)
@@ -288,6 +290,13 @@ def mounted_volumes(attachments: Attachments) -> dict[str, str]:
     }
 
 
+def _places(folder: StateFolder) -> Places:
+    """Where the volumes that are attached here are mounted, by anybody."""
+    return Places(
+        {one.export: mounted_at(one.device) for one in Attachments(folder).read().attachments}
+    )
+
+
 @contextmanager
 def open_shadow(
     service: Service,
@@ -322,12 +331,28 @@ def create_set(
     volumes = GroupProvider(service).groups().get(group)
     if volumes is None:
         raise NotFoundError(f"no group {group!r}", hint="see: exshadow volume list")
-    request = BackupRequest(
-        volumes=volumes,
-        context=Context.APP_ROLLBACK,
-        state=BackupState(select_components=False),
-        retry=RetryLimits(tries=1),
-    )
     with open_shadow(service, writers, slot, label=label, plex=plex) as shadow:
+        request = BackupRequest(
+            volumes=volumes,
+            context=Context.APP_ROLLBACK,
+            state=BackupState(select_components=_can_choose(shadow, len(writers))),
+            retry=RetryLimits(tries=1),
+        )
         report = shadow.backup(request).check()
+    document = document_file(slot.parent, str(report.snapshot_set_id))
+    document.parent.mkdir(mode=0o700, exist_ok=True)
+    document.write_text(report.document, encoding="utf-8")
     return service.show_set(str(report.snapshot_set_id))
+
+
+def document_file(state: Path, set_id: str) -> Path:
+    """What the writers said of a set (positions in logs, labels that a copy needs): its Backup
+    Components Document."""
+    return state / "documents" / f"{set_id}.xml"
+
+
+def _can_choose(shadow: Shadow, count: int) -> bool:
+    """Whether to choose components: the document holds what writers say by component. But a writer
+    without any would be left out, as one that could not say what it has: then all take part."""
+    found = shadow.writers()
+    return len(found) == count and all(one.metadata.components for one in found)

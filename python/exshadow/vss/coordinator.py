@@ -13,6 +13,7 @@ import platform
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike, fspath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -21,6 +22,7 @@ from uuid import UUID
 from exshadow.errors import Error
 from exshadow.vss.command import Command
 from exshadow.vss.errors import WriterFailure
+from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.procedures import (
     BackupOutcome,
@@ -89,6 +91,7 @@ class Coordinator(OverSessions):
         machine: str | None = None,
         engine: Engine | None = None,
         paths: Mapping[str, str] | None = None,
+        places: Places | None = None,
     ) -> None:
         """`slot`: the file that all processes of the machine lock to make sets one at a time; None:
         only sessions of this object exclude each other.
@@ -99,9 +102,11 @@ class Coordinator(OverSessions):
         coordinator at a time; closing the engine closes it first.
 
         `paths`: where volumes are mounted, folder to volume. By them a backup without volumes finds
-        those of the writers' components, and a writer whether a path is in the set."""
+        those of the writers' components, and a writer whether a path is in the set. `places`: the
+        same for writers that ask what lies on a volume; None: volumes are named as paths."""
         from exshadow._core import VssCoordinator
 
+        self._places = places
         chosen = limits or Limits()
         milliseconds = {
             name: int(getattr(chosen, name) * 1000) for name in Limits.__dataclass_fields__
@@ -135,7 +140,8 @@ class Coordinator(OverSessions):
     def register_writer(self, writer: Writer) -> UUID:
         """Let a writer take part in sessions that begin from now on; gives its instance id."""
         options = to_plain(options_of(writer))
-        return UUID(self._native.register_writer(options, writer, answer_writer))
+        answer = partial(answer_writer, places=self._places)
+        return UUID(self._native.register_writer(options, writer, answer))
 
     def unregister_writer(self, instance: UUID) -> None:
         """Sessions that are open keep it. ObjectNotFound when it is not here."""

@@ -19,8 +19,10 @@ from uuid import UUID
 
 from exshadow.errors import Error, NotFoundError
 from exshadow.vss.coordinator import Coordinator, Limits
+from exshadow.vss.documents import ComponentMetadata, WriterMetadata
 from exshadow.vss.errors import failure
 from exshadow.vss.peer import Peer, plain_error
+from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.registry import WriterSpec, make_writer
 from exshadow.vss.requestor import Session, StepSession
@@ -63,11 +65,27 @@ class Guarded(Writer):
         ):  # fmt: skip
             setattr(self, name, getattr(writer, name))
         for event in (
-            "prepare_backup", "prepare_snapshot", "post_snapshot", "backup_complete",
+            "prepare_snapshot", "post_snapshot", "backup_complete",
             "backup_shutdown", "pre_restore", "post_restore",
         ):  # fmt: skip
             setattr(self, f"on_{event}", getattr(writer, f"on_{event}"))
-        self.identify = writer.identify  # type: ignore[method-assign]
+        self._unidentified: BaseException | None = None
+
+    def identify(self) -> WriterMetadata:
+        """A writer that was asked for and cannot say what it has is not left out: it says so in
+        PrepareForBackup, as one with a component that every backup includes."""
+        self._unidentified = None
+        try:
+            return self._writer.identify()
+        except Exception as problem:
+            self._unidentified = problem
+            unknown = ComponentMetadata("unknown", caption="the writer cannot say what it has")
+            return WriterMetadata(self.writer_id, self.name, components=[unknown])
+
+    def on_prepare_backup(self, call: WriterCall) -> None:
+        if self._unidentified is not None:
+            raise self._unidentified
+        self._writer.on_prepare_backup(call)
 
     def on_freeze(self, call: WriterCall) -> None:
         try:
@@ -133,11 +151,13 @@ class Host:
         slot: str | None,
         machine: str | None,
         paths: dict[str, str],
+        mounts: dict[str, list[str]] | None,
     ) -> None:
         sys.path[:] = path  # what the client can import, this process can
         self._limits = from_plain(Limits, limits)
+        places = None if mounts is None else Places(mounts)
         self._coordinator = Coordinator(
-            limits=self._limits, slot=slot, machine=machine, paths=paths
+            limits=self._limits, slot=slot, machine=machine, paths=paths, places=places
         )
 
     def _op_writer(self, place: str, arguments: dict[str, Plain]) -> str:

@@ -24,6 +24,7 @@ from exshadow.errors import CancelledError, Error, NotFoundError
 from exshadow.vss.command import Command
 from exshadow.vss.coordinator import Callback, Limits, asked, backup_outcome
 from exshadow.vss.peer import Peer, error_of
+from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.procedures import (
     BackupOutcome,
@@ -121,6 +122,7 @@ class IsolatedCoordinator(OverSessions):
         slot: str | PathLike[str] | None = None,
         machine: str | None = None,
         paths: Mapping[str, str] | None = None,
+        places: Places | None = None,
     ) -> None:
         mine, theirs = socket.socketpair()
         with theirs:
@@ -146,6 +148,7 @@ class IsolatedCoordinator(OverSessions):
             None if slot is None else fspath(slot),
             machine,
             dict(paths or {}),
+            None if places is None else {name: list(on) for name, on in places.mounts.items()},
         )
 
     def __enter__(self) -> Self:

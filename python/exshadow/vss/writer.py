@@ -26,6 +26,7 @@ from exshadow.vss.documents import (
     WriterMetadata,
 )
 from exshadow.vss.errors import VssError
+from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.tables import (
     AlternateWriterState,
@@ -74,9 +75,10 @@ class WriterCall:
     """One event sent to one writer: what it may know and, where the event permits it, edits of its
     part of the Backup Components Document. Use it inside the callback only."""
 
-    def __init__(self, call: VssWriterCall, answer: _Answer) -> None:
+    def __init__(self, call: VssWriterCall, answer: _Answer, places: Places | None = None) -> None:
         self._call = call
         self._answer = answer
+        self._places = places
 
     def facts(self) -> SessionFacts:
         """The session, its set and volumes."""
@@ -89,7 +91,8 @@ class WriterCall:
 
     def is_path_affected(self, path: str) -> bool:
         """Does the path lie on a volume of the set?"""
-        return self._call.is_path_affected(path)
+        volume = self._places.volume_of(path) if self._places else None
+        return volume in self.facts().volumes if volume else self._call.is_path_affected(path)
 
     def abandoned(self) -> bool:
         """The coordinator has stopped waiting: whatever is answered is dropped. From any thread."""
@@ -263,7 +266,9 @@ def text_of(error: BaseException) -> str:
     return traceback.format_exception_only(error)[-1].strip()
 
 
-def answer_writer(writer: Writer, event: str, call: VssWriterCall) -> Plain:
+def answer_writer(
+    writer: Writer, event: str, call: VssWriterCall, places: Places | None = None
+) -> Plain:
     """Call the callback of one event; what it raises becomes its answer. On the coordinator's
     thread."""
     if event == "identify":
@@ -271,7 +276,7 @@ def answer_writer(writer: Writer, event: str, call: VssWriterCall) -> Plain:
     answer = _Answer()
     callback: Callable[[WriterCall], None] = getattr(writer, f"on_{event}")
     try:
-        callback(WriterCall(call, answer))
+        callback(WriterCall(call, answer, places))
     except BaseException as error:
         answer.failure, answer.application_message = failure_of(error)
         answer.noted = False

@@ -71,9 +71,9 @@ class Bench:
 
     def _attach(self, volume: str) -> str:
         self.ground.tick()
-        export = mounts.export_of(volume, self.ground.one.label, writable=True)
+        export, writable = self.ground.export(volume)
         source = devices.Source(self.place / SOCKET, self.place / FILES)
-        attached = devices.attach_from(source, export, writable=True)
+        attached = devices.attach_from(source, export, writable=writable)
         self.record.note_device(attached)
         self._attached.append(attached)
         return attached.device
@@ -84,7 +84,9 @@ class Bench:
             return [Disk(volume, "", device, kind)]
         found = []
         for number, start, size in _partitions(device):
-            options = (f"--offset={start}", f"--sizelimit={size}")
+            options = [f"--offset={start}", f"--sizelimit={size}"]
+            if not self.ground.export(volume)[1]:
+                options.append("--read-only")
             part = devices.run("losetup", "--find", "--show", *options, device)
             found.append(Disk(volume, number, part, mounts.probe(part, "TYPE")))
         return found or [Disk(volume, "", device, "")]
@@ -102,7 +104,8 @@ class Bench:
         """One file system. NTFS is written only where asked for: its journal is Windows' own."""
         self.ground.tick()
         folder = self.tree / disk.name
-        replay = writable or disk.kind not in _MORE
+        _, changeable = self.ground.export(disk.volume)
+        replay = changeable and (writable or disk.kind not in _MORE)
         more = _MORE.get(disk.kind, _QUIET)
         if disk.kind == "ntfs":
             programs.require("mount.ntfs-3g")

@@ -27,7 +27,7 @@ def check(ground: Ground) -> Outcome:
         for _ in folders.walk(bench, tops):
             pass  # a folder that cannot be read would be passed over below
         ground.say("ESE databases and logs")
-        watch = _Watch(ground, lambda path: folders.shown(bench, path))
+        watch = Watch(ground, lambda path: folders.shown(bench, path))
         try:
             report = ese.check(_without_nested(tops), progress=watch.tell)
         except NotFoundError:
@@ -64,7 +64,7 @@ def _without_nested(tops: tuple[Path, ...]) -> list[Path]:
     return [top for top in tops if not any(top != one and top.is_relative_to(one) for one in tops)]
 
 
-class _Watch:
+class Watch:
     """Tells progress and looks at the time while a file is read by the engine."""
 
     def __init__(self, ground: Ground, shown: Callable[[str], str]) -> None:

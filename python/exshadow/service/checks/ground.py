@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from exshadow.model import JobRecord, Json, SetRecord
+from exshadow.service import copies, mounts
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.desk import Desk, Session
 
@@ -44,9 +45,25 @@ class Ground:
         self.on_start: Callable[[int], None] = lambda process: None  # a program's process id
         self._begun = time.monotonic()
 
+    verb = "verify"
+    """What is said to be done."""
+
     @property
     def name(self) -> str:
         return f"{self.one.group}@{self.one.label}"
+
+    def export(self, volume: str) -> tuple[str, bool]:
+        """What of the server is looked at for a volume, and whether it may be written: the
+        throw-away view of its copy."""
+        return mounts.export_of(volume, self.one.label, writable=True), True
+
+    def again(self, check: str) -> str:
+        """The command that begins an interrupted check anew."""
+        return f"exshadow snapshot verify {self.name} --check {check}"
+
+    def describe(self) -> str:
+        """What the copies are now: a good verdict needs that they stay so."""
+        return copies.describe(self.one.members)
 
     @property
     def seconds(self) -> float:
@@ -61,9 +78,9 @@ class Ground:
 
     def say(self, text: str) -> None:
         """What the check does now."""
-        self.desk.reporter.note(f"verify of {self.name}: {text}")
+        self.desk.reporter.note(f"{self.verb} of {self.name}: {text}")
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Bytes read so far."""
-        job = JobRecord("verify", 0, 0, total, self.seconds, "running", bytes_done=done)
-        self.desk.reporter.progress(f"verify of {self.name}: {what}", job)
+        job = JobRecord(self.verb, 0, 0, total, self.seconds, "running", bytes_done=done)
+        self.desk.reporter.progress(f"{self.verb} of {self.name}: {what}", job)

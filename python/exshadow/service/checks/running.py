@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from exshadow.errors import CancelledError, Error
 from exshadow.model import Verification
 from exshadow.names import now
-from exshadow.service import copies
 from exshadow.service.checks import (
     content,
     ese,
@@ -45,7 +44,7 @@ class Judged:
 def judge(ground: Ground, check: str) -> Judged:
     """The verdict of one check. UnsupportedError and its like when it cannot run here;
     CancelledError when it was stopped: then there is no verdict."""
-    before = copies.describe(ground.one.members)
+    before = ground.describe()
     try:
         outcome = _CHECKS[check](ground)
     except Unsound as unsound:
@@ -59,9 +58,9 @@ def judge(ground: Ground, check: str) -> Judged:
     except (KeyboardInterrupt, StopRequested):
         raise CancelledError(
             f"interrupted: check {check} of {ground.name} stopped; it changed nothing",
-            hint=f"begin again: exshadow snapshot verify {ground.name} --check {check}",
+            hint=f"begin again: {ground.again(check)}",
         ) from None
-    if outcome.ok and copies.describe(ground.one.members) != before:
+    if outcome.ok and ground.describe() != before:
         outcome = Outcome(False, "a copy was written while it was checked", outcome.evidence)
     detail = clipped(outcome.detail, _DETAIL)
     if ground.one.missing:

@@ -1,0 +1,1 @@
+"""Providers: who makes the copies. One vocabulary, one record of what each can, one pure choice."""

@@ -1,0 +1,117 @@
+"""Where a runbook's commands run: on this machine, or on a Windows server by remoting."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Protocol
+
+from exshadow.errors import Error, InvalidError, TimedOutError, UnsupportedError
+from exshadow.recovery.runbook import RunbookStep
+
+_KEPT = 20_000  # characters of output that are recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``status`` 0 is success; ``output``: what the command said, bounded."""
+
+    status: int
+    output: str
+
+
+class CommandRunner(Protocol):
+    """Runs one step to its end. Raises TimedOutError past ``limit`` seconds, Error when it cannot
+    be run at all; a command that fails is an Outcome."""
+
+    def run(self, step: RunbookStep, limit: float) -> Outcome: ...
+
+
+class LocalRunner:
+    """On this machine: PowerShell and cmd.exe where they are, exshadow by this very program."""
+
+    def run(self, step: RunbookStep, limit: float) -> Outcome:
+        return _run(_local_command(step), limit)
+
+
+def _local_command(step: RunbookStep) -> list[str]:
+    if step.runner == "exshadow":
+        words = shlex.split(step.command)
+        return [sys.executable, "-m", "exshadow", *words[1:]]
+    if step.runner == "powershell":
+        program = shutil.which("powershell.exe") or shutil.which("pwsh")
+        if program is None:
+            raise UnsupportedError(
+                f"step '{step.id}' needs PowerShell, which is not here",
+                hint="run it on the server, or name the server: --server-runner HOST",
+            )
+        return [program, "-NoProfile", "-NonInteractive", "-Command", _strict(step.command)]
+    if step.runner == "cmd":
+        program = shutil.which("cmd.exe")
+        if program is None:
+            raise UnsupportedError(
+                f"step '{step.id}' needs cmd.exe, which is not here", hint="run it on the server"
+            )
+        return [program, "/d", "/c", step.command]
+    raise InvalidError(f"step '{step.id}' is done by hand")
+
+
+def _strict(script: str) -> str:
+    """An error of a cmdlet ends the script, so that the status tells of it."""
+    return f"$ErrorActionPreference = 'Stop'\n{script}"
+
+
+def _run(command: list[str], limit: float) -> Outcome:
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=limit,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TimedOutError(
+            f"{command[0]} was not done after {limit:g} s",
+            hint="look at what it did on the server before repeating the step",
+        ) from None
+    except OSError as problem:
+        raise Error(f"{command[0]} cannot be started: {problem.strerror}") from problem
+    return Outcome(done.returncode, done.stdout.decode(errors="replace")[-_KEPT:])
+
+
+class RemoteRunner:
+    """PowerShell remoting (WinRM over HTTPS) to the server; exshadow's own steps run here.
+
+    Kerberos or NTLM by the caller's credentials; a password is read from a file, never an argument.
+    """
+
+    def __init__(self, host: str, *, user: str | None = None, password: str | None = None) -> None:
+        try:
+            from pypsrp.client import Client
+        except ImportError as problem:
+            raise UnsupportedError(
+                "PowerShell remoting needs pypsrp", hint="pip install 'exshadow[winrm]'"
+            ) from problem
+        self._host = host
+        self._client = Client(host, username=user, password=password, ssl=True)
+        self._local = LocalRunner()
+
+    def run(self, step: RunbookStep, limit: float) -> Outcome:
+        if step.runner == "exshadow":
+            return self._local.run(step, limit)
+        try:
+            if step.runner == "cmd":
+                output, errors, status = self._client.execute_cmd(step.command)
+                return Outcome(int(status), (output + errors)[-_KEPT:])
+            output, streams, failed = self._client.execute_ps(_strict(step.command))
+        except Exception as problem:  # the library's own, requests' and the network's
+            raise Error(
+                f"{self._host}: {problem}", hint="see that WinRM answers there"
+            ) from problem
+        said = "\n".join([output, *(str(one) for one in streams.error)])
+        return Outcome(int(bool(failed)), said[-_KEPT:])

@@ -1,0 +1,32 @@
+"""Where the volumes of a set are mounted on this machine: which of them a path lies on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+class Places:
+    """`mounts`: the mount points of each volume, by its name."""
+
+    def __init__(self, mounts: Mapping[str, Sequence[str]]) -> None:
+        self.mounts = {name: tuple(places) for name, places in mounts.items()}
+
+    def volume_of(self, path: str) -> str | None:
+        """The volume that `path`, wherever links lead, lies on; None: on none of them."""
+        where = _mount_point(Path(path).resolve())
+        for name, places in self.mounts.items():
+            if where in places:
+                return name
+        return None
+
+
+def _mount_point(path: Path) -> str:
+    """Of several mounts on one point the last counts; a path is on the longest that it has."""
+    points = set()
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        points.add(_ESCAPED.sub(lambda code: chr(int(code[1], 8)), line.split(" ")[4]))
+    return next((str(one) for one in (path, *path.parents) if str(one) in points), "/")

@@ -1,0 +1,35 @@
+"""Arguments of writers: text, as the command line and a guard give them."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from exshadow.errors import InvalidError, NotFoundError
+from exshadow.names import parse_duration
+
+
+def seconds(name: str, text: str | float, *, most: float) -> float:
+    """A time such as ``20``, ``0.5`` or ``2m``; InvalidError above what the event can have."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float(parse_duration(str(text), name))
+    if not 0 < value <= most:
+        raise InvalidError(f"{name} of {text} is not between 0 and {most:g} s")
+    return value
+
+
+def choice(name: str, text: str, known: tuple[str, ...]) -> str:
+    """One of the words; InvalidError names them."""
+    if text not in known:
+        raise InvalidError(f"{name}={text!r} is not known", hint=f"use one of: {', '.join(known)}")
+    return text
+
+
+def existing(pattern: str) -> list[Path]:
+    """The files that a path or glob pattern names, at least one."""
+    found = sorted(Path(path) for path in glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute patterns)
+    if not found:
+        raise NotFoundError(f"{pattern} names no file")
+    return found

@@ -1,0 +1,183 @@
+"""``script``: a command of the administrator, run once for every event with JSON on its input.
+
+``{"event": "freeze", "set_id": ..., "volumes": [...], "type": "full", "limit": 20.0}``; the events
+are prepare_backup, prepare_snapshot, freeze, thaw, abort, post_snapshot, backup_complete,
+backup_shutdown. Status 0 is success, 75 (EX_TEMPFAIL) a failure worth a retry, anything else one
+that is not; what it wrote last to stderr is the reason. Past its time limit it and its children are
+killed. ``abort`` must undo ``freeze`` and may come more than once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import stat
+import subprocess
+import threading
+from pathlib import Path
+from uuid import UUID
+
+from exshadow.errors import InvalidError, NotFoundError, RefusedError
+from exshadow.vss import (
+    ComponentMetadata,
+    FileSet,
+    HResult,
+    Writer,
+    WriterCall,
+    WriterMetadata,
+    failure,
+)
+from exshadow.writers.arguments import seconds
+
+_TEMPORARY_FAILURE = 75  # EX_TEMPFAIL of sysexits.h
+_SAID = 2000  # characters of stderr that are kept
+_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+
+
+class ScriptWriter(Writer):
+    """``command``: program and arguments, as a shell would split them (no shell is used).
+    ``limit``: longest freeze (20 s); ``timeout``: of every other event (300 s); ``path``: folder
+    that the metadata names."""
+
+    writer_id = UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a03")
+    name = "script"
+
+    def __init__(
+        self, command: str, limit: str | float = 20, timeout: str | float = 300, path: str = ""
+    ) -> None:
+        self.command = _checked(command)
+        self.instance_name = command
+        self.freeze_limit = seconds("limit", limit, most=60)
+        self.timeout = seconds("timeout", timeout, most=86_400)
+        self.path = path
+        self._lock = threading.Lock()
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def identify(self) -> WriterMetadata:
+        files = [FileSet(self.path, "*", recursive=True)] if self.path else []
+        component = ComponentMetadata("script", "", files=files)
+        return WriterMetadata(self.writer_id, self.name, components=[component])
+
+    def on_prepare_backup(self, call: WriterCall) -> None:
+        self._run("prepare_backup", call, self.timeout)
+
+    def on_prepare_snapshot(self, call: WriterCall) -> None:
+        self._run("prepare_snapshot", call, self.timeout)
+
+    def on_freeze(self, call: WriterCall) -> None:
+        self._run("freeze", call, self.freeze_limit)
+
+    def on_thaw(self, call: WriterCall) -> None:
+        self._run("thaw", call, self.freeze_limit)
+
+    def on_abort(self, call: WriterCall) -> None:
+        if (running := self._running) is not None:
+            _kill(running)  # a freeze that hangs ends first
+        self._run("abort", call, self.freeze_limit)
+
+    def on_post_snapshot(self, call: WriterCall) -> None:
+        self._run("post_snapshot", call, self.timeout)
+
+    def on_backup_complete(self, call: WriterCall) -> None:
+        self._run("backup_complete", call, self.timeout)
+
+    def on_backup_shutdown(self, call: WriterCall) -> None:
+        self._run("backup_shutdown", call, self.timeout)
+
+    def rescue(self) -> None:
+        self._execute({"event": "abort", "limit": self.freeze_limit}, self.freeze_limit)
+
+    def _run(self, event: str, call: WriterCall, limit: float) -> None:
+        facts = call.facts()
+        document = {
+            "event": event,
+            "set_id": str(facts.set_id),
+            "volumes": facts.volumes,
+            "type": facts.state.type.name.lower(),
+            "limit": limit,
+        }
+        self._execute(document, limit)
+
+    def _execute(self, document: dict[str, object], limit: float) -> None:
+        event = document["event"]
+        with self._lock:
+            try:
+                process = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                )
+            except OSError as problem:
+                raise failure(
+                    HResult.VSS_E_WRITERERROR_NONRETRYABLE,
+                    f"{self.command[0]} cannot be started: {problem.strerror}",
+                ) from problem
+            self._running = process
+            try:
+                said = _talk(process, json.dumps(document).encode(), limit)
+            except subprocess.TimeoutExpired:
+                _kill(process)
+                raise failure(
+                    HResult.VSS_E_WRITERERROR_TIMEOUT,
+                    f"{self.command[0]} took longer than {limit:g} s at {event}",
+                ) from None
+            finally:
+                self._running = None
+                for stream in (process.stdin, process.stderr):
+                    if stream is not None:
+                        stream.close()
+        if process.returncode != 0:
+            temporary = process.returncode == _TEMPORARY_FAILURE
+            code = (
+                HResult.VSS_E_WRITERERROR_RETRYABLE
+                if temporary
+                else HResult.VSS_E_WRITERERROR_NONRETRYABLE
+            )
+            raise failure(
+                code, f"{self.command[0]} ended with {process.returncode} at {event}: {said}"
+            )
+
+
+def _talk(process: subprocess.Popen[bytes], document: bytes, limit: float) -> str:
+    _, errors = process.communicate(document, timeout=limit)
+    return errors.decode(errors="replace").strip()[-_SAID:] or "it said nothing"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The whole process group: first asked, then killed."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE)
+
+
+def _checked(command: str) -> list[str]:
+    """The words of the command; refused when others could change what will run."""
+    try:
+        words = shlex.split(command)
+    except ValueError as problem:
+        raise InvalidError(f"command {command!r}: {problem}") from problem
+    if not words:
+        raise InvalidError("the script writer needs a command")
+    program = shutil.which(words[0])
+    if program is None:
+        raise NotFoundError(f"{words[0]} is not there or cannot be executed")
+    found = Path(program).resolve()
+    for place in (found, found.parent):
+        mode = place.stat().st_mode
+        sticky_folder = place == found.parent and mode & stat.S_ISVTX
+        if mode & stat.S_IWOTH and not sticky_folder:
+            raise RefusedError(
+                f"{place} may be changed by anybody", hint=f"chmod o-w {place}, then repeat"
+            )
+    return [str(found), *words[1:]]

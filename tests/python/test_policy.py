@@ -1,0 +1,169 @@
+"""The policy file, schedules, plans and states of groups; the commands that show them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from exshadow.errors import InvalidError, RefusedError
+from exshadow.model import SetRecord, Verification
+from exshadow.policy.model import load, parse
+from exshadow.policy.planning import EXIT_STATUS, plan_group, status_of
+from exshadow.policy.schedule import inside, last_due, next_run
+
+NOW = datetime(2024, 6, 5, 12, 30, tzinfo=UTC)  # a Wednesday
+GOOD = """
+[defaults]
+keep = { daily = 7 }
+[template.base]
+schedule = "0 * * * *"
+keep.last = 2
+[template.db]
+extends = "base"
+verify = ["bytes"]
+[group.shop]
+extends = "db"
+volumes = ["data", "logs"]
+keep.hourly = 24
+max-age = "2h"
+"""
+
+
+def test_groups_inherit_from_templates_and_defaults() -> None:
+    group = parse(GOOD).group["shop"]
+    keep = group.keep.rules()
+    assert (keep.daily, keep.last, keep.hourly) == (7, 2, 24)
+    assert group.verify == ("bytes",)
+    assert group.schedule == "0 * * * *"
+    assert group.max_age == timedelta(hours=2)
+
+
+FAULTS = [
+    ('schedule = "hourly"', "policy:5: group.g.schedule: write five cron fields"),
+    ('window = "8-9"', "policy:5: group.g.window: write a window"),
+    ("keep.daily = -1", "policy:5: group.g.keep.daily: write a number from 0 on"),
+    ('keep.within = "7w"', "policy:5: group.g.keep.within: '7w' is no time span"),
+    ('verify = ["chkdsk"]', "no check 'chkdsk'"),
+    ('provider.prefer = ["netapp"]', "no provider 'netapp'"),
+    ('retention = "7d"', "policy:5: group.g.retention: Extra inputs are not permitted"),
+    ('objective = "soon"', "policy:5: group.g.objective"),
+    ('notify.on = ["always"]', "use failure, success, warning"),
+    ('mirrors = ["m2", "m2"]', "names one twice"),
+]
+
+
+@pytest.mark.parametrize(("line", "told"), FAULTS)
+def test_every_fault_has_its_line(line: str, told: str) -> None:
+    with pytest.raises(InvalidError) as fault:
+        parse(f'\n\n[group.g]\nvolumes = ["data"]\n{line}\n')
+    assert told in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "no group"),
+        ("[group.g]", "Field required"),
+        ("[groups.g]", "unknown part groups"),
+        ('[group.g]\nextends = "x"\nvolumes = ["a"]', "extends 'x'"),
+        ('[template.a]\nextends = "b"\n[template.b]\nextends = "a"\n'
+         '[group.g]\nextends = "a"\nvolumes = ["a"]', "extend one another"),
+        ("[group.g", "policy: "),
+        ('["group"."bad name"]\nvolumes = ["a"]', "group name"),
+    ],
+)  # fmt: skip
+def test_files_that_are_no_policy(text: str, told: str) -> None:
+    with pytest.raises(InvalidError, match=told):
+        parse(text)
+
+
+def test_a_policy_that_anybody_may_change_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(GOOD)
+    path.chmod(0o666)
+    with pytest.raises(RefusedError, match="may be changed by anybody"):
+        load(path)
+
+
+def test_windows_and_schedules() -> None:
+    assert inside(NOW, None)
+    assert inside(NOW, "12:00-13:00")
+    assert not inside(NOW, "12:31-13:00")
+    assert inside(NOW, "20:00-12:31")
+    assert next_run("0 * * * *", NOW) == NOW.replace(hour=13, minute=0)
+    assert next_run("0 * * * *", NOW, "02:00-03:00") == NOW.replace(day=6, hour=2, minute=0)
+    assert next_run("0 12 * * *", NOW, "13:00-14:00") is None
+    assert last_due("0 12 * * 1", NOW) == NOW.replace(day=3, hour=12, minute=0)
+    assert last_due("30 12 * * *", NOW) == NOW
+
+
+def one_set(hours: float, ok: bool | None = None, **more: object) -> SetRecord:
+    created = NOW - timedelta(hours=hours)
+    verified = None if ok is None else Verification("bytes", ok, created.isoformat(), "")
+    fields = {
+        "id": f"set-{hours}", "label": f"{hours}h", "group": "shop", "created": created.isoformat(),
+        "provider": "native", "consistency": "crash", "state": "ready", "members": (),
+        "verified": verified, **more,
+    }  # fmt: skip
+    return SetRecord(**fields)  # type: ignore[arg-type]
+
+
+GROUP = parse(GOOD).group["shop"]
+
+
+@pytest.mark.parametrize(
+    ("sets", "state"),
+    [
+        ([], "none"),
+        ([one_set(1, ok=True)], "ok"),
+        ([one_set(3, ok=True)], "late"),
+        ([one_set(1, ok=False), one_set(5, ok=True)], "damaged"),
+        ([one_set(1)], "ok"),
+        ([one_set(1, state="resyncing")], "none"),
+        ([one_set(1, group="other")], "none"),
+    ],
+)
+def test_the_state_of_a_group(sets: list[SetRecord], state: str) -> None:
+    found = status_of("shop", GROUP, sets, now=NOW)
+    assert found.state == state
+    assert (EXIT_STATUS[state] == 0) == (state == "ok")
+    assert bool(found.notes) == (state != "ok" or not sets[0].verified)
+
+
+def test_a_plan_tells_what_is_kept_and_what_stands_against_it() -> None:
+    sets = [one_set(hours, ok=hours == 30) for hours in range(0, 60, 2)]
+    plan = plan_group("shop", GROUP, sets, {}, now=NOW)
+    assert plan.problems == ("there is no volume data", "there is no volume logs")
+    assert not plan.due
+    kept = {fate.held.id for fate in plan.fates if fate.kept}
+    assert {"set-0", "set-2", "set-30"} <= kept
+    assert len(kept) < len(sets)
+    assert plan_group("shop", GROUP, [one_set(2)], {}, now=NOW).due
+
+
+def test_the_commands(cli, image, tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(GOOD)
+    assert "groups: shop" in cli("policy", "check", path).out
+    for name in ("data", "logs"):
+        cli("volume", "add", name, image(f"{name}.img", 1 << 20), "--group", "shop")
+        cli("mirror", "add", name, tmp_path / f"{name}-m2.img", "--label", "m2")
+    assert "due now" in cli("policy", "plan", path).out
+    found = json.loads(cli("--json", "policy", "status", path, status=9).out)
+    assert found["groups"][0]["state"] == "none"
+    cli("snapshot", "create", "shop", "--label", "noon", "--verify", "bytes")
+    assert "EXSHADOW OK: shop ok" in cli("policy", "status", path, "--nagios").out
+    text = cli("policy", "plan", path, "--explain").out
+    assert "shop@noon" in text
+    assert "newest verified" in text
+    assert "nothing could split" in text
+    rows = json.loads(cli("--json", "policy", "simulate", path, "shop", "--days", "30").out)["days"]
+    assert len(rows) == 30
+    assert len(rows[-1]["sets"]) <= 2 + 7 + 24
+    assert json.loads(cli("policy", "schema").out)["properties"]["group"]
+    path.write_text("[group.g]\nvolumes = []\n")
+    assert f"{path}:2: group.g.volumes" in cli("policy", "check", path, status=2).err
+    cli("policy", "plan", path.with_name("missing"), status=3)

@@ -1,0 +1,373 @@
+"""The built-in writers in real sessions of the coordinator."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from machine import mounted, need_root, run, sparse
+from vss_writers import OneVolume
+
+from exshadow import vss
+from exshadow.errors import InvalidError, NotFoundError, RefusedError
+from exshadow.vss.registry import make_writer, spec_of
+from exshadow.writers.filesystem import FilesystemWriter
+from exshadow.writers.guest_agent import GuestAgentWriter
+from exshadow.writers.script import ScriptWriter
+from exshadow.writers.sqlite import SqliteWriter
+
+REQUEST = vss.BackupRequest(
+    volumes=["data"],
+    state=vss.BackupState(select_components=False),
+    retry=vss.RetryLimits(tries=1),
+)
+
+
+def nothing(step: str) -> None:
+    """At every step of the provider."""
+
+
+def backup(
+    writer: vss.Writer, at: Callable[[str], None] = nothing, limits: vss.Limits | None = None
+) -> vss.BackupOutcome:
+    """One whole backup with this writer; `at` is called at the provider's steps."""
+    with vss.Coordinator(limits=limits) as coordinator:
+        coordinator.register_provider(OneVolume(at))
+        coordinator.register_writer(writer)
+        return coordinator.backup(REQUEST)
+
+
+def failed_writer(outcome: vss.BackupOutcome) -> vss.WriterStatus:
+    (found,) = [one.status for one in outcome.report.writers if one.status.failure]
+    return found
+
+
+# --- sqlite ---
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "app.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE entry (number INTEGER)")
+        connection.executemany("INSERT INTO entry VALUES (?)", [(n,) for n in range(100)])
+    connection.close()
+    return path
+
+
+def test_sqlite_is_held_at_the_instant_and_goes_on(database: Path) -> None:
+    busy: list[str] = []
+
+    def at(step: str) -> None:
+        if step == "commit":
+            other = sqlite3.connect(database, timeout=0)
+            with pytest.raises(sqlite3.OperationalError) as refusal:
+                other.execute("INSERT INTO entry VALUES (-1)")
+            busy.append(str(refusal.value))
+            assert other.execute("SELECT count(*) FROM entry").fetchone() == (100,)
+            other.close()
+
+    backup(SqliteWriter(str(database)), at).check()
+    assert busy == ["database is locked"]
+    with sqlite3.connect(database, timeout=0) as after:
+        after.execute("INSERT INTO entry VALUES (100)")
+    after.close()
+
+
+def test_sqlite_waits_for_a_writer_only_so_long(database: Path) -> None:
+    other = sqlite3.connect(database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    outcome = backup(SqliteWriter(str(database), wait=0.2))
+    other.execute("ROLLBACK")
+    other.close()
+    status = failed_writer(outcome)
+    assert status.failure == vss.HResult.VSS_E_WRITERERROR_RETRYABLE
+    assert status.state == vss.WriterState.FAILED_AT_FREEZE
+    assert "database is locked" in str(outcome.error)
+
+
+def test_what_is_no_database_is_told(tmp_path: Path) -> None:
+    wrong = tmp_path / "app.db"
+    wrong.write_bytes(b"not a database" * 1000)
+    outcome = backup(SqliteWriter(str(wrong)))
+    assert failed_writer(outcome).failure == vss.HResult.VSS_E_WRITERERROR_NONRETRYABLE
+    with pytest.raises(NotFoundError, match="names no file"):
+        SqliteWriter(str(tmp_path / "*.sqlite"))
+
+
+def test_sqlite_lets_go_when_the_provider_fails(database: Path) -> None:
+    def at(step: str) -> None:
+        if step == "commit":
+            raise vss.failure(vss.HResult.VSS_E_PROVIDER_VETO, "no")
+
+    assert backup(SqliteWriter(str(database)), at).error is not None
+    with sqlite3.connect(database, timeout=0) as after:
+        after.execute("INSERT INTO entry VALUES (100)")
+    after.close()
+
+
+# --- file systems ---
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Path]:
+    need_root()
+    image = sparse(tmp_path / "fs.img", 64 << 20)
+    run("mkfs.ext4", "-q", image)
+    with mounted(image, tmp_path / "fs", "-o", "loop") as place:
+        yield place
+
+
+def test_a_file_system_stands_still_at_the_instant(mount: Path) -> None:
+    wrote: list[float] = []
+
+    def write() -> None:
+        (mount / "file").write_text("written while frozen")
+        wrote.append(time.monotonic())
+
+    thread = threading.Thread(target=write)
+    committed: list[float] = []
+
+    def at(step: str) -> None:
+        if step == "pre_commit":
+            thread.start()
+        if step == "commit":
+            time.sleep(0.3)
+            assert not wrote
+            committed.append(time.monotonic())
+
+    backup(FilesystemWriter(str(mount)), at).check()
+    thread.join(10)
+    assert wrote[0] > committed[0]
+
+
+def test_a_freeze_beyond_its_limit_is_lifted(mount: Path) -> None:
+    def at(step: str) -> None:
+        if step == "commit":
+            time.sleep(1.5)
+
+    begin = time.monotonic()
+    outcome = backup(FilesystemWriter(str(mount), limit=0.5), at)
+    (mount / "file").write_text("goes on")
+    assert time.monotonic() - begin < 10
+    assert failed_writer(outcome).failure == vss.HResult.VSS_E_WRITERERROR_TIMEOUT
+    assert "filesystem" in str(outcome.error)
+
+
+def test_rescue_thaws_what_another_process_froze(mount: Path) -> None:
+    run("fsfreeze", "--freeze", mount)
+    FilesystemWriter(str(mount)).rescue()
+    (mount / "file").write_text("goes on")
+    FilesystemWriter(str(mount)).rescue()  # nothing is frozen: no error
+
+
+def test_a_file_system_that_is_frozen_already_may_be_retried(mount: Path) -> None:
+    run("fsfreeze", "--freeze", mount)
+    try:
+        outcome = backup(FilesystemWriter(str(mount)))
+    finally:
+        run("fsfreeze", "--unfreeze", mount)
+    assert failed_writer(outcome).failure == vss.HResult.VSS_E_WRITERERROR_RETRYABLE
+
+
+def test_exshadows_own_ground_is_not_frozen(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="would freeze the system"):
+        FilesystemWriter("/")
+    FilesystemWriter("/", mode="sync")
+    with pytest.raises(InvalidError, match="not where a file system is mounted"):
+        FilesystemWriter(str(tmp_path))
+    with pytest.raises(InvalidError, match="not between 0 and 60"):
+        FilesystemWriter("/", mode="sync", limit="2m")
+
+
+# --- scripts ---
+
+
+def script(folder: Path, body: str) -> Path:
+    path = folder / "hook"
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
+def events(log: Path) -> list[str]:
+    return [json.loads(line)["event"] for line in log.read_text().splitlines()]
+
+
+def test_a_script_hears_every_event(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    hook = script(tmp_path, f"cat >> {log}; echo >> {log}")
+    backup(ScriptWriter(str(hook))).check()
+    assert events(log) == [
+        "prepare_backup", "prepare_snapshot", "freeze", "thaw", "post_snapshot", "backup_complete",
+        "backup_shutdown",
+    ]  # fmt: skip
+    first = json.loads(log.read_text().splitlines()[1])
+    assert first["volumes"] == ["data"]
+    assert first["type"] == "full"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (75, vss.HResult.VSS_E_WRITERERROR_RETRYABLE),
+        (1, vss.HResult.VSS_E_WRITERERROR_NONRETRYABLE),
+    ],
+)
+def test_a_script_that_fails_says_why(tmp_path: Path, status: int, code: vss.HResult) -> None:
+    log = tmp_path / "log"
+    hook = script(
+        tmp_path,
+        f'read line; echo "$line" >> {log}\n'
+        f'case "$line" in *\'"freeze"\'*) echo the log disk is full >&2; exit {status};; esac',
+    )
+    outcome = backup(ScriptWriter(str(hook)))
+    assert failed_writer(outcome).failure == code
+    assert "the log disk is full" in str(outcome.error)
+    assert "abort" in events(log)
+
+
+def test_a_script_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    hook = script(
+        tmp_path,
+        f'read line; echo "$line" >> {log}\n'
+        f'case "$line" in *\'"freeze"\'*) sleep 300 & echo $! > {tmp_path}/child; wait;; esac',
+    )
+    begin = time.monotonic()
+    outcome = backup(ScriptWriter(str(hook), limit=0.5))
+    assert time.monotonic() - begin < 15
+    assert failed_writer(outcome).failure == vss.HResult.VSS_E_WRITERERROR_TIMEOUT
+    child = int((tmp_path / "child").read_text())
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{child}").exists()
+    assert "abort" in events(log)
+
+
+def test_a_script_that_anybody_may_change_is_refused(tmp_path: Path) -> None:
+    hook = script(tmp_path, "true")
+    hook.chmod(0o777)
+    with pytest.raises(RefusedError, match="may be changed by anybody"):
+        ScriptWriter(str(hook))
+    with pytest.raises(NotFoundError):
+        ScriptWriter(str(tmp_path / "missing"))
+    with pytest.raises(InvalidError):
+        ScriptWriter("'open quote")
+
+
+# --- the guest agent ---
+
+
+class FakeAgent:
+    """Speaks the agent's protocol; the real one is in the interop tests."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "agent.sock"
+        self.state = "thawed"
+        self.asked: list[str] = []
+        self.refuses: dict[str, str] = {}
+        self.silent: set[str] = set()
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(self.path))
+        self.socket.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            with client, client.makefile("rb") as lines:
+                for line in lines:
+                    self._answer(client, line.replace(b"\xff", b""))
+
+    def _answer(self, client: socket.socket, line: bytes) -> None:
+        request = json.loads(line)
+        command = request["execute"]
+        if command == "guest-sync-delimited":
+            number = request["arguments"]["id"]
+            client.sendall(b'{"return": 1}\n\xff' + json.dumps({"return": number}).encode() + b"\n")
+            return
+        self.asked.append(command)
+        if command in self.silent:
+            return
+        client.sendall(json.dumps(self._do(command)).encode() + b"\n")
+
+    def _do(self, command: str) -> dict[str, Any]:
+        if command in self.refuses:
+            return {"error": {"class": "GenericError", "desc": self.refuses[command]}}
+        if command == "guest-fsfreeze-status":
+            return {"return": self.state}
+        self.state = "frozen" if command == "guest-fsfreeze-freeze" else "thawed"
+        return {"return": 2}
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[FakeAgent]:
+    fake = FakeAgent(tmp_path)
+    yield fake
+    fake.socket.close()
+
+
+def test_the_guest_is_frozen_at_the_instant(agent: FakeAgent) -> None:
+    seen: list[str] = []
+    backup(GuestAgentWriter(str(agent.path)), lambda step: seen.append(agent.state)).check()
+    assert agent.state == "thawed"
+    assert "frozen" in seen
+    assert agent.asked == [
+        "guest-fsfreeze-status", "guest-fsfreeze-freeze", "guest-fsfreeze-status",
+        "guest-fsfreeze-thaw",
+    ]  # fmt: skip
+
+
+def test_a_guest_that_thawed_by_itself_spoils_the_set(agent: FakeAgent) -> None:
+    def at(step: str) -> None:
+        if step == "commit":
+            agent.state = "thawed"
+
+    outcome = backup(GuestAgentWriter(str(agent.path)), at)
+    assert "thawed by itself" in str(outcome.error)
+
+
+def test_an_agent_that_refuses_or_is_silent(agent: FakeAgent) -> None:
+    agent.refuses["guest-fsfreeze-freeze"] = "freeze is disabled"
+    outcome = backup(GuestAgentWriter(str(agent.path)))
+    assert "freeze is disabled" in str(outcome.error)
+    agent.refuses.clear()
+    agent.silent.add("guest-fsfreeze-freeze")
+    begin = time.monotonic()
+    outcome = backup(GuestAgentWriter(str(agent.path), limit=1, timeout=0.5))
+    assert time.monotonic() - begin < 15
+    assert failed_writer(outcome).failure == vss.HResult.VSS_E_WRITERERROR_TIMEOUT
+    assert agent.asked[-1] == "guest-fsfreeze-thaw"
+
+
+def test_an_agent_that_is_not_there(tmp_path: Path) -> None:
+    outcome = backup(GuestAgentWriter(str(tmp_path / "nothing.sock")))
+    assert "cannot be reached" in str(outcome.error)
+
+
+# --- naming them ---
+
+
+def test_writers_are_made_from_text(database: Path) -> None:
+    writer = make_writer(spec_of(f"sqlite?path={database}&limit=5"))
+    assert isinstance(writer, SqliteWriter)
+    assert writer.freeze_limit == 5
+    with pytest.raises(InvalidError, match="wrong"):
+        make_writer(spec_of(f"sqlite?path={database}&wrong=1"))
+    with pytest.raises(NotFoundError, match="no writer 'oracle'"):
+        make_writer(spec_of("oracle"))
+    assert os.path.sep in writer.instance_name
