@@ -144,6 +144,21 @@ void EngineHost::ended() {
     if (--operations_ == 0) idle_.notify();
 }
 
+Status EngineHost::attach(std::function<void()> end) {
+    EXSHADOW_TRY(check());
+    const std::lock_guard lock(mutex_);
+    EXSHADOW_TRY(check());
+    if (attached_) return Error(Code::refused, "the engine has a coordinator", "use that one, or close it");
+    attached_ = std::move(end);
+    return {};
+}
+
+void EngineHost::detach() {
+    std::function<void()> dropped;  // not under the lock: it may own us
+    const std::lock_guard lock(mutex_);
+    dropped.swap(attached_);
+}
+
 EngineHost::PendingPointer<Result<OpenVolumePointer>> EngineHost::open(OpenRequest request) {
     return start<Result<OpenVolumePointer>>(
         [this, request = std::move(request)] { return run_open(request); });
@@ -202,7 +217,15 @@ EngineHost::PendingPointer<Status> EngineHost::begin_close() {
         nothing->settle(Status{});
         return nothing;
     }
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard ending(ending_);
+    std::unique_lock lock(mutex_);
+    while (attached_) {
+        auto end = attached_;
+        lock.unlock();
+        end();  // and detaches
+        end = nullptr;
+        lock.lock();
+    }
     if (end_ != nullptr) return end_;
     end_ = std::make_shared<Pending<Status>>();
     closing_ = true;

@@ -151,6 +151,12 @@ public:
                          operation = std::move(operation)] { return run_on<T>(open, snapshot, operation); });
     }
 
+    // One thing that lives on the loop beside the volumes (a coordinator): `end` is called before anything is
+    // closed, by whoever closes the host, and returns when it has called detach(). Code::refused when there
+    // is one.
+    [[nodiscard]] Status attach(std::function<void()> end);
+    void detach();
+
     [[nodiscard]] PendingPointer<Result<OpenVolumePointer>> open(OpenRequest request);
     [[nodiscard]] PendingPointer<Result<OpenVolumePointer>> create(OpenRequest request,
                                                                    CreateOptions options);
@@ -177,7 +183,13 @@ public:
     [[nodiscard]] PendingPointer<Status> close(ServerPointer server);
     [[nodiscard]] PendingPointer<Result<ServerFacts>> facts_of(ServerPointer server);
 
-    // Every call answers the same end. Settled with the first error of a volume that did not close cleanly.
+    // --- the loop's thread; the loop itself lives as long as the host ---
+    [[nodiscard]] Loop& loop() { return *loop_; }
+    [[nodiscard]] const std::vector<OpenVolumePointer>& volumes_now() const { return open_; }
+
+    // --- any thread ---
+    // Ends what is attached and waits for that. Every call answers the same end. Settled with the first error
+    // of a volume that did not close cleanly.
     [[nodiscard]] PendingPointer<Status> begin_close();
     // Joins the thread. After begin_close() was settled; does nothing in a child of fork().
     void finish_close();
@@ -216,8 +228,10 @@ private:
     const Nanoseconds latency_limit_;
     std::unique_ptr<std::thread> thread_;
 
+    std::mutex ending_;  // held while what is attached ends; before mutex_
     std::mutex mutex_;
-    PendingPointer<Status> end_;  // guarded by mutex_; set by begin_close()
+    PendingPointer<Status> end_;      // guarded by mutex_; set by begin_close()
+    std::function<void()> attached_;  // guarded by mutex_; empty: nothing
     std::atomic<bool> closing_{false};
     std::mutex join_mutex_;
     std::atomic<std::uint64_t> operations_{0};  // posted and not ended

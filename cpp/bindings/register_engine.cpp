@@ -48,7 +48,10 @@ void join(EngineHost& host) {
 
 void close(EngineHost& host) {
     release_parked();
-    const auto ended = host.begin_close();
+    const auto ended = [&host] {
+        const py::gil_scoped_release release;  // writers of a coordinator may be Python's
+        return host.begin_close();
+    }();
     wait(*ended);
     join(host);
     release_parked();

@@ -12,12 +12,14 @@ namespace exshadow::python {
 namespace {
 
 std::shared_ptr<CoordinatorHandle> make_coordinator(const std::string& machine, const py::object& limits,
-                                                    const std::optional<std::string>& slot) {
+                                                    const std::optional<std::string>& slot,
+                                                    const std::shared_ptr<EngineHost>& engine,
+                                                    PathTable paths) {
     vss::CoordinatorOptions options;
     options.machine = machine;
     from_python(limits, options.limits);
     if (slot) options.slot = vss::file_slot(*slot);
-    return std::make_shared<CoordinatorHandle>(std::move(options));
+    return std::make_shared<CoordinatorHandle>(std::move(options), engine, std::move(paths));
 }
 
 py::object id_or_raise(const Result<Uuid>& id) {
@@ -54,7 +56,8 @@ void register_vss_coordinator(py::module_& module) {
     py::class_<CoordinatorHandle, std::shared_ptr<CoordinatorHandle>>(
         module, "VssCoordinator", "The service's part; exshadow.vss.Coordinator is its typed face.",
         plain_metaclass())
-        .def(py::init(&make_coordinator), py::arg("machine"), py::arg("limits"), py::arg("slot"))
+        .def(py::init(&make_coordinator), py::arg("machine"), py::arg("limits"), py::arg("slot"),
+             py::arg("engine") = py::none(), py::arg("paths") = PathTable())
         .def("register_writer", &add_writer, py::arg("options"), py::arg("writer"), py::arg("answer"))
         .def("unregister_writer",
              [](CoordinatorHandle& self, const py::object& instance) {

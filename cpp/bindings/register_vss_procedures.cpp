@@ -93,9 +93,14 @@ Result<vss::Copied> copied_by(Caller& caller, const py::object& function, const 
 
 py::tuple backup(Coordinator coordinator, const py::object& request, py::object between, py::object stopped) {
     const auto wanted = value_from<vss::BackupRequest>(request);
+    const auto paths = coordinator->paths();
     Caller caller(std::move(coordinator), std::move(stopped));
+    auto host = caller.host();
+    // Volumes that are named hold what the caller says they hold, mounted here or not.
+    if (wanted.volumes.empty() && !paths->empty())
+        host.volume_of = [paths](const std::string& path) { return volume_of(*paths, path); };
     return outcome_of(caller.run([&] {
-        return vss::backup(caller.host(), wanted, [&](const vss::BackupReport& so_far) {
+        return vss::backup(host, wanted, [&](const vss::BackupReport& so_far) {
             return copied_by(caller, between, so_far);
         });
     }));

@@ -1,12 +1,19 @@
 // A coordinator as Python holds it.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "bindings/engine_host.h"
 #include "bindings/vss_session.h"
+#include "provider/native_provider.h"
 #include "vss/coordinator/host.h"
 
 namespace exshadow::python {
@@ -30,52 +37,66 @@ private:
     std::deque<vss::Callback> callbacks_;
 };
 
-// Any thread. Closing it waits with the GIL free.
+// Where volumes are mounted: (path, volume). The longest path that leads to a file decides; a volume's own
+// name is one of its paths. Empty: nothing is known of paths.
+using PathTable = std::vector<std::pair<std::string, std::string>>;
+[[nodiscard]] std::optional<std::string> volume_of(const PathTable& table, std::string_view path);
+
+// A coordinator, on a loop of its own or beside the volumes of an engine; then it splits them as a provider
+// and ends before they are closed. Any thread, the GIL free.
+class CoordinatorHome : public std::enable_shared_from_this<CoordinatorHome> {
+public:
+    explicit CoordinatorHome(std::shared_ptr<EngineHost> engine) : engine_(std::move(engine)) {}
+    CoordinatorHome(const CoordinatorHome&) = delete;
+    CoordinatorHome& operator=(const CoordinatorHome&) = delete;
+    ~CoordinatorHome() = default;
+
+    // Once, before all else. What fails is closed again.
+    Status begin(vss::CoordinatorOptions options);
+    [[nodiscard]] vss::CoordinatorHost& host() { return *host_; }
+    // Aborts what is open. May be repeated, also side by side.
+    void close();
+    [[nodiscard]] bool closed() const { return closed_; }
+
+private:
+    Status add_engine();
+
+    const std::shared_ptr<EngineHost> engine_;  // or null
+    std::shared_ptr<NativeProvider> provider_;
+    std::unique_ptr<vss::CoordinatorHost> host_;
+    std::mutex closing_;
+    std::atomic<bool> closed_{false};  // set under closing_
+};
+
+// What Python holds. Any thread; all waiting is done with the GIL free.
 class CoordinatorHandle {
 public:
-    explicit CoordinatorHandle(vss::CoordinatorOptions options) {
-        options.observe = [record = record_](const vss::Callback& callback) { record->add(callback); };
-        host_ = std::make_shared<vss::CoordinatorHost>(std::move(options));
-    }
+    // Raises when the engine is closed, or has a coordinator already.
+    CoordinatorHandle(vss::CoordinatorOptions options, const std::shared_ptr<EngineHost>& engine,
+                      PathTable paths);
     CoordinatorHandle(const CoordinatorHandle&) = delete;
     CoordinatorHandle& operator=(const CoordinatorHandle&) = delete;
     ~CoordinatorHandle() { close(); }
 
-    void close() {
-        std::shared_ptr<vss::CoordinatorHost> last;
-        {
-            const std::lock_guard lock(mutex_);
-            last.swap(host_);
-        }
-        if (PyGILState_Check() == 0) return last.reset();
-        const py::gil_scoped_release release;
-        last.reset();
-    }
+    void close();
 
     template <class Function>
     auto call(Function function) {
-        const auto host = open_host();
+        if (home_->closed()) raise_vss(closed_error());
         const py::gil_scoped_release release;
-        return function(*host);
+        return function(home_->host());
     }
     // The GIL free or held.
-    Result<std::unique_ptr<vss::Requestor>> new_requestor() {
-        const std::lock_guard lock(mutex_);
-        if (!host_) return Error(Code::closed, "the coordinator is closed");
-        return host_->new_requestor();
-    }
+    Result<std::unique_ptr<vss::Requestor>> new_requestor();
     std::vector<vss::Callback> callbacks() { return record_->all(); }
+    [[nodiscard]] const std::shared_ptr<const PathTable>& paths() const { return paths_; }
 
 private:
-    std::shared_ptr<vss::CoordinatorHost> open_host() {
-        const std::lock_guard lock(mutex_);
-        if (!host_) raise_vss(Error(Code::closed, "the coordinator is closed"));
-        return host_;
-    }
+    static Error closed_error();
 
-    std::mutex mutex_;
     std::shared_ptr<CallbackRecord> record_ = std::make_shared<CallbackRecord>();
-    std::shared_ptr<vss::CoordinatorHost> host_;
+    const std::shared_ptr<const PathTable> paths_;
+    std::shared_ptr<CoordinatorHome> home_;
 };
 
 }  // namespace exshadow::python

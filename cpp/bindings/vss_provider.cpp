@@ -21,6 +21,9 @@ public:
     Result<bool> is_volume_supported(const std::string& volume, vss::SnapshotAttributes attributes) override {
         return ask<bool>("is_volume_supported", volume, attributes);
     }
+    Result<Uuid> snapshot_id(const Uuid& set, const std::string& volume, const Uuid& proposed) override {
+        return ask<Uuid>("snapshot_id", set, volume, proposed);
+    }
     Status begin_prepare_snapshot(const vss::SnapshotRequest& request) override {
         return tell("begin_prepare_snapshot", request);
     }

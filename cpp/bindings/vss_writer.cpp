@@ -2,6 +2,7 @@
 #include "bindings/vss_actors.h"
 #include "bindings/vss_session.h"
 #include "bindings/vss_values.h"
+#include "runtime/loop.h"
 
 namespace exshadow::python {
 
@@ -9,6 +10,17 @@ KeptObject::~KeptObject() {
     if (Py_IsInitialized() == 0) {
         object_.release();  // the interpreter is gone, and the object with it
         return;
+    }
+    // An engine's loop never takes the GIL (E34): Python drops the object when it comes round to it.
+    if (Loop::current() != nullptr) {
+        const auto drop = [](void* object) {
+            Py_DECREF(static_cast<PyObject*>(object));
+            return 0;
+        };
+        if (Py_AddPendingCall(drop, object_.ptr()) == 0) {
+            object_.release();
+            return;
+        }
     }
     const py::gil_scoped_acquire acquire;
     object_ = py::object();

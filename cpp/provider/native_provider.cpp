@@ -149,11 +149,12 @@ Task<Result<std::vector<vss::SnapshotProperties>>> NativeProvider::query() {
     co_return all;
 }
 
-Uuid NativeProvider::snapshot_id(const Uuid& set, const std::string& volume, const Uuid& proposed) {
+Task<Result<Uuid>> NativeProvider::snapshot_id(Uuid set, std::string volume, Uuid /*proposed*/) {
     const auto found = find_volume(volume);
-    if (!found.ok()) return proposed;
+    if (!found.ok()) co_return found.error();
     const VolumeUse use(*found->source);
-    return use ? id_of(set, use->state().uuid) : proposed;
+    if (!use) co_return closed(*found);
+    co_return id_of(set, use->state().uuid);
 }
 
 // --- Making a set.

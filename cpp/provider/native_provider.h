@@ -63,7 +63,7 @@ public:
     Task<void> close();
 
     [[nodiscard]] const vss::ProviderFacts& facts() const override { return facts_; }
-    [[nodiscard]] Uuid snapshot_id(const Uuid& set, const std::string& volume, const Uuid& proposed) override;
+    Task<Result<Uuid>> snapshot_id(Uuid set, std::string volume, Uuid proposed) override;
     Task<Result<bool>> is_volume_supported(std::string volume, vss::SnapshotAttributes attributes) override;
     Task<Status> begin_prepare_snapshot(vss::SnapshotRequest request) override;
     Task<Status> end_prepare_snapshots(Uuid set) override;

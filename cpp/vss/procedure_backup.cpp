@@ -69,6 +69,7 @@ private:
     bool snapped_ = false;
     bool snapshot_needed_ = true;
     std::unique_ptr<Requestor> requestor_;
+    Uuid set_;
     std::vector<WriterMetadata> metadata_;
     std::vector<std::string> volumes_;
     std::vector<std::pair<Uuid, std::string>> added_;  // snapshot, volume
@@ -233,7 +234,7 @@ Status BackupTry::open_set() {
     for (Milliseconds waited = 0;;) {
         const auto set = requestor_->start_snapshot_set();
         if (set.ok()) {
-            report_.snapshot_set_id = *set;
+            set_ = *set;
             return add_volumes();
         }
         if (hresult_of(set.error()) != HResult::vss_e_snapshot_set_in_progress ||
@@ -291,6 +292,7 @@ Status BackupTry::snap() {
     const auto made = run(requestor_->do_snapshot_set(), "DoSnapshotSet", limits_);
     if (!made.ok()) return step_failed(made.error(), "DoSnapshotSet");
     snapped_ = true;
+    report_.snapshot_set_id = set_;
     EXSHADOW_TRY(check_writers("DoSnapshotSet"));
     return read_snapshots();
 }
@@ -301,7 +303,7 @@ Status BackupTry::read_snapshots() {
     for (const auto& [id, volume] : added_) {
         SnapshotProperties properties;
         properties.snapshot_id = id;
-        properties.set_id = report_.snapshot_set_id;
+        properties.set_id = set_;
         properties.set_size = static_cast<std::int32_t>(added_.size());
         properties.original_volume = volume;
         properties.attributes = request_.context;
@@ -445,12 +447,17 @@ Status BackupTry::complete() {
 // Nothing may be left of a try that failed: persistent snapshots outlive even an abort.
 void BackupTry::discard() {
     if (!requestor_) return;
+    bool left = false;
     if (snapped_ && has(request_.context, SnapshotAttributes::no_auto_release)) {
-        const auto gone =
-            requestor_->delete_snapshots(report_.snapshot_set_id, ObjectType::snapshot_set, true);
-        if (!gone.ok() || gone->failed_snapshot)
-            report_.notes.push_back("the snapshots of set " + report_.snapshot_set_id.text() +
+        const auto gone = requestor_->delete_snapshots(set_, ObjectType::snapshot_set, true);
+        left = !gone.ok() || gone->failed_snapshot;
+        if (left)
+            report_.notes.push_back("the snapshots of set " + set_.text() +
                                     " could not be deleted: delete them by hand");
+    }
+    if (!left) {
+        report_.snapshot_set_id = {};
+        report_.snapshots.clear();
     }
     static_cast<void>(requestor_->abort_backup());  // refused where there is nothing to abort
     requestor_.reset();

@@ -81,7 +81,7 @@ struct WriterDocument {
     std::string xml;  // as the service gave it
 };
 struct BackupReport {
-    Uuid snapshot_set_id;  // nil: none was made
+    Uuid snapshot_set_id;  // nil: none was made, or it is gone again with a failure
     std::vector<SnapshotProperties> snapshots;
     std::vector<WriterReport> writers;
     std::vector<ComponentReport> components;

@@ -461,7 +461,14 @@ class VssWriterCall:
     def set_component_failure(self, path: str, name: str, value: dict[str, object], /) -> None: ...
 
 class VssCoordinator:
-    def __init__(self, machine: str, limits: dict[str, int], slot: str | None) -> None: ...
+    def __init__(
+        self,
+        machine: str,
+        limits: dict[str, int],
+        slot: str | None,
+        engine: Engine | None = None,
+        paths: list[tuple[str, str]] = ...,
+    ) -> None: ...
     def register_writer(
         self,
         options: dict[str, object],

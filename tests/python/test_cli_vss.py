@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from vss_writers import Application
+
+from exshadow import vss
+from exshadow.service.desk import Desk
+from exshadow.service.local import LocalService
+from exshadow.service.shadow import open_shadow
+from exshadow.service.state import StateFolder
 
 ID = "6f4e1c9e-0000-4000-8000-000000000001"
 
@@ -24,7 +33,8 @@ def application(tmp_path: Path) -> Iterator[Application]:
 @pytest.fixture
 def ticker(cli, application) -> str:
     """The writer of the application, as it is named on the command line."""
-    cli.environment["PYTHONPATH"] = str(Path(__file__).parent)
+    path = [str(Path(__file__).parent), cli.environment.get("PYTHONPATH", "")]
+    cli.environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
     return f"vss_writers:StoppingWriter?pid={application.pid}"
 
 
@@ -36,7 +46,10 @@ def test_snapshot_create_freezes_writers_round_the_split(shop, ticker, applicati
     assert made["consistency"] == "application"
     assert made["label"] == "noon"
     assert {member["volume"] for member in made["members"]} == {"db", "logs"}
-    assert log.read_text().split()[:3] == ["prepare_snapshot", "freeze", "thaw"]
+    told = [
+        one for one in log.read_text().split() if one != "backup_shutdown"
+    ]  # it was asked before
+    assert told == ["prepare_snapshot", "freeze", "thaw"]
     application.goes_on_within(5)
     (found,) = shop.cli.json("snapshot", "list")["sets"]
     assert found["id"] == made["id"]
@@ -125,6 +138,30 @@ def test_a_backup_with_a_program_and_documents(shop, ticker, tmp_path):
     assert states == {"in_sync"}
 
 
+def test_later_commands_know_the_ids_of_a_saved_document(shop, ticker, tmp_path):
+    """List, revert and delete, each in a command of its own, by what the backup saved."""
+    before = (tmp_path / "db.img").read_bytes()
+    saved = tmp_path / "documents"
+    shop.cli("vss", "backup", "db", "logs", "--writer", ticker, "--keep", "--save", saved)
+    document = vss.parse_backup_document((saved / "components.xml").read_text())
+    recorded = {one.properties.original_volume: one.properties for one in document.snapshots}
+    listed = shop.cli.json("vss", "snapshots")["snapshots"]
+    assert {one["original_volume"]: one["snapshot_id"] for one in listed} == {
+        volume: str(one.snapshot_id) for volume, one in recorded.items()
+    }
+    shop.cli.write("db", 0, b"written after the backup")
+    assert (tmp_path / "db.img").read_bytes() != before
+    shop.cli("vss", "revert", str(recorded["db"].snapshot_id), "--yes")
+    assert (tmp_path / "db.img").read_bytes() == before
+    one = str(recorded["logs"].snapshot_id)
+    error = shop.cli.error(4, "vss", "snapshots", "--delete", one, "--yes")
+    assert str(document.snapshot_set_id) in error["hint"]
+    assert len(shop.cli.json("vss", "snapshots")["snapshots"]) == 2
+    whole = str(document.snapshot_set_id)
+    assert shop.cli.json("vss", "snapshots", "--delete", whole, "--yes")["deleted"] == 2
+    shop.cli.error(3, "vss", "revert", one, "--yes")
+
+
 def test_snapshots_that_are_not_kept_return_to_the_mirror(shop, ticker):
     shop.cli("vss", "backup", "db", "logs", "--no-components")
     assert shop.cli.json("snapshot", "list")["sets"] == []
@@ -145,6 +182,27 @@ def test_part_of_a_group_is_no_set(shop):
     assert "db, logs" in error["message"]
 
 
+def test_without_volumes_it_says_what_to_name(shop, ticker):
+    error = shop.cli.error(2, "vss", "backup", "--writer", ticker)
+    assert "no volume is named" in error["message"]
+    assert "shop: db logs" in error["hint"]
+    error = shop.cli.error(2, "vss", "backup", "--no-components")
+    assert "shop: db logs" in error["hint"]
+
+
+def test_the_group_is_found_by_where_its_volumes_are_mounted(shop, image, tmp_path):
+    shop.cli("volume", "add", "alone", image("alone.img", 1 << 20))
+    writer = f"vss_writers:FilesWriter?folder={tmp_path}/srv/db/files"
+    paths = {f"{tmp_path}/srv/db": "db", f"{tmp_path}/srv": "alone"}
+    with (
+        closing(Desk(StateFolder(shop.cli.state))) as desk,
+        open_shadow(LocalService(desk), [writer], tmp_path / "slot", paths=paths) as shadow,
+    ):
+        report = shadow.backup(vss.BackupRequest()).check()
+        assert {one.original_volume for one in report.snapshots} == {"db", "logs"}
+        assert [one.included for one in report.components] == [True]
+
+
 @pytest.mark.parametrize(
     ("status", "arguments"),
     [
@@ -161,6 +219,28 @@ def test_part_of_a_group_is_no_set(shop):
 )
 def test_wrong_usage_and_what_is_not_there(shop, status, arguments):
     assert shop.cli.error(status, *arguments)["message"]
+
+
+def test_ctrl_c_in_the_program_leaves_no_set(shop, tmp_path):
+    """Also of a backup whose snapshots would have been kept."""
+    begun = tmp_path / "begun"
+    child = shop.cli.start(
+        "vss", "backup", "db", "logs", "--no-components", "--keep",
+        "--exec", f"touch {begun}; exec sleep 30",
+        start_new_session=True,
+    )  # fmt: skip
+    end = time.monotonic() + 30
+    while not begun.exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    child.wait(25)
+    os.killpg(child.pid, signal.SIGKILL)  # the program, which got no Ctrl-C here
+    child.communicate()
+    assert child.returncode == 130
+    assert shop.cli.json("snapshot", "list")["sets"] == []
+    states = {one["state"] for one in shop.cli.json("mirror", "list", "db")["plexes"]}
+    assert states == {"in_sync"}
 
 
 def test_a_killed_command_leaves_the_application_going(shop, ticker, application, tmp_path):

@@ -1,24 +1,26 @@
 """The one table of scenarios (tests/scenarios) on the portable coordinator, from Python."""
 
+from contextlib import nullcontext
+from dataclasses import replace
+
 import pytest
+from vss_causes import slot_taken, with_causes
 from vss_runner import Run, check, take_step
 
 from scenarios import table
-
-# What only the double under Wine, or the C++ world, plays: pending counts, results of single calls.
-NOT_SCRIPTED_HERE = {"steps", "calls", "busy_starts", "stale_components"}
 
 
 @pytest.mark.parametrize("scenario", table.load_all(), ids=lambda one: one.name)
 def test_scenario(scenario):
     if "python" in scenario.skip:
         pytest.skip(scenario.skip["python"])
-    if found := NOT_SCRIPTED_HERE & scenario.world.keys():
-        pytest.skip(f"the world scripts {', '.join(sorted(found))} of the service itself")
-    run = Run(scenario)
+    world = with_causes(scenario.world)
+    taken = world.pop("slot_taken", None)
+    run = Run(replace(scenario, world=world))
     try:
-        for step in scenario.run:
-            take_step(run, step)
+        with slot_taken(run.coordinator, taken) if taken else nullcontext():
+            for step in scenario.run:
+                take_step(run, step)
         check(run, scenario.expect)
     finally:
         run.close()

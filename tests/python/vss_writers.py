@@ -133,6 +133,21 @@ class RefusingWriter(StoppingWriter):
         raise vss.failure(vss.HResult.VSS_E_WRITERERROR_RETRYABLE, "the log disk is full")
 
 
+class FilesWriter(vss.Writer):
+    """One component: the files of a folder."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a03")
+    name = "Files"
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def identify(self) -> vss.WriterMetadata:
+        files = [vss.FileSet(self.folder, "*", recursive=True)]
+        part = vss.ComponentMetadata("files", files=files)
+        return vss.WriterMetadata(self.writer_id, self.name, components=[part])
+
+
 class OneVolume(vss.Provider):
     """Takes the volume ``data``; `at` is called with the name of every step."""
 

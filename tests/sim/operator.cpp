@@ -104,8 +104,13 @@ Task<void> Simulation::split_some(SimRandom& random) {
     cut.begin = looks.front();
     note("split " + label + " of " + std::to_string(members.size()));
     delicate(0.2);
+    const auto given_up = std::make_shared<bool>(false);
+    const auto gate = how_to_split_ == Splits::armed ? std::make_shared<SplitGate>(*loop_) : nullptr;
+    request.gate = gate;
+    if (gate) beside_->spawn(turn_later(gate, given_up));
     auto splitting = split(*loop_, std::move(request));
     const Result<SplitResult> result = co_await std::move(splitting);
+    if (gate) gate->note_ended();
     const bool undecided = std::any_of(members.begin(), members.end(), [](const Subject* subject) {
         return subject->volume->is_read_only();
     });
@@ -120,7 +125,8 @@ Task<void> Simulation::split_some(SimRandom& random) {
     } else if (!over()) {
         const bool fair = std::any_of(members.begin(), members.end(), [&](const Subject* subject) {
             const Code code = result.error().code();
-            return subject->weather != Weather::calm || code == Code::busy || code == Code::refused;
+            return subject->weather != Weather::calm || code == Code::busy || code == Code::refused ||
+                   (code == Code::cancelled && *given_up);
         });
         note("split " + label + " failed: " + result.error().message());
         if (!fair) fail("split failed: " + result.error().message());
@@ -131,6 +137,25 @@ Task<void> Simulation::split_some(SimRandom& random) {
         if (!undecided) open_splits_.erase(label);
     }
     for (std::size_t i = 0; i < members.size(); ++i) members[i]->history.end_look(looks[i]);
+}
+
+// The machine often stops while the split is armed, or between its turn and its commit (E21).
+Task<void> Simulation::turn_later(std::shared_ptr<SplitGate> gate, std::shared_ptr<bool> given_up) {
+    auto preparing = gate->until_prepared();
+    co_await std::move(preparing);
+    if (!over() && !gate->has_ended()) {
+        if (random_.chance(0.2)) delicate(1.0, 20);
+        auto sleeping = sleep_a_while(5 * millisecond_ns);
+        co_await std::move(sleeping);
+        *given_up = random_.chance(0.2);
+        if (!*given_up) delicate(0.4, 12);
+        note(*given_up ? "the armed split is given up" : "the armed split turns");
+    }
+    if (*given_up) {
+        gate->give_up();
+    } else {
+        gate->turn_now();
+    }
 }
 
 // The copies are there: one cut through all of them (guarantee 3).

@@ -44,10 +44,11 @@ std::string Subject::plex_path(const std::string& label) const {
     return record == nullptr ? std::string() : record->path;
 }
 
-Simulation::Simulation(std::uint64_t seed, Order off, std::FILE* log)
+Simulation::Simulation(std::uint64_t seed, Order off, std::FILE* log, Splits splits)
     : seed_(seed),
       off_(off),
       log_(log),
+      how_to_split_(splits),
       random_(seed * 0x9E37'79B9ULL + 1),
       world_(seed, world_options(SimRandom(seed * 77 + 5))) {
     options_.orders.off = off;

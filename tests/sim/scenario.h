@@ -85,9 +85,12 @@ struct Subject {
     [[nodiscard]] std::string plex_path(const std::string& label) const;
 };
 
+// How splits are made: in one go, or armed and turned later as VSS's provider does (SplitGate).
+enum class Splits : std::uint8_t { at_once, armed };
+
 class Simulation {
 public:
-    Simulation(std::uint64_t seed, Order off, std::FILE* log = nullptr);
+    Simulation(std::uint64_t seed, Order off, std::FILE* log = nullptr, Splits splits = Splits::at_once);
     // Empty, or what went wrong. After a failure the object must not be destroyed (hung tasks refer to it).
     [[nodiscard]] std::string run();
     [[nodiscard]] std::uint64_t trace() const { return trace_; }
@@ -137,6 +140,7 @@ private:
     Task<void> operate(std::uint64_t seed);
     Task<void> add_plex(Subject& subject);
     Task<void> split_some(SimRandom& random);
+    Task<void> turn_later(std::shared_ptr<SplitGate> gate, std::shared_ptr<bool> given_up);
     void learn_split(Cut& cut, const std::vector<Subject*>& subjects, const std::string& label);
     Task<void> delete_one(Subject& subject);
     Task<void> resync_one(Subject& subject);
@@ -186,6 +190,7 @@ private:
     const std::uint64_t seed_;
     const Order off_;
     std::FILE* const log_;
+    const Splits how_to_split_;
     SimRandom random_;
     Clock clock_;
     SimWorld world_;

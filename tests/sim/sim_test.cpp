@@ -47,10 +47,10 @@ struct Outcome {
     std::uint64_t operations = 0;
 };
 
-Outcome run_seed(std::uint64_t seed, Order off) {
+Outcome run_seed(std::uint64_t seed, Order off, Splits splits = Splits::at_once) {
     current_seed = seed;
     std::FILE* const log = std::getenv("EXSHADOW_SIM_LOG") != nullptr ? stderr : nullptr;
-    auto simulation = std::make_unique<Simulation>(seed, off, log);
+    auto simulation = std::make_unique<Simulation>(seed, off, log, splits);
     Outcome outcome{simulation->run(), simulation->trace(), simulation->operations()};
     if (!outcome.failure.empty()) {  // tasks that hang refer to it
         static auto* const kept = new std::vector<Simulation*>();
@@ -59,7 +59,7 @@ Outcome run_seed(std::uint64_t seed, Order off) {
     return outcome;
 }
 
-TEST_CASE("simulation") {
+void run_seeds(Splits splits) {
     const std::uint64_t first = setting("EXSHADOW_SIM_FIRST", 1);
     const std::uint64_t count = setting("EXSHADOW_SIM_SEEDS", 100);
     const auto off = static_cast<Order>(setting("EXSHADOW_SIM_OFF", 0));
@@ -68,7 +68,7 @@ TEST_CASE("simulation") {
     std::uint64_t failures = 0;
     std::uint64_t operations = 0;
     for (std::uint64_t seed = first; seed < first + count && failures < 20; ++seed) {
-        const Outcome outcome = run_seed(seed, off);
+        const Outcome outcome = run_seed(seed, off, splits);
         operations += outcome.operations;
         if (outcome.failure.empty()) continue;
         ++failures;
@@ -78,6 +78,14 @@ TEST_CASE("simulation") {
     std::signal(SIGABRT, previous);
     std::signal(SIGSEGV, previous_segv);
     MESSAGE(count << " seeds, " << operations << " operations, " << failures << " failures");
+}
+
+TEST_CASE("simulation") {
+    run_seeds(Splits::at_once);
+}
+
+TEST_CASE("simulation: splits are armed and turn later") {
+    run_seeds(Splits::armed);
 }
 
 TEST_CASE("simulation: the same seed is the same history") {

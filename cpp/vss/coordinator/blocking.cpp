@@ -246,6 +246,9 @@ public:
     Task<Result<bool>> is_volume_supported(std::string volume, SnapshotAttributes attributes) override {
         return run(ProviderCall::is_supported, &BlockingProvider::is_volume_supported, volume, attributes);
     }
+    Task<Result<Uuid>> snapshot_id(Uuid set, std::string volume, Uuid proposed) override {
+        return run(ProviderCall::snapshot_id, &BlockingProvider::snapshot_id, set, volume, proposed);
+    }
     Task<Status> begin_prepare_snapshot(SnapshotRequest request) override {
         return run(ProviderCall::begin_prepare, &BlockingProvider::begin_prepare_snapshot, request);
     }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,7 +51,8 @@ public:
     WriteHolder& operator=(const WriteHolder&) = delete;
     virtual ~WriteHolder() = default;
     virtual Task<Status> flush_and_hold(std::vector<std::string> volumes) = 0;
-    virtual Task<Status> release(std::vector<std::string> volumes) = 0;  // also after a failed hold
+    // Also after a failed hold, and while one that took too long still runs: that one must not hold any more.
+    virtual Task<Status> release(std::vector<std::string> volumes) = 0;
 };
 
 // One callback or call, as it is made.
@@ -69,6 +71,7 @@ struct CoordinatorOptions {
     std::shared_ptr<WriteHolder> holder;                               // null: nothing is held
     std::function<std::string(std::string_view path)> volume_of_path;  // empty: by the volumes' names
     std::function<void(const Callback&)> observe;                      // empty: nobody listens
+    std::optional<WriterEvent> withheld;  // an event that no writer hears: only to try the tests themselves
 };
 
 class Coordinator {

@@ -82,6 +82,7 @@ public:
         auto box = std::make_shared<Box<Status>>();
         {
             const std::lock_guard lock(gate_);
+            if (closed_) return;
             closed_ = true;  // the last message is ours
             loop_->post([this, box] { spawn(fill<Status>(box, end_coordinator())); });
         }
@@ -320,6 +321,10 @@ CoordinatorHost::CoordinatorHost(Loop& running, CoordinatorOptions options)
     : state_(std::make_shared<State>(&running, std::move(options))) {}
 
 CoordinatorHost::~CoordinatorHost() {
+    close();
+}
+
+void CoordinatorHost::close() {
     state_->close();
 }
 

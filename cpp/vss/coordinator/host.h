@@ -25,6 +25,8 @@ public:
     // still exist answer VSS_E_BAD_STATE from then on.
     ~CoordinatorHost();
 
+    void close();  // what the destructor does, earlier; once it is over, calls answer VSS_E_BAD_STATE
+
     // Any thread but the loop's.
     Result<Uuid> register_writer(std::shared_ptr<Writer> writer);
     Result<Uuid> register_writer(std::shared_ptr<BlockingWriter> writer);  // on_own_thread()

@@ -12,6 +12,7 @@ struct CallNames {
 };
 constexpr auto call_names = std::to_array<CallNames>({
     {"is_supported", "IsVolumeSupported"},
+    {"snapshot_id", "the id of a snapshot"},  // ours
     {"begin_prepare", "BeginPrepareSnapshot"},
     {"end_prepare", "EndPrepareSnapshots"},
     {"pre_commit", "PreCommitSnapshots"},
@@ -72,6 +73,9 @@ std::span<const HResult> contract_codes() {
     return contract;
 }
 
+Task<Result<Uuid>> Provider::snapshot_id(Uuid /*set*/, std::string /*volume*/, Uuid proposed) {
+    co_return proposed;
+}
 Task<Status> Provider::break_snapshot_set(Uuid /*set*/, BreakFlags /*flags*/) {
     return refuse(ProviderCall::break_set);
 }
@@ -95,6 +99,10 @@ Task<Status> Provider::resync(std::vector<ResyncPair> /*pairs*/, RecoveryFlags /
     return refuse(ProviderCall::resync);
 }
 
+Result<Uuid> BlockingProvider::snapshot_id(const Uuid& /*set*/, const std::string& /*volume*/,
+                                           const Uuid& proposed) {
+    return proposed;
+}
 Status BlockingProvider::break_snapshot_set(const Uuid& /*set*/, BreakFlags /*flags*/) {
     return not_offered(ProviderCall::break_set);
 }

@@ -26,6 +26,7 @@ namespace exshadow::vss {
 
 enum class ProviderCall : std::uint8_t {
     is_supported,
+    snapshot_id,
     begin_prepare,
     end_prepare,
     pre_commit,
@@ -87,11 +88,7 @@ public:
     virtual Task<Result<bool>> is_volume_supported(std::string volume, SnapshotAttributes attributes) = 0;
 
     // The id that a snapshot will have. Most take the one proposed; one that cannot keep ids makes its own.
-    [[nodiscard]] virtual Uuid snapshot_id(const Uuid& set, const std::string& volume, const Uuid& proposed) {
-        static_cast<void>(set);
-        static_cast<void>(volume);
-        return proposed;
-    }
+    virtual Task<Result<Uuid>> snapshot_id(Uuid set, std::string volume, Uuid proposed);
 
     // Making a set. begin_prepare_snapshot starts what is slow and comes back quickly; one of another set
     // means that the former set was dropped before end_prepare_snapshots.
@@ -134,6 +131,7 @@ public:
 
     [[nodiscard]] virtual const ProviderFacts& facts() const = 0;
     virtual Result<bool> is_volume_supported(const std::string& volume, SnapshotAttributes attributes) = 0;
+    virtual Result<Uuid> snapshot_id(const Uuid& set, const std::string& volume, const Uuid& proposed);
     virtual Status begin_prepare_snapshot(const SnapshotRequest& request) = 0;
     virtual Status end_prepare_snapshots(const Uuid& set) = 0;
     virtual Status pre_commit_snapshots(const Uuid& set) = 0;

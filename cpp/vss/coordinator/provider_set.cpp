@@ -246,7 +246,7 @@ Task<Result<std::vector<SnapshotProperties>>> ProviderSet::properties(Stoppable 
 }
 
 void ProviderSet::observe(const Provider& provider, ProviderCall call) const {
-    if (!options_.observe) return;
+    if (!options_.observe || call == ProviderCall::snapshot_id) return;  // VSS has no such call
     const auto& properties = provider.facts().properties;
     options_.observe({properties.name, properties.provider_id, false, word(call), hub_->loop.now()});
 }

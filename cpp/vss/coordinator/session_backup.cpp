@@ -206,13 +206,17 @@ Task<Result<Uuid>> Session::add_to_snapshot_set(std::string volume, Uuid provide
     auto choosing = providers_.choose(coordinator_.providers(), provider, volume, context_);
     auto chosen = co_await std::move(choosing);
     if (!chosen.ok()) co_return chosen.error().within("AddToSnapshotSet");
-    const Uuid snapshot = (*chosen)->snapshot_id(set_id_, volume, coordinator_.loop().new_uuid());
-    auto beginning = providers_.begin(*chosen, {set_id_, snapshot, volume, context_});
+    auto naming = providers_.ask(*chosen, ProviderCall::snapshot_id,
+                                 (*chosen)->snapshot_id(set_id_, volume, coordinator_.loop().new_uuid()),
+                                 Stoppable::yes);
+    const auto snapshot = co_await std::move(naming);
+    if (!snapshot.ok()) co_return snapshot.error().within("AddToSnapshotSet");
+    auto beginning = providers_.begin(*chosen, {set_id_, *snapshot, volume, context_});
     const auto begun = co_await std::move(beginning);
     if (!begun.ok()) co_return begun.error().within("AddToSnapshotSet");
     volumes_.push_back(std::move(volume));
     tell_writers();
-    co_return snapshot;
+    co_return *snapshot;
 }
 
 Result<StepPtr> Session::prepare_for_backup() {

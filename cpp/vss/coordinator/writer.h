@@ -6,7 +6,8 @@
 //
 // The coordinator waits for an answer only as long as the event's limit; after that it calls abandon(), goes
 // on without it and drops the answer. The writer stays alive until its calls have returned (shared
-// ownership).
+// ownership): an asynchronous writer must heed abandon() and let its task end, else the coroutine and what it
+// holds stay for as long as the process lives.
 #pragma once
 
 #include <atomic>

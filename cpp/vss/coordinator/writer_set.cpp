@@ -240,6 +240,7 @@ Task<void> WriterSet::shut_down() {
 }
 
 Task<EventOutcome> WriterSet::send_to(WriterEvent event, Indices to, Stoppable stoppable) {
+    if (options_.withheld == event) co_return EventOutcome{};
     CallGroup<WriterAnswer> calls(hub_);
     std::vector<WriterCallPtr> sent;
     for (const auto i : to) sent.push_back(prepare_call(event, participants_[i]));

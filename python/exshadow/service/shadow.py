@@ -9,14 +9,14 @@ process of their own, so that they are thawed whatever happens to this one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from exshadow.errors import Error, NotFoundError
+from exshadow.errors import Error, InvalidError, NotFoundError, RefusedError
 from exshadow.model import SetRecord
 from exshadow.service.attachments import Attachments, mounted_at
 from exshadow.service.contract import Service
@@ -24,14 +24,14 @@ from exshadow.service.restore import RestoreWish
 from exshadow.service.snapshots import Split
 from exshadow.service.state import StateFolder
 from exshadow.vss.command import Command
-from exshadow.vss.errors import failure
+from exshadow.vss.errors import VssError, failure
 from exshadow.vss.isolated import IsolatedCoordinator
 from exshadow.vss.places import Places
 from exshadow.vss.procedures import BackupOutcome, BackupRequest, Between, RetryLimits
 from exshadow.vss.provider import Provider, SnapshotRequest
 from exshadow.vss.registry import spec_of
-from exshadow.vss.tables import HResult, SnapshotAttributes, SnapshotState
-from exshadow.vss.values import BackupState, Context, SnapshotProperties
+from exshadow.vss.tables import HResult, ObjectType, SnapshotAttributes, SnapshotState
+from exshadow.vss.values import BackupState, Context, DeleteOutcome, SnapshotProperties
 
 PROVIDER_ID = UUID("6e1a0d52-58c5-4a9e-9d0a-2a7c2f6f5a11")
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
@@ -62,9 +62,15 @@ class GroupProvider(Provider):
         self._label = label
         self._plex = plex
         self._making: dict[UUID, _Making] = {}
-        self._ids: dict[tuple[str, str], UUID] = {}  # ids that VSS chose: (set, volume)
-        self._deleted: set[UUID] = set()
-        self.problem: Error | None = None  # why the last set was not made, with its exit status
+        self._deleted: set[UUID] = set()  # of sets whose other snapshots are still there
+        self.problem: Error | None = None  # what the volumes refused last, with its exit status
+
+    def groups(self) -> dict[str, list[str]]:
+        """The volumes of each group; a set holds all of one."""
+        found: dict[str, list[str]] = {}
+        for volume in self._service.list_volumes().volumes.values():
+            found.setdefault(volume.group, []).append(volume.name)
+        return {name: sorted(volumes) for name, volumes in sorted(found.items())}
 
     def is_volume_supported(self, volume: str, attributes: SnapshotAttributes) -> bool:
         try:
@@ -72,6 +78,11 @@ class GroupProvider(Provider):
         except NotFoundError as problem:
             raise failure(HResult.VSS_E_OBJECT_NOT_FOUND, problem.message) from problem
         return not attributes & SnapshotAttributes.TRANSPORTABLE
+
+    def snapshot_id(self, set_id: UUID, volume: str, proposed: UUID) -> UUID:
+        """Fixed by set and volume: the catalog keeps no other, and a saved document must name what
+        a later process finds."""
+        return snapshot_id(str(set_id), volume)
 
     def begin_prepare_snapshot(self, request: SnapshotRequest) -> None:
         for other in [one for one in self._making if one != request.set_id]:
@@ -84,32 +95,22 @@ class GroupProvider(Provider):
         asked = {one.volume for one in making.requests}
         records = {name: self._service.show_volume(name) for name in asked}
         group = next(iter(records.values())).group
-        survey = self._service.list_volumes().volumes.values()
-        whole = {volume.name for volume in survey if volume.group == group}
+        whole = set(self.groups()[group])
         if asked != whole:
             raise failure(
                 HResult.VSS_E_VOLUME_NOT_SUPPORTED_BY_PROVIDER,
                 f"a set holds all volumes of one group, and {group} has {', '.join(sorted(whole))}",
             )
-        try:
+        with self._refusing():
             armed = self._service.armed_split(group, label=self._label, plex=self._plex)
             making.split = making.stack.enter_context(armed)
-        except Error as problem:
-            self.problem = problem
-            raise failure(HResult.VSS_E_PROVIDER_VETO, problem.message) from problem
 
     def commit_snapshots(self, set_id: UUID) -> None:
         making = self._making[set_id]
         assert making.split is not None
         writers = not making.requests[0].attributes & SnapshotAttributes.NO_WRITERS
-        try:
-            made = making.split(str(set_id), "application" if writers else "crash")
-        except Error as problem:
-            self.problem = problem
-            raise failure(HResult.VSS_E_PROVIDER_VETO, problem.message) from problem
-        making.made = made
-        for request in making.requests:
-            self._ids[str(set_id), request.volume] = request.snapshot_id
+        with self._refusing():
+            making.made = making.split(str(set_id), "application" if writers else "crash")
 
     def post_final_commit_snapshots(self, set_id: UUID) -> None:
         self._making.pop(set_id).stack.close()
@@ -118,7 +119,8 @@ class GroupProvider(Provider):
         """A set that was split already goes back into the mirror."""
         made = self._drop(set_id)
         if made is not None:
-            self._service.resync_set(made.id)
+            with self._refusing():
+                self._service.resync_set(made.id)
 
     def _drop(self, set_id: UUID) -> SetRecord | None:
         making = self._making.pop(set_id, None)
@@ -129,47 +131,46 @@ class GroupProvider(Provider):
 
     def query(self) -> Sequence[SnapshotProperties]:
         return [
-            _properties(one, member.volume, member.path, self._id_of(one.id, member.volume))
+            _properties(one, member.volume, member.path)
             for one in self._service.list_sets().sets
             if one.state == "ready"
             for member in one.members
-            if self._id_of(one.id, member.volume) not in self._deleted
+            if snapshot_id(one.id, member.volume) not in self._deleted
         ]
-
-    def _id_of(self, set_id: str, volume: str) -> UUID:
-        """The id that VSS chose in this process; of older sets one made from set and volume."""
-        return self._ids.get((set_id, volume)) or snapshot_id(set_id, volume)
 
     def delete_snapshot(self, snapshot: UUID, force: bool) -> None:
         """The copies return to the mirror when the last snapshot of their set is deleted."""
-        one = self._set_of(snapshot)
+        one, _ = self._find(snapshot)
         self._deleted.add(snapshot)
-        left = {self._id_of(one.id, member.volume) for member in one.members} - self._deleted
+        left = {snapshot_id(one.id, member.volume) for member in one.members} - self._deleted
         if not left:
-            self._service.resync_set(one.id)
+            with self._refusing():
+                self._service.resync_set(one.id)
 
     def revert_to_snapshot(self, snapshot: UUID, force_dismount: bool) -> None:
-        one = self._set_of(snapshot)
-        volume = next(
-            member.volume
-            for member in one.members
-            if self._id_of(one.id, member.volume) == snapshot
-        )
+        one, volume = self._find(snapshot)
         wish = RestoreWish((volume,), "copy", False, force_dismount, None)
-        try:
+        with self._refusing():
             self._service.restore_set(one.id, wish)
-        except Error as problem:
-            self.problem = problem
-            raise failure(HResult.VSS_E_PROVIDER_VETO, problem.message) from problem
 
     def query_revert_status(self, volume: str) -> None:
         """A revert has ended when revert_to_snapshot returned."""
 
-    def _set_of(self, snapshot: UUID) -> SetRecord:
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """What the volumes refuse, as a provider's refusal; `problem` keeps it as it was."""
+        try:
+            yield
+        except Error as problem:
+            self.problem = problem
+            raise failure(HResult.VSS_E_PROVIDER_VETO, problem.message) from problem
+
+    def _find(self, snapshot: UUID) -> tuple[SetRecord, str]:
+        """Its set and its volume."""
         for one in self._service.list_sets().sets:
             for member in one.members:
-                if self._id_of(one.id, member.volume) == snapshot:
-                    return one
+                if snapshot_id(one.id, member.volume) == snapshot:
+                    return one, member.volume
         raise failure(HResult.VSS_E_OBJECT_NOT_FOUND, f"snapshot {snapshot}")
 
 
@@ -178,7 +179,7 @@ def snapshot_id(set_id: str, volume: str) -> UUID:
     return uuid5(NAMESPACE_OID, f"{set_id}/{volume}")
 
 
-def _properties(one: SetRecord, volume: str, path: str, id: UUID) -> SnapshotProperties:
+def _properties(one: SetRecord, volume: str, path: str) -> SnapshotProperties:
     created = datetime.fromisoformat(one.created) - _EPOCH
     attributes = (
         SnapshotAttributes.PLEX | SnapshotAttributes.PERSISTENT | SnapshotAttributes.NO_AUTO_RELEASE
@@ -186,7 +187,7 @@ def _properties(one: SetRecord, volume: str, path: str, id: UUID) -> SnapshotPro
     if one.consistency == "crash":
         attributes |= SnapshotAttributes.NO_WRITERS
     return SnapshotProperties(
-        snapshot_id=id,
+        snapshot_id=snapshot_id(one.id, volume),
         set_id=UUID(one.id),
         set_size=len(one.members),
         device=path,
@@ -207,19 +208,86 @@ def _properties(one: SetRecord, volume: str, path: str, id: UUID) -> SnapshotPro
 class Shadow(IsolatedCoordinator):
     """The coordinator of a state folder, in a process of its own."""
 
-    def __init__(self, provider: GroupProvider, slot: Path) -> None:
-        super().__init__(slot=slot, places=_places(StateFolder(slot.parent)))
+    def __init__(
+        self, provider: GroupProvider, slot: Path, paths: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(slot=slot, paths=paths, places=_places(StateFolder(slot.parent)))
         self.provider = provider
+        self._paths = dict(paths or {})
         self.register_provider(provider)
 
     def backup(
         self, request: BackupRequest, between: Between | Command | None = None
     ) -> BackupOutcome:
         """A failure of the volumes themselves is told as such, not as one of the provider."""
+        if not request.volumes:
+            request = replace(request, volumes=self._volumes_of_components(request))
         outcome = super().backup(request, between)
         if outcome.error is not None and self.provider.problem is not None:
             return replace(outcome, error=self.provider.problem)
         return outcome
+
+    def _volumes_of_components(self, request: BackupRequest) -> list[str]:
+        """The group whose mounted volumes hold the components' files. InvalidError when that is
+        not one group: then the volumes must be named."""
+        groups = self.provider.groups()
+        choices = "; ".join(f"{name}: {' '.join(volumes)}" for name, volumes in groups.items())
+        hint = f"name the volumes of one group: {choices}" if groups else "add a volume first"
+        if not request.state.select_components:
+            raise InvalidError("no volume is named to take a snapshot of", hint=hint)
+        files = [
+            (entry.metadata.name, one.path)
+            for entry in self.writers()
+            for component in entry.metadata.components
+            for one in (*component.files, *component.database_files, *component.database_logs)
+        ]
+        found = {self._volume_of(path) for _, path in files} - {None}
+        chosen = [volumes for volumes in groups.values() if found & set(volumes)]
+        if len(chosen) == 1:
+            return chosen[0]
+        what = "lie on volumes of several groups" if chosen else "lie on no mounted volume"
+        whose = ", ".join(sorted({name for name, _ in files})) or "no writer"
+        raise InvalidError(
+            f"no volume is named, and the components of {whose} {what}"
+            if files
+            else "no volume is named, and no writer has a component that could name one",
+            hint=hint,
+        )
+
+    def _volume_of(self, path: str) -> str | None:
+        places = [one for one in self._paths if Path(path).is_relative_to(one)]
+        return self._paths[max(places, key=len)] if places else None
+
+    def delete(self, id: UUID, type: ObjectType, *, force: bool = False) -> DeleteOutcome:
+        """RefusedError for one snapshot of several: the copies of a set go back together."""
+        for one in self.provider.query():
+            if one.snapshot_id == id and one.set_size > 1:
+                raise RefusedError(
+                    f"snapshot {id} is one of {one.set_size} of its set",
+                    hint=f"delete the set: {one.set_id}",
+                )
+        outcome = super().delete(id, type, force=force)
+        if outcome.failed_snapshot is not None and self.provider.problem is not None:
+            raise self.provider.problem
+        return outcome
+
+    def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
+        try:
+            super().revert(snapshot, force_dismount=force_dismount)
+        except VssError:
+            if self.provider.problem is None:
+                raise
+            raise self.provider.problem from None
+
+
+def mounted_volumes(attachments: Attachments) -> dict[str, str]:
+    """Where production volumes that are attached to this machine are mounted: folder to volume."""
+    return {
+        place: one.export
+        for one in attachments.read().attachments
+        if "@" not in one.export
+        for place in mounted_at(one.device)
+    }
 
 
 def _places(folder: StateFolder) -> Places:
@@ -237,11 +305,13 @@ def open_shadow(
     *,
     label: str | None = None,
     plex: str | None = None,
+    paths: Mapping[str, str] | None = None,
 ) -> Iterator[Shadow]:
-    """A coordinator over the volumes of `service` with these writers (registry.spec_of)."""
+    """A coordinator over the volumes of `service` with these writers (registry.spec_of). `paths`:
+    where volumes are mounted, folder to volume."""
     specs = [spec_of(text) for text in writers]
     slot.parent.mkdir(parents=True, exist_ok=True)
-    with Shadow(GroupProvider(service, label=label, plex=plex), slot) as shadow:
+    with Shadow(GroupProvider(service, label=label, plex=plex), slot, paths) as shadow:
         for one in specs:
             shadow.register_writer(one.place, one.arguments)
         yield shadow
@@ -258,9 +328,8 @@ def create_set(
 ) -> SetRecord:
     """Split the group with the writers frozen round it: a set of consistency ``application``.
     WriterFailure, with the set gone, when one of them refuses or does not answer in time."""
-    survey = service.list_volumes().volumes.values()
-    volumes = sorted(volume.name for volume in survey if volume.group == group)
-    if not volumes:
+    volumes = GroupProvider(service).groups().get(group)
+    if volumes is None:
         raise NotFoundError(f"no group {group!r}", hint="see: exshadow volume list")
     with open_shadow(service, writers, slot, label=label, plex=plex) as shadow:
         request = BackupRequest(

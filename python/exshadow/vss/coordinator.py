@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import platform
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike, fspath
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 from exshadow.errors import Error
@@ -44,6 +44,9 @@ from exshadow.vss.requestor import Session
 from exshadow.vss.service import OverSessions
 from exshadow.vss.tables import RecoveryFlags
 from exshadow.vss.writer import Writer, answer_writer, options_of
+
+if TYPE_CHECKING:
+    from exshadow._core import Engine
 
 T = TypeVar("T")
 
@@ -86,11 +89,21 @@ class Coordinator(OverSessions):
         limits: Limits | None = None,
         slot: str | PathLike[str] | None = None,
         machine: str | None = None,
+        engine: Engine | None = None,
+        paths: Mapping[str, str] | None = None,
         places: Places | None = None,
     ) -> None:
         """`slot`: the file that all processes of the machine lock to make sets one at a time; None:
-        only sessions of this object exclude each other. `places`: where volumes are mounted, for
-        writers that ask what lies on them; None: volumes are named as paths."""
+        only sessions of this object exclude each other.
+
+        `engine`: snapshot its volumes, which are called by their names, by splitting one plex off
+        each at one instant (the "exshadow mirror provider"). Open the volumes first: snapshots that
+        a process left which died with its session return to the mirror now. An engine has one
+        coordinator at a time; closing the engine closes it first.
+
+        `paths`: where volumes are mounted, folder to volume. By them a backup without volumes finds
+        those of the writers' components, and a writer whether a path is in the set. `places`: the
+        same for writers that ask what lies on a volume; None: volumes are named as paths."""
         from exshadow._core import VssCoordinator
 
         self._places = places
@@ -102,6 +115,8 @@ class Coordinator(OverSessions):
             machine or platform.node() or "localhost",
             milliseconds,
             None if slot is None else fspath(slot),
+            engine,
+            list((paths or {}).items()),
         )
         # Also when the interpreter ends with it open: nobody may stay frozen.
         self._finalizer = weakref.finalize(self, self._native.close)

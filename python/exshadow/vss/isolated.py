@@ -14,12 +14,13 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from os import PathLike, fspath
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from exshadow.errors import Error, NotFoundError
+from exshadow.errors import CancelledError, Error, NotFoundError
 from exshadow.vss.command import Command
 from exshadow.vss.coordinator import Callback, Limits, asked, backup_outcome
 from exshadow.vss.peer import Peer, error_of
@@ -46,6 +47,23 @@ from exshadow.vss.requestor import Session
 from exshadow.vss.service import OverSessions
 from exshadow.vss.tables import RecoveryFlags
 from exshadow.vss.writer import Writer
+
+_UNDOING = 60.0
+"""Seconds that an interrupted procedure has to undo what it made."""
+
+
+def _in_thread(function: Callable[..., Plain], *arguments: Any) -> Future[Plain]:
+    """Call it on a thread that nobody has to wait for."""
+    answer: Future[Plain] = Future()
+
+    def call() -> None:
+        try:
+            answer.set_result(function(*arguments))
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return answer
 
 
 class _RemoteStep:
@@ -103,6 +121,7 @@ class IsolatedCoordinator(OverSessions):
         limits: Limits | None = None,
         slot: str | PathLike[str] | None = None,
         machine: str | None = None,
+        paths: Mapping[str, str] | None = None,
         places: Places | None = None,
     ) -> None:
         mine, theirs = socket.socketpair()
@@ -128,6 +147,7 @@ class IsolatedCoordinator(OverSessions):
             to_plain(limits or Limits()),
             None if slot is None else fspath(slot),
             machine,
+            dict(paths or {}),
             None if places is None else {name: list(on) for name, on in places.mounts.items()},
         )
 
@@ -225,30 +245,40 @@ class IsolatedCoordinator(OverSessions):
         part: Callable[[Plain], Plain] | None,
     ) -> Plain:
         """The caller's part is called on a thread of this process while this one waits; what it
-        raises ends the procedure and is raised here."""
-        raised: list[BaseException] = []
+        raises ends the procedure and is raised here. Ctrl-C is not waited out by that part: the
+        procedure is told that it failed, and has undone what it made when this returns."""
+        answers: list[Future[Plain]] = []
+        stopped = threading.Event()
 
         def guarded(report: Plain) -> Plain:
-            try:
-                return part(report) if part is not None else None
-            except BaseException as error:
-                raised.append(error)
-                raise
+            if part is None:
+                return None
+            answers.append(_in_thread(part, report))
+            answers[0].add_done_callback(lambda _: ended.set())
+            ended.wait()
+            if stopped.is_set():
+                raise CancelledError("interrupted")
+            return answers[0].result()
 
+        ended = threading.Event()
         number = next(self._numbers)
         self._parts[number] = guarded
+        running = _in_thread(self._peer.call, "run_asking", procedure, to_plain(request), number)
         try:
-            given = self._peer.call("run_asking", procedure, to_plain(request), number)
+            return running.result()
         except KeyboardInterrupt:
+            stopped.set()
+            ended.set()
             self._peer.call("stop", number)
+            wait([running], timeout=_UNDOING)
             raise
         except Error:
-            if raised:
-                raise raised[0] from None
+            raised = answers[0].exception() if answers else None
+            if raised is not None:
+                raise raised from None
             raise
         finally:
             del self._parts[number]
-        return given
 
     def _handle(self, op: str, args: list[Plain]) -> Plain:
         if op == "part":

@@ -77,6 +77,11 @@ class Provider(ABC):
     def is_volume_supported(self, volume: str, attributes: SnapshotAttributes) -> bool:
         """VSS_E_OBJECT_NOT_FOUND: there is no such volume."""
 
+    def snapshot_id(self, set_id: UUID, volume: str, proposed: UUID) -> UUID:
+        """The id that the snapshot will have: the one proposed, or one of your own when you cannot
+        keep ids. It must be the one that `query` shows, now and in later processes."""
+        return proposed
+
     @abstractmethod
     def begin_prepare_snapshot(self, request: SnapshotRequest) -> None:
         """Start what is slow and come back quickly."""

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+#include <functional>
 
 #include "runtime/sim_random.h"
 #include "sim_bed.h"
@@ -91,4 +92,42 @@ TEST_CASE("no session leaves a writer frozen, whatever writers, providers and re
         CHECK(made > seeds / 10);
         CHECK(undone > seeds / 10);
     }
+}
+
+// Seeds until a promise is broken; 0: none of so many.
+namespace {
+std::uint64_t found_after(const std::function<void(Json&)>& loosen,
+                          const std::function<void(CoordinatorOptions&)>& adjust) {
+    for (std::uint64_t seed = 1; seed <= 500; ++seed) {
+        SimRandom random(seed);
+        const auto world = random_world(random);
+        const auto plan = random_plan(random);
+        auto loose = world;
+        loosen(loose);
+        Bed bed(loose, seed, local_slot(), adjust);
+        static_cast<void>(bed.backup(plan));
+        bed.close();
+        if (!broken_promises(bed, world).empty()) return seed;
+    }
+    return 0;
+}
+}  // namespace
+
+TEST_CASE("mutation: a coordinator that leaves out Thaw, Abort or the limits is found") {
+    const auto as_it_is = [](Json&) {};
+    CHECK(found_after(as_it_is, {}) == 0);
+    for (const auto event : {WriterEvent::thaw, WriterEvent::abort}) {
+        const auto seed =
+            found_after(as_it_is, [event](CoordinatorOptions& options) { options.withheld = event; });
+        CHECK_MESSAGE(seed != 0, word(event) << " was left out and no seed found it");
+        MESSAGE("without " << word(event) << ": seed " << seed);
+    }
+    const auto no_limits = [](Json& world) {
+        world["limits"]["freeze"] = 60'000;
+        world["limits"]["hold"] = 60'000;
+        for (auto& writer : world["writers"]) writer["freeze_limit"] = 60'000;
+    };
+    const auto seed = found_after(no_limits, {});
+    CHECK_MESSAGE(seed != 0, "the limits were not enforced and no seed found it");
+    MESSAGE("without limits: seed " << seed);
 }

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -74,7 +75,8 @@ struct Course {
 class Bed {
 public:
     explicit Bed(const Json& description = usual_world(), std::uint64_t seed = 1,
-                 std::shared_ptr<CreationSlot> slot = local_slot())
+                 std::shared_ptr<CreationSlot> slot = local_slot(),
+                 const std::function<void(CoordinatorOptions&)>& adjust = {})
         : world_(seed), loop_(world_, seed), slot_(std::move(slot)) {
         auto made = scenario::make_world(description, "");
         REQUIRE_MESSAGE(made.ok(), (made.ok() ? "" : made.error().message()));
@@ -82,6 +84,7 @@ public:
         auto options = machine_.options();
         options.slot = slot_;
         options.observe = [this](const Callback& one) { trace_.push_back(one); };
+        if (adjust) adjust(options);
         coordinator_.emplace(loop_, std::move(options));
         for (const auto& writer : machine_.writers) REQUIRE(coordinator_->register_writer(writer).ok());
         for (const auto& one : machine_.providers) REQUIRE(coordinator_->register_provider(one).ok());
@@ -276,8 +279,9 @@ inline Task<void> Bed::back_up(Bed* bed, Plan plan, Course* course) {
 
 // Whatever happened: who was frozen was thawed or aborted within its window, nothing came after Abort but
 // BackupShutdown, nobody who had PostSnapshot got Abort, BackupShutdown came last and once, providers had
-// their calls in order, and the creation slot is free.
-inline void check_promises(const Bed& bed, const Json& description) {
+// their calls in order, and the creation slot is free. Says what is not so.
+inline std::vector<std::string> broken_promises(const Bed& bed, const Json& description) {
+    std::vector<std::string> broken;
     std::map<std::string, Nanoseconds> window;
     std::map<std::string, bool> hangs_at_thaw;  // then only Abort frees it
     for (const auto& writer : description["writers"]) {
@@ -296,28 +300,36 @@ inline void check_promises(const Bed& bed, const Json& description) {
         const std::string event(one.event);
         if (event == "identify" || event == "query" || event == "is_supported") continue;
         auto& before = last[one.actor];
-        CAPTURE(one.actor);
-        CAPTURE(event);
-        CAPTURE(before);
+        const auto demand = [&](bool kept, const char* promise) {
+            if (!kept) broken.push_back(one.actor + ", " + before + ", " + event + ": " + promise);
+        };
         if (one.of_writer) {
-            CHECK(before != "backup_shutdown");
-            if (before == "abort") CHECK(event == "backup_shutdown");
-            if (event == "abort") CHECK((before != "post_snapshot" && before != "backup_complete"));
+            demand(before != "backup_shutdown", "nothing after BackupShutdown");
+            if (before == "abort") demand(event == "backup_shutdown", "only BackupShutdown after Abort");
+            if (event == "abort")
+                demand(before != "post_snapshot" && before != "backup_complete",
+                       "no Abort after PostSnapshot");
             if (event == "freeze") frozen[one.actor] = one.at;
             if ((event == "thaw" || event == "abort") && frozen.contains(one.actor)) {
-                CHECK(one.at - frozen[one.actor] <= window[one.actor] + steps_of_the_simulation);
+                demand(one.at - frozen[one.actor] <= window[one.actor] + steps_of_the_simulation,
+                       "frozen within its window");
                 if (event == "abort" || !hangs_at_thaw[one.actor]) frozen.erase(one.actor);
             }
         } else if (event == "abort") {
-            CHECK(before != "begin_prepare");
+            demand(before != "begin_prepare", "no AbortSnapshots before EndPrepareSnapshots");
         } else if (const auto place = std::ranges::find(order, event);
                    place != order.end() && event != "begin_prepare") {
-            CHECK(before == *(place - 1));
+            demand(before == *(place - 1), "steps in order");
         }
         before = event;
     }
-    CHECK(frozen.empty());
-    CHECK(bed.slot_is_free());
+    for (const auto& [actor, since] : frozen) broken.push_back(actor + ": left frozen");
+    if (!bed.slot_is_free()) broken.emplace_back("the creation slot is taken");
+    return broken;
+}
+
+inline void check_promises(const Bed& bed, const Json& description) {
+    for (const auto& one : broken_promises(bed, description)) FAIL_CHECK(one);
 }
 
 }  // namespace exshadow::vss::test
