@@ -56,6 +56,23 @@ def test_snapshot_create_freezes_writers_round_the_split(shop, ticker, applicati
     assert found["consistency"] == "application"
 
 
+@pytest.mark.parametrize(("check", "status"), [("bytes", 0), ("sqlite", 5)])
+def test_writers_hear_of_success_only_after_the_check_of_the_copy(
+    shop, ticker, application, tmp_path, check, status
+):
+    """A writer that is told of success cuts its logs: never on a copy that was not proved."""
+    log = tmp_path / "log"
+    writer = f"{ticker.replace('StoppingWriter', 'ProvenWriter')}&log={log}"
+    shop.cli(
+        "snapshot", "create", "shop", "--label", "noon", "--writer", writer, "--verify", check,
+        status=status,
+    )  # fmt: skip
+    assert f"succeeded={status == 0}" in log.read_text().split()
+    (found,) = shop.cli.json("snapshot", "list")["sets"]
+    assert found["verified"]["ok"] == (status == 0)
+    application.goes_on_within(5)
+
+
 def test_a_writer_that_fails_leaves_no_set_and_status_6(shop, ticker, application):
     bad = ticker.replace("StoppingWriter", "RefusingWriter")
     error = shop.cli.error(6, "snapshot", "create", "shop", "--writer", bad, "--writer", ticker)

@@ -148,6 +148,22 @@ class FilesWriter(vss.Writer):
         return vss.WriterMetadata(self.writer_id, self.name, components=[part])
 
 
+class ProvenWriter(StoppingWriter):
+    """Notes at the end whether it was told that its component was backed up well."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a03")
+    name = "Proven"
+
+    def identify(self) -> vss.WriterMetadata:
+        return vss.WriterMetadata(
+            self.writer_id, self.name, components=[vss.ComponentMetadata("store")]
+        )
+
+    def on_backup_complete(self, call: vss.WriterCall) -> None:
+        (store,) = call.components().components
+        self._told(f"succeeded={store.succeeded}")
+
+
 class OneVolume(vss.Provider):
     """Takes the volume ``data``; `at` is called with the name of every step."""
 

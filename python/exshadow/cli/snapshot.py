@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -25,6 +25,10 @@ from exshadow.cli.options import (
 from exshadow.cli.transfer import export, import_
 from exshadow.errors import Error
 from exshadow.model import SetRecord
+
+if TYPE_CHECKING:
+    from exshadow.service.checks.wish import CheckWish
+    from exshadow.service.contract import Service
 
 app = options.group("snapshot")
 app.command(export, name="export")
@@ -59,29 +63,50 @@ def create(
 ) -> int:
     """Split every volume of a group at one instant: one set.
 
-    Checks run on the new copies; when one fails (5) or cannot run here (4) the set stays.
+    Checks run on the new copies; when one fails (5) or cannot run here (4) the set stays. Writers
+    hear of success, and may cut their logs, only after the checks of that very copy passed.
 
     Example: exshadow snapshot create shop --label noon --verify bytes --verify filesystem
     """
     wish = None
     if verify or folder or glob or script:
         wish = options.check_wish(verify or [], timeout, folder, glob, script)
-    error: Error | None = None
     with open_service(force=force) as service:
+        proof = _Proof(service, wish)
         if writer:
             from exshadow.service import shadow
 
             slot = state_folder().path / "vss.lock"
-            made = shadow.create_set(service, group, writer, slot, label=label, plex=plex)
+            made = shadow.create_set(
+                service, group, writer, slot, label=label, plex=plex, prove=proof.sound
+            )
+            made = service.show_set(made.id)
         else:
             made = service.create_set(group, label=label, plex=plex)
-        if wish is not None:
-            try:
-                checked = service.verify_set(made.id, wish)
-                made, error = checked.set, checked.error
-            except Error as problem:  # the set is there all the same, and must be told
-                error = problem
-    return output.show({"set": made.to_json(evidence=True)}, views.set_(made), error)
+            proof.sound(made.id)
+        made = proof.checked or made
+    return output.show({"set": made.to_json(evidence=True)}, views.set_(made), proof.error)
+
+
+class _Proof:
+    """The checks of a new set, and what came of them. Whatever it is, the set is there."""
+
+    def __init__(self, service: Service, wish: CheckWish | None) -> None:
+        self._service = service
+        self._wish = wish
+        self.checked: SetRecord | None = None
+        self.error: Error | None = None
+
+    def sound(self, set_id: str) -> bool:
+        """Run them on the set; without any there is nothing against it."""
+        if self._wish is None:
+            return True
+        try:
+            found = self._service.verify_set(set_id, self._wish)
+            self.checked, self.error = found.set, found.error
+        except Error as problem:
+            self.error = problem
+        return self.error is None
 
 
 @app.command(name="list")

@@ -9,7 +9,7 @@ process of their own, so that they are thawed whatever happens to this one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -27,7 +27,14 @@ from exshadow.vss.command import Command
 from exshadow.vss.errors import VssError, failure
 from exshadow.vss.isolated import IsolatedCoordinator
 from exshadow.vss.places import Places
-from exshadow.vss.procedures import BackupOutcome, BackupRequest, Between, RetryLimits
+from exshadow.vss.procedures import (
+    BackupOutcome,
+    BackupReport,
+    BackupRequest,
+    Between,
+    Copied,
+    RetryLimits,
+)
 from exshadow.vss.provider import Provider, SnapshotRequest
 from exshadow.vss.registry import spec_of
 from exshadow.vss.tables import HResult, ObjectType, SnapshotAttributes, SnapshotState
@@ -325,9 +332,13 @@ def create_set(
     *,
     label: str | None = None,
     plex: str | None = None,
+    prove: Callable[[str], bool] | None = None,
 ) -> SetRecord:
     """Split the group with the writers frozen round it: a set of consistency ``application``.
-    WriterFailure, with the set gone, when one of them refuses or does not answer in time."""
+    WriterFailure, with the set gone, when one of them refuses or does not answer in time.
+
+    ``prove`` is called with the set's id once the copies exist. Only when it says yes do the
+    writers hear that the backup succeeded, which lets them cut their logs; the set stays anyway."""
     volumes = GroupProvider(service).groups().get(group)
     if volumes is None:
         raise NotFoundError(f"no group {group!r}", hint="see: exshadow volume list")
@@ -338,7 +349,11 @@ def create_set(
             state=BackupState(select_components=_can_choose(shadow, len(writers))),
             retry=RetryLimits(tries=1),
         )
-        report = shadow.backup(request).check()
+
+        def between(made: BackupReport) -> Copied | None:
+            return None if prove is None else Copied(prove(str(made.snapshot_set_id)))
+
+        report = shadow.backup(request, between).check()
     document = document_file(slot.parent, str(report.snapshot_set_id))
     document.parent.mkdir(mode=0o700, exist_ok=True)
     document.write_text(report.document, encoding="utf-8")
