@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <optional>
 
 #include "sim_bed.h"
 
@@ -14,14 +15,15 @@ namespace {
 
 class ScriptedHolder final : public WriteHolder {
 public:
-    explicit ScriptedHolder(Nanoseconds flush, Status answer = {})
-        : flush_(flush), answer_(std::move(answer)) {}
+    explicit ScriptedHolder(Nanoseconds flush) : flush_(flush) {}
+    ScriptedHolder(Nanoseconds flush, Error refusal) : flush_(flush), refusal_(std::move(refusal)) {}
 
     Task<Status> flush_and_hold(std::vector<std::string> volumes) override {
         volumes_ = volumes;
         held = true;
         co_await Loop::current()->sleep(flush_);
-        co_return answer_;
+        if (refusal_) co_return *refusal_;
+        co_return Status{};
     }
     Task<Status> release(std::vector<std::string> volumes) override {
         CHECK(volumes == volumes_);
@@ -35,7 +37,7 @@ public:
 
 private:
     const Nanoseconds flush_;
-    const Status answer_;
+    const std::optional<Error> refusal_;
     std::vector<std::string> volumes_;
 };
 
