@@ -1,4 +1,5 @@
-"""Writers by name: ``module:Class``, or the name of an entry point ``exshadow.vss.writers``.
+"""Writers by name: a built-in one (``sqlite``), ``module:Class``, or the name of an entry point
+``exshadow.vss.writers``.
 
 A package offers one in its pyproject.toml:
 
@@ -13,12 +14,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Final
 
 from exshadow.errors import InvalidError, NotFoundError
 from exshadow.vss.writer import Writer, options_of
 
 GROUP = "exshadow.vss.writers"
+BUILT_IN: Final = {
+    "ese-folder": "exshadow.writers.exchange:EseFolderWriter",
+    "filesystem": "exshadow.writers.filesystem:FilesystemWriter",
+    "guest-agent": "exshadow.writers.guest_agent:GuestAgentWriter",
+    "mariadb": "exshadow.writers.mariadb:MariaDbWriter",
+    "mysql": "exshadow.writers.mariadb:MariaDbWriter",
+    "postgresql": "exshadow.writers.postgresql:PostgresqlWriter",
+    "script": "exshadow.writers.script:ScriptWriter",
+    "sqlite": "exshadow.writers.sqlite:SqliteWriter",
+}
+"""Names of writers that come with exshadow; their modules are loaded when they are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +72,18 @@ def make_writer(spec: WriterSpec) -> Writer:
 
 
 def _class_of(place: str) -> object:
+    place = BUILT_IN.get(place, place)
     module, colon, name = place.partition(":")
     if not colon:
         for one in entry_points(group=GROUP):
             if one.name == place:
                 found: object = one.load()
                 return found
-        known = ", ".join(sorted(one.name for one in entry_points(group=GROUP))) or "none"
+        names = {*BUILT_IN, *(one.name for one in entry_points(group=GROUP))}
+        known = ", ".join(sorted(names))
         raise NotFoundError(
             f"there is no writer '{place}'",
-            hint=f"installed writers: {known}; or name a class: module:Class",
+            hint=f"there are: {known}; or name a class: module:Class",
         )
     try:
         found = import_module(module)
