@@ -26,8 +26,11 @@ WHO = pytest.mark.parametrize(
 @contextmanager
 def frozen_by(writer: str) -> Iterator[dict[str, int]]:
     """The process ids of exshadow, which has frozen the writer's application."""
+    # Writers and providers of the tests are found by the child, its host and its guard.
+    places = [str(CHILD.parents[1] / "python"), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
     with subprocess.Popen(
-        [sys.executable, str(CHILD), writer], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(CHILD), writer], stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         try:
             assert process.stdout is not None
