@@ -53,8 +53,9 @@ test-asan: build/asan/build.ninja  ## C++ tests with AddressSanitizer and Undefi
 	cmake --build build/asan --parallel $(JOBS)
 	UBSAN_OPTIONS=print_stacktrace=1 $(CTEST) --test-dir build/asan
 
+# Two workers, a file never on both: much of the time is waiting, for processes, disks and time limits.
 test-python: $(STAMPS)/installed  ## Python tests and house rules
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 build-mingw: build/mingw/build.ninja  ## exshadow-vss.exe for 64-bit Windows, with its tests, in build/mingw
 	cmake --build build/mingw --parallel $(JOBS)

@@ -4,11 +4,11 @@ set -euo pipefail
 
 packages=(
     build-essential cmake ninja-build pkg-config ccache patchelf   # build
-    liburing-dev librapidxml-dev                                   # libraries
+    liburing-dev librapidxml-dev nlohmann-json3-dev                # libraries
     python3-venv python3-dev
-    nlohmann-json3-dev doctest-dev clang libclang-rt-dev clang-format clang-tidy      # tests, fuzzing and lint
+    doctest-dev clang libclang-rt-dev clang-format clang-tidy      # tests, fuzzing and lint
     qemu-utils qemu-system-common libnbd-bin python3-libnbd nbdkit fio e2fsprogs xfsprogs btrfs-progs ntfs-3g dosfstools sqlite3 util-linux fdisk attr  # peers
-    g++-mingw-w64-x86-64-posix wine wine64 libcli11-dev nlohmann-json3-dev  # Windows: cross build, tests/wine
+    g++-mingw-w64-x86-64-posix wine wine64 libcli11-dev            # Windows: cross build, tests/wine
     fuse3 nbd-client qemu-system-x86 busybox-static cpio postgresql kmod mariadb-server-core mariadb-client  # tests/interop (nbdfuse is in libnbd-bin)
     libesedb-utils  # bench: esedbinfo beside the checker of ESE files
 )

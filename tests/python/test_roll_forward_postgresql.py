@@ -96,6 +96,9 @@ def noon(cli, bed, tmp_path):
         image.with_suffix(".cut").replace(image)
     split_off(cli, tmp_path, "data", "wal")
     with going_on(cli, bed, tmp_path) as server, server.running():
+        # Durable at the latest when the server stops: 20,000 waits for the disk prove no more.
+        server.query("alter system set synchronous_commit = off")
+        server.query("select pg_reload_conf()")
         commit(server, 101, 20_000)
     yield cli
     assert no_traces(cli.state) == []

@@ -27,7 +27,7 @@ _TAKEN = {
     },
 }
 for _module, _names in _TAKEN.items():
-    for _name in _names:
+    for _name in sorted(_names):
         setattr(sys.modules[__name__], _name, getattr(_module, _name))
 
 _devices = test_verify_script._devices
