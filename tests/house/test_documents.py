@@ -5,9 +5,12 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
+from inspect import signature
 
 import pytest
 
+from exshadow.vss.registry import BUILT_IN
 from house import CPP, PACKAGE, ROOT
 
 PANEL_ROW = re.compile(r"^[│|]\s+([a-z][a-z0-9-]*)(?:\s{2,}|\s*[│|]\s*$)")
@@ -111,3 +114,17 @@ def test_readme_names_every_make_target():
     targets = {"setup", "demo", "test", "lint", "bench", "soak", "wheel"}
     missing = {target for target in targets if f"make {target}" not in text}
     assert not missing, f"README.md lacks {sorted(missing)}"
+
+
+def test_readme_tells_every_built_in_writer_and_its_arguments():
+    """The rows of README's table of writers against the classes themselves."""
+    told = {}
+    for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines():
+        cells = re.split(r"(?<!\\)\|", line)
+        names = re.findall(r"`([a-z-]+)`", cells[1]) if len(cells) > 3 else []
+        for name in names:
+            told.setdefault(name, set()).update(re.findall(r"`(\w+)", cells[2]))
+    for name, place in BUILT_IN.items():
+        module, _, kind = place.partition(":")
+        made = getattr(import_module(module), kind)
+        assert told.get(name) == set(signature(made).parameters), name
