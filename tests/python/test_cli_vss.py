@@ -8,17 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
+from machine import mounted, need_root, run
 from vss_writers import Application
 
 from exshadow import vss
-from exshadow.service.desk import Desk
-from exshadow.service.local import LocalService
-from exshadow.service.shadow import open_shadow
-from exshadow.service.state import StateFolder
 
 ID = "6f4e1c9e-0000-4000-8000-000000000001"
 
@@ -207,17 +203,24 @@ def test_without_volumes_it_says_what_to_name(shop, ticker):
     assert "shop: db logs" in error["hint"]
 
 
-def test_the_group_is_found_by_where_its_volumes_are_mounted(shop, image, tmp_path):
+def test_the_group_is_found_by_where_its_volumes_are_mounted(shop, ticker, image, tmp_path):
+    """A real mount of an attached volume; what lies beside the mount is on no volume."""
+    need_root()
     shop.cli("volume", "add", "alone", image("alone.img", 1 << 20))
-    writer = f"vss_writers:FilesWriter?folder={tmp_path}/srv/db/files"
-    paths = {f"{tmp_path}/srv/db": "db", f"{tmp_path}/srv": "alone"}
-    with (
-        closing(Desk(StateFolder(shop.cli.state))) as desk,
-        open_shadow(LocalService(desk), [writer], tmp_path / "slot", paths=paths) as shadow,
-    ):
-        report = shadow.backup(vss.BackupRequest()).check()
-        assert {one.original_volume for one in report.snapshots} == {"db", "logs"}
-        assert [one.included for one in report.components] == [True]
+    device = shop.cli.json("attach", "db", "--writable")["attached"]["device"]
+    try:
+        run("mkfs.ext2", "-q", device)
+        with mounted(device, tmp_path / "srv") as place:
+            (place / "files").mkdir()
+            writer = f"vss_writers:FilesWriter?folder={place}/files"
+            backup = shop.cli.json("vss", "backup", "--writer", writer)["backup"]
+            assert {one["original_volume"] for one in backup["snapshots"]} == {"db", "logs"}
+            assert [one["included"] for one in backup["components"]] == [True]
+            beside = f"vss_writers:FilesWriter?folder={tmp_path}/other"
+            error = shop.cli.error(2, "vss", "backup", "--writer", beside)
+            assert "lie on no mounted volume" in error["message"]
+    finally:
+        shop.cli("detach", "db")
 
 
 @pytest.mark.parametrize(

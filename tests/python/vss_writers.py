@@ -151,7 +151,7 @@ class FilesWriter(vss.Writer):
 class ProvenWriter(StoppingWriter):
     """Notes at the end whether it was told that its component was backed up well."""
 
-    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a03")
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a04")
     name = "Proven"
 
     def identify(self) -> vss.WriterMetadata:

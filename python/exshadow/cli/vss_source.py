@@ -53,17 +53,11 @@ def open_vss(
             )
         yield tool
         return
-    from exshadow.service.attachments import Attachments
-    from exshadow.service.shadow import mounted_volumes, open_shadow
+    from exshadow.service.shadow import open_shadow
 
-    with open_service() as service:
-        folder = state_folder()
-        with open_shadow(
-            service,
-            source.writer or (),
-            folder.path / "vss.lock",
-            label=label,
-            plex=plex,
-            paths=mounted_volumes(Attachments(folder)),
-        ) as shadow:
-            yield shadow
+    slot = state_folder().path / "vss.lock"
+    with (
+        open_service() as service,
+        open_shadow(service, source.writer or (), slot, label=label, plex=plex) as shadow,
+    ):
+        yield shadow

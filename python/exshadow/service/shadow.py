@@ -9,7 +9,7 @@ process of their own, so that they are thawed whatever happens to this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -215,12 +215,10 @@ def _properties(one: SetRecord, volume: str, path: str) -> SnapshotProperties:
 class Shadow(IsolatedCoordinator):
     """The coordinator of a state folder, in a process of its own."""
 
-    def __init__(
-        self, provider: GroupProvider, slot: Path, paths: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(slot=slot, paths=paths, places=_places(StateFolder(slot.parent)))
+    def __init__(self, provider: GroupProvider, slot: Path) -> None:
+        self._places = _places(StateFolder(slot.parent))
+        super().__init__(slot=slot, places=self._places)
         self.provider = provider
-        self._paths = dict(paths or {})
         self.register_provider(provider)
 
     def backup(
@@ -248,7 +246,7 @@ class Shadow(IsolatedCoordinator):
             for component in entry.metadata.components
             for one in (*component.files, *component.database_files, *component.database_logs)
         ]
-        found = {self._volume_of(path) for _, path in files} - {None}
+        found = {self._places.volume_of(path) for _, path in files} - {None}
         chosen = [volumes for volumes in groups.values() if found & set(volumes)]
         if len(chosen) == 1:
             return chosen[0]
@@ -260,10 +258,6 @@ class Shadow(IsolatedCoordinator):
             else "no volume is named, and no writer has a component that could name one",
             hint=hint,
         )
-
-    def _volume_of(self, path: str) -> str | None:
-        places = [one for one in self._paths if Path(path).is_relative_to(one)]
-        return self._paths[max(places, key=len)] if places else None
 
     def delete(self, id: UUID, type: ObjectType, *, force: bool = False) -> DeleteOutcome:
         """RefusedError for one snapshot of several: the copies of a set go back together."""
@@ -287,16 +281,6 @@ class Shadow(IsolatedCoordinator):
             raise self.provider.problem from None
 
 
-def mounted_volumes(attachments: Attachments) -> dict[str, str]:
-    """Where production volumes that are attached to this machine are mounted: folder to volume."""
-    return {
-        place: one.export
-        for one in attachments.read().attachments
-        if "@" not in one.export
-        for place in mounted_at(one.device)
-    }
-
-
 def _places(folder: StateFolder) -> Places:
     """Where the volumes that are attached here are mounted, by anybody."""
     return Places(
@@ -312,13 +296,11 @@ def open_shadow(
     *,
     label: str | None = None,
     plex: str | None = None,
-    paths: Mapping[str, str] | None = None,
 ) -> Iterator[Shadow]:
-    """A coordinator over the volumes of `service` with these writers (registry.spec_of). `paths`:
-    where volumes are mounted, folder to volume."""
+    """A coordinator over the volumes of `service` with these writers (registry.spec_of)."""
     specs = [spec_of(text) for text in writers]
     slot.parent.mkdir(parents=True, exist_ok=True)
-    with Shadow(GroupProvider(service, label=label, plex=plex), slot, paths) as shadow:
+    with Shadow(GroupProvider(service, label=label, plex=plex), slot) as shadow:
         for one in specs:
             shadow.register_writer(one.place, one.arguments)
         yield shadow

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import platform
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike, fspath
@@ -90,7 +90,6 @@ class Coordinator(OverSessions):
         slot: str | PathLike[str] | None = None,
         machine: str | None = None,
         engine: Engine | None = None,
-        paths: Mapping[str, str] | None = None,
         places: Places | None = None,
     ) -> None:
         """`slot`: the file that all processes of the machine lock to make sets one at a time; None:
@@ -101,9 +100,8 @@ class Coordinator(OverSessions):
         a process left which died with its session return to the mirror now. An engine has one
         coordinator at a time; closing the engine closes it first.
 
-        `paths`: where volumes are mounted, folder to volume. By them a backup without volumes finds
-        those of the writers' components, and a writer whether a path is in the set. `places`: the
-        same for writers that ask what lies on a volume; None: volumes are named as paths."""
+        `places`: where the volumes are mounted. By them a backup without volumes finds those of the
+        writers' components, and a writer whether a path is in the set; None: volumes are paths."""
         from exshadow._core import VssCoordinator
 
         self._places = places
@@ -116,7 +114,7 @@ class Coordinator(OverSessions):
             milliseconds,
             None if slot is None else fspath(slot),
             engine,
-            list((paths or {}).items()),
+            places.table() if places is not None else [],
         )
         # Also when the interpreter ends with it open: nobody may stay frozen.
         self._finalizer = weakref.finalize(self, self._native.close)

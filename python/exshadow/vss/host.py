@@ -150,14 +150,13 @@ class Host:
         limits: Plain,
         slot: str | None,
         machine: str | None,
-        paths: dict[str, str],
         mounts: dict[str, list[str]] | None,
     ) -> None:
         sys.path[:] = path  # what the client can import, this process can
         self._limits = from_plain(Limits, limits)
         places = None if mounts is None else Places(mounts)
         self._coordinator = Coordinator(
-            limits=self._limits, slot=slot, machine=machine, paths=paths, places=places
+            limits=self._limits, slot=slot, machine=machine, places=places
         )
 
     def _op_writer(self, place: str, arguments: dict[str, Plain]) -> str:

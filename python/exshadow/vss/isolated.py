@@ -121,7 +121,6 @@ class IsolatedCoordinator(OverSessions):
         limits: Limits | None = None,
         slot: str | PathLike[str] | None = None,
         machine: str | None = None,
-        paths: Mapping[str, str] | None = None,
         places: Places | None = None,
     ) -> None:
         mine, theirs = socket.socketpair()
@@ -147,7 +146,6 @@ class IsolatedCoordinator(OverSessions):
             to_plain(limits or Limits()),
             None if slot is None else fspath(slot),
             machine,
-            dict(paths or {}),
             None if places is None else {name: list(on) for name, on in places.mounts.items()},
         )
 

@@ -15,6 +15,10 @@ class Places:
     def __init__(self, mounts: Mapping[str, Sequence[str]]) -> None:
         self.mounts = {name: tuple(places) for name, places in mounts.items()}
 
+    def table(self) -> list[tuple[str, str]]:
+        """Folder and volume, for the native part, which goes by the beginning of a path."""
+        return [(place, name) for name, places in self.mounts.items() for place in places]
+
     def volume_of(self, path: str) -> str | None:
         """The volume that `path`, wherever links lead, lies on; None: on none of them."""
         where = _mount_point(Path(path).resolve())
