@@ -98,6 +98,12 @@ class WriterError(Error):
     exit_status = 6
 
 
+class ProviderError(WriterError):
+    """A provider's product refused, or said what nobody understands."""
+
+    code = "provider_failed"
+
+
 class IoError(Error, OSError):
     """A read, write or flush failed."""
 
@@ -147,6 +153,7 @@ _CLASSES: dict[str, type[Error]] = {
         IntegrityError,
         CorruptError,
         WriterError,
+        ProviderError,
         IoError,
         NoSpaceError,
         BusyError,

@@ -8,15 +8,18 @@ from sqlalchemy import Connection, inspect, text
 
 from exshadow.errors import NewerVersionError
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision this version writes; the last of REVISIONS."""
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 
 ADDED: dict[str, dict[str, dict[str, object]]] = {
     "0002": {"verifications": {"seconds": 0.0, "evidence": "{}", "copies": ""}},
 }
 """By revision and table: columns it added, and what rows of before have there."""
+
+ADDED_TABLES: dict[str, tuple[str, ...]] = {"0003": ("actions", "documents", "remarks")}
+"""By revision: tables it added that are exported."""
 
 
 def stored_revision(connection: Connection) -> str | None:

@@ -97,3 +97,49 @@ events = Table(
     Column("volume", String(64), nullable=False),
     Column("text", Text, nullable=False),
 )
+
+actions = Table(
+    "actions",  # what a provider was asked to do, written before it starts
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("run_id", String(36), nullable=False, index=True),
+    Column("group", String(64), nullable=False, index=True),
+    Column("provider", String(32), nullable=False),
+    Column("verb", String(16), nullable=False),
+    Column("set_id", String(36), nullable=False, server_default=""),
+    Column("asked", Text, nullable=False),  # JSON: Action.to_json
+    Column("state", String(16), nullable=False),  # started, done, failed, undone
+    Column("started", String(32), nullable=False),
+    Column("ended", String(32)),
+    Column("detail", Text, nullable=False, server_default=""),
+)
+
+leases = Table(
+    "leases",  # who may change a volume, when several hosts share the catalog
+    metadata,
+    Column("volume", String(64), primary_key=True),
+    Column("holder", String(255), nullable=False),
+    Column("token", BigInteger, nullable=False),  # grows with every new holder, never repeats
+    Column("until", String(40), nullable=False),  # by the catalog's clock
+)
+
+documents = Table(
+    "documents",  # files that a set's restore may need
+    metadata,
+    Column("set_id", String(36), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("content", Text, nullable=False),  # base64
+    Column("paths", Text, nullable=False, server_default="[]"),  # JSON: where else it lies
+    Column("recorded", String(32), nullable=False),
+)
+
+remarks = Table(
+    "remarks",  # what people did to a set and why: unpinned, deleted by hand
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("set_id", String(36), nullable=False, index=True),
+    Column("at", String(32), nullable=False),
+    Column("what", String(32), nullable=False),
+    Column("reason", Text, nullable=False),
+)

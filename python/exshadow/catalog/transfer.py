@@ -17,7 +17,8 @@ from exshadow.names import now
 FORMAT = 1
 _LARGEST = 1 << 63  # what a column of whole numbers holds
 
-# Parents before children, so that insertion in this order satisfies the foreign keys.
+# Parents before children, so that insertion in this order satisfies the foreign keys. Leases stay
+# where they are: who holds a volume now is no matter of record.
 _TABLES: tuple[Table, ...] = (
     schema.volumes,
     schema.sets,
@@ -25,6 +26,9 @@ _TABLES: tuple[Table, ...] = (
     schema.verifications,
     schema.jobs,
     schema.events,
+    schema.actions,
+    schema.documents,
+    schema.remarks,
 )
 
 
@@ -69,9 +73,11 @@ def check_document(document: object) -> dict[str, list[dict[str, Any]]]:
 
 
 def _upgrade(body: dict[str, Any], revision: str) -> None:
-    """Give rows of an older schema the columns that came later."""
+    """Give a document of an older schema the tables and columns that came later."""
     for later in migrations.REVISIONS[migrations.REVISIONS.index(revision) + 1 :]:
-        for name, defaults in migrations.ADDED[later].items():
+        for name in migrations.ADDED_TABLES.get(later, ()):
+            body.setdefault(name, [])
+        for name, defaults in migrations.ADDED.get(later, {}).items():
             rows = body.get(name)
             if isinstance(rows, list):
                 body[name] = [{**defaults, **row} if isinstance(row, dict) else row for row in rows]
