@@ -210,3 +210,12 @@ def make(tmp_path: Path) -> Callable[..., exshadow.Volume]:
         return volume
 
     return build
+
+
+@pytest.fixture(scope="session")
+def catalog_server() -> Iterator[Any]:
+    """A PostgreSQL server for catalogs (catalog_server.new_database)."""
+    from catalog_server import running_server
+
+    with running_server() as server:
+        yield server

@@ -6,10 +6,11 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from catalog_server import drop_connections, new_database
 from sqlalchemy import text
 
-from exshadow.catalog import migrations, open_catalog, schema, transfer
-from exshadow.errors import CorruptError, InvalidError, NewerVersionError
+from exshadow.catalog import documents, migrations, open_catalog, schema, transfer
+from exshadow.errors import CorruptError, Error, InvalidError, NewerVersionError
 from exshadow.model import JobRecord, Member, PlexRecord, SetRecord, Verification, VolumeRecord
 
 SET = SetRecord(
@@ -35,8 +36,23 @@ def file(tmp_path):
     return tmp_path / "catalog.sqlite"
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request, file):
+    """File and URL of a catalog of either kind."""
+    if request.param == "sqlite":
+        return file, None
+    return file, new_database(request.getfixturevalue("catalog_server"))
+
+
 @pytest.fixture
-def catalog(file):
+def catalog(place):
+    with closing(open_catalog(*place).catalog) as opened:
+        yield opened
+
+
+@pytest.fixture
+def in_file(file):
+    """One in a file, for what only a file can suffer."""
     with closing(open_catalog(file).catalog) as opened:
         yield opened
 
@@ -78,7 +94,7 @@ def test_migrations_lead_to_the_schema_of_the_code(catalog):
         assert compare_metadata(context, schema.metadata) == []
 
 
-def test_uses_a_write_ahead_log(catalog, file):
+def test_uses_a_write_ahead_log(in_file, file):
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
@@ -92,11 +108,11 @@ def test_states_of_opening(file):
     assert states == ["fresh", "existing"]
 
 
-def test_a_newer_schema_is_refused_and_left_alone(file, catalog):
+def test_a_newer_schema_is_refused_and_left_alone(place, catalog):
     with catalog.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(NewerVersionError) as caught:
-        open_catalog(file)
+        open_catalog(*place)
     assert caught.value.exit_status == 4
     with catalog.engine.begin() as connection:
         assert migrations.stored_revision(connection) == "9999"
@@ -119,9 +135,9 @@ def test_an_upgrade_that_fails_leaves_nothing_behind(file, monkeypatch):
         fill(opened)
 
 
-def test_F24_a_damaged_file_is_moved_aside(file, catalog):
-    fill(catalog)
-    catalog.close()
+def test_F24_a_damaged_file_is_moved_aside(file, in_file):
+    fill(in_file)
+    in_file.close()
     file.write_bytes(b"this was a catalog " * 1000)
     with pytest.raises(CorruptError):
         open_catalog(file, repair=False)
@@ -134,9 +150,9 @@ def test_F24_a_damaged_file_is_moved_aside(file, catalog):
     assert aside.read_bytes().startswith(b"this was a catalog")
 
 
-def test_F24_damage_in_the_middle_is_found(file, catalog):
-    fill(catalog)
-    catalog.close()
+def test_F24_damage_in_the_middle_is_found(file, in_file):
+    fill(in_file)
+    in_file.close()
     damaged = bytearray(file.read_bytes())
     damaged[4096:] = b"\xa5" * (len(damaged) - 4096)
     file.write_bytes(damaged)
@@ -145,21 +161,21 @@ def test_F24_damage_in_the_middle_is_found(file, catalog):
     assert opened.state == "replaced"
 
 
-def write_jobs(file, count):
-    with closing(open_catalog(file).catalog) as catalog:
+def write_jobs(place, count):
+    with closing(open_catalog(*place).catalog) as catalog:
         for index in range(count):
             catalog.add_job(JOB, volume=f"v{index}", target="", started="now")
 
 
-def test_many_processes_create_and_write_at_once(file):
+def test_many_processes_create_and_write_at_once(place):
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=write_jobs, args=(file, 20)) for _ in range(4)]
+    processes = [context.Process(target=write_jobs, args=(place, 20)) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
-    with closing(open_catalog(file).catalog) as catalog:
+    with closing(open_catalog(*place).catalog) as catalog:
         assert len(catalog.jobs()) == 80
 
 
@@ -258,3 +274,92 @@ def test_a_newer_document_is_refused(catalog):
     document["catalog"]["format"] = 2
     with pytest.raises(NewerVersionError):
         transfer.import_catalog(catalog, document)
+
+
+def test_hosts_that_share_a_catalog_see_their_own_rows(catalog_server, file):
+    url = new_database(catalog_server)
+    first, second = (open_catalog(file, url, owner=name).catalog for name in ("one", "two"))
+    with closing(first), closing(second):
+        fill(first)
+        second.record_volume(replace(VOLUME, uuid="u2"))
+        assert first.sets() == [KNOWN]
+        assert (second.sets(), second.jobs(), second.events()) == ([], [], [])
+        assert first.volumes()["a"]["uuid"] == "u"
+        second.forget_volume("a")
+        second.change_set(SET.id, state="dissolved")
+        assert (first.sets(), list(first.volumes())) == ([KNOWN], ["a"])
+
+
+def test_an_import_replaces_the_own_rows_only(catalog_server, file, tmp_path):
+    url = new_database(catalog_server)
+    first, second = (open_catalog(file, url, owner=name).catalog for name in ("one", "two"))
+    with closing(first), closing(second), closing(open_catalog(file).catalog) as alone:
+        fill(first)
+        fill(alone)
+        document = transfer.export_catalog(alone)
+        for table in ("sets", "members", "verifications"):
+            for row in document["catalog"][table]:
+                row["id" if table == "sets" else "set_id"] = "set-2"
+        transfer.import_catalog(second, document)
+        assert first.sets() == [KNOWN]
+        assert [one.id for one in second.sets()] == ["set-2"]
+        transfer.import_catalog(second, document)
+        assert (len(first.jobs()), len(second.jobs())) == (1, 1)
+
+
+def test_what_sqlite_had_goes_on_in_postgresql(catalog_server, in_file, tmp_path):
+    fill(in_file)
+    document = transfer.export_catalog(in_file)
+    url = new_database(catalog_server)
+    with closing(open_catalog(tmp_path / "none", url, owner="me").catalog) as server:
+        transfer.import_catalog(server, document)
+        assert server.sets() == [KNOWN]
+        server.add_verification(SET.id, replace(VERDICT, ok=False))  # numbers go on
+        assert not server.sets()[0].verified.ok
+
+
+def test_a_server_that_drops_its_connections_does_not_matter(catalog_server, file):
+    url = new_database(catalog_server)
+    with closing(open_catalog(file, url).catalog) as catalog:
+        fill(catalog)
+        drop_connections(catalog_server)
+        assert catalog.sets() == [KNOWN]
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "said"),
+    [
+        ("postgresql+psycopg://postgres@/none?host={}", 3, "does not exist"),
+        ("postgresql+psycopg://nobody-here@/postgres?host={}", 4, "role"),
+        ("postgresql+psycopg://postgres@/postgres?host=/nowhere", 7, "cannot be used"),
+    ],
+)
+def test_a_server_that_does_not_serve_says_why(catalog_server, file, url, status, said):
+    with pytest.raises(Error, match=said) as caught:
+        open_catalog(file, url.format(catalog_server.sockets))
+    assert caught.value.exit_status == status
+    assert caught.value.hint
+
+
+def test_a_document_is_kept_with_its_hash(catalog):
+    content = bytes(range(256))
+    documents.keep_document(catalog, SET.id, "set.xml", b"old")
+    documents.keep_document(catalog, SET.id, "set.xml", content, ["/elsewhere/set.xml"])
+    (one,) = documents.documents(catalog, SET.id)
+    assert (one.content, one.paths) == (content, ("/elsewhere/set.xml",))
+    with catalog.engine.begin() as connection:
+        connection.execute(text("UPDATE documents SET content = 'AAAA'"))
+    with pytest.raises(CorruptError, match=r"set\.xml") as caught:
+        documents.documents(catalog, SET.id)
+    assert "/elsewhere/set.xml" in caught.value.hint
+
+
+def test_documents_and_remarks_go_with_an_export(catalog, tmp_path):
+    fill(catalog)
+    documents.keep_document(catalog, SET.id, "set.xml", b"<set/>")
+    documents.add_remark(catalog, SET.id, "unpinned", "audit is over")
+    document = transfer.export_catalog(catalog)
+    with closing(open_catalog(tmp_path / "other.sqlite").catalog) as other:
+        transfer.import_catalog(other, document)
+        assert documents.documents(other, SET.id)[0].content == b"<set/>"
+        assert documents.remarks(other, SET.id)[0].reason == "audit is over"

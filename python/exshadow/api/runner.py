@@ -166,6 +166,7 @@ def _watch(daemon: Daemon, reporter: Reporter, stop: threading.Event) -> None:
     desk = HouseDesk(daemon.house)
     period = min(_WATCH_SECONDS, systemd.watchdog_seconds() or _WATCH_SECONDS)
     while not stop.wait(period):
+        daemon.house.check_leases()
         for name, events in daemon.house.fresh_events().items():
             desk.record(lambda catalog, n=name, e=events: catalog.add_events(n, e))  # type: ignore[misc]
             for text in events:

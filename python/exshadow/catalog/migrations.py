@@ -15,6 +15,7 @@ REVISIONS = ("0001", "0002", "0003")
 
 ADDED: dict[str, dict[str, dict[str, object]]] = {
     "0002": {"verifications": {"seconds": 0.0, "evidence": "{}", "copies": ""}},
+    "0003": {name: {"owner": ""} for name in ("volumes", "sets", "jobs", "events")},
 }
 """By revision and table: columns it added, and what rows of before have there."""
 

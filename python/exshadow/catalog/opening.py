@@ -16,23 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
 from exshadow.catalog import migrations
+from exshadow.catalog.database_errors import translated
 from exshadow.catalog.store import Catalog
-from exshadow.errors import (
-    BusyError,
-    CorruptError,
-    InvalidError,
-    IoError,
-    NoSpaceError,
-    PermissionRefusedError,
-    from_system,
-)
+from exshadow.errors import BusyError, CorruptError, InvalidError, from_system
 
 _WAIT_SECONDS = 30.0
+_LOCK_KEY = 0x65787368  # of PostgreSQL's advisory lock while the schema is made
 _READ_SECONDS = 2.0  # readers go on without it rather than wait
 
 
@@ -45,14 +39,17 @@ class Opened:
     aside: str = ""
 
 
-def open_catalog(file: Path, url: str | None = None, *, repair: bool = True) -> Opened:
-    """Open the catalog at `url`, else in `file`, creating and upgrading it.
+def open_catalog(
+    file: Path, url: str | None = None, *, owner: str = "", repair: bool = True
+) -> Opened:
+    """Open the catalog at `url`, else in `file`, creating and upgrading it. `owner`: whose rows of
+    a shared one.
 
     A damaged local file is moved aside when `repair`, else CorruptError. NewerVersionError when a
     later exshadow wrote it.
     """
     if url:
-        return Opened(_open(_connect(_checked_url(url)), checked=False), "existing")
+        return Opened(_open(_connect(_checked_url(url)), checked=False, owner=owner), "existing")
     with _opening_lock(file):
         fresh = not file.exists() or file.stat().st_size == 0
         try:
@@ -64,7 +61,7 @@ def open_catalog(file: Path, url: str | None = None, *, repair: bool = True) -> 
         return Opened(_open(_local(file), checked=False), "replaced", str(aside))
 
 
-def open_for_reading(file: Path, url: str | None = None) -> Catalog | None:
+def open_for_reading(file: Path, url: str | None = None, *, owner: str = "") -> Catalog | None:
     """The catalog at `url`, else in `file`, for reading: takes no lock and creates nothing.
 
     None when its schema is older. NewerVersionError, CorruptError, BusyError, IoError.
@@ -76,7 +73,7 @@ def open_for_reading(file: Path, url: str | None = None) -> Catalog | None:
         if engine.dialect.name == "sqlite":
             _check_sound(connection.exec_driver_sql("PRAGMA quick_check(1)").fetchone())
         current = migrations.is_current(connection)
-    return Catalog(engine) if current else None
+    return Catalog(engine, owner) if current else None
 
 
 def _reading_url(file: Path) -> str:
@@ -90,8 +87,6 @@ def _reading_url(file: Path) -> str:
 
 def _checked_url(url: str) -> str:
     try:
-        from sqlalchemy import make_url
-
         make_url(url).get_dialect()
     except (ArgumentError, NoSuchModuleError) as error:
         raise InvalidError(
@@ -105,8 +100,11 @@ def _local(file: Path) -> Engine:
 
 
 def _connect(url: str, wait: float = _WAIT_SECONDS) -> Engine:
+    # A server whose database has no encoding (SQL_ASCII) would answer in bytes.
+    driver = make_url(url).drivername
+    arguments = {"client_encoding": "utf8"} if driver == "postgresql+psycopg" else {}
     try:
-        engine = create_engine(url, poolclass=NullPool)
+        engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
     except ImportError as error:
         raise InvalidError(f"no driver for this catalog: {error}") from error
     if engine.dialect.name == "sqlite":
@@ -128,13 +126,16 @@ def _configure_sqlite(connection: Any, wait: float) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
-def _open(engine: Engine, *, checked: bool) -> Catalog:
+def _open(engine: Engine, *, checked: bool, owner: str = "") -> Catalog:
     with translated():
         if engine.dialect.name == "sqlite":
             _prepare_sqlite(engine, checked=checked)
         with engine.begin() as connection:
+            if engine.dialect.name == "postgresql" and not migrations.is_current(connection):
+                # Two hosts that find it empty must not both create it.
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
             migrations.upgrade(connection)
-    return Catalog(engine)
+    return Catalog(engine, owner)
 
 
 def _check_sound(answer: Any) -> None:
@@ -151,38 +152,6 @@ def _prepare_sqlite(engine: Engine, *, checked: bool) -> None:
         cursor.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn what the database layer raises into our errors."""
-    import sqlite3
-
-    try:
-        yield
-    except (OperationalError, sqlite3.OperationalError) as error:
-        reason = str(getattr(error, "orig", None) or error)
-        if "locked" in reason:
-            raise BusyError("the catalog is locked by another process") from error
-        if "malformed" in reason:
-            raise CorruptError("the catalog is damaged", hint="exshadow catalog rebuild") from error
-        if "readonly" in reason or "unable to open" in reason:
-            raise PermissionRefusedError(
-                f"the catalog cannot be written: {reason}",
-                hint="look at owner and mode of the state folder and the catalog in it",
-            ) from error
-        if "full" in reason:
-            raise NoSpaceError(
-                f"the catalog cannot be written: {reason}", hint="make room in the state folder"
-            ) from error
-        raise IoError(
-            f"the catalog cannot be used: {reason}", hint="look at the disk of the state folder"
-        ) from error
-    except (DatabaseError, sqlite3.DatabaseError) as error:
-        raise CorruptError(
-            f"the catalog is damaged: {getattr(error, 'orig', None) or error}",
-            hint="exshadow catalog rebuild",
-        ) from error
 
 
 @contextmanager

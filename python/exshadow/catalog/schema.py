@@ -21,9 +21,17 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+
+def _owner(*, key: bool = False) -> Column[str]:
+    """Whose row it is when several hosts share a catalog: the id of a state folder; empty in a
+    catalog that one has to itself. Every query names it."""
+    return Column("owner", String(36), nullable=False, server_default="", primary_key=key)
+
+
 volumes = Table(
     "volumes",
     metadata,
+    _owner(key=True),
     Column("name", String(64), primary_key=True),
     Column("uuid", String(36), nullable=False),
     Column("group", String(64), nullable=False),
@@ -36,6 +44,7 @@ volumes = Table(
 sets = Table(
     "sets",
     metadata,
+    _owner(),
     Column("id", String(36), primary_key=True),
     Column("label", String(64), nullable=False),
     Column("group", String(64), nullable=False),
@@ -75,6 +84,7 @@ verifications = Table(
 jobs = Table(
     "jobs",
     metadata,
+    _owner(),
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("kind", String(32), nullable=False),
     Column("volume", String(64), nullable=False),
@@ -92,6 +102,7 @@ jobs = Table(
 events = Table(
     "events",
     metadata,
+    _owner(),
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("at", String(32), nullable=False),
     Column("volume", String(64), nullable=False),
@@ -101,6 +112,7 @@ events = Table(
 actions = Table(
     "actions",  # what a provider was asked to do, written before it starts
     metadata,
+    _owner(),
     Column("id", String(36), primary_key=True),
     Column("run_id", String(36), nullable=False, index=True),
     Column("group", String(64), nullable=False, index=True),
@@ -117,15 +129,17 @@ actions = Table(
 leases = Table(
     "leases",  # who may change a volume, when several hosts share the catalog
     metadata,
-    Column("volume", String(64), primary_key=True),
+    Column("volume", String(255), primary_key=True),  # uuid of a volume, or what tells it apart
     Column("holder", String(255), nullable=False),
     Column("token", BigInteger, nullable=False),  # grows with every new holder, never repeats
-    Column("until", String(40), nullable=False),  # by the catalog's clock
+    Column("purpose", Text, nullable=False, server_default=""),
+    Column("until", Float, nullable=False),  # seconds since 1970 by the database's clock
 )
 
 documents = Table(
     "documents",  # files that a set's restore may need
     metadata,
+    _owner(),
     Column("set_id", String(36), primary_key=True),
     Column("name", String(255), primary_key=True),
     Column("sha256", String(64), nullable=False),
@@ -137,6 +151,7 @@ documents = Table(
 remarks = Table(
     "remarks",  # what people did to a set and why: unpinned, deleted by hand
     metadata,
+    _owner(),
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("set_id", String(36), nullable=False, index=True),
     Column("at", String(32), nullable=False),

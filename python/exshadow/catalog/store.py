@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from exshadow.catalog import schema
+from exshadow.catalog.database_errors import translated
 from exshadow.model import (
     JobRecord,
     Json,
@@ -21,19 +24,38 @@ from exshadow.names import now
 
 
 class Catalog:
-    """An open catalog of the present schema."""
+    """An open catalog of the present schema, as one state folder sees it: rows of other owners in
+    the same database are neither shown nor changed. While ``fence`` is set, it is asked inside
+    every change whether the changer may still do it, and raises when not."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, owner: str = "") -> None:
         self.engine = engine
+        self.owner = owner
+        self.fence: Callable[[Connection], None] | None = None
         # Readers must not queue behind a writer: opening.py begins these transactions deferred.
         self._reader = engine.execution_options(exshadow_reads=True)
 
     def close(self) -> None:
         self.engine.dispose()
 
+    @contextmanager
+    def changing(self) -> Iterator[Connection]:
+        """One transaction that changes something."""
+        with translated(), self.engine.begin() as connection:
+            if self.fence is not None:
+                self.fence(connection)
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One view of what is there; waits for nobody."""
+        with translated(), self._reader.connect() as connection:
+            yield connection
+
     def record_volume(self, volume: VolumeRecord) -> None:
         """Write what is known about `volume`, replacing what was."""
         row = {
+            "owner": self.owner,
             "name": volume.name,
             "uuid": volume.uuid,
             "group": volume.group,
@@ -42,23 +64,29 @@ class Catalog:
             "plex_paths": "\n".join(_text(plex.path) for plex in volume.plexes),
             "recorded": now(),
         }
-        with self.engine.begin() as connection:
-            _replace(connection, schema.volumes, {"name": volume.name}, row)
+        with self.changing() as connection:
+            _replace(connection, schema.volumes, {"owner": self.owner, "name": volume.name}, row)
 
     def forget_volume(self, name: str) -> None:
         """Drop the volume; its jobs, events and sets stay as history."""
-        with self.engine.begin() as connection:
-            connection.execute(delete(schema.volumes).where(schema.volumes.c.name == name))
+        with self.changing() as connection:
+            connection.execute(
+                delete(schema.volumes).where(
+                    schema.volumes.c.owner == self.owner, schema.volumes.c.name == name
+                )
+            )
 
     def volumes(self) -> dict[str, Json]:
         """Recorded volumes by name: uuid, group, size, region_size, plex_paths (a list)."""
-        with self._reader.connect() as connection:
-            rows = connection.execute(select(schema.volumes)).mappings().all()
+        with self.reading() as connection:
+            query = select(schema.volumes).where(schema.volumes.c.owner == self.owner)
+            rows = connection.execute(query).mappings().all()
         return {row["name"]: {**row, "plex_paths": row["plex_paths"].splitlines()} for row in rows}
 
     def record_set(self, one: SetRecord) -> None:
         """Write a set and its members, replacing what was; verdicts are kept."""
         row = {
+            "owner": self.owner,
             "id": one.id,
             "label": one.label,
             "group": one.group,
@@ -69,7 +97,7 @@ class Catalog:
             "pinned_until": one.pinned_until,
             "hold_us": one.hold_us,
         }
-        with self.engine.begin() as connection:
+        with self.changing() as connection:
             _replace(connection, schema.sets, {"id": one.id}, row)
             for member in one.members:
                 key = {"set_id": one.id, "volume": member.volume}
@@ -78,17 +106,23 @@ class Catalog:
 
     def change_set(self, set_id: str, **values: object) -> None:
         """Set columns of one set, e.g. ``state="dissolved"``."""
-        with self.engine.begin() as connection:
+        with self.changing() as connection:
             connection.execute(
-                update(schema.sets).where(schema.sets.c.id == set_id).values(**values)
+                update(schema.sets)
+                .where(schema.sets.c.owner == self.owner, schema.sets.c.id == set_id)
+                .values(**values)
             )
 
     def sets(self, group: str | None = None) -> list[SetRecord]:
         """Recorded sets, oldest first, with members and the newest verdict of each check."""
-        query = select(schema.sets).order_by(schema.sets.c.created, schema.sets.c.id)
+        query = (
+            select(schema.sets)
+            .where(schema.sets.c.owner == self.owner)
+            .order_by(schema.sets.c.created, schema.sets.c.id)
+        )
         if group is not None:
             query = query.where(schema.sets.c.group == group)
-        with self._reader.connect() as connection:
+        with self.reading() as connection:
             rows = connection.execute(query).mappings().all()
             members = _members(connection)
             verdicts = _verdicts(connection)
@@ -114,7 +148,7 @@ class Catalog:
             "evidence": json.dumps(verdict.evidence),
             "copies": verdict.copies,
         }
-        with self.engine.begin() as connection:
+        with self.changing() as connection:
             connection.execute(insert(schema.verifications).values(**row))
 
     def add_job(
@@ -122,6 +156,7 @@ class Catalog:
     ) -> None:
         """Record one member's finished, cancelled or failed job."""
         row = {
+            "owner": self.owner,
             "kind": job.kind,
             "volume": volume,
             "target": _text(target),
@@ -133,30 +168,37 @@ class Catalog:
             "state": job.state,
             "error": _text(error),
         }
-        with self.engine.begin() as connection:
+        with self.changing() as connection:
             connection.execute(insert(schema.jobs).values(**row))
 
     def jobs(self, volume: str | None = None) -> list[Json]:
         """Recorded jobs, oldest first."""
-        query = select(schema.jobs).order_by(schema.jobs.c.id)
+        query = (
+            select(schema.jobs).where(schema.jobs.c.owner == self.owner).order_by(schema.jobs.c.id)
+        )
         if volume is not None:
             query = query.where(schema.jobs.c.volume == volume)
-        with self._reader.connect() as connection:
+        with self.reading() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def add_events(self, volume: str, texts: Iterable[str]) -> None:
         """Record what was said aloud about a volume."""
-        rows = [{"at": now(), "volume": volume, "text": _text(text)} for text in texts]
+        about = {"owner": self.owner, "at": now(), "volume": volume}
+        rows = [{**about, "text": _text(text)} for text in texts]
         if rows:
-            with self.engine.begin() as connection:
+            with self.changing() as connection:
                 connection.execute(insert(schema.events), rows)
 
     def events(self, volume: str | None = None) -> list[Json]:
         """Recorded events, oldest first."""
-        query = select(schema.events).order_by(schema.events.c.id)
+        query = (
+            select(schema.events)
+            .where(schema.events.c.owner == self.owner)
+            .order_by(schema.events.c.id)
+        )
         if volume is not None:
             query = query.where(schema.events.c.volume == volume)
-        with self._reader.connect() as connection:
+        with self.reading() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
 
@@ -175,7 +217,7 @@ _SET_FIELDS = (
 
 def _text(text: str) -> str:
     """What a database can keep: bytes of a path that are not UTF-8 are spelled out."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 def _replace(
@@ -183,8 +225,13 @@ def _replace(
 ) -> None:
     """Update the row of `key` or insert it. Plain SQL that every database has."""
     where = [table.c[column] == value for column, value in key.items()]
-    if connection.execute(update(table).where(*where).values(**row)).rowcount == 0:
-        connection.execute(insert(table).values(**row))
+    if connection.execute(update(table).where(*where).values(**row)).rowcount:
+        return
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(table).values(**row))
+    except IntegrityError:  # another process was quicker
+        connection.execute(update(table).where(*where).values(**row))
 
 
 def _members(connection: Connection) -> dict[str, list[Member]]:

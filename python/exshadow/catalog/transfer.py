@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Table, delete, insert, select
+from sqlalchemy import ColumnElement, Table, delete, insert, select
 from sqlalchemy.exc import IntegrityError as DatabaseIntegrityError
 from sqlalchemy.exc import StatementError
 
@@ -34,9 +34,12 @@ _TABLES: tuple[Table, ...] = (
 
 def export_catalog(catalog: Catalog) -> Json:
     """Everything in the catalog, read in one transaction."""
-    with catalog.engine.begin() as connection:
+    with catalog.reading() as connection:
         rows = {
-            table.name: [dict(row) for row in connection.execute(select(table)).mappings()]
+            table.name: [
+                dict(row)
+                for row in connection.execute(select(table).where(_own(table, catalog))).mappings()
+            ]
             for table in _TABLES
         }
     header = {"format": FORMAT, "schema": migrations.HEAD, "exported": now()}
@@ -47,16 +50,32 @@ def import_catalog(catalog: Catalog, document: object) -> dict[str, int]:
     """Replace the catalog's content; rows per table. InvalidError leaves it as it was."""
     rows = check_document(document)
     try:
-        with catalog.engine.begin() as connection:
+        with catalog.changing() as connection:
             for table in reversed(_TABLES):
-                connection.execute(delete(table))
+                connection.execute(delete(table).where(_own(table, catalog)))
             for table in _TABLES:
                 if rows[table.name]:
-                    connection.execute(insert(table), rows[table.name])
+                    connection.execute(insert(table), _adopted(table, rows[table.name], catalog))
     except (DatabaseIntegrityError, StatementError) as error:
         reason = getattr(error, "orig", None) or error
         raise InvalidError(f"the catalog document contradicts itself: {reason}") from error
     return {name: len(found) for name, found in rows.items()}
+
+
+def _own(table: Table, catalog: Catalog) -> ColumnElement[bool]:
+    """Rows of the catalog's owner; those of a set belong to whom the set belongs to."""
+    if "owner" in table.c:
+        return table.c.owner == catalog.owner
+    mine = select(schema.sets.c.id).where(schema.sets.c.owner == catalog.owner)
+    return table.c.set_id.in_(mine)
+
+
+def _adopted(table: Table, rows: list[dict[str, Any]], catalog: Catalog) -> list[dict[str, Any]]:
+    """Rows as this catalog's own. Numbers that the database gives are given anew: in a shared one
+    they may be taken."""
+    numbered = [column.name for column in table.primary_key if column.autoincrement is True]
+    kept = [{key: row[key] for key in row if key not in numbered} for row in rows]
+    return [{**row, "owner": catalog.owner} for row in kept] if "owner" in table.c else kept
 
 
 def check_document(document: object) -> dict[str, list[dict[str, Any]]]:

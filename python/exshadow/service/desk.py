@@ -7,6 +7,7 @@ operation: the volume files are the truth and the catalog can be rebuilt from th
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -23,6 +24,7 @@ from exshadow.service.state import StateFolder
 if TYPE_CHECKING:
     from exshadow._core import Engine, Server, Volume
     from exshadow.catalog import Catalog
+    from exshadow.service.keeper import Keeper
 
 
 class StopRequested(Exception):
@@ -80,7 +82,8 @@ class Desk:
         from exshadow.service.rebuild import fill
 
         self.folder.create()
-        opened = open_catalog(self.folder.catalog_file, self.folder.catalog_url)
+        place = self.folder.catalog_file, self.folder.catalog_url
+        opened = open_catalog(*place, owner=self.folder.owner)
         if opened.state == "replaced":
             self.reporter.note(
                 f"the catalog was damaged; it was moved to {opened.aside} "
@@ -107,9 +110,10 @@ class Desk:
 
         place = self.folder.catalog_file, self.folder.catalog_url
         try:
-            self._facts = open_for_reading(*place)
+            owner = self.folder.owner
+            self._facts = open_for_reading(*place, owner=owner)
             if self._facts is None:
-                self._catalog = open_catalog(*place, repair=False).catalog
+                self._catalog = open_catalog(*place, owner=owner, repair=False).catalog
         except NewerVersionError:
             raise
         except (Error, OSError) as error:
@@ -119,11 +123,8 @@ class Desk:
 
     def record(self, write: Callable[[Catalog], None]) -> None:
         """Write facts about what has been done; a failure is said aloud."""
-        from exshadow.catalog.opening import translated
-
         try:
-            with translated():
-                write(self.catalog)
+            write(self.catalog)
         except Error as error:
             self.reporter.note(
                 f"done, but not recorded in the catalog: {error}; run: exshadow catalog rebuild"
@@ -140,14 +141,21 @@ class Desk:
         from exshadow._core import Engine
         from exshadow.service.checks.record import clear
         from exshadow.service.drills.place import clear as clear_drills
+        from exshadow.service.keeper import Keeper, holding
 
         for problem in clear(self.folder):
             self.reporter.note(f"left of an interrupted check: {problem}")
         for problem in clear_drills(self.folder):
             self.reporter.note(f"left of an interrupted drill: {problem}")
-        _ = self.catalog  # refuse a newer one before a volume is opened
+        catalog = self.catalog  # refuse a newer one before a volume is opened
         with ExitStack() as stack:
-            session = Session(self, stack.enter_context(Engine()))
+            engine = Engine()
+            keeper = None
+            if self.folder.catalog_url:
+                # When a lease is lost nothing may be written any more: the engine goes.
+                keeper = Keeper(catalog, lambda problem: engine.close())
+                stack.enter_context(holding(keeper, catalog))
+            session = Session(self, stack.enter_context(engine), keeper)
             for name in names:
                 session.open(name)
             yield session
@@ -163,9 +171,10 @@ class Session:
     opens_with_force = True
     """Whether the desk's `force` reached the volumes: they take it when they are opened."""
 
-    def __init__(self, desk: Desk, engine: Engine) -> None:
+    def __init__(self, desk: Desk, engine: Engine, keeper: Keeper | None = None) -> None:
         self.desk = desk
         self.engine = engine
+        self._keeper = keeper
         self.volumes: dict[str, Volume] = {}
 
     def open(self, name: str) -> Volume:
@@ -175,6 +184,8 @@ class Session:
         """
         folder = self.desk.folder
         before = folder.inspect(name)
+        if self._keeper is not None:
+            self._keeper.hold(before.uuid, f"{name} on {socket.gethostname()}")
         try:
             volume = self.engine.open(
                 str(folder.volume_file(name)),

@@ -8,7 +8,7 @@ the open volumes instead of opening them anew. Thread-safe; the engine's calls r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from exshadow._core import ConnectionInfo, ExportStatistics, Server, Volume
+    from exshadow.catalog import Catalog
+    from exshadow.service.keeper import Keeper
 
 
 LATENCY_LIMIT = 30
@@ -85,9 +87,23 @@ class House:
         self._own_use: list[Server] = []
         self._lock = RLock()  # guards _volumes; never held while a volume opens
         self._opening = RLock()
-        with closing(Desk(folder)) as desk:
-            _ = desk.catalog  # a newer one refuses the daemon as it would any command
+        self._desk = Desk(folder)  # a newer catalog refuses the daemon as it would any command
         self.engine = Engine(latency_limit=latency_limit)
+        self.keeper = self._new_keeper(self._desk.catalog)
+
+    def _new_keeper(self, catalog: Catalog) -> Keeper | None:
+        """Of the leases, where hosts share a catalog. When one is lost the engine goes at once, and
+        the daemon after it (:meth:`check_leases`)."""
+        from exshadow.service.keeper import Keeper
+
+        if not self.folder.catalog_url:
+            return None
+        return Keeper(catalog, lambda problem: self.engine.close())
+
+    def check_leases(self) -> None:
+        """LostLeaseError when the daemon must end."""
+        if self.keeper is not None:
+            self.keeper.check()
 
     # --- what is open ---
 
@@ -109,7 +125,7 @@ class House:
         with self._opening:
             volume = self.find(name)
             if volume is None:
-                volume = Session(desk, self.engine).open(name)
+                volume = Session(desk, self.engine, self.keeper).open(name)
                 with self._lock:
                     self._volumes[name] = volume
                     self._heard[name] = len(volume.info()["events"])
@@ -161,7 +177,10 @@ class House:
         with self._lock:
             volume = self._volumes.pop(name, None)
         if volume is not None:
+            uuid = volume.uuid
             volume.close()
+            if self.keeper is not None:
+                self.keeper.let_go(uuid)
 
     # --- NBD ---
 
@@ -222,6 +241,9 @@ class House:
                 self.server.close()
         finally:
             self.engine.close()
+            if self.keeper is not None:
+                self.keeper.close()
+            self._desk.close()
 
 
 class HouseSession(Session):
@@ -254,6 +276,12 @@ class HouseDesk(Desk):
         super().__init__(house.folder, reporter, force=force)
         self.house = house
         self.on_usable: Callable[[SetRecord | None], None] = lambda kept: None
+
+    def _open_catalog(self) -> Catalog:
+        catalog = super()._open_catalog()
+        if self.house.keeper is not None:
+            catalog.fence = self.house.keeper.fence
+        return catalog
 
     @contextmanager
     def session(self, names: Iterable[str] = ()) -> Iterator[Session]:

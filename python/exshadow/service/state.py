@@ -10,8 +10,9 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,28 @@ class StateFolder:
     @property
     def nbd_socket(self) -> Path:
         return self.path / "nbd.sock"
+
+    @property
+    def owner(self) -> str:
+        """What tells this state folder's rows of a shared catalog from others'. It goes with the
+        folder, so that a cluster's next node finds its rows. Empty with a catalog of its own."""
+        if not self.catalog_url:
+            return ""
+        file = self.path / "owner"
+        try:
+            return file.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return self._new_owner(file)
+
+    def _new_owner(self, file: Path) -> str:
+        """Written whole or not at all; of two at once one wins, for both."""
+        self.create()
+        fresh = self.path / f".owner.{uuid.uuid4()}"
+        fresh.write_text(f"{uuid.uuid4()}\n", encoding="ascii")
+        with suppress(FileExistsError):
+            os.link(fresh, file)
+        fresh.unlink()
+        return file.read_text(encoding="ascii").strip()
 
     def create(self) -> None:
         """Make the folder, for its owner only. An existing one keeps its mode."""
