@@ -98,7 +98,7 @@ def test_the_life_of_a_set(db):
     pinned = db.post("/v1/sets/noon/pin", json={"until": "forever"}).json()["set"]
     assert pinned["pinned_until"] == "forever"
     refused(db.delete("/v1/sets/noon"), 409, "refused")
-    db.post("/v1/sets/noon/pin", json={"until": None})
+    db.post("/v1/sets/noon/pin", json={"until": None, "reason": "test"})
     plan = db.post("/v1/sets/noon/resync", json={}, params={"dry_run": True}).json()["plan"]
     assert plan["steps"]
     assert end(db, db.post("/v1/sets/noon/resync", json={}))["job"]["state"] == "done"

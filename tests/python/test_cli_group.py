@@ -188,5 +188,5 @@ def test_a_pinned_set_with_a_missing_member_can_be_let_go(shop, noon):
     shop.cli("snapshot", "pin", "noon")
     shop.cli("volume", "remove", "logs", "--force")
     shop.cli.error(4, "snapshot", "delete", "noon")
-    shop.cli("snapshot", "pin", "noon", "--clear")
+    shop.cli("snapshot", "pin", "noon", "--clear", "--reason", "test")
     shop.cli("snapshot", "delete", "noon")

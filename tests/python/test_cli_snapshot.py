@@ -179,12 +179,22 @@ def test_pins_refuse_resync_and_delete(shop, noon):
     for verb in ("resync", "delete"):
         assert "pin" in shop.cli.error(4, "snapshot", verb, "noon")["message"]
     shop.cli.error(4, "volume", "remove", "db")
-    until = shop.cli.json("snapshot", "pin", "noon", "--until", "2199-01-31")["set"]
+    refused = shop.cli.error(2, "snapshot", "pin", "noon", "--until", "2199-01-31")
+    assert "--reason" in refused["hint"]
+    soon = ("--until", "2199-01-31", "--reason", "not for ever")
+    until = shop.cli.json("snapshot", "pin", "noon", *soon)["set"]
+    longer = shop.cli.json("snapshot", "pin", "noon", "--until", "2199-01-31")["set"]
+    assert longer["pinned_until"] == until["pinned_until"]
     assert until["pinned_until"] == "2199-01-31T00:00:00Z"
     shop.cli.error(2, "snapshot", "pin", "noon", "--until", "2000-01-01")
     shop.cli.error(2, "snapshot", "pin", "noon", "--until", "someday")
     shop.cli.error(4, "snapshot", "delete", "noon")
-    assert shop.cli.json("snapshot", "pin", "noon", "--clear")["set"]["pinned_until"] is None
+    shop.cli.error(2, "snapshot", "pin", "noon", "--clear")
+    cleared = shop.cli.json("snapshot", "pin", "noon", "--clear", "--reason", "audit is over")
+    assert cleared["set"]["pinned_until"] is None
+    remarks = shop.cli.json("catalog", "export")["catalog"]["remarks"]
+    assert [one["what"] for one in remarks] == ["pin shortened", "unpinned"]
+    assert remarks[1]["reason"] == "audit is over (was pinned until 2199-01-31T00:00:00Z)"
     shop.cli("snapshot", "delete", "noon")
 
 

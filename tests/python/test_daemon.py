@@ -307,7 +307,7 @@ def test_a_set_is_read_while_production_moves_back_to_it(volume, tmp_path):
         assert "16.0 MiB remain to be moved, in the background" in said
         volume("snapshot", "pin", "noon")
         volume("snapshot", "export", "noon", tmp_path / "out")
-        volume("snapshot", "pin", "noon", "--clear")
+        volume("snapshot", "pin", "noon", "--clear", "--reason", "test")
         assert (tmp_path / "out" / "db.img").read_bytes() == good
         # Changed since the restore, so no difference; and the mover goes on.
         volume_write(volume, os.urandom(2 * MIB))

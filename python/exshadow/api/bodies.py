@@ -100,6 +100,7 @@ class DrillBody(Wish):
 
 class PinWish(Wish):
     until: Text | None = Field(description='RFC 3339, "forever", or null to lift the pin')
+    reason: str = Field("", description="why a pin in force is lifted or shortened")
 
 
 class ExportWish(Wish):

@@ -185,9 +185,10 @@ def verify_set(here: Here, id: str, body: bodies.CheckBody) -> Json:
 
 @router.post("/sets/{id}/pin", response_model=bodies.SetAnswer)
 def pin_set(here: Here, id: str, body: bodies.PinWish) -> Json:
-    """Protect a set until a time or for ever; null lifts the pin."""
+    """Protect a set until a time or for ever; null lifts the pin. Less than was promised needs a
+    reason."""
     with here.changing() as (service, notes):
-        one = service.pin_set(id, body.until)
+        one = service.pin_set(id, body.until, reason=body.reason)
     return {"set": one.to_json(), "notes": notes.notes}
 
 

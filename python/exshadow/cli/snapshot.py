@@ -254,8 +254,11 @@ def pin(
         str | None, Parameter(help="A date, a time (RFC 3339) or a span: 12h, 14d, 4w.")
     ] = None,
     clear: Annotated[bool, Parameter(help="Lift the pin.")] = False,
+    reason: Annotated[
+        str, Parameter(help="Why a pin is lifted or shortened; the catalog keeps it.")
+    ] = "",
 ) -> int:
-    """Protect a set from resync and delete, for ever or until a date.
+    """Protect a set from resync, delete and rotation, for ever or until a date.
 
     Example: exshadow snapshot pin shop@noon --until 14d
     """
@@ -266,7 +269,7 @@ def pin(
         raise InvalidError("--clear and --until exclude each other")
     end = None if clear else parse_until(until or FOREVER)
     with open_service() as service:
-        return _shown(service.pin_set(set_, end))
+        return _shown(service.pin_set(set_, end, reason=reason))
 
 
 def _shown(one: SetRecord) -> int:

@@ -242,8 +242,8 @@ class RemoteService:
         answer = self._line.post(f"{_set(text)}/promote", force=self._force, live=live)
         return wire.set_(self._heard(answer)["set"])
 
-    def pin_set(self, text: str, until: str | None) -> SetRecord:
-        answer = self._line.post(f"{_set(text)}/pin", {"until": until})
+    def pin_set(self, text: str, until: str | None, *, reason: str = "") -> SetRecord:
+        answer = self._line.post(f"{_set(text)}/pin", {"until": until, "reason": reason})
         return wire.set_(self._heard(answer)["set"])
 
     def restore_plan(self, text: str, wish: RestoreWish) -> Plan:

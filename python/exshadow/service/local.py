@@ -9,6 +9,7 @@ from exshadow.errors import Error
 from exshadow.model import ChangedMember, JobRecord, Plan, SetRecord, VolumeRecord
 from exshadow.service import (
     mirrors,
+    pins,
     reintegrate,
     restore,
     snapshots,
@@ -135,8 +136,8 @@ class LocalService:
     def promote_set(self, text: str, *, live: bool = False) -> SetRecord:
         return reintegrate.promote(self.desk, text, live=live)
 
-    def pin_set(self, text: str, until: str | None) -> SetRecord:
-        return snapshots.pin(self.desk, text, until)
+    def pin_set(self, text: str, until: str | None, *, reason: str = "") -> SetRecord:
+        return pins.pin(self.desk, text, until, reason)
 
     def restore_plan(self, text: str, wish: RestoreWish) -> Plan:
         return restore.plan(self.desk, text, wish)

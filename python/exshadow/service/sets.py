@@ -217,5 +217,5 @@ def require_unpinned(one: SetRecord, verb: str) -> None:
     if is_pinned(one.pinned_until):
         raise RefusedError(
             f"cannot {verb} set {one.group}@{one.label}: it is pinned until {one.pinned_until}",
-            hint=f"exshadow snapshot pin {one.group}@{one.label} --clear",
+            hint=f"exshadow snapshot pin {one.group}@{one.label} --clear --reason TEXT",
         )

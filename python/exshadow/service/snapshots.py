@@ -1,15 +1,15 @@
-"""snapshot create, list, show, diff, pin."""
+"""snapshot create, list, show, diff."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from exshadow.errors import ExistsError, InvalidError, RefusedError
 from exshadow.model import ChangedMember, SetRecord, VolumeRecord
-from exshadow.names import check_name, is_pinned, now, time_label
+from exshadow.names import check_name, time_label
 from exshadow.service import sets
 from exshadow.service.desk import Desk, Session
 from exshadow.service.records import extents
@@ -161,19 +161,3 @@ def _require_live(one: SetRecord, survey: Survey) -> None:
         if volume is None or volume.snapshot(one.id) is None:
             sets.require_whole(one, survey, "compare")
             raise RefusedError(f"volume {member.volume} does not hold set {one.label}")
-
-
-def pin(desk: Desk, text: str, until: str | None) -> SetRecord:
-    """Protect a set until a time or for ever; None lifts the pin."""
-    survey = desk.folder.survey()
-    one = sets.find(desk, text, survey)
-    sets.require_readable(desk, one, survey, "pin")
-    if until is not None and not is_pinned(until):
-        raise InvalidError(f"{until} is past", hint=f"it is {now()} now")
-    with desk.session([member.volume for member in one.members]) as session:
-        for member in one.members:
-            session.volumes[member.volume].pin_snapshot(one.label, until)
-        records = [session.info(member.volume) for member in one.members]
-    pinned = replace(sets.from_volumes(records, one.id), verified=one.verified, checks=one.checks)
-    desk.record(lambda catalog: catalog.record_set(pinned))
-    return pinned

@@ -143,7 +143,7 @@ def remove(desk: Desk, name: str, *, break_sets: bool = False) -> None:
             if is_pinned(snapshot.pinned_until):
                 raise RefusedError(
                     f"snapshot {snapshot.label} of volume {name} is pinned",
-                    hint=f"exshadow snapshot pin {snapshot.set_id} --clear",
+                    hint=f"exshadow snapshot pin {snapshot.set_id} --clear --reason TEXT",
                 )
         if (broken := _broken_sets(record)) and not break_sets:
             raise RefusedError(

@@ -1,0 +1,57 @@
+"""snapshot pin: protects a set until its date. A promise is taken back only with a reason, which
+the catalog keeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from exshadow.errors import InvalidError
+from exshadow.model import SetRecord
+from exshadow.names import FOREVER, is_pinned, now, parse_time
+from exshadow.service import sets
+from exshadow.service.desk import Desk
+
+
+def pin(desk: Desk, text: str, until: str | None, reason: str = "") -> SetRecord:
+    """Protect a set until a time or for ever; None lifts the pin. InvalidError when a pin in force
+    is lifted or shortened without a reason."""
+    survey = desk.folder.survey()
+    one = sets.find(desk, text, survey)
+    sets.require_readable(desk, one, survey, "pin")
+    if until is not None and not is_pinned(until):
+        raise InvalidError(f"{until} is past", hint=f"it is {now()} now")
+    before = one.pinned_until
+    if is_pinned(before) and not _as_long(until, before):
+        _require(reason, one)
+        # Written first: a pin that is gone without a word is worse than a word too much.
+        from exshadow.catalog.documents import add_remark
+
+        what = "unpinned" if until is None else "pin shortened"
+        add_remark(desk.catalog, one.id, what, f"{reason.strip()} (was pinned until {before})")
+    with desk.session([member.volume for member in one.members]) as session:
+        for member in one.members:
+            session.volumes[member.volume].pin_snapshot(one.label, until)
+        records = [session.info(member.volume) for member in one.members]
+    pinned = replace(sets.from_volumes(records, one.id), verified=one.verified, checks=one.checks)
+    desk.record(lambda catalog: catalog.record_set(pinned))
+    return pinned
+
+
+def _as_long(until: str | None, before: str | None) -> bool:
+    """Whether the new pin protects at least as long."""
+    if until is None or before is None:
+        return before is None
+    if until == FOREVER or before == FOREVER:
+        return until == FOREVER
+    try:
+        return parse_time(until) >= parse_time(before)
+    except InvalidError:  # one that cannot be read counts as in force for ever
+        return False
+
+
+def _require(reason: str, one: SetRecord) -> None:
+    if not reason.strip():
+        raise InvalidError(
+            f"set {one.group}@{one.label} is pinned until {one.pinned_until}: say why that ends",
+            hint="add --reason TEXT; the catalog keeps it",
+        )
