@@ -17,7 +17,7 @@ from exshadow.errors import (
     WriterError,
 )
 from exshadow.recovery import exchange
-from exshadow.recovery.execution import Journal, execute, keys, states
+from exshadow.recovery.execution import Journal, digest_of, execute, keys, states
 from exshadow.recovery.runbook import Runbook, RunbookStep, quote
 from exshadow.recovery.runners import LocalRunner, Outcome
 
@@ -216,12 +216,27 @@ def test_no_is_no(tmp_path: Path) -> None:
 
 def test_a_journal_of_another_runbook_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    run(BOOK, Fake(), path)
+    with pytest.raises(RefusedError, match="stopped before"):
+        run(BOOK, Fake(), path, yes=False)
     with pytest.raises(RefusedError, match="another runbook"):
         Journal.open(path, replace(BOOK, title="other"))
     path.write_text("{}")
     with pytest.raises(CorruptError):
         Journal.open(path, BOOK)
+
+
+def test_a_runbook_that_is_done_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "book.json"
+    run(BOOK, Fake(), path)  # killed before its journal was closed
+    runner = Fake()
+    run(BOOK, runner, path)
+    assert runner.ran == ["exshadow one", "exshadow three", "exshadow one more"]
+    Journal.open(path, BOOK)
+    journal = Journal(path, digest_of(BOOK))
+    journal.record("one", "began")
+    assert journal.close() != journal.path
+    assert not path.exists()
+    assert len(list(tmp_path.glob("book.*.json"))) == 3
 
 
 def test_the_local_runner_runs_exshadow_and_needs_powershell() -> None:

@@ -218,7 +218,9 @@ def _print_or_run(book: Runbook, run: bool, remote: _Remote) -> int:
     journal = Journal.open(_journal_path(book), book)
     execute(book, remote.runner(), journal, ask=_ask, tell=_tell)
     done = [{"step": step.id, "state": state} for step, state in states(book, journal)]
-    return output.show({"runbook": book.to_json(), "done": done}, f"{book.title}: done")
+    aside = journal.close()
+    document = {"runbook": book.to_json(), "done": done, "journal": str(aside)}
+    return output.show(document, f"{book.title}: done; the journal is {aside}")
 
 
 def _journal_path(book: Runbook) -> Path:

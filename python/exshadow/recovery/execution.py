@@ -2,7 +2,8 @@
 
 The journal says of every step that it began and how it ended. After an interruption the steps that
 are done are not repeated; the one that began and did not end is asked about: only a person can see
-on the server how far it went.
+on the server how far it went. A runbook whose steps are all done is closed: its journal is put
+aside under the time, and the next run of the same runbook begins anew.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from exshadow.errors import CorruptError, RefusedError, WriterError, from_system
+from exshadow.names import now
 from exshadow.recovery.runbook import Runbook, RunbookStep
 from exshadow.recovery.runners import CommandRunner, Outcome
 
@@ -36,7 +38,8 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path, runbook: Runbook) -> Journal:
-        """The journal of this very runbook. RefusedError: it belongs to another one."""
+        """The journal of this very runbook, a fresh one where it is done. RefusedError: it belongs
+        to another one."""
         digest = digest_of(runbook)
         try:
             text = path.read_text(encoding="utf-8")
@@ -56,7 +59,24 @@ class Journal:
                 f"{path} belongs to another runbook, or the facts have changed since",
                 hint="finish that one with the same arguments, or move the journal away",
             )
+        if all(journal.states.get(key) == "done" for key in keys(runbook)):
+            journal.close()  # killed between the last step and its end
+            return cls(path, digest)
         return journal
+
+    def close(self) -> Path:
+        """Put the journal of a runbook that is done aside. Where it is now."""
+        time = now().replace(":", "").replace("-", "")
+        aside, number = self.path.with_suffix(f".{time}.json"), 1
+        while aside.exists():
+            number += 1
+            aside = self.path.with_suffix(f".{time}-{number}.json")
+        try:
+            self.path.rename(aside)
+            _sync_folder(self.path.parent)
+        except OSError as problem:
+            raise from_system(problem, f"cannot put {self.path} aside") from problem
+        return aside
 
     def record(self, key: str, state: State, output: str = "") -> None:
         """Durable when it returns."""
