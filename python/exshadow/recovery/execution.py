@@ -23,7 +23,8 @@ from exshadow.recovery.runners import CommandRunner, Outcome
 
 State = Literal["began", "done", "failed"]
 Ask = Callable[[RunbookStep, str], bool]
-"""May this step be done, or: was it done? The text says which; False stops the run."""
+"""May this step be done, or: was it done? The text says which. False stops the run; after "was it
+done?" it is asked whether to do it again."""
 STEP_LIMIT = 4 * 3600.0
 
 
@@ -141,16 +142,24 @@ def execute(
         if state == "began" and ask(step, "It began and was interrupted. Is it done?"):
             journal.record(key, "done", "said to be done after an interruption")
             continue
-        if step.runner == "hand" or not step.certain:
-            question = "Do it, then say so." if step.runner == "hand" else "Not confirmed. Run it?"
-            if not ask(step, question):
-                raise RefusedError(
-                    f"stopped before step '{key}'", hint="the same command goes on from here"
-                )
+        question = _question(step, again=state == "began")
+        if question and not ask(step, question):
+            raise RefusedError(
+                f"stopped before step '{key}'", hint="the same command goes on from here"
+            )
         journal.record(key, "began")
         outcome = _do(step, runner, (limits or {}).get(step.id, STEP_LIMIT))
         _end(journal, key, step, outcome)
         tell(step, "done")
+
+
+def _question(step: RunbookStep, *, again: bool) -> str:
+    """What a person must agree to first; empty when the step may simply be done."""
+    if step.runner == "hand":
+        return "Do it, then say so."
+    if not step.certain:
+        return "Not confirmed. Run it?"
+    return "Run it again?" if again else ""
 
 
 def _do(step: RunbookStep, runner: CommandRunner, limit: float) -> Outcome:
@@ -160,13 +169,15 @@ def _do(step: RunbookStep, runner: CommandRunner, limit: float) -> Outcome:
 
 
 def _end(journal: Journal, key: str, step: RunbookStep, outcome: Outcome) -> None:
-    if outcome.status == 0:
+    if outcome.status in step.success:
         journal.record(key, "done", outcome.output)
         return
     journal.record(key, "failed", outcome.output)
-    last = outcome.output.strip().splitlines()[-1:] or ["it said nothing"]
+    lines = [line for line in outcome.output.splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith("  hint: ")]  # exshadow's own
+    last = (said or ["it said nothing"])[-1].strip()
     raise WriterError(
-        f"step '{key}' ({step.title}) ended with {outcome.status}: {last[0]}",
+        f"step '{key}' ({step.title}) ended with {outcome.status}: {last}",
         hint="mend what it names; the same command goes on with this step",
     )
 
