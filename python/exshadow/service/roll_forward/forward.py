@@ -94,6 +94,7 @@ def roll_forward(desk: Desk, text: str, wish: RestoreWish) -> Restored:
         kept = _keep(desk, session, found, survey) if wish.keep_current else None
         _require_quiet(desk, found, kept, wish)
         with proofs.before(found.name):
+            found = replace(found, ends=proofs.ends(desk, session, found, kept))
             outcome = proofs.prove(desk, session, found, kept)
     if not outcome.ok:
         raise _refusal(found, outcome, kept)

@@ -7,7 +7,7 @@ written, so that the same findings are a verdict, and what kept the proof from e
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +24,14 @@ from exshadow.service.roll_forward.grounds import ForwardGround
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a roll-forward is about: volumes restored, volumes whose logs stay."""
+    """What a roll-forward is about: volumes restored, volumes whose logs stay. `ends`: what the
+    logs have to reach, where production could tell."""
 
     one: SetRecord
     layout: layout.Layout
     databases: tuple[str, ...]
     logs: tuple[str, ...]
+    ends: tuple[postgresql_logs.End, ...] = ()
 
     @property
     def name(self) -> str:
@@ -74,6 +76,26 @@ def _after(found: Found) -> Iterator[None]:
         problem.message = f"{text}: {problem.message}"
         problem.hint = f"{problem.hint}; then {hint}" if problem.hint else hint
         raise
+
+
+def ends(
+    desk: Desk, session: Session, found: Found, kept: SetRecord | None
+) -> tuple[postgresql_logs.End, ...]:
+    """How far production's servers of PostgreSQL have written, before their data is overwritten;
+    without those that cannot be read: a lost volume is what a roll-forward is for."""
+    places = found.layout.of(layout.POSTGRESQL, layout.DATABASE, found.databases)
+    volumes = {place.volume for place in places}
+    if not volumes:
+        return ()
+    ground = ForwardGround(desk, session, found.one, dict.fromkeys(volumes, kept))
+    known = []
+    with open_bench(ground) as bench:
+        for disk in bench.disks():
+            folders = [place.folder for place in places if place.disk == disk.name]
+            with suppress(Unsound):
+                top = bench.mount(disk, writable=False) if folders and disk.kind else None
+                known += [postgresql_logs.end_of(bench, top / one) for one in folders if top]
+    return tuple(one for one in known if one is not None)
 
 
 def again(desk: Desk, found: Found, kept: SetRecord | None) -> Outcome:
@@ -149,8 +171,11 @@ def _prove_postgresql(bench: Bench, found: Found, mounted: dict[str, Path]) -> O
 
     bench.ground.say("the data folder of the set with the current WAL")
     wal = at(layout.LOG, found.logs)
+    if gone := [top for top in wal if not top.is_dir()]:
+        folder = gone[0].relative_to(bench.tree)
+        return ese_logs.missing(NotFoundError(f"there is no folder {folder} any more"))
     data = [top for top in at(layout.DATABASE, found.databases) if (top / "PG_VERSION").is_file()]
-    return postgresql_logs.judge(bench, data, wal)
+    return postgresql_logs.judge(bench, data, wal, found.ends)
 
 
 def _compare(desk: Desk, session: Session, found: Found) -> Outcome:
