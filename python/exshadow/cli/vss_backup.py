@@ -29,8 +29,12 @@ def backup(
     /,
     *,
     type: Annotated[
-        str, Parameter(help="full, copy, incremental, differential, log.", show_default=True)
-    ] = "full",
+        str | None,
+        Parameter(
+            help="full, copy, incremental, differential, log; else full with --exec, which proves "
+            "the copy, and copy without."
+        ),
+    ] = None,
     keep: Annotated[
         bool, Parameter(help="Keep the snapshots when the command ends (context app_rollback).")
     ] = False,
@@ -69,13 +73,20 @@ def backup(
     from exshadow.vss.values import BackupState
     from exshadow.vss.words import from_word
 
+    kind = from_word(BackupType, type or ("full" if exec is not None else "copy"))
+    if exec is None and kind in (BackupType.FULL, BackupType.INCREMENTAL, BackupType.LOG):
+        raise InvalidError(
+            f"a {type} backup lets writers cut their logs: it needs --exec, whose status says "
+            "whether the copy is good",
+            hint="name a program that proves the copy, or use --type copy",
+        )
     if tries < 1 or retry_wait < 0:
         raise InvalidError("--tries is at least 1, --retry-wait at least 0")
     request = BackupRequest(
         volumes=list(volumes or ()),
         provider=provider,
         context=_context(keep, transportable),
-        state=BackupState(not no_components, False, from_word(BackupType, type), False),
+        state=BackupState(not no_components, False, kind, False),
         included=wishes(include),
         excluded=wishes(exclude),
         base_document=read_text(base) if base is not None else "",
