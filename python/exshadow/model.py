@@ -277,7 +277,7 @@ _SEVERITY = ["done", "running", "cancelled", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing a command would do. `bytes` is an upper bound of what it would move, `seconds` how
+    """One thing a command would do. `bytes`: at most what it would move or read, `seconds`: how
     long that takes by measured rates; None where nothing was measured."""
 
     action: str

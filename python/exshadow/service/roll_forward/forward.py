@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from exshadow.errors import IntegrityError, InvalidError, NotFoundError, RefusedError
 from exshadow.model import ROLL_FORWARD, Plan, SetRecord, Step, Verification
 from exshadow.names import now
-from exshadow.service import attached, copies, mirrors, restore, sets
+from exshadow.service import attached, copies, mirrors, rates, restore, sets
 from exshadow.service.checks.bench import open_bench
 from exshadow.service.checks.evidence import bounded, clipped
 from exshadow.service.checks.ground import Outcome
@@ -20,6 +21,7 @@ from exshadow.service.roll_forward.proofs import Found
 from exshadow.service.state import Survey
 
 _DETAIL = 500
+Steps = Sequence[Step]
 
 
 def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
@@ -28,19 +30,40 @@ def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
     one = _set(desk, text, wish, survey)
     with desk.session(_names(one)) as session:
         found = _look(desk, session, one, wish)
-    copying = restore.plan(desk, text, replace(wish, roll_forward=False, keep_current=False,
-                                               volumes=found.databases))  # fmt: skip
-    keep = [
-        Step(f"split a spare plex as {restore.KEPT_LABEL}", volume, "")
-        for volume in found.volumes
-        if wish.keep_current
-    ]
-    prove = [Step("prove the set's databases with the current logs of", name, "")
-             for name in found.logs]  # fmt: skip
-    again = [Step("prove the restored databases with the current logs of", name, "")
-             for name in found.logs]  # fmt: skip
-    steps = (*keep, *prove, *copying.steps, *again)
-    return replace(copying, command=f"{copying.command} --roll-forward", steps=steps)
+    alone = replace(wish, roll_forward=False, keep_current=False, volumes=found.databases)
+    copying = restore.plan(desk, text, alone)
+    keep = restore.kept_steps(desk, one, found.members, survey) if wish.keep_current else []
+    prove = rates.read(desk, _reads(found, "prove the set's databases with the current logs"))
+    compare = rates.read(desk, [Step("compare with its copy", member.volume, "", member.size)
+                                for member in found.members
+                                if member.volume in found.databases])  # fmt: skip
+    again = rates.read(desk, _reads(found, "prove the restored databases with the current logs"))
+    seconds = _seconds(copying, prove, compare, again)
+    return replace(
+        copying,
+        command=f"{copying.command} --roll-forward",
+        steps=(*keep, *prove, *copying.steps, *compare, *again),
+        seconds=seconds,
+        estimate=copying.estimate if seconds is None else _estimate(copying),
+    )
+
+
+def _reads(found: Found, what: str) -> list[Step]:
+    """A proof reads one file after the other: what each volume has of them."""
+    return [Step(what, name, "", size) for name, size in found.layout.bytes(found.volumes).items()]
+
+
+def _estimate(copying: Plan) -> str:
+    reading = "reading by verifications, else by copying"
+    return f"{copying.estimate}; {reading}" if copying.estimate else reading
+
+
+def _seconds(copying: Plan, prove: Steps, compare: Steps, again: Steps) -> float | None:
+    """Copies and comparisons are side by side, the rest is one after the other."""
+    side = max((step.seconds or 0.0 for step in compare), default=0.0)
+    if any(step.bytes and step.seconds is None for step in (*prove, *copying.steps, *compare)):
+        return None
+    return side + (copying.seconds or 0.0) + sum(step.seconds or 0.0 for step in (*prove, *again))
 
 
 def _names(one: SetRecord) -> list[str]:
