@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,10 +90,26 @@ def check(ground: Ground) -> Outcome:
         clusters = find(bench, folders.chosen(bench, found))
         if not clusters:
             return Outcome(False, "no data folder of PostgreSQL was found")
-        seen = [_look(bench, cluster, account) for cluster in clusters]
+        seen, unable = _look_at_all(bench, clusters, account)
     bad = [one for one in seen if not one["ok"]]
+    if unable is not None and not bad:
+        raise unable
     detail = "; ".join(f"{one['cluster']}: {one['verdict']}" for one in bad or seen)
     return Outcome(not bad, detail, {"clusters": seen})
+
+
+def _look_at_all(
+    bench: Bench, clusters: Sequence[Cluster], account: Account
+) -> tuple[list[Json], UnsupportedError | None]:
+    """What was seen of each, and why one could not be looked at here, of the first such."""
+    seen: list[Json] = []
+    unable: UnsupportedError | None = None
+    for cluster in clusters:
+        try:
+            seen.append(_look(bench, cluster, account))
+        except UnsupportedError as problem:
+            unable = unable or problem
+    return seen, unable
 
 
 def _account() -> Account:
