@@ -11,11 +11,11 @@ from exshadow.errors import Error, RefusedError
 from exshadow.ese.file_names import from_name
 from exshadow.service.checks import folders
 from exshadow.service.checks.bench import Bench
+from exshadow.service.checks.cluster import is_segment
+from exshadow.service.checks.ese import begins_as_database
 
 DATABASE, LOG = "database", "log"
 ESE, POSTGRESQL = "ese", "postgresql"
-_MAGIC = (0x89ABCDEF).to_bytes(4, "little")
-_SEGMENT_NAME = 24
 _TABLESPACE = re.compile(r"^PG_\d+(\.\d+)?_\d{9}$")
 WAY_OUT = "restore without --roll-forward: everything as it was at the set's time"
 
@@ -122,16 +122,10 @@ def _roles(folder: Path, files: list[str]) -> Iterable[tuple[str, str, int]]:
         yield POSTGRESQL, DATABASE, 0
     for name in files:
         path = folder / name
-        if _is_segment(path):
+        if is_segment(name):
             yield POSTGRESQL, LOG, path.stat().st_size
         if role := _ese_role(path):
             yield ESE, role, path.stat().st_size
-
-
-def _is_segment(path: Path) -> bool:
-    """Whether it is called as a segment of PostgreSQL's log."""
-    name = path.name
-    return len(name) == _SEGMENT_NAME and set(name) <= set("0123456789ABCDEF")
 
 
 def _ese_role(path: Path) -> str:
@@ -157,7 +151,6 @@ def _is_database(path: Path) -> bool:
     if path.suffix.lower() == ".edb":
         return True
     try:
-        with path.open("rb") as file:
-            return file.read(8)[4:] == _MAGIC
+        return begins_as_database(path)
     except OSError:
         return False

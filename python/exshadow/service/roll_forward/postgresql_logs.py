@@ -17,6 +17,7 @@ from exshadow.errors import UnsupportedError
 from exshadow.model import Json
 from exshadow.service.checks import programs
 from exshadow.service.checks.bench import Bench
+from exshadow.service.checks.cluster import is_segment
 from exshadow.service.checks.evidence import clipped
 from exshadow.service.checks.ground import Outcome, Unsound
 
@@ -24,7 +25,6 @@ _PROGRAMS = Path("/usr/lib/postgresql")
 _PAGE = struct.Struct("<HHIQIIQII")  # of xlog_internal.h: a segment's first page
 _LONG_HEADER = 0x2
 _TIMELINE = re.compile(r"^[0-9A-F]{8}\.history$")
-_NAME = re.compile(r"^[0-9A-F]{24}$")
 _REACHED = re.compile(r"^WAL statistics between \S+ and ([0-9A-F]+/[0-9A-F]+):", re.M)
 _GONE = re.compile(r'could not find file "([0-9A-F]{24})"')
 
@@ -164,7 +164,7 @@ def _written(folder: Path, control: _Control) -> dict[int, Path]:
     """Segments that were really written, by their number: others were made for later."""
     found = {}
     for path in folder.iterdir():
-        if not _NAME.match(path.name) or int(path.name[:8], 16) != control.timeline:
+        if not is_segment(path.name) or int(path.name[:8], 16) != control.timeline:
             continue
         with path.open("rb") as file:
             page = file.read(_PAGE.size)
