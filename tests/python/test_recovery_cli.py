@@ -167,9 +167,10 @@ def test_what_is_refused(proved, log_folder):
 
 
 def test_what_is_proved_here_comes_before_the_server_is_touched(noon):
-    message = exchange(noon, "2010", "--run", status=6)["error"]["message"]
+    keep = "--no-keep-current"
+    message = exchange(noon, "2010", keep, "--run", status=6)["error"]["message"]
     assert "step 'prove-set' (Prove the set's copies) ended with 5: exshadow: check ese" in message
-    exchange(noon, "2010", "--run", "--on", "server", status=4)  # pypsrp is an extra
+    exchange(noon, "2010", keep, "--run", "--on", "server", status=4)  # pypsrp is an extra
 
 
 # --- run, on a terminal ---

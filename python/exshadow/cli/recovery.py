@@ -36,6 +36,12 @@ _User = Annotated[str | None, Parameter(help="Account for the remoting; the call
 _Password = Annotated[
     str | None, Parameter(help="File with its password; never give it as an argument.")
 ]
+_Public = Annotated[bool, Parameter(help="The database is one of public folders.")]
+_InUse = Annotated[bool, Parameter(help="The server has a recovery group or database already.")]
+_OtherGroup = Annotated[
+    bool, Parameter(help="The server is not in the origin's administrative group.")
+]
+_Gone = Annotated[bool, Parameter(help="The mailbox is no longer in the directory.")]
 
 
 @app.command
@@ -59,19 +65,10 @@ def mailbox(
     log_prefix: _Prefix = "E00",
     storage_group: Annotated[str, Parameter(help="Its storage group (2003, 2007).")] = "",
     target: Annotated[str, Parameter(help="Put the mail into this mailbox instead.")] = "",
-    public_folders: Annotated[
-        bool, Parameter(help="The database is one of public folders.", negative="")
-    ] = False,
-    recovery_place_in_use: Annotated[
-        bool,
-        Parameter(help="The server has a recovery group or database already.", negative=""),
-    ] = False,
-    other_administrative_group: Annotated[
-        bool, Parameter(help="The server is not in the origin's administrative group.", negative="")
-    ] = False,
-    mailbox_gone: Annotated[
-        bool, Parameter(help="The mailbox is no longer in the directory.", negative="")
-    ] = False,
+    public_folders: _Public = False,
+    recovery_place_in_use: _InUse = False,
+    other_administrative_group: _OtherGroup = False,
+    mailbox_gone: _Gone = False,
     run: _Run = False,
     on: _On = None,
     user: _User = None,

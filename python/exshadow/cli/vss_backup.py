@@ -19,6 +19,7 @@ from exshadow.model import Plan, Step
 if TYPE_CHECKING:
     from exshadow.vss.command import Command
     from exshadow.vss.procedures import BackupReport, BackupRequest
+    from exshadow.vss.tables import BackupType
 
 
 def backup(
@@ -69,8 +70,26 @@ def backup(
     Example: exshadow vss backup db logs --writer ledger --keep --save documents
     """
     from exshadow.vss.procedures import BackupRequest, RetryLimits
-    from exshadow.vss.tables import BackupType
     from exshadow.vss.values import BackupState
+
+    if tries < 1 or retry_wait < 0:
+        raise InvalidError("--tries is at least 1, --retry-wait at least 0")
+    request = BackupRequest(
+        volumes=list(volumes or ()),
+        provider=provider,
+        context=_context(keep, transportable),
+        state=BackupState(not no_components, False, _kind(type, exec), False),
+        included=wishes(include),
+        excluded=wishes(exclude),
+        base_document=read_text(base) if base is not None else "",
+        retry=RetryLimits(tries=tries, wait=int(retry_wait * 1000)),
+    )
+    return _run_backup(request, source, exec, save, label, plex)
+
+
+def _kind(type: str | None, exec: str | None) -> BackupType:
+    """InvalidError for a backup that lets writers cut logs without a proof of the copy."""
+    from exshadow.vss.tables import BackupType
     from exshadow.vss.words import from_word
 
     kind = from_word(BackupType, type or ("full" if exec is not None else "copy"))
@@ -80,19 +99,7 @@ def backup(
             "whether the copy is good",
             hint="name a program that proves the copy, or use --type copy",
         )
-    if tries < 1 or retry_wait < 0:
-        raise InvalidError("--tries is at least 1, --retry-wait at least 0")
-    request = BackupRequest(
-        volumes=list(volumes or ()),
-        provider=provider,
-        context=_context(keep, transportable),
-        state=BackupState(not no_components, False, kind, False),
-        included=wishes(include),
-        excluded=wishes(exclude),
-        base_document=read_text(base) if base is not None else "",
-        retry=RetryLimits(tries=tries, wait=int(retry_wait * 1000)),
-    )
-    return _run_backup(request, source, exec, save, label, plex)
+    return kind
 
 
 def _run_backup(
