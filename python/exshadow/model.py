@@ -157,9 +157,15 @@ class Verification:
         return {**shown, "evidence": self.evidence} if evidence else shown
 
 
+ROLL_FORWARD = "roll-forward"
+"""The verdict on a set's databases with the logs of a later day."""
+
+
 def summary(checks: Sequence[Verification]) -> Verification | None:
-    """The one verdict that speaks for all: the newest bad one, else the newest."""
-    found = [one for one in checks if not one.ok] or list(checks)
+    """The one verdict that speaks for all: the newest bad one, else the newest. A roll-forward's
+    is about production's logs as well, so it says nothing of the copies alone."""
+    about = [one for one in checks if one.check != ROLL_FORWARD]
+    found = [one for one in about if not one.ok] or about
     return found[-1] if found else None
 
 
@@ -271,7 +277,7 @@ _SEVERITY = ["done", "running", "cancelled", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing a command would do. `bytes` is an upper bound of what it would move, `seconds` how
+    """One thing a command would do. `bytes`: at most what it would move or read, `seconds`: how
     long that takes by measured rates; None where nothing was measured."""
 
     action: str

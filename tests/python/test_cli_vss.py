@@ -52,20 +52,21 @@ def test_snapshot_create_freezes_writers_round_the_split(shop, ticker, applicati
     assert found["consistency"] == "application"
 
 
-@pytest.mark.parametrize(("check", "status"), [("bytes", 0), ("sqlite", 5)])
+@pytest.mark.parametrize(("check", "status"), [("bytes", 0), ("sqlite", 5), (None, 0)])
 def test_writers_hear_of_success_only_after_the_check_of_the_copy(
     shop, ticker, application, tmp_path, check, status
 ):
     """A writer that is told of success cuts its logs: never on a copy that was not proved."""
     log = tmp_path / "log"
     writer = f"{ticker.replace('StoppingWriter', 'ProvenWriter')}&log={log}"
+    verify = ("--verify", check) if check else ()
     shop.cli(
-        "snapshot", "create", "shop", "--label", "noon", "--writer", writer, "--verify", check,
-        status=status,
-    )  # fmt: skip
-    assert f"succeeded={status == 0}" in log.read_text().split()
+        "snapshot", "create", "shop", "--label", "noon", "--writer", writer, *verify, status=status
+    )
+    proved = check is not None and status == 0
+    assert f"succeeded={proved}" in log.read_text().split()
     (found,) = shop.cli.json("snapshot", "list")["sets"]
-    assert found["verified"]["ok"] == (status == 0)
+    assert bool(found["verified"] and found["verified"]["ok"]) == proved
     application.goes_on_within(5)
 
 
@@ -188,6 +189,18 @@ def test_a_program_that_fails_fails_the_command(shop, ticker):
     )
     assert "command failed" in error["error"]["message"]
     assert error["backup"]["completed"]
+
+
+def test_without_a_proof_a_backup_is_a_copy(shop, ticker, tmp_path):
+    def kind(*more):
+        shop.cli("vss", "backup", "db", "logs", "--writer", ticker, "--save", tmp_path, *more)
+        return vss.parse_backup_document((tmp_path / "components.xml").read_text()).type
+
+    assert kind() == vss.BackupType.COPY
+    assert kind("--exec", "true") == vss.BackupType.FULL
+    assert kind("--type", "differential") == vss.BackupType.DIFFERENTIAL
+    error = shop.cli.error(2, "vss", "backup", "db", "logs", "--type", "full")
+    assert "it needs --exec" in error["message"]
 
 
 def test_part_of_a_group_is_no_set(shop):

@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 
@@ -14,7 +16,12 @@ from conftest import MIB
 from daemons import ServedCli, served
 from machine import mounted, need_root, sparse
 
-from exshadow.service.drills import place
+from exshadow.errors import IntegrityError, UnsupportedError
+from exshadow.model import Verification
+from exshadow.service.checks.running import Judged
+from exshadow.service.desk import Desk
+from exshadow.service.drills import drill, place
+from exshadow.service.drills.wish import DrillWish
 from exshadow.service.state import StateFolder
 
 
@@ -186,6 +193,52 @@ def test_a_bad_copy_gives_5_and_is_recorded(cli, tmp_path):
     one = cli.json("snapshot", "show", "noon")["set"]
     assert one["verified"]["check"] == "drill"
     assert one["verified"]["ok"] is False
+
+
+def in_process(cli, wish):
+    desk = Desk(StateFolder(cli.state))
+    try:
+        return drill.drill(desk, "g", wish)
+    finally:
+        desk.close()
+
+
+@pytest.mark.parametrize("order", [("sqlite", "postgresql"), ("postgresql", "sqlite")])
+def test_a_check_that_cannot_run_hides_no_damage(noon, monkeypatch, order):
+    if noon.served:
+        pytest.skip("once is enough")
+    sound = []
+
+    def judge(ground, check):
+        if check == "postgresql":
+            raise UnsupportedError("PostgreSQL is not installed")
+        return Judged(Verification(check, bool(sound), "", "a.db is damaged"), 0)
+
+    monkeypatch.setattr(drill.running, "judge", judge)
+    done, error = in_process(noon, DrillWish(checks=order, views=True))
+    assert isinstance(error, IntegrityError)
+    assert "a.db is damaged; PostgreSQL is not installed" in error.message
+    assert [one.check for one in done.verdicts] == ["sqlite"]
+    verified = noon.json("snapshot", "show", "noon")["set"]["verified"]
+    assert (verified["check"], verified["ok"]) == ("drill", False)
+    sound.append(True)
+    with pytest.raises(UnsupportedError):  # nothing against it, and not all that was asked
+        in_process(noon, DrillWish(checks=order, views=True))
+
+
+def test_a_volume_that_a_crash_left_is_not_opened(noon, tmp_path):
+    if noon.served:
+        pytest.skip("the daemon has it open")
+    crash = "import os, sys; from exshadow import Engine; v = Engine().open(sys.argv[1]); " \
+            "v.write(0, b'x' * 4096); os._exit(0)"  # fmt: skip
+    subprocess.run([sys.executable, "-c", crash, noon.state / "db.exv"], check=True,
+                   env=noon.environment)  # fmt: skip
+    before = digests(tmp_path), digest(noon.state / "db.exv")
+    error = noon.error(4, "drill", "g")
+    assert "volume db was not closed cleanly" in error["message"]
+    assert (digests(tmp_path), digest(noon.state / "db.exv")) == before
+    noon(*error["hint"].partition("exshadow ")[2].split())
+    assert noon.json("drill", "g")["drill"]["ok"]
 
 
 def wait_for(path, process):

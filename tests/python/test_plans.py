@@ -58,17 +58,26 @@ def test_without_measurements_it_says_so(noon):
 
 def test_a_volume_whose_production_is_gone_is_promoted(noon):
     (noon.folder / "db.img").unlink()
-    found = plan(noon)
-    assert found["steps"][0]["action"].endswith("make this copy production")
-    assert found["steps"][0]["target"].endswith("db-m2.img")
-    assert found["steps"][1]["volume"] == "logs"
-    (warning,) = found["warnings"]
-    command = warning.partition("exshadow ")[2].split()
+    error = noon.cli.error(4, "restore", "noon", "--dry-run")
+    assert "volume db cannot be restored: its production" in error["message"]
+    assert "db-m2.img" in error["message"]
+    command = error["hint"].partition("exshadow ")[2].split()
     noon.cli(*command, "--yes", "--force")
     production = noon.cli.json("volume", "show", "db")["volume"]["plexes"]
     assert any(
         one["state"] == "in_sync" and one["path"].endswith("db-m2.img") for one in production
     )
+
+
+def test_keeping_what_is_there_takes_a_spare_plex_and_the_plan_knows(noon):
+    assert (
+        "no spare plex"
+        in noon.cli.error(4, "restore", "noon", "--keep-current", "--dry-run")["message"]
+    )
+    for name in ("db", "logs"):
+        noon.cli("mirror", "add", name, noon.folder / f"{name}-m3.img", "--label", "m3")
+    steps = plan(noon, "--keep-current")["steps"]
+    assert [step["action"].split()[0] for step in steps[:2]] == ["split", "split"]
 
 
 # --- rates ---
@@ -97,3 +106,12 @@ def test_which_jobs_count():
 def test_a_plan_that_copies_nothing_has_no_time():
     nothing = Plan("restore", (Step("look", "db", ""),))
     assert rates.estimated(None, nothing) is nothing
+
+
+def test_reading_is_measured_by_verifications_else_by_copying():
+    jobs = [job("sync", "db", 100, 1.0)]
+    assert rates.reading(jobs, "db").bytes_per_second == 100
+    jobs += [{**job("verify", "logs", 0, 2.0), "bytes_total": 800}]
+    assert rates.reading(jobs, "db") == rates.Rate(400.0, 1, "verify")
+    jobs += [{**job("verify", "db", 0, 1.0), "bytes_total": 900}]
+    assert rates.reading(jobs, "db").bytes_per_second == 900

@@ -12,6 +12,10 @@ from conftest import COMMAND
 from daemons import ServedCli, served
 from mail import NOW, SERVER, logs, make_pair
 
+from exshadow.model import Verification
+from exshadow.service.desk import Desk
+from exshadow.service.state import StateFolder
+
 MAILBOX = ("--server", "EX1", "--database", "DB1", "--mailbox", "Ann")
 FOLDERS = ("--database-folder", "D:/mdb", "--log-folder", "L:/logs")
 VOLUMES = ("--database-volume", "db", "--log-volume", "logs")
@@ -32,6 +36,21 @@ def log_folder(tmp_path):
     for name, content in SERVER.logs(1, NOW).items():
         (folder / name).write_bytes(content)
     return folder
+
+
+@pytest.fixture
+def proved(noon):
+    """The set with a verdict of the check ese: its database needs logs 6 to 12."""
+    needs = {"base": "E00", "folder": "", "required": [6, 12], "ok": True, "findings": []}
+    record(noon, Verification("ese", True, "2026-01-01T00:00:00Z", "", evidence={"sets": [needs]}))
+    return noon
+
+
+def record(cli, verdict):
+    found = cli.json("snapshot", "show", "noon")["set"]["id"]
+    desk = Desk(StateFolder(cli.state))
+    desk.record(lambda catalog: catalog.add_verification(found, verdict))
+    desk.close()
 
 
 def mailbox(cli, generation, *more, place="/mnt/noon", status=0):
@@ -71,20 +90,64 @@ def test_a_restore_runbook_is_printed(noon, generation):
     assert any("restore shop@noon" in step["command"] for step in book["steps"])
 
 
-def test_a_verified_set_is_not_warned_about(noon):
-    noon("snapshot", "verify", "noon")
-    book = exchange(noon, "2010")["runbook"]
-    assert not any("never proven" in warning for warning in book["warnings"])
+def test_a_verified_set_is_not_warned_about(noon, log_folder):
+    def warned():
+        book = exchange(noon, "2010")["runbook"]
+        return any("never proven" in warning for warning in book["warnings"])
+
+    noon("snapshot", "verify", "noon")  # the bytes are equal, whatever they are
+    assert warned()
+    forward = ("--roll-forward", "--logs-on-disk", log_folder)
+    error = exchange(noon, "2010", *forward, status=4)["error"]
+    assert "no proof of the set" in error["message"]
+    assert "snapshot verify shop@noon --check ese" in error["hint"]
+    record(noon, Verification("ese", True, "2026-01-01T00:00:00Z", ""))
+    assert not warned()
 
 
-def test_to_the_point_of_failure(noon, log_folder):
-    book = exchange(noon, "2010", "--roll-forward", "--logs-on-disk", log_folder)["runbook"]
+def test_to_the_point_of_failure(proved, log_folder):
+    forward = ("--roll-forward", "--logs-on-disk", log_folder)
+    book = exchange(proved, "2010", *forward)["runbook"]
     assert "point of failure" in book["title"]
     commands = [step["command"] for step in book["steps"]]
     assert "exshadow restore shop@noon --volume db --roll-forward --keep-current" in commands
+    book = exchange(proved, "2010", *forward, "--no-keep-current")["runbook"]
+    assert not any("--keep-current" in step["command"] for step in book["steps"])
 
 
-def test_what_is_refused(noon, log_folder):
+def test_logs_that_are_gone_below_and_at_the_end_are_missed(proved, log_folder):
+    def message():
+        forward = ("--roll-forward", "--logs-on-disk", log_folder)
+        return exchange(proved, "2010", *forward, status=4)["error"]["message"]
+
+    for number in range(1, 8):
+        (log_folder / f"E00{number:08X}.log").unlink()
+    assert "rule: the chain of logs is broken: 6, 7 missing (-543)" in message()
+    (log_folder / "E00.log").unlink()
+    assert "the current log E00.log is not there" in message()
+
+
+def test_what_a_mailbox_cannot_come_from_is_refused(noon):
+    def message(generation, *more):
+        return mailbox(noon, generation, *more, status=4)["error"]["message"]
+
+    assert "rule: a recovery database takes mailbox" in message("2010", "--public-folders")
+    assert "rule: one recovery storage group" in message("2007", "--recovery-place-in-use")
+    assert "administrative group" in message("2003", "--other-administrative-group")
+    assert "exist in the directory" in message("2003", "--mailbox-gone")
+
+
+def test_a_server_elsewhere_is_told_where_it_sees_the_set(noon):
+    assert "--source" in mailbox(noon, "2010", "--on", "EX1", status=2)["error"]["message"]
+    book = mailbox(noon, "2010", "--on", "EX1", "--source", "//HERE/noon")["runbook"]
+    commands = {step["id"]: step["command"] for step in book["steps"]}
+    assert commands["mount-set"] == "exshadow snapshot mount shop@noon /mnt/noon"
+    assert commands["copy-files"].startswith('robocopy "//HERE/noon" "W:/recovery"')
+
+
+def test_what_is_refused(proved, log_folder):
+    noon = proved
+
     def message(status, *more):
         return exchange(noon, *more, status=status)["error"]["message"]
 
@@ -103,9 +166,11 @@ def test_what_is_refused(noon, log_folder):
     noon.error(2, "recovery", "exchange", "noon", "--exchange", "1999", *EXCHANGE)
 
 
-def test_to_run_it_a_person_must_be_there(noon):
-    assert "PowerShell" in exchange(noon, "2010", "--run", status=4)["error"]["message"]
-    exchange(noon, "2010", "--run", "--on", "server", status=4)  # pypsrp is an extra
+def test_what_is_proved_here_comes_before_the_server_is_touched(noon):
+    keep = "--no-keep-current"
+    message = exchange(noon, "2010", keep, "--run", status=6)["error"]["message"]
+    assert "step 'prove-set' (Prove the set's copies) ended with 5: exshadow: check ese" in message
+    exchange(noon, "2010", keep, "--run", "--on", "server", status=4)  # pypsrp is an extra
 
 
 # --- run, on a terminal ---
@@ -146,7 +211,7 @@ def server(cli, tmp_path):
             "    file.write(sys.argv[-1] + '\\n')\n"
             f"fail = pathlib.Path({str(tools / 'fail')!r})\n"
             "if fail.exists() and fail.read_text() in sys.argv[-1]:\n"
-            "    print('it does not want to'); sys.exit(3)\n"
+            "    print('it does not want to'); sys.exit(9)\n"
         )
         (tools / name).chmod(0o755)
     return tools
@@ -170,7 +235,7 @@ def test_a_mailbox_is_brought_back_step_by_step(mail, server, tmp_path):
     (server / "fail").write_text("robocopy")
     shown, status = terminal(mail.cli, [], *words)
     assert status == 6, shown
-    assert "ended with 3: it does not want to" in shown
+    assert "ended with 9: it does not want to" in shown
     assert (tmp_path / "mnt" / "maildb" / "Mailbox").is_dir()  # steps before were done
     (server / "fail").unlink()
     shown, status = terminal(mail.cli, ["n"], *words)
@@ -184,10 +249,10 @@ def test_a_mailbox_is_brought_back_step_by_step(mail, server, tmp_path):
     assert done.count("eseutil /r") == 1
     assert "New-MailboxRestoreRequest" in done
     assert not (tmp_path / "mnt" / "maildb" / "Mailbox").exists()  # let go of in the end
-    before = done
-    _, status = terminal(mail.cli, ["y"] * 9, *words)
-    assert status == 0
-    assert (server / "done").read_text() == before
+    shown, status = terminal(mail.cli, ["y"] * 9, *words)  # for a second disaster: all of it again
+    assert status == 0, shown
+    assert "done before" not in shown
+    assert (server / "done").read_text().count("eseutil /r") == 2
 
 
 def test_exchange_is_rolled_forward_step_by_step(mail, server, tmp_path):
@@ -200,6 +265,7 @@ def test_exchange_is_rolled_forward_step_by_step(mail, server, tmp_path):
     databases = tmp_path / "mdb"
     databases.mkdir()
     (databases / "Mailbox.edb").write_bytes(SERVER.database())  # as the server sees its volume
+    mail.cli("snapshot", "verify", "noon", "--check", "ese")
     words = ("recovery", "exchange", "mail@noon", "--exchange", "2010", "--server", "EX1",
              "--database", "DB1", "--database-folder", databases, "--log-folder", current,
              "--database-volume", "maildb", "--log-volume", "maillog",

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
 from exshadow.errors import (
     CorruptError,
+    Error,
     InvalidError,
     RefusedError,
     TimedOutError,
     UnsupportedError,
     WriterError,
 )
-from exshadow.recovery import exchange
-from exshadow.recovery.execution import Journal, execute, keys, states
+from exshadow.recovery import exchange, runners
+from exshadow.recovery.execution import Journal, digest_of, execute, keys, states
 from exshadow.recovery.runbook import Runbook, RunbookStep, quote
-from exshadow.recovery.runners import LocalRunner, Outcome
+from exshadow.recovery.runners import LocalRunner, Outcome, _strict
 
 GOLDEN = Path(__file__).parent / "golden"
 LOGS = exchange.Logs(5, (5, 9), frozenset(range(5, 21)), 20)
@@ -59,7 +64,8 @@ MAILBOX = exchange.MailboxFacts(
     database="Mailbox Database",
     mailbox="Ann O'Neil",
     log_prefix="E00",
-    mount_folder=r"M:\noon",
+    mount_folder="/mnt/noon",
+    source_folder=r"\\BACKUP\noon",
     work_folder=r"W:\recovery",
 )
 
@@ -98,7 +104,6 @@ FORBIDDEN = {
     "share a volume": (replace(EX2010, log_volumes=("mail-db",)), LOGS),
     "broken: 12 missing": (EX2010, replace(LOGS, on_disk=LOGS.on_disk - {12})),
     "another stream": (EX2010, replace(LOGS, same_stream=False)),
-    "paths of the backup only": (replace(EX2003, target_folder=r"E:\other"), LOGS),
     "no single copy cluster": (replace(EX2010, cluster_group="EVS1"), LOGS),
 }
 
@@ -124,6 +129,57 @@ def test_what_the_rules_forbid_is_refused_with_the_rule(rule: str) -> None:
 def test_what_a_recovery_storage_group_cannot_take(change: dict[str, bool], rule: str) -> None:
     with pytest.raises(RefusedError, match=rule):
         exchange.mailbox(replace(MAILBOX, **change))
+
+
+def every_book() -> list[Runbook]:
+    books = [exchange.mailbox(replace(MAILBOX, generation=one)) for one in exchange.GENERATIONS]
+    for facts in CASES.values():
+        books += [exchange.restore(facts, roll_forward=one, logs=LOGS) for one in (False, True)]
+    return books
+
+
+def test_what_runs_here_knows_no_folder_of_the_server() -> None:
+    for book in every_book():
+        for step in book.steps:
+            server = step.runner != "exshadow"
+            assert not any(one in step.command for one in ("/mnt/noon", "mail@noon ")) or not server
+            assert server or "\\" not in step.command, step.command
+
+
+def test_several_database_volumes_are_one_restore_known_to_be_possible_before_the_dismount() -> (
+    None
+):
+    facts = replace(EX2010, database_volumes=("mail-db", "mail-db2"))
+    steps = exchange.restore(facts, roll_forward=True, logs=LOGS).steps
+    restores = [one.command for one in steps if one.command.startswith("exshadow restore")]
+    wanted = "exshadow restore mail@noon --volume mail-db --volume mail-db2 --roll-forward"
+    assert restores == [f"{wanted} --keep-current --dry-run", f"{wanted} --keep-current"]
+    assert steps[0].command == restores[0]
+    spare = exchange.restore(replace(facts, keep_current=False), roll_forward=True, logs=LOGS)
+    assert not any("--keep-current" in one.command for one in spare.steps)
+
+
+def test_the_recovery_database_stays_until_its_own_request_is_done() -> None:
+    steps = {one.id: one for one in exchange.mailbox(replace(MAILBOX, generation="2010")).steps}
+    order = ["restore-request", "request-status", "remove-request", "remove-2010"]
+    assert [one for one in steps if one in order] == order
+    for one in order[:3]:
+        assert "-Name 'exshadow mail@noon'" in steps[one].command
+    waiting = steps["request-status"].command
+    assert (
+        waiting.index("'Completed'")
+        < waiting.index('throw "the request is')
+        < waiting.index("Start-Sleep")
+    )
+
+
+def test_steps_of_exchange_load_its_commands_first() -> None:
+    for generation, loaded in (("2007", "Add-PSSnapin"), ("2010", "Import-PSSession")):
+        for step in exchange.restore(CASES[generation], roll_forward=False).steps:
+            if step.runner == "powershell" and "Database -Identity" in step.command:
+                assert loaded in step.before
+                assert _strict(step).index(loaded) < _strict(step).index(step.command)
+    assert "http://' + 'EX1'" in exchange.restore(EX2010, roll_forward=False).steps[2].before
 
 
 def test_missing_facts_are_asked_for() -> None:
@@ -159,13 +215,15 @@ BOOK = Runbook(
 class Fake:
     """Runs nothing; fails the command it is told to."""
 
-    def __init__(self, failing: str = "") -> None:
+    def __init__(self, failing: str = "", status: int = 3) -> None:
         self.failing = failing
+        self.status = status
         self.ran: list[str] = []
 
     def run(self, step: RunbookStep, limit: float) -> Outcome:
         self.ran.append(step.command)
-        return Outcome(3, "no such store\n") if step.command == self.failing else Outcome(0, "ok")
+        fails = step.command == self.failing
+        return Outcome(self.status, "no such store\n") if fails else Outcome(0, "ok")
 
 
 def run(book: Runbook, runner: Fake, path: Path, yes: bool = True) -> list[str]:
@@ -207,6 +265,27 @@ def test_a_step_that_was_interrupted_is_asked_about(tmp_path: Path) -> None:
     assert runner.ran == ["exshadow three", "exshadow one more"]
 
 
+@pytest.mark.parametrize("status", [*range(10)])
+def test_robocopy_has_several_ways_to_say_that_it_copied(tmp_path: Path, status: int) -> None:
+    every = exchange.mailbox(replace(MAILBOX, generation="2010")).steps
+    book = Runbook("copy", tuple(one for one in every if one.id == "copy-files"))
+    runner = Fake(book.steps[0].command, status)
+    if status < 8:
+        run(book, runner, tmp_path / "journal")
+    else:
+        with pytest.raises(WriterError, match=f"ended with {status}"):
+            run(book, runner, tmp_path / "journal")
+
+
+def test_an_interrupted_step_is_not_repeated_against_a_persons_will(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    Journal.open(path, BOOK).record("one", "began")
+    runner = Fake()
+    with pytest.raises(RefusedError, match="stopped before step 'one'"):
+        run(BOOK, runner, path, yes=False)
+    assert runner.ran == []
+
+
 def test_no_is_no(tmp_path: Path) -> None:
     runner = Fake()
     with pytest.raises(RefusedError, match="stopped before step 'two'"):
@@ -216,7 +295,8 @@ def test_no_is_no(tmp_path: Path) -> None:
 
 def test_a_journal_of_another_runbook_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    run(BOOK, Fake(), path)
+    with pytest.raises(RefusedError, match="stopped before"):
+        run(BOOK, Fake(), path, yes=False)
     with pytest.raises(RefusedError, match="another runbook"):
         Journal.open(path, replace(BOOK, title="other"))
     path.write_text("{}")
@@ -224,11 +304,74 @@ def test_a_journal_of_another_runbook_is_refused(tmp_path: Path) -> None:
         Journal.open(path, BOOK)
 
 
+def test_a_runbook_that_is_done_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "book.json"
+    run(BOOK, Fake(), path)  # killed before its journal was closed
+    runner = Fake()
+    run(BOOK, runner, path)
+    assert runner.ran == ["exshadow one", "exshadow three", "exshadow one more"]
+    Journal.open(path, BOOK)
+    journal = Journal(path, digest_of(BOOK))
+    journal.record("one", "began")
+    assert journal.close() != journal.path
+    assert not path.exists()
+    assert len(list(tmp_path.glob("book.*.json"))) == 3
+
+
 def test_the_local_runner_runs_exshadow_and_needs_powershell() -> None:
     runner = LocalRunner()
     done = runner.run(RunbookStep("v", "v", "exshadow", "exshadow --version"), 60)
     assert done.status == 0
-    with pytest.raises(UnsupportedError, match="PowerShell"):
+    with pytest.raises(UnsupportedError, match="PowerShell") as refusal:
         runner.run(RunbookStep("p", "p", "powershell", "Get-Date"), 60)
+    assert "--on HOST" in refusal.value.hint
     with pytest.raises(TimedOutError):
         runner.run(RunbookStep("v", "v", "exshadow", "exshadow --version"), 0.001)
+
+
+def test_cmd_on_windows_reads_its_quotes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: rf"C:\Windows\{name}")
+    step = RunbookStep("c", "c", "cmd", r'robocopy "M:\a b" "W:\c"')
+    line = runners._local_command(step, windows=True)
+    assert line == r'"C:\Windows\cmd.exe" /d /s /c "robocopy "M:\a b" "W:\c""'
+
+
+class Remoting:
+    """What pypsrp offers; each call takes `seconds`."""
+
+    seconds = 0.0
+    ran: ClassVar[list[str]] = []
+
+    def __init__(self, host: str, **_: object) -> None:
+        assert host == "EX1"
+
+    def execute_cmd(self, command: str) -> tuple[str, str, int]:
+        time.sleep(self.seconds)
+        return "said", "", 1
+
+    def execute_ps(self, script: str) -> tuple[str, SimpleNamespace, bool]:
+        self.ran.append(script)
+        raise ConnectionError("refused")
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> runners.RemoteRunner:
+    for name in ("pypsrp", "pypsrp.client"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    sys.modules["pypsrp.client"].__dict__["Client"] = Remoting
+    return runners.RemoteRunner("EX1")
+
+
+def test_remoting_runs_the_servers_steps_and_keeps_the_limit(
+    remote: runners.RemoteRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert remote.run(RunbookStep("c", "c", "cmd", "dir"), 60) == Outcome(1, "said")
+    step = RunbookStep("p", "p", "powershell", "Get-Date", before="Import-Module X")
+    with pytest.raises(Error, match="EX1: refused"):
+        remote.run(step, 60)
+    assert Remoting.ran == ["$ErrorActionPreference = 'Stop'\nImport-Module X\nGet-Date"]
+    monkeypatch.setattr(Remoting, "seconds", 3.0)
+    begun = time.monotonic()
+    with pytest.raises(TimedOutError, match=r"EX1: step 'c' was not done after 0\.1 s"):
+        remote.run(RunbookStep("c", "c", "cmd", "dir"), 0.1)
+    assert time.monotonic() - begun < 2

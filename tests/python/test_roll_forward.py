@@ -7,7 +7,7 @@ import struct
 import pytest
 from checked import digest, need_devices, no_traces
 from daemons import ServedCli, served
-from mail import NOON, NOW, SERVER, database, logs, make, make_pair
+from mail import NOON, NOW, SERVER, SIZE, database, logs, make, make_pair
 
 from exshadow.demo import mail_files
 
@@ -78,8 +78,17 @@ def test_the_plan_says_every_step_and_the_measured_time(later):
     later.break_database()
     plan = later.roll_forward("--dry-run")["plan"]
     volumes = [(step["volume"], step["action"].split()[0]) for step in plan["steps"]]
-    assert volumes == [("maillog", "prove"), ("maildb", "copy"), ("maillog", "prove")]
-    assert plan["seconds"] > 0
+    assert volumes == [
+        ("maildb", "prove"), ("maillog", "prove"), ("maildb", "copy"), ("maildb", "compare"),
+        ("maildb", "prove"), ("maillog", "prove"),
+    ]  # fmt: skip
+    assert all(step["seconds"] > 0 for step in plan["steps"])
+    assert plan["seconds"] == pytest.approx(
+        sum(step["seconds"] for step in plan["steps"]), abs=1e-4
+    )
+    sizes = [step["bytes"] for step in plan["steps"]]
+    assert sizes[0] == len(SERVER.database())
+    assert sizes[3] == SIZE
     assert "sync job" in plan["estimate"]
     later.roll_forward()
     later.break_database()
@@ -101,6 +110,7 @@ def test_what_is_there_is_kept_first(cli, tmp_path):
 
 def test_without_a_spare_plex_nothing_can_be_kept(later):
     assert "spare" in later.refused("--keep-current")
+    assert "spare" in later.refused("--keep-current", "--dry-run")
 
 
 def removed(name):
@@ -189,6 +199,28 @@ def test_a_volume_without_databases_cannot_be_named(later):
     assert "maillog holds no database" in later.refused("--volume", "maillog")
     assert "has no volume other" in later.refused("--volume", "other", status=3)
     assert later.roll_forward("--volume", "maildb")["verdict"]["ok"]
+
+
+def test_two_database_volumes_go_together_or_one_alone(cli, tmp_path):
+    make(tmp_path / "maildb2.img", other)
+    cli("volume", "add", "maildb2", tmp_path / "maildb2.img", "--group", "mail")
+    cli("mirror", "add", "maildb2", tmp_path / "maildb2-m2.img", "--label", "m2")
+    pair = make_pair(cli, tmp_path)
+    pair.change("maillog", logs(NOW))
+    pair.break_database()
+    cli.write("maildb2", 0, b"\xa5" * 65536)
+    assert pair.roll_forward("--volume", "maildb")["verdict"]["ok"]
+    assert digest(pair.image("maildb")) == digest(tmp_path / "maildb-m2.img")
+    assert digest(pair.image("maildb2")) != digest(tmp_path / "maildb2-m2.img")
+    pair.break_database()
+    assert pair.roll_forward()["verdict"]["ok"]
+    for name in ("maildb", "maildb2"):
+        assert digest(pair.image(name)) == digest(tmp_path / f"{name}-m2.img")
+    assert no_traces(cli.state) == []
+
+
+def other(top):
+    (top / "Other.edb").write_bytes(SERVER.database())
 
 
 def test_instant_is_not_for_it(later):

@@ -113,7 +113,9 @@ def test_every_transaction_is_there(noon, bed, tmp_path):
     noon.write("data", at, b"\xa5" * (64 * MIB))  # much of the data is gone
     before = digest(tmp_path / "wal.img")
     document = noon.json("restore", "noon", "--roll-forward")
-    assert "present and sound" in document["verdict"]["detail"]
+    detail = document["verdict"]["detail"]
+    assert "present and sound; " in detail
+    assert "reaches production's last checkpoint" in detail or "is unproved" in detail
     assert digest(tmp_path / "wal.img") == before
     with placed(bed, images(tmp_path)) as server, server.running():
         assert server.query("select count(*), min(a), max(a) from t") == "20000|1|20000"
@@ -136,6 +138,26 @@ def test_a_broken_chain_is_refused(noon, bed, tmp_path):
         shutil.chown(middle, "postgres", "postgres")
     message = noon.error(4, "restore", "noon", "--roll-forward")["message"]
     assert "WAL is damaged" in message
+
+
+def test_segments_lost_at_the_end_are_missed(noon, bed, tmp_path):
+    with going_on(noon, bed, tmp_path) as server:
+        for segment in segments(server.wal)[2:]:
+            segment.unlink()
+    message = noon.error(4, "restore", "noon", "--roll-forward")["message"]
+    assert "rule: the chain of logs must be whole" in message
+    assert "production had written to" in message
+    noon.write("data", 0, b"\xa5" * (8 * MIB))  # and nobody can tell any more
+    detail = noon.json("restore", "noon", "--roll-forward")["verdict"]["detail"]
+    assert "its end is unproved: production's pg_control cannot be read" in detail
+
+
+def test_a_wal_folder_that_is_gone_is_refused_with_the_rule(noon, bed, tmp_path):
+    with going_on(noon, bed, tmp_path) as server:
+        shutil.rmtree(server.wal / "pg")
+    message = noon.error(4, "restore", "noon", "--roll-forward")["message"]
+    assert "rule: a roll-forward replays the current logs" in message
+    assert "wal/pg" in message
 
 
 def test_another_servers_wal_is_refused(noon, bed, tmp_path):

@@ -203,3 +203,18 @@ def test_create_with_checks(cli, tmp_path):
     assert document["set"]["verified"]["check"] == "sqlite"
     assert cli.json("snapshot", "list")["sets"][0]["verified"]["ok"] is False
     assert "no SQLite database" in document["error"]["message"]
+
+
+def test_one_that_has_no_checker_hides_no_damage(tmp_path, cli):
+    need_tool("mkfs.minix")
+    run("mkfs.minix", sparse(tmp_path / "a.img", 16 * MIB))
+    make_file_system("ext4", tmp_path / "db.img")
+    put_live(tmp_path / "db.img", tmp_path / "made", some_files)
+    checked = split_off(cli, tmp_path, "a", "db")
+    error = cli.error(4, "snapshot", "verify", "noon", "--check", "filesystem")
+    assert "minix, which exshadow has no checker for" in error["message"]
+    smash(checked.copy("db"), "ext4")
+    found = checked.verify("--check", "filesystem", status=5)
+    assert found["detail"].startswith("db: e2fsck found damage")
+    notes = {one["disk"]: one["notes"] for one in found["evidence"]["disks"]}
+    assert "not checked: " in notes["a"][0]

@@ -5,12 +5,15 @@ import shutil
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from checked import make_file_system, need_devices, put_live, split_off
 from conftest import MIB
 from machine import loop_device, run
 
+from exshadow.service.checks import postgresql as check
+from exshadow.service.checks.ground import Unsound
 from interop.beds import mounted
 from interop.postgres import Postgres, programs
 
@@ -92,6 +95,7 @@ def servers() -> set[str]:
 
 def test_a_copy_under_load_recovers_and_is_sound(live):
     verdict = live.verify("--check", "postgresql")
+    assert "checksums right" in verdict["detail"]
     (cluster,) = verdict["evidence"]["clusters"]
     assert cluster["cluster"] == "data/pg"
     assert any("redo done" in line for line in cluster["recovery"])
@@ -102,6 +106,23 @@ def test_a_copy_under_load_recovers_and_is_sound(live):
     taken = {one["link"].partition("/")[0]: one["taken"] for one in cluster["links"]}
     assert taken == {"pg_wal": "wal/pg", "pg_tblspc": "wal/space"}
     assert not servers()
+
+
+def test_checksums_that_are_not_kept_are_not_said_to_be_right(bed, tmp_path, cli):
+    with placed(bed, tmp_path) as server:
+        server.create()
+        run(*server.tool("pg_checksums", "--disable", "--pgdata", server.folder))
+        with server.running():
+            server.query("create table t(a int primary key)")
+    found = split_off(cli, tmp_path, "data", "wal").verify("--check", "postgresql")
+    assert "it keeps no checksums" in found["detail"]
+    assert "right" not in found["detail"]
+
+
+@pytest.mark.parametrize("said", ["", "perhaps"])
+def test_a_server_that_does_not_tell_of_its_checksums_is_not_sound(said):
+    with pytest.raises(Unsound, match="does not say whether it keeps checksums"):
+        check._keeps_checksums(SimpleNamespace(ask=lambda query: said))
 
 
 def test_without_the_wal_volume_it_fails(live, tmp_path):

@@ -3,10 +3,14 @@
 import os
 import sqlite3
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 from checked import make_file_system, need_devices, put_live, split_off
 from machine import run
+
+from exshadow.service.checks import sqlite as check
+from exshadow.service.desk import StopRequested
 
 
 @pytest.fixture(autouse=True)
@@ -149,3 +153,40 @@ def test_wishes_that_make_no_sense(shop):
         ("--check", "bytes", "--timeout", "0s"),
     ):
         shop.cli.error(2, "snapshot", "verify", "noon", *wish)
+
+
+def look(path, tick):
+    return check._look(SimpleNamespace(tick=tick), path, "a.db")
+
+
+@pytest.fixture
+def sound(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "a.db")) as database:
+        database.execute("create table t(x)")
+        database.executemany("insert into t values (?)", ((one,) for one in range(2000)))
+        database.commit()
+    return tmp_path / "a.db"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, StopRequested])
+def test_a_check_that_is_stopped_says_nothing_of_the_copy(sound, monkeypatch, stop):
+    monkeypatch.setattr(check, "_STEPS", 100)
+    assert look(sound, lambda: None)["problems"] == []
+
+    def tick():
+        raise stop
+
+    with pytest.raises(stop):
+        look(sound, tick)
+
+
+def test_ctrl_c_that_sqlite_swallowed_is_ctrl_c(sound, monkeypatch):
+    """It came between SQLite's call and the first line of what it calls."""
+
+    def ask(database, seen):
+        database.set_progress_handler(lambda: 1 / 0, 1)
+        database.execute("select count(*) from t").fetchall()
+
+    monkeypatch.setattr(check, "_ask", ask)
+    with pytest.raises(KeyboardInterrupt):
+        look(sound, lambda: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from exshadow.cli import options, output
-from exshadow.cli.context import context, open_service
+from exshadow.cli import options, output, recovery_facts
+from exshadow.cli.context import context
 from exshadow.cli.options import SetName
-from exshadow.errors import InvalidError, RefusedError, from_system
+from exshadow.errors import InvalidError, from_system
 
 if TYPE_CHECKING:
-    from exshadow.recovery.exchange import Logs
     from exshadow.recovery.runbook import Runbook, RunbookStep
     from exshadow.recovery.runners import CommandRunner
 
@@ -36,6 +36,12 @@ _User = Annotated[str | None, Parameter(help="Account for the remoting; the call
 _Password = Annotated[
     str | None, Parameter(help="File with its password; never give it as an argument.")
 ]
+_Public = Annotated[bool, Parameter(help="The database is one of public folders.")]
+_InUse = Annotated[bool, Parameter(help="The server has a recovery group or database already.")]
+_OtherGroup = Annotated[
+    bool, Parameter(help="The server is not in the origin's administrative group.")
+]
+_Gone = Annotated[bool, Parameter(help="The mailbox is no longer in the directory.")]
 
 
 @app.command
@@ -47,11 +53,22 @@ def mailbox(
     server: _Server,
     database: Annotated[str, Parameter(help="Mailbox database of the origin.")],
     mailbox: Annotated[str, Parameter(help="The mailbox, by its display name.")],
-    mount_folder: Annotated[str, Parameter(name="--mount", help="Where the set gets mounted.")],
-    work_folder: Annotated[str, Parameter(name="--work", help="Free folder for the copies.")],
+    mount_folder: Annotated[
+        str, Parameter(name="--mount", help="Where the set gets mounted, on this machine.")
+    ],
+    work_folder: Annotated[
+        str, Parameter(name="--work", help="Free folder of the server for the copies.")
+    ],
+    source: Annotated[
+        str, Parameter(help="The mounted set as the server sees it (a share); needed with --on.")
+    ] = "",
     log_prefix: _Prefix = "E00",
     storage_group: Annotated[str, Parameter(help="Its storage group (2003, 2007).")] = "",
     target: Annotated[str, Parameter(help="Put the mail into this mailbox instead.")] = "",
+    public_folders: _Public = False,
+    recovery_place_in_use: _InUse = False,
+    other_administrative_group: _OtherGroup = False,
+    mailbox_gone: _Gone = False,
     run: _Run = False,
     on: _On = None,
     user: _User = None,
@@ -68,7 +85,12 @@ def mailbox(
     from exshadow.recovery.exchange import MailboxFacts
     from exshadow.recovery.exchange import mailbox as plan
 
-    found = _known_set(set_)
+    if on is not None and not source:
+        raise InvalidError(
+            "--on needs --source: the server does not see what is mounted here",
+            hint="share the folder of --mount and name it as the server does: --source //HERE/noon",
+        )
+    found = recovery_facts.known_set(set_).name
     facts = MailboxFacts(
         generation=exchange,
         set_id=found,
@@ -77,8 +99,13 @@ def mailbox(
         mailbox=mailbox,
         log_prefix=log_prefix,
         mount_folder=mount_folder,
+        source_folder=source or mount_folder,
         work_folder=work_folder,
         storage_group=storage_group,
+        public_folders=public_folders,
+        recovery_place_in_use=recovery_place_in_use,
+        same_administrative_group=not other_administrative_group,
+        mailbox_in_directory=not mailbox_gone,
         target_mailbox=target,
     )
     return _print_or_run(plan(facts), run, _Remote(on, user, password_file))
@@ -110,6 +137,13 @@ def exchange(
     ] = False,
     cluster: Annotated[str, Parameter(help="Name of the clustered mailbox server.")] = "",
     copy: Annotated[list[str] | None, Parameter(help="Passive copies; may be repeated.")] = None,
+    keep_current: Annotated[
+        bool,
+        Parameter(
+            help="First keep production as set before-restore: takes a spare plex of each volume.",
+            negative="--no-keep-current",
+        ),
+    ] = True,
     run: _Run = False,
     on: _On = None,
     user: _User = None,
@@ -124,10 +158,10 @@ def exchange(
     """
     from exshadow.recovery.exchange import RestoreFacts, restore
 
-    found, verified = _known_set(set_), _verified(set_)
+    found = recovery_facts.known_set(set_)
     facts = RestoreFacts(
         generation=exchange,
-        set_id=found,
+        set_id=found.name,
         server=server,
         databases=tuple(database),
         log_prefix=log_prefix,
@@ -139,46 +173,12 @@ def exchange(
         circular_logging=circular_logging,
         cluster_group=cluster,
         copies=tuple(copy or ()),
-        verified=verified,
+        verified=found.proof is not None,
+        keep_current=keep_current,
     )
-    logs = _logs(logs_on_disk, log_prefix) if roll_forward else None
+    logs = recovery_facts.logs(logs_on_disk, log_prefix, found) if roll_forward else None
     book = restore(facts, roll_forward=roll_forward, logs=logs)
     return _print_or_run(book, run, _Remote(on, user, password_file))
-
-
-def _known_set(text: str) -> str:
-    with open_service() as service:
-        found = service.show_set(text)
-    return f"{found.group}@{found.label}"
-
-
-def _verified(text: str) -> bool:
-    with open_service() as service:
-        verdict = service.show_set(text).verified
-    return bool(verdict and verdict.ok)
-
-
-def _logs(folder: str | None, prefix: str) -> Logs:
-    """The logs that are there now, judged; a roll-forward needs them."""
-    from exshadow import ese
-    from exshadow.recovery.exchange import Logs
-
-    if folder is None:
-        raise InvalidError("--roll-forward needs --logs-on-disk: the present logs are replayed")
-    report = ese.check([folder])
-    numbers = {
-        number
-        for one in report.files
-        if one.kind == "log" and one.ok and one.state != "skipped"
-        and Path(one.path).name.lower().startswith(prefix.lower())
-        and isinstance(number := one.facts.get("generation"), int)
-    }  # fmt: skip
-    if not numbers:
-        raise RefusedError(
-            f"no sound log {prefix}*.log in {folder}", hint="a roll-forward replays these logs"
-        )
-    first = min((one.required[0] for one in report.sets if one.required), default=min(numbers))
-    return Logs(first, (first, max(numbers)), frozenset(numbers), max(numbers))
 
 
 # --- printing and running ---
@@ -218,7 +218,9 @@ def _print_or_run(book: Runbook, run: bool, remote: _Remote) -> int:
     journal = Journal.open(_journal_path(book), book)
     execute(book, remote.runner(), journal, ask=_ask, tell=_tell)
     done = [{"step": step.id, "state": state} for step, state in states(book, journal)]
-    return output.show({"runbook": book.to_json(), "done": done}, f"{book.title}: done")
+    aside = journal.close()
+    document = {"runbook": book.to_json(), "done": done, "journal": str(aside)}
+    return output.show(document, f"{book.title}: done; the journal is {aside}")
 
 
 def _journal_path(book: Runbook) -> Path:
@@ -241,4 +243,5 @@ def _ask(step: RunbookStep, question: str) -> bool:
 
 def _tell(step: RunbookStep, what: str) -> None:
     if not context.quiet:
-        output.say(f"{step.title}: {what}")
+        text = f"{step.title}: {what}"
+        output.say(json.dumps({"note": text}) if context.json else text)

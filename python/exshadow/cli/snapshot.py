@@ -64,7 +64,8 @@ def create(
     """Split every volume of a group at one instant: one set.
 
     Checks run on the new copies; when one fails (5) or cannot run here (4) the set stays. Writers
-    hear of success, and may cut their logs, only after the checks of that very copy passed.
+    hear of success, and may cut their logs, only after the checks of that very copy passed; so
+    without --verify they never do.
 
     Example: exshadow snapshot create shop --label noon --verify bytes --verify filesystem
     """
@@ -98,9 +99,9 @@ class _Proof:
         self.error: Error | None = None
 
     def sound(self, set_id: str) -> bool:
-        """Run them on the set; without any there is nothing against it."""
+        """Run them on the set. False without any: a copy that nobody looked at proves nothing."""
         if self._wish is None:
-            return True
+            return False
         try:
             found = self._service.verify_set(set_id, self._wish)
             self.checked, self.error = found.set, found.error

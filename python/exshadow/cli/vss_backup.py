@@ -19,6 +19,7 @@ from exshadow.model import Plan, Step
 if TYPE_CHECKING:
     from exshadow.vss.command import Command
     from exshadow.vss.procedures import BackupReport, BackupRequest
+    from exshadow.vss.tables import BackupType
 
 
 def backup(
@@ -29,8 +30,12 @@ def backup(
     /,
     *,
     type: Annotated[
-        str, Parameter(help="full, copy, incremental, differential, log.", show_default=True)
-    ] = "full",
+        str | None,
+        Parameter(
+            help="full, copy, incremental, differential, log; else full with --exec, which proves "
+            "the copy, and copy without."
+        ),
+    ] = None,
     keep: Annotated[
         bool, Parameter(help="Keep the snapshots when the command ends (context app_rollback).")
     ] = False,
@@ -65,9 +70,7 @@ def backup(
     Example: exshadow vss backup db logs --writer ledger --keep --save documents
     """
     from exshadow.vss.procedures import BackupRequest, RetryLimits
-    from exshadow.vss.tables import BackupType
     from exshadow.vss.values import BackupState
-    from exshadow.vss.words import from_word
 
     if tries < 1 or retry_wait < 0:
         raise InvalidError("--tries is at least 1, --retry-wait at least 0")
@@ -75,13 +78,28 @@ def backup(
         volumes=list(volumes or ()),
         provider=provider,
         context=_context(keep, transportable),
-        state=BackupState(not no_components, False, from_word(BackupType, type), False),
+        state=BackupState(not no_components, False, _kind(type, exec), False),
         included=wishes(include),
         excluded=wishes(exclude),
         base_document=read_text(base) if base is not None else "",
         retry=RetryLimits(tries=tries, wait=int(retry_wait * 1000)),
     )
     return _run_backup(request, source, exec, save, label, plex)
+
+
+def _kind(type: str | None, exec: str | None) -> BackupType:
+    """InvalidError for a backup that lets writers cut logs without a proof of the copy."""
+    from exshadow.vss.tables import BackupType
+    from exshadow.vss.words import from_word
+
+    kind = from_word(BackupType, type or ("full" if exec is not None else "copy"))
+    if exec is None and kind in (BackupType.FULL, BackupType.INCREMENTAL, BackupType.LOG):
+        raise InvalidError(
+            f"a {type} backup lets writers cut their logs: it needs --exec, whose status says "
+            "whether the copy is good",
+            hint="name a program that proves the copy, or use --type copy",
+        )
+    return kind
 
 
 def _run_backup(

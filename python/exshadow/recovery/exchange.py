@@ -13,6 +13,7 @@ from exshadow.errors import InvalidError, RefusedError
 from exshadow.recovery.runbook import Runbook, fill
 
 Generation = Literal["2003", "2007", "2010"]
+SEPARATORS = "/\\"
 GENERATIONS: tuple[Generation, ...] = ("2003", "2007", "2010")
 
 
@@ -39,8 +40,9 @@ class RestoreFacts:
     """What the planner must know of the server and the set.
 
     ``databases``: names as the product's commands take them (2003: directory names; 2007:
-    ``server\\group\\database``; 2010 and later: database names). ``folders`` are paths on the
-    server. ``copies``: passive copies of 2007 and later.
+    ``server\\group\\database``; 2010 and later: database names). Folders are paths on the server.
+    ``copies``: passive copies of 2007 and later. ``keep_current``: production is kept first, which
+    takes a spare plex of each volume.
     """
 
     generation: Generation
@@ -58,7 +60,7 @@ class RestoreFacts:
     cluster_group: str = ""  # name of the virtual server; empty: no cluster
     copies: tuple[str, ...] = ()
     verified: bool = True
-    target_folder: str = ""  # restore to another place; empty: where it was
+    keep_current: bool = True
 
 
 def restore(facts: RestoreFacts, *, roll_forward: bool, logs: Logs | None = None) -> Runbook:
@@ -83,13 +85,22 @@ def restore(facts: RestoreFacts, *, roll_forward: bool, logs: Logs | None = None
             "log_prefix": facts.log_prefix,
             "log_folder": facts.log_folder,
             "database_folder": facts.database_folder,
-            "database_volume": facts.database_volumes,
+            "log_base": f"{facts.log_folder.rstrip(SEPARATORS)}\\{facts.log_prefix}",
+            "target": _target(facts, roll_forward),
             "cluster_group": facts.cluster_group,
             "store_resource": f"Microsoft Exchange Information Store ({facts.cluster_group})",
             "copy": facts.copies,
         },
         warnings=_warnings(facts, roll_forward),
     )
+
+
+def _target(facts: RestoreFacts, roll_forward: bool) -> tuple[str, ...]:
+    """Of the one restore: its volumes are put back together and kept together."""
+    volumes = [word for name in facts.database_volumes for word in ("--volume", name)]
+    forward = [*volumes, "--roll-forward"] if roll_forward else []
+    keep = ["--keep-current"] if facts.keep_current else []
+    return (facts.set_id, *forward, *keep)
 
 
 def _require_known(generation: str) -> None:
@@ -103,14 +114,11 @@ def _require_known(generation: str) -> None:
 def _require_restorable(facts: RestoreFacts) -> None:
     if not facts.databases:
         raise InvalidError("name the databases that are on the volumes of the set")
-    if facts.generation == "2003":
-        if facts.target_folder:
-            raise RefusedError(
-                "rule: Exchange 2003 restores to the paths of the backup only",
-                hint="copy files by hand into a recovery storage group: exshadow recovery mailbox",
-            )
-        if not facts.storage_group:
-            raise InvalidError("Exchange 2003 needs the name of the storage group")
+    if facts.generation == "2003" and not facts.storage_group:
+        raise InvalidError(
+            "Exchange 2003 needs the name of the storage group: all of it goes offline",
+            hint="give --storage-group",
+        )
     if facts.cluster_group and facts.generation == "2010":
         raise RefusedError(
             "rule: Exchange 2010 and later have no single copy cluster: their copies are a DAG",
@@ -166,7 +174,8 @@ def _warnings(facts: RestoreFacts, roll_forward: bool) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class MailboxFacts:
-    """Where a mailbox is to be got out of a set. ``work_folder``: free space for copies."""
+    """Where a mailbox is to be got out of a set. ``mount_folder``: where it gets mounted, here;
+    ``source_folder``: the same as the server sees it; ``work_folder``: free space of the server."""
 
     generation: Generation
     set_id: str
@@ -174,7 +183,8 @@ class MailboxFacts:
     database: str
     mailbox: str
     log_prefix: str
-    mount_folder: str  # where the set's files are mounted
+    mount_folder: str
+    source_folder: str
     work_folder: str
     storage_group: str = ""
     public_folders: bool = False
@@ -221,6 +231,8 @@ def mailbox(facts: MailboxFacts) -> Runbook:
             "target_mailbox": facts.target_mailbox or facts.mailbox,
             "log_prefix": facts.log_prefix,
             "mount_folder": facts.mount_folder,
+            "source_folder": facts.source_folder,
+            "request": f"exshadow {facts.set_id}",
             "work_folder": facts.work_folder,
         },
         warnings=[f"{facts.work_folder} needs room for the database and all its logs"],

@@ -2,7 +2,8 @@
 
 The journal says of every step that it began and how it ended. After an interruption the steps that
 are done are not repeated; the one that began and did not end is asked about: only a person can see
-on the server how far it went.
+on the server how far it went. A runbook whose steps are all done is closed: its journal is put
+aside under the time, and the next run of the same runbook begins anew.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from pathlib import Path
 from typing import Literal
 
 from exshadow.errors import CorruptError, RefusedError, WriterError, from_system
+from exshadow.names import now
 from exshadow.recovery.runbook import Runbook, RunbookStep
 from exshadow.recovery.runners import CommandRunner, Outcome
 
 State = Literal["began", "done", "failed"]
 Ask = Callable[[RunbookStep, str], bool]
-"""May this step be done, or: was it done? The text says which; False stops the run."""
+"""May this step be done, or: was it done? The text says which. False stops the run; after "was it
+done?" it is asked whether to do it again."""
 STEP_LIMIT = 4 * 3600.0
 
 
@@ -36,7 +39,8 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path, runbook: Runbook) -> Journal:
-        """The journal of this very runbook. RefusedError: it belongs to another one."""
+        """The journal of this very runbook, a fresh one where it is done. RefusedError: it belongs
+        to another one."""
         digest = digest_of(runbook)
         try:
             text = path.read_text(encoding="utf-8")
@@ -56,7 +60,24 @@ class Journal:
                 f"{path} belongs to another runbook, or the facts have changed since",
                 hint="finish that one with the same arguments, or move the journal away",
             )
+        if all(journal.states.get(key) == "done" for key in keys(runbook)):
+            journal.close()  # killed between the last step and its end
+            return cls(path, digest)
         return journal
+
+    def close(self) -> Path:
+        """Put the journal of a runbook that is done aside. Where it is now."""
+        time = now().replace(":", "").replace("-", "")
+        aside, number = self.path.with_suffix(f".{time}.json"), 1
+        while aside.exists():
+            number += 1
+            aside = self.path.with_suffix(f".{time}-{number}.json")
+        try:
+            self.path.rename(aside)
+            _sync_folder(self.path.parent)
+        except OSError as problem:
+            raise from_system(problem, f"cannot put {self.path} aside") from problem
+        return aside
 
     def record(self, key: str, state: State, output: str = "") -> None:
         """Durable when it returns."""
@@ -121,16 +142,24 @@ def execute(
         if state == "began" and ask(step, "It began and was interrupted. Is it done?"):
             journal.record(key, "done", "said to be done after an interruption")
             continue
-        if step.runner == "hand" or not step.certain:
-            question = "Do it, then say so." if step.runner == "hand" else "Not confirmed. Run it?"
-            if not ask(step, question):
-                raise RefusedError(
-                    f"stopped before step '{key}'", hint="the same command goes on from here"
-                )
+        question = _question(step, again=state == "began")
+        if question and not ask(step, question):
+            raise RefusedError(
+                f"stopped before step '{key}'", hint="the same command goes on from here"
+            )
         journal.record(key, "began")
         outcome = _do(step, runner, (limits or {}).get(step.id, STEP_LIMIT))
         _end(journal, key, step, outcome)
         tell(step, "done")
+
+
+def _question(step: RunbookStep, *, again: bool) -> str:
+    """What a person must agree to first; empty when the step may simply be done."""
+    if step.runner == "hand":
+        return "Do it, then say so."
+    if not step.certain:
+        return "Not confirmed. Run it?"
+    return "Run it again?" if again else ""
 
 
 def _do(step: RunbookStep, runner: CommandRunner, limit: float) -> Outcome:
@@ -140,13 +169,15 @@ def _do(step: RunbookStep, runner: CommandRunner, limit: float) -> Outcome:
 
 
 def _end(journal: Journal, key: str, step: RunbookStep, outcome: Outcome) -> None:
-    if outcome.status == 0:
+    if outcome.status in step.success:
         journal.record(key, "done", outcome.output)
         return
     journal.record(key, "failed", outcome.output)
-    last = outcome.output.strip().splitlines()[-1:] or ["it said nothing"]
+    lines = [line for line in outcome.output.splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith("  hint: ")]  # exshadow's own
+    last = (said or ["it said nothing"])[-1].strip()
     raise WriterError(
-        f"step '{key}' ({step.title}) ended with {outcome.status}: {last[0]}",
+        f"step '{key}' ({step.title}) ended with {outcome.status}: {last}",
         hint="mend what it names; the same command goes on with this step",
     )
 

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 from exshadow.errors import Error, InvalidError
 
@@ -22,6 +22,8 @@ class RunbookStep:
     """One thing to do. ``runner``: where the command runs; ``hand``: a person does it.
 
     ``certain`` is false where the fact behind it is not confirmed: look twice before going on.
+    ``success``: the statuses that say it is done; robocopy has several. ``before``: what a runner
+    has to do first in the same session, as loading the product's commands.
     """
 
     id: str
@@ -30,6 +32,8 @@ class RunbookStep:
     command: str = ""
     why: str = ""
     certain: bool = True
+    success: tuple[int, ...] = (0,)
+    before: str = ""
 
     def to_json(self) -> dict[str, object]:
         """All fields."""
@@ -40,6 +44,8 @@ class RunbookStep:
             "command": self.command,
             "why": self.why,
             "certain": self.certain,
+            "success": list(self.success),
+            "before": self.before,
         }
 
 
@@ -82,16 +88,33 @@ def fill(
 ) -> Runbook:
     """The steps of runbooks/NAME.toml whose conditions hold, with the values put in.
 
-    A value that is a list repeats the step for each of its items. Values are quoted for the runner.
+    A value that is a list repeats the step that names it in ``each``, and is several arguments
+    elsewhere. Values are quoted for the runner.
     """
-    text = (files("exshadow.recovery") / "runbooks" / f"{name}.toml").read_text(encoding="utf-8")
     steps: list[RunbookStep] = []
-    for raw in tomllib.loads(text)["step"]:
-        if not set(raw.get("when", ())) <= tags or set(raw.get("unless", ())) & tags:
+    for raw in _read(name)["step"]:
+        if not _applies(raw, tags):
             continue
+        before = raw["before"] if "before" in raw else _before(str(raw["runner"]), tags)
         for one in _repeated(raw, values):
-            steps.append(_filled(raw, one, f"{name}: {raw['id']}"))
+            filled = {**raw, "before": before}
+            steps.append(_filled(filled, one, f"{name}: {raw['id']}"))
     return Runbook(title, tuple(steps), tuple(warnings))
+
+
+def _read(name: str) -> Mapping[str, list[Mapping[str, object]]]:
+    text = (files("exshadow.recovery") / "runbooks" / f"{name}.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def _applies(raw: Mapping[str, Any], tags: set[str]) -> bool:
+    return set(raw.get("when", ())) <= tags and not set(raw.get("unless", ())) & tags
+
+
+def _before(runner: str, tags: set[str]) -> str:
+    """What each step of a runner needs first: sessions.toml."""
+    found = [one for one in _read("sessions")["session"] if one["runner"] == runner]
+    return "\n".join(str(one["command"]).strip("\n") for one in found if _applies(one, tags))
 
 
 def _repeated(
@@ -119,8 +142,10 @@ def _filled(raw: Mapping[str, object], values: Mapping[str, object], where: str)
                 raise InvalidError(
                     f"{where} needs '{name}'", hint=f"give --{name.replace('_', '-')}"
                 )
-            plain = str(values[name])
-            return quote(plain, runner) if quoted else plain
+            value = values[name]
+            if isinstance(value, list | tuple):
+                return " ".join(quote(str(one), runner) if quoted else str(one) for one in value)
+            return quote(str(value), runner) if quoted else str(value)
 
         return _PLACE.sub(value, str(text))
 
@@ -131,7 +156,14 @@ def _filled(raw: Mapping[str, object], values: Mapping[str, object], where: str)
         command=put(raw.get("command", ""), quoted=True).strip("\n"),
         why=put(raw.get("why", ""), quoted=False),
         certain=bool(raw.get("certain", True)),
+        success=_statuses(raw.get("success", [0])),
+        before=put(raw.get("before", ""), quoted=True).strip("\n"),
     )
+
+
+def _statuses(raw: object) -> tuple[int, ...]:
+    assert isinstance(raw, list)
+    return tuple(int(one) for one in raw)
 
 
 def quote(value: str, runner: Runner) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from queue import Empty, Queue
+from threading import Thread
 from typing import Protocol
 
 from exshadow.errors import Error, InvalidError, TimedOutError, UnsupportedError
@@ -37,7 +40,7 @@ class LocalRunner:
         return _run(_local_command(step), limit)
 
 
-def _local_command(step: RunbookStep) -> list[str]:
+def _local_command(step: RunbookStep, *, windows: bool = os.name == "nt") -> list[str] | str:
     if step.runner == "exshadow":
         words = shlex.split(step.command)
         return [sys.executable, "-m", "exshadow", *words[1:]]
@@ -46,25 +49,29 @@ def _local_command(step: RunbookStep) -> list[str]:
         if program is None:
             raise UnsupportedError(
                 f"step '{step.id}' needs PowerShell, which is not here",
-                hint="run it on the server, or name the server: --server-runner HOST",
+                hint="run it on the server, or name the server: --on HOST",
             )
-        return [program, "-NoProfile", "-NonInteractive", "-Command", _strict(step.command)]
+        return [program, "-NoProfile", "-NonInteractive", "-Command", _strict(step)]
     if step.runner == "cmd":
         program = shutil.which("cmd.exe")
         if program is None:
             raise UnsupportedError(
-                f"step '{step.id}' needs cmd.exe, which is not here", hint="run it on the server"
+                f"step '{step.id}' needs cmd.exe, which is not here",
+                hint="run it on the server, or name the server: --on HOST",
             )
+        if windows:  # cmd reads its line itself: quotes must not be escaped as for other programs
+            return f'"{program}" /d /s /c "{step.command}"'
         return [program, "/d", "/c", step.command]
     raise InvalidError(f"step '{step.id}' is done by hand")
 
 
-def _strict(script: str) -> str:
+def _strict(step: RunbookStep) -> str:
     """An error of a cmdlet ends the script, so that the status tells of it."""
-    return f"$ErrorActionPreference = 'Stop'\n{script}"
+    return "\n".join(filter(None, ("$ErrorActionPreference = 'Stop'", step.before, step.command)))
 
 
-def _run(command: list[str], limit: float) -> Outcome:
+def _run(command: list[str] | str, limit: float) -> Outcome:
+    name = command if isinstance(command, str) else command[0]
     try:
         done = subprocess.run(
             command,
@@ -76,11 +83,11 @@ def _run(command: list[str], limit: float) -> Outcome:
         )
     except subprocess.TimeoutExpired:
         raise TimedOutError(
-            f"{command[0]} was not done after {limit:g} s",
+            f"{name} was not done after {limit:g} s",
             hint="look at what it did on the server before repeating the step",
         ) from None
     except OSError as problem:
-        raise Error(f"{command[0]} cannot be started: {problem.strerror}") from problem
+        raise Error(f"{name} cannot be started: {problem.strerror}") from problem
     return Outcome(done.returncode, done.stdout.decode(errors="replace")[-_KEPT:])
 
 
@@ -104,14 +111,30 @@ class RemoteRunner:
     def run(self, step: RunbookStep, limit: float) -> Outcome:
         if step.runner == "exshadow":
             return self._local.run(step, limit)
+        answers: Queue[Outcome | Exception] = Queue()
+        # The library waits as long as the command takes; what it waits for cannot be stopped there.
+        Thread(target=lambda: answers.put(self._outcome(step)), daemon=True).start()
         try:
-            if step.runner == "cmd":
-                output, errors, status = self._client.execute_cmd(step.command)
-                return Outcome(int(status), (output + errors)[-_KEPT:])
-            output, streams, failed = self._client.execute_ps(_strict(step.command))
+            answer = answers.get(timeout=limit)
+        except Empty:
+            raise TimedOutError(
+                f"{self._host}: step '{step.id}' was not done after {limit:g} s",
+                hint="it may still be at work there: look before repeating the step",
+            ) from None
+        if isinstance(answer, Exception):
+            raise Error(f"{self._host}: {answer}", hint="see that WinRM answers there") from answer
+        return answer
+
+    def _outcome(self, step: RunbookStep) -> Outcome | Exception:
+        try:
+            return self._do(step)
         except Exception as problem:  # the library's own, requests' and the network's
-            raise Error(
-                f"{self._host}: {problem}", hint="see that WinRM answers there"
-            ) from problem
+            return problem
+
+    def _do(self, step: RunbookStep) -> Outcome:
+        if step.runner == "cmd":
+            output, errors, status = self._client.execute_cmd(step.command)
+            return Outcome(int(status), (output + errors)[-_KEPT:])
+        output, streams, failed = self._client.execute_ps(_strict(step))
         said = "\n".join([output, *(str(one) for one in streams.error)])
         return Outcome(int(bool(failed)), said[-_KEPT:])

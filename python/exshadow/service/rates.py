@@ -1,4 +1,4 @@
-"""How long copying will take, by how long it took: the rates of recorded jobs."""
+"""How long copying and reading will take, by how long it took: the rates of recorded jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from exshadow.model import Json, Plan, Step
 from exshadow.names import format_size
 from exshadow.service.desk import Desk
 
-PROMOTE = "the way out, for all volumes of the set: exshadow snapshot promote {set}"
+PROMOTE = "for all volumes of the set: exshadow snapshot promote {set}"
 _COPYING = ("resync", "sync", "drill")
 _NEWEST = 5
 _NOT_MEASURED = "no time is estimated: nothing was copied and measured yet"
@@ -35,6 +35,24 @@ def measured(jobs: Sequence[Json], volume: str) -> Rate | None:
             seconds = sum(job["seconds"] for job in chosen)
             return Rate(total / seconds, len(chosen), chosen[-1]["kind"])
     return None
+
+
+def reading(jobs: Sequence[Json], volume: str) -> Rate | None:
+    """The newest verifications of the volume, else of any; else copying, which reads as well."""
+    useful = [job for job in jobs if job["state"] == "done" and job["seconds"] > 0
+              and job["kind"] == "verify" and job["bytes_total"]]  # fmt: skip
+    chosen = ([job for job in useful if job["volume"] == volume] or useful)[-_NEWEST:]
+    if not chosen:
+        return measured(jobs, volume)
+    total = sum(int(job["bytes_total"]) for job in chosen)
+    return Rate(total / sum(job["seconds"] for job in chosen), len(chosen), "verify")
+
+
+def read(desk: Desk, steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Steps that read their bytes, with the time of each."""
+    catalog = desk.facts()
+    jobs = catalog.jobs() if catalog else []
+    return tuple(_timed(step, reading(jobs, step.volume)) for step in steps)
 
 
 def _moved(job: Json) -> int:

@@ -65,7 +65,9 @@ def check_mode(mode: str) -> None:
 
 
 def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
-    """Every step: what would be written where, at most, and how long that took before."""
+    """Every step: what would be written where, at most, and how long that took before.
+    RefusedError for what a restore would refuse: a volume whose production is lost, none to spare.
+    """
     check_mode(wish.mode)
     if wish.roll_forward:
         from exshadow.service.roll_forward import forward
@@ -75,27 +77,34 @@ def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
     one = sets.find(desk, text, survey)
     members = _members(desk, one, survey, wish.volumes)
     steps: list[Step] = []
-    if wish.keep_current and kept_already(desk, one, members, survey) is None:
-        steps += [Step(f"split a spare plex as {KEPT_LABEL}", m.volume, "") for m in members]
-    warnings = []
+    if wish.keep_current:
+        steps += kept_steps(desk, one, members, survey)
     for member in members:
         record = survey.volumes[member.volume]
         targets = [plex for plex in record.plexes if plex.state == "in_sync"]
         if lost := _lost(record, targets):
-            steps.append(Step(f"{lost}: make this copy production", member.volume, member.path))
-            warnings.append(
-                f"volume {member.volume} cannot be restored: {lost}; "
-                f"{rates.PROMOTE.format(set=f'{one.group}@{one.label}')}"
+            raise RefusedError(
+                f"volume {member.volume} cannot be restored: {lost}; its copy can become "
+                f"production: {member.path}",
+                hint=rates.PROMOTE.format(set=f"{one.group}@{one.label}"),
             )
-            continue
         snapshot = record.snapshot(one.id)
         changed = snapshot.changed_bytes if snapshot else record.size
         steps += [
             Step(f"copy from {member.path} to", member.volume, plex.path, changed)
             for plex in targets
         ]
-    raw = Plan(f"restore {one.group}@{one.label}", tuple(steps), tuple(warnings))
-    return rates.estimated(desk, raw)
+    return rates.estimated(desk, Plan(f"restore {one.group}@{one.label}", tuple(steps)))
+
+
+def kept_steps(desk: Desk, one: SetRecord, members: Sequence[Member], survey: Survey) -> list[Step]:
+    """What keeping production takes; nothing when it is kept already. RefusedError where no plex
+    can be spared."""
+    if kept_already(desk, one, members, survey) is not None:
+        return []
+    for member in members:
+        mirrors.require_spare(survey.volumes[member.volume])
+    return [Step(f"split a spare plex as {KEPT_LABEL}", m.volume, "") for m in members]
 
 
 def _lost(record: VolumeRecord, targets: Sequence[PlexRecord]) -> str:

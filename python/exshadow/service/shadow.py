@@ -314,7 +314,7 @@ def create_set(
     *,
     label: str | None = None,
     plex: str | None = None,
-    prove: Callable[[str], bool] | None = None,
+    prove: Callable[[str], bool] = lambda set_id: False,
 ) -> SetRecord:
     """Split the group with the writers frozen round it: a set of consistency ``application``.
     WriterFailure, with the set gone, when one of them refuses or does not answer in time.
@@ -332,8 +332,8 @@ def create_set(
             retry=RetryLimits(tries=1),
         )
 
-        def between(made: BackupReport) -> Copied | None:
-            return None if prove is None else Copied(prove(str(made.snapshot_set_id)))
+        def between(made: BackupReport) -> Copied:
+            return Copied(prove(str(made.snapshot_set_id)))
 
         report = shadow.backup(request, between).check()
     document = document_file(slot.parent, str(report.snapshot_set_id))

@@ -66,11 +66,11 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the requestor adds: pairs of logical path and name; and what it must respect."""
+    """What the requestor adds: pairs of logical path and name. ``truncates_logs``: success at the
+    end cuts them, so that it may be told only of a copy that was proved."""
 
     components: tuple[tuple[str, str], ...]
     truncates_logs: bool
-    verify_before_complete: bool
     notes: tuple[str, ...] = ()
 
 
@@ -94,7 +94,6 @@ def select(wish: Wish, writer: WriterMetadata) -> Selection:
     return Selection(
         tuple(chosen),
         truncates_logs=truncates,
-        verify_before_complete=True,
         notes=_notes(wish, len(chosen)),
     )
 

@@ -138,13 +138,14 @@ def _fits(link: Path, path: Path, bench: Bench) -> bool:
     if path.is_symlink() or not path.resolve().is_relative_to(bench.tree):
         return False
     if link.name in _WAL:
-        return path.is_dir() and any(_is_segment(one.name) for one in path.iterdir())
+        return path.is_dir() and any(is_segment(one.name) for one in path.iterdir())
     if link.parent.name == "pg_tblspc":
         return path.is_dir() and any(one.name.startswith("PG_") for one in path.iterdir())
     return path.exists() and path not in (bench.tree, *_mounted(bench))
 
 
-def _is_segment(name: str) -> bool:
+def is_segment(name: str) -> bool:
+    """Whether a file is called as a segment of PostgreSQL's log."""
     return len(name) == 24 and all(one in "0123456789ABCDEF" for one in name)
 
 

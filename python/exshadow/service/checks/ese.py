@@ -5,12 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exshadow.errors import CancelledError, NotFoundError
 from exshadow.model import Json
 from exshadow.service.checks import folders
 from exshadow.service.checks.bench import Bench, open_bench
 from exshadow.service.checks.ground import Ground, Outcome
+
+if TYPE_CHECKING:
+    from exshadow.ese.reports import EseReport
 
 _MAGIC = (0x89ABCDEF).to_bytes(4, "little")
 _NAMED = 3
@@ -35,11 +39,10 @@ def check(ground: Ground) -> Outcome:
         except CancelledError:
             watch.reraise()
             raise
-        document = report.to_json()
-        _rename(bench, document)
+        found_there = document(report, bench.tree)
     if not any(one.kind == "database" and one.state != "skipped" for one in report.files):
-        return Outcome(False, "no ESE database was found", _evidence(document), watch.total)
-    return Outcome(report.ok, _detail(document, report.ok), _evidence(document), watch.total)
+        return Outcome(False, "no ESE database was found", evidence(found_there), watch.total)
+    return Outcome(report.ok, _detail(found_there, report.ok), evidence(found_there), watch.total)
 
 
 def _place_bare_files(bench: Bench) -> dict[str, Path]:
@@ -49,9 +52,7 @@ def _place_bare_files(bench: Bench) -> dict[str, Path]:
     for disk in bench.disks():
         if disk.kind or disk.partition:
             continue
-        with Path(disk.device).open("rb") as device:
-            start = device.read(8)
-        if start[4:8] == _MAGIC:
+        if begins_as_database(disk.device):
             folder = bench.tree / disk.volume
             folder.mkdir(parents=True, exist_ok=True)
             # The copy itself: the engine holds it, and this only reads.
@@ -92,18 +93,31 @@ class Watch:
             raise self._stopped
 
 
-def _rename(bench: Bench, document: Json) -> None:
-    """Paths as people know them: the place of the check is gone by then."""
-    for one in document["files"]:
-        one["path"] = folders.shown(bench, one["path"])
-        one["findings"] = [text.replace(f"{bench.tree}/", "") for text in one["findings"]]
-    for one in document["sets"]:
-        one["folder"] = folders.shown(bench, one["folder"])
-        one["findings"] = [text.replace(f"{bench.tree}/", "") for text in one["findings"]]
+def document(report: EseReport, tree: Path) -> Json:
+    """Paths as people know them: the place of the check, `tree`, is gone by then."""
+    found: Json = report.to_json()
+    for one in (*found["files"], *found["sets"]):
+        for key in ("path", "folder"):
+            if key in one:
+                one[key] = one[key].removeprefix(f"{tree}/")
+        one["findings"] = [text.replace(f"{tree}/", "") for text in one["findings"]]
+    return found
 
 
-def _detail(document: Json, ok: bool) -> str:
-    files, sets = document["files"], document["sets"]
+def evidence(found: Json) -> Json:
+    """What is wrong first: the end of long lists is left out."""
+    files = sorted(found["files"], key=lambda one: (one["ok"], not one["findings"]))
+    return {"ok": found["ok"], "sets": found["sets"], "files": files}
+
+
+def begins_as_database(path: Path | str) -> bool:
+    """Whether the file or device begins with the header of an ESE file."""
+    with Path(path).open("rb") as file:
+        return file.read(8)[4:] == _MAGIC
+
+
+def _detail(found: Json, ok: bool) -> str:
+    files, sets = found["files"], found["sets"]
     if ok:
         needs = [f"{one['base']} needs logs {_span(one)}" for one in sets if one["required"]]
         return "; ".join([f"{len(files)} files sound, {len(sets)} sets recover", *needs[:_NAMED]])
@@ -114,9 +128,3 @@ def _detail(document: Json, ok: bool) -> str:
 
 def _span(one: Json) -> str:
     return "-".join(str(number) for number in one["required"])
-
-
-def _evidence(document: Json) -> Json:
-    """What is wrong first: the end of long lists is left out."""
-    files = sorted(document["files"], key=lambda one: (one["ok"], not one["findings"]))
-    return {"ok": document["ok"], "sets": document["sets"], "files": files}

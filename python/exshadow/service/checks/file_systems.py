@@ -37,10 +37,20 @@ class _Seen:
 
 
 def check(ground: Ground) -> Outcome:
-    """Every file system of every copy; one without any proves nothing, so it fails."""
+    """Every file system of every copy; one without any proves nothing, so it fails.
+    UnsupportedError when one cannot be checked here, unless another is damaged."""
+    seen: list[_Seen] = []
+    unable: list[UnsupportedError] = []
     with open_bench(ground) as bench:
-        seen = [_look(bench, disk) for disk in bench.disks()]
+        for disk in bench.disks():
+            try:
+                seen.append(_look(bench, disk))
+            except UnsupportedError as problem:
+                unable.append(problem)
+                seen.append(_Seen(disk, notes=[f"not checked: {problem.message}"]))
     bad = [f"{one.disk.name}: {problem}" for one in seen for problem in one.problems[:1]]
+    if unable and not bad:
+        raise unable[0]
     named = ", ".join(f"{one.disk.kind} of {one.disk.name}" for one in seen)
     detail = "; ".join(bad) if bad else f"sound: {named}"
     return Outcome(not bad, detail, {"disks": [one.to_json() for one in seen]})

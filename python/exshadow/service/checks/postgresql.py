@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,10 +90,26 @@ def check(ground: Ground) -> Outcome:
         clusters = find(bench, folders.chosen(bench, found))
         if not clusters:
             return Outcome(False, "no data folder of PostgreSQL was found")
-        seen = [_look(bench, cluster, account) for cluster in clusters]
+        seen, unable = _look_at_all(bench, clusters, account)
     bad = [one for one in seen if not one["ok"]]
+    if unable is not None and not bad:
+        raise unable
     detail = "; ".join(f"{one['cluster']}: {one['verdict']}" for one in bad or seen)
     return Outcome(not bad, detail, {"clusters": seen})
+
+
+def _look_at_all(
+    bench: Bench, clusters: Sequence[Cluster], account: Account
+) -> tuple[list[Json], UnsupportedError | None]:
+    """What was seen of each, and why one could not be looked at here, of the first such."""
+    seen: list[Json] = []
+    unable: UnsupportedError | None = None
+    for cluster in clusters:
+        try:
+            seen.append(_look(bench, cluster, account))
+        except UnsupportedError as problem:
+            unable = unable or problem
+    return seen, unable
 
 
 def _account() -> Account:
@@ -119,6 +135,7 @@ def _programs_of(cluster: Cluster) -> Path:
 
 def _look(bench: Bench, cluster: Cluster, account: Account) -> Json:
     programs_ = _programs_of(cluster)
+    summed = False
     seen: Json = {"cluster": cluster.name, "version": cluster.version, "ok": False, "steps": []}
     try:
         links = prepare(bench, cluster, account)
@@ -130,7 +147,7 @@ def _look(bench: Bench, cluster: Cluster, account: Account) -> Json:
             seen["recovery"] = server.wait_until_recovered()
             bench.ground.say(f"pg_amcheck of {cluster.name}")
             verdict = _amcheck(server, seen)
-            summed = server.ask("show data_checksums") == "on"
+            summed = _keeps_checksums(server)
             server.stop()
         if not verdict and summed:
             bench.ground.say(f"pg_checksums of {cluster.name}")
@@ -138,9 +155,18 @@ def _look(bench: Bench, cluster: Cluster, account: Account) -> Json:
     except Unsound as unsound:
         verdict = str(unsound)
         seen |= unsound.outcome.evidence
-    also = "recovered, pg_amcheck found nothing" + (", checksums right" if not verdict else "")
+    also = "recovered, pg_amcheck found nothing"
+    also += ", checksums right" if summed else "; it keeps no checksums"
     seen["ok"], seen["verdict"] = not verdict, verdict or also
     return seen
+
+
+def _keeps_checksums(server: _Server) -> bool:
+    """Unsound when the server does not say: then nobody knows whether its pages were proved."""
+    said = server.ask("show data_checksums")
+    if said not in ("on", "off"):
+        raise Unsound("the server does not say whether it keeps checksums")
+    return said == "on"
 
 
 def _amcheck(server: _Server, seen: Json) -> str:

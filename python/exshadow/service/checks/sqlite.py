@@ -75,7 +75,7 @@ def _look(ground: Ground, path: Path, name: str) -> Json:
     def look_at_time() -> int:
         try:
             ground.tick()
-        except Exception as problem:  # SQLite is asked to end; what was raised is raised then
+        except BaseException as problem:  # SQLite is asked to end; what was raised is raised then
             stopped.append(problem)
             return 1
         return 0
@@ -89,6 +89,8 @@ def _look(ground: Ground, path: Path, name: str) -> Json:
     except (sqlite3.Error, OSError) as problem:
         if stopped:
             raise stopped[0] from None
+        if getattr(problem, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+            raise KeyboardInterrupt from None  # came before the look began: SQLite swallows it
         seen["problems"].append(str(problem))
     return seen
 

@@ -45,11 +45,13 @@ _DETAIL = 500
 
 def drill(desk: Desk, group: str, wish: DrillWish) -> tuple[Drilled, Error | None]:
     """Restore, check, record, clean up. The error is IntegrityError when the set did not come
-    back sound. UnsupportedError and its like when a check cannot run here: nothing is recorded."""
+    back sound. UnsupportedError and its like when a check cannot run here and no other found
+    anything: nothing is recorded, for the set was proved by less than was asked."""
     wish.require_valid()
     survey = desk.folder.survey()
     one = choose(desk, group, wish, survey)
     sets.require_readable(desk, one, survey, "drill")
+    _require_clean(one, survey)
     checks = _checks(desk, one, wish)
     check_wish = wish.check_wish(checks)
     check_wish.require_valid()
@@ -60,13 +62,17 @@ def drill(desk: Desk, group: str, wish: DrillWish) -> tuple[Drilled, Error | Non
     described = copies.describe(one.members)
     with desk.session([member.volume for member in one.members]) as session:
         desk.record(lambda catalog: catalog.record_set(one))
-        done = _Drill(desk, session, one, check_wish).run(wish)
+        drill = _Drill(desk, session, one, check_wish)
+        done = drill.run(wish)
+    if drill.unable is not None and done.ok:
+        raise drill.unable
     verdict = _verdict(done, described)
     desk.record(lambda catalog: catalog.add_verification(one.id, verdict))
     if done.ok:
         return done, None
     hint = f"the evidence: exshadow --json snapshot show {one.group}@{one.label}"
-    return done, IntegrityError(f"drill of {one.group}@{one.label}: {done.detail}", hint=hint)
+    also = f"; {drill.unable.message}" if drill.unable is not None else ""
+    return done, IntegrityError(f"drill of {one.group}@{one.label}: {done.detail}{also}", hint=hint)
 
 
 def choose(desk: Desk, group: str, wish: DrillWish, survey: Survey) -> SetRecord:
@@ -90,6 +96,19 @@ def choose(desk: Desk, group: str, wish: DrillWish, survey: Survey) -> SetRecord
             f"group {group} has no set that is ready", hint=f"exshadow snapshot create {group}"
         )
     return (whole or made or ready)[-1]
+
+
+def _require_clean(one: SetRecord, survey: Survey) -> None:
+    """RefusedError for a volume that a crash left: opening it makes its plexes equal again, which
+    writes to production, and a drill only reads."""
+    for member in one.members:
+        volume = survey.volumes[member.volume]
+        if not volume.clean and volume.owner is None:
+            raise RefusedError(
+                f"volume {volume.name} was not closed cleanly: opening it makes its plexes equal "
+                "again, and a drill never writes to production",
+                hint=f"bring it in order first: exshadow mirror sync {volume.name}",
+            )
 
 
 def _checks(desk: Desk, one: SetRecord, wish: DrillWish) -> tuple[str, ...]:
@@ -148,6 +167,7 @@ class _Drill:
         self._desk, self._session, self._one, self._wish = desk, session, one, wish
         self._steps: list[DrillStep] = []
         self._verdicts: list[Verification] = []
+        self.unable: Error | None = None  # why a check could not run here, of the first such
 
     def run(self, wish: DrillWish) -> Drilled:
         if wish.views:
@@ -256,7 +276,14 @@ class _Drill:
             yield session
 
     def _judge(self, check: str, ground: Ground) -> None:
-        found = running.judge(ground, check)
+        try:
+            found = running.judge(ground, check)
+        except Error as problem:
+            if problem.exit_status == 130:
+                raise
+            self.unable = self.unable or problem
+            self._desk.reporter.note(f"drill: check {check} cannot run here: {problem.message}")
+            return
         self._add_verdict(found.verdict, found.bytes)
 
     def _add_verdict(self, verdict: Verification, moved: int) -> None:

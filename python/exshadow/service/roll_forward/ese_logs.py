@@ -8,7 +8,7 @@ from pathlib import Path
 
 from exshadow.errors import NotFoundError
 from exshadow.ese.reports import EseReport, FileReport, SetReport
-from exshadow.model import Json
+from exshadow.service.checks import ese as ese_check
 from exshadow.service.checks.ground import Outcome
 
 _SHOWN = 3
@@ -20,7 +20,7 @@ def judge(report: EseReport, tree: Path) -> Outcome:
     databases = [one for one in report.files if one.kind == "database" and one.state != "skipped"]
     logs = [one for one in report.files if one.kind == "log" and one.state != "skipped"]
     against = _against(report, databases, logs)
-    evidence = _evidence(report, tree)
+    evidence = ese_check.evidence(ese_check.document(report, tree))
     if against:
         text = "; ".join(against[:_SHOWN]).replace(f"{tree}/", "")
         return Outcome(False, text, evidence)
@@ -85,18 +85,3 @@ def _sets_of(
     theirs = [one for one in report.sets if one.folder in folders]
     strangers = "no database of this log stream is here"
     return [one for one in theirs if strangers not in one.findings] or theirs
-
-
-def _evidence(report: EseReport, tree: Path) -> Json:
-    document = report.to_json()
-    files = document["files"]
-    assert isinstance(files, list)
-    for one in files:
-        one["path"] = one["path"].removeprefix(f"{tree}/")
-        one["findings"] = [text.replace(f"{tree}/", "") for text in one["findings"]]
-    sets = document["sets"]
-    assert isinstance(sets, list)
-    for one in sets:
-        one["folder"] = one["folder"].removeprefix(f"{tree}/")
-    files = sorted(files, key=lambda one: (one["ok"], not one["findings"]))
-    return {"ok": report.ok, "sets": sets, "files": files}

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from exshadow.model import SetRecord
+from exshadow.model import ROLL_FORWARD, SetRecord
 from exshadow.service import mounts
 from exshadow.service.checks.ground import Ground
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.desk import Desk, Session
 
-VERB = "roll-forward"
-
 
 class ForwardGround(Ground):
     """`kept`: the set that holds production's logs of today; without one they are read where they
-    lie, without a byte being written."""
+    lie, without a byte being written. There is no time limit: without its proof a roll-forward is
+    not done at all, however large the databases are; it may be interrupted."""
 
-    verb = VERB
+    verb = ROLL_FORWARD
 
     def __init__(
         self,
@@ -36,3 +35,6 @@ class ForwardGround(Ground):
         if of is None:
             return volume, False
         return mounts.export_of(volume, of.label, writable=True), True
+
+    def tick(self) -> None:
+        self.desk.check_stop()

@@ -11,23 +11,25 @@ from exshadow.errors import Error, RefusedError
 from exshadow.ese.file_names import from_name
 from exshadow.service.checks import folders
 from exshadow.service.checks.bench import Bench
+from exshadow.service.checks.cluster import is_segment
+from exshadow.service.checks.ese import begins_as_database
 
 DATABASE, LOG = "database", "log"
 ESE, POSTGRESQL = "ese", "postgresql"
-_MAGIC = (0x89ABCDEF).to_bytes(4, "little")
-_SEGMENT_NAME = 24
 _TABLESPACE = re.compile(r"^PG_\d+(\.\d+)?_\d{9}$")
 WAY_OUT = "restore without --roll-forward: everything as it was at the set's time"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder with databases or logs. `disk`: volume, or volume/partition; `folder`: within it."""
+    """A folder with databases or logs. `disk`: volume, or volume/partition; `folder`: within it.
+    `bytes`: of the files that a proof reads."""
 
     system: str
     role: str
     disk: str
     folder: str
+    bytes: int = 0
 
     @property
     def volume(self) -> str:
@@ -50,6 +52,13 @@ class Layout:
             for place in self.places
             if (place.system, place.role) == (system, role) and place.volume in wanted
         )
+
+    def bytes(self, volumes: Iterable[str]) -> dict[str, int]:
+        """What a proof reads of each of these volumes."""
+        return {
+            volume: sum(place.bytes for place in self.places if place.volume == volume)
+            for volume in volumes
+        }
 
     def chosen(self, named: Sequence[str]) -> tuple[str, ...]:
         """The database volumes to be restored. RefusedError, the rule named, where a roll-forward
@@ -95,31 +104,28 @@ class Layout:
 
 def find(bench: Bench, found: dict[str, Path]) -> Layout:
     """Look at every file of the mounted copies: names first, headers where a name fits."""
-    places: dict[Place, None] = {}
+    places: dict[tuple[str, str, str, str], int] = {}
     for disk, top in found.items():
         for folder, _, files in folders.walk(bench, (top,)):
             within = str(folder.relative_to(top))
-            for system, role in _roles(folder, files):
-                places[Place(system, role, disk, within)] = None
-    return Layout(tuple(places))
+            for system, role, size in _roles(folder, files):
+                place = (system, role, disk, within)
+                places[place] = places.get(place, 0) + size
+    return Layout(tuple(Place(*place, size) for place, size in places.items()))
 
 
-def _roles(folder: Path, files: list[str]) -> Iterable[tuple[str, str]]:
+def _roles(folder: Path, files: list[str]) -> Iterable[tuple[str, str, int]]:
+    """System, role, and bytes that the proof reads of it: of a data folder next to nothing."""
     if "PG_VERSION" in files and (folder / "global" / "pg_control").is_file():
-        yield POSTGRESQL, DATABASE
+        yield POSTGRESQL, DATABASE, 0
     if _TABLESPACE.match(folder.name):
-        yield POSTGRESQL, DATABASE
-    if any(_is_segment(folder / name) for name in files):
-        yield POSTGRESQL, LOG
+        yield POSTGRESQL, DATABASE, 0
     for name in files:
-        if role := _ese_role(folder / name):
-            yield ESE, role
-
-
-def _is_segment(path: Path) -> bool:
-    """Whether it is called as a segment of PostgreSQL's log."""
-    name = path.name
-    return len(name) == _SEGMENT_NAME and set(name) <= set("0123456789ABCDEF")
+        path = folder / name
+        if is_segment(name):
+            yield POSTGRESQL, LOG, path.stat().st_size
+        if role := _ese_role(path):
+            yield ESE, role, path.stat().st_size
 
 
 def _ese_role(path: Path) -> str:
@@ -145,7 +151,6 @@ def _is_database(path: Path) -> bool:
     if path.suffix.lower() == ".edb":
         return True
     try:
-        with path.open("rb") as file:
-            return file.read(8)[4:] == _MAGIC
+        return begins_as_database(path)
     except OSError:
         return False
