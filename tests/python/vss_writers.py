@@ -164,6 +164,17 @@ class ProvenWriter(StoppingWriter):
         self._told(f"succeeded={store.succeeded}")
 
 
+class MuteWriter(vss.Writer):
+    """Never says what it has."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a05")
+    name = "Mute"
+
+    def identify(self) -> vss.WriterMetadata:
+        threading.Event().wait()
+        raise AssertionError
+
+
 class OneVolume(vss.Provider):
     """Takes the volume ``data``; `at` is called with the name of every step."""
 
