@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
@@ -21,6 +22,7 @@ from exshadow.errors import InvalidError, NotFoundError, RefusedError
 from exshadow.vss.registry import make_writer, spec_of
 from exshadow.writers.filesystem import FilesystemWriter
 from exshadow.writers.guest_agent import GuestAgentWriter
+from exshadow.writers.mariadb import MariaDbWriter
 from exshadow.writers.script import ScriptWriter
 from exshadow.writers.sqlite import SqliteWriter
 
@@ -359,6 +361,22 @@ def test_an_agent_that_is_not_there(tmp_path: Path) -> None:
     assert "cannot be reached" in str(outcome.error)
 
 
+# --- database servers; the real ones are in the interop tests ---
+
+
+def test_a_mariadb_that_accepts_and_says_nothing_is_given_up(tmp_path: Path) -> None:
+    place = tmp_path / "mysqld.sock"
+    writer = MariaDbWriter(socket=str(place), timeout=0.5)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(place))
+        silent.listen()
+        begin = time.monotonic()
+        with pytest.raises(vss.WriterFailure, match="RETRYABLE"):
+            writer.identify()
+    assert time.monotonic() - begin < 10
+    gc.collect()  # PyMySQL leaves the socket of a refused connection to it
+
+
 # --- naming them ---
 
 
@@ -366,6 +384,13 @@ def test_writers_are_made_from_text(database: Path) -> None:
     writer = make_writer(spec_of(f"sqlite?path={database}&limit=5"))
     assert isinstance(writer, SqliteWriter)
     assert writer.freeze_limit == 5
+    assert writer.wait == 5
+    for short in (f"sqlite?path={database}&limit=3", "mariadb?limit=3"):
+        made = make_writer(spec_of(short))  # `wait` was not given: it fits the limit
+        assert isinstance(made, SqliteWriter | MariaDbWriter)
+        assert made.wait == 3
+    with pytest.raises(InvalidError, match="wait of 4 is not between"):
+        make_writer(spec_of(f"sqlite?path={database}&limit=3&wait=4"))
     with pytest.raises(InvalidError, match="wrong"):
         make_writer(spec_of(f"sqlite?path={database}&wrong=1"))
     with pytest.raises(NotFoundError, match="no writer 'oracle'"):

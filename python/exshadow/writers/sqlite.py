@@ -26,21 +26,26 @@ from exshadow.vss import (
 )
 from exshadow.writers.arguments import existing, seconds
 
+_USUAL_WAIT = 5.0  # seconds
 _BETWEEN_TRIES = 0.0005  # seconds
 
 
 class SqliteWriter(Writer):
     """``path``: a database, or a pattern with ``*`` for several. ``limit``: longest hold (20 s);
-    ``wait``: how long to wait for a program that is writing (5 s)."""
+    ``wait``: how long to wait for a program that is writing (5 s, or ``limit`` when shorter)."""
 
     writer_id = UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a02")
     name = "sqlite"
     source = SourceType.TRANSACTED_DB
 
-    def __init__(self, path: str, limit: str | float = 20, wait: str | float = 5) -> None:
+    def __init__(
+        self, path: str, limit: str | float = 20, wait: str | float | None = None
+    ) -> None:
         self.pattern = path
         self.instance_name = path
         self.freeze_limit = seconds("limit", limit, most=60)
+        if wait is None:
+            wait = min(_USUAL_WAIT, self.freeze_limit)
         self.wait = seconds("wait", wait, most=self.freeze_limit)
         self._lock = threading.Lock()
         self._held: list[sqlite3.Connection] = []
