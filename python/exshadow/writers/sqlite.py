@@ -38,9 +38,7 @@ class SqliteWriter(Writer):
     name = "sqlite"
     source = SourceType.TRANSACTED_DB
 
-    def __init__(
-        self, path: str, limit: str | float = 20, wait: str | float | None = None
-    ) -> None:
+    def __init__(self, path: str, limit: str | float = 20, wait: str | float | None = None) -> None:
         self.pattern = path
         self.instance_name = path
         self.freeze_limit = seconds("limit", limit, most=60)
