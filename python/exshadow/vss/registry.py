@@ -21,7 +21,7 @@ from exshadow.vss.writer import Writer, options_of
 
 GROUP = "exshadow.vss.writers"
 BUILT_IN: Final = {
-    "ese-folder": "exshadow.writers.exchange:EseFolderWriter",
+    "ese-folder": "exshadow.writers.ese_folder:EseFolderWriter",
     "filesystem": "exshadow.writers.filesystem:FilesystemWriter",
     "guest-agent": "exshadow.writers.guest_agent:GuestAgentWriter",
     "mariadb": "exshadow.writers.mariadb:MariaDbWriter",
