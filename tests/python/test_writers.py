@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machine import mounted, need_root, run, sparse
+from machine import loop_device, mounted, need_root, run, sparse
 from vss_writers import OneVolume
 
 from exshadow import vss
@@ -189,6 +189,51 @@ def test_exshadows_own_ground_is_not_frozen(tmp_path: Path) -> None:
         FilesystemWriter(str(tmp_path))
     with pytest.raises(InvalidError, match="not between 0 and 60"):
         FilesystemWriter("/", mode="sync", limit="2m")
+
+
+def test_a_file_system_that_somebody_else_thawed_spoils_the_set(mount: Path) -> None:
+    def at(step: str) -> None:
+        if step == "commit":
+            run("fsfreeze", "--unfreeze", mount)
+
+    outcome = backup(FilesystemWriter(str(mount)), at)
+    assert failed_writer(outcome).failure == vss.HResult.VSS_E_WRITERERROR_RETRYABLE
+    assert "thawed by somebody else" in str(outcome.error)
+
+
+def test_what_a_split_writes_to_is_not_frozen(mount: Path, cli: Any, image: Any) -> None:
+    """The state folder wherever it was named, the folders of plexes, and what is asked for."""
+    writer = f"filesystem?mount={mount}"
+
+    def refusal(state: Path) -> str:
+        command = ("--state", state, "snapshot", "create", "data", "--writer", writer)
+        error: dict[str, str] = cli.error(4, *command)
+        return error["message"]
+
+    inside = mount / "state"
+    cli("--state", inside, "volume", "add", "data", image("a.img"))
+    cli("--state", inside, "mirror", "add", "data", mount.parent / "b.img")
+    assert str(inside) in refusal(inside)
+    (mount / "plexes").mkdir()
+    outside = image("c.img").parent / "state"
+    cli("--state", outside, "volume", "add", "data", image("d.img"))
+    cli("--state", outside, "mirror", "add", "data", mount / "plexes" / "d.img")
+    assert str(mount / "plexes") in refusal(outside)
+    with pytest.raises(RefusedError, match="what a set needs"):
+        FilesystemWriter(str(mount), keep=str(mount / "not" / "there" / "yet"))
+    FilesystemWriter(str(mount), keep=str(mount.parent))
+
+
+def test_subvolumes_of_one_btrfs_stand_still_together(tmp_path: Path) -> None:
+    need_root()
+    disk = sparse(tmp_path / "btrfs.img", 256 << 20)
+    run("mkfs.btrfs", "-q", disk)
+    with loop_device(disk) as device, mounted(device, tmp_path / "top") as top:
+        run("btrfs", "subvolume", "create", top / "data")
+        with mounted(device, tmp_path / "data", "-o", "subvol=data") as data:
+            assert data.stat().st_dev != top.stat().st_dev
+            with pytest.raises(RefusedError, match="what a set needs"):
+                FilesystemWriter(str(data), keep=str(top))
 
 
 # --- scripts ---

@@ -314,8 +314,19 @@ def open_shadow(
     slot.parent.mkdir(parents=True, exist_ok=True)
     with Shadow(GroupProvider(service, label=label, plex=plex), slot) as shadow:
         for text, one in zip(writers, specs, strict=True):
-            shadow.asked[shadow.register_writer(one.place, one.arguments)] = text
+            arguments = dict(one.arguments)
+            if one.place == "filesystem":
+                given = filter(None, [arguments.get("keep")])
+                arguments["keep"] = [*given, *_ground(service, slot.parent)]
+            shadow.asked[shadow.register_writer(one.place, arguments)] = text
         yield shadow
+
+
+def _ground(service: Service, state: Path) -> list[str]:
+    """Folders that a split writes to: none of them may be frozen by a writer."""
+    volumes = service.list_volumes().volumes.values()
+    plexes = {str(Path(one.path).parent) for each in volumes for one in each.plexes if one.path}
+    return [str(state.resolve()), *sorted(plexes)]
 
 
 def create_set(

@@ -171,8 +171,8 @@ def _require_settled(descriptor: int, settle: float) -> None:
     stamp = os.pread(descriptor, 64, 0)
     if not stamp:
         return
-    since = time.time() - float(stamp)
-    if -1 < since < settle:  # a clock that was set back for longer says nothing
+    since = max(0.0, time.time() - float(stamp))
+    if since < settle:
         raise BusyError(
             f"the last backup of Exchange ended {since:.0f} s ago and its writer is settling",
             hint=f"wait {settle - since:.0f} s more, or give a shorter --settle",

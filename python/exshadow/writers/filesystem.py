@@ -13,7 +13,7 @@ import fcntl
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -29,25 +29,34 @@ from exshadow.vss import (
     WriterMetadata,
     failure,
 )
+from exshadow.vss.places import superblock_of
 from exshadow.writers.arguments import choice, seconds
 
 # linux/fs.h: _IOWR('X', 119, int), _IOWR('X', 120, int)
 FIFREEZE = 0xC0045877
 FITHAW = 0xC0045878
 _MODES = ("freeze", "sync")
+_USUAL_STATE = "/var/lib/exshadow"
 
 
 class FilesystemWriter(Writer):
     """``mount``: where it is mounted. ``mode``: ``freeze``, or ``sync`` where a freeze is not
     wanted: then the copy is what a power cut would leave, with everything written before it.
-    ``limit``: longest freeze (10 s; at most 60)."""
+    ``limit``: longest freeze (10 s; at most 60). ``keep``: a folder that must not stand still,
+    beside exshadow's own."""
 
     writer_id = UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a01")
     name = "filesystem"
     usage = UsageType.USER_DATA
     source = SourceType.OTHER
 
-    def __init__(self, mount: str, mode: str = "freeze", limit: str | float = 10) -> None:
+    def __init__(
+        self,
+        mount: str,
+        mode: str = "freeze",
+        limit: str | float = 10,
+        keep: str | Sequence[str] = (),
+    ) -> None:
         self.mount = Path(mount).resolve()
         self.instance_name = str(self.mount)
         self.mode = choice("mode", mode, _MODES)
@@ -59,7 +68,7 @@ class FilesystemWriter(Writer):
                 f"{mount} is not where a file system is mounted", hint="name its mount point"
             )
         if self.mode == "freeze":
-            _refuse_own_ground(self.mount)
+            _refuse_own_ground(self.mount, [keep] if isinstance(keep, str) else keep)
 
     def identify(self) -> WriterMetadata:
         files = [FileSet(str(self.mount), "*", recursive=True)]
@@ -85,6 +94,18 @@ class FilesystemWriter(Writer):
     def on_thaw(self, call: WriterCall) -> None:
         # A freeze still under way holds the lock: the thaw comes right behind it.
         with self._lock:
+            if not self._frozen:
+                return
+            self._frozen = False
+            if not _thaw(self.mount) and not call.abandoned():
+                raise failure(
+                    HResult.VSS_E_WRITERERROR_RETRYABLE,
+                    f"{self.mount} was thawed by somebody else: what was written since may be "
+                    "half in the snapshot",
+                )
+
+    def on_abort(self, call: WriterCall) -> None:
+        with self._lock:
             if self._frozen:
                 self._frozen = False
                 _thaw(self.mount)
@@ -94,22 +115,21 @@ class FilesystemWriter(Writer):
             _thaw(self.mount)
 
 
-def _refuse_own_ground(mount: Path) -> None:
-    device = mount.stat().st_dev
+def _refuse_own_ground(mount: Path, keep: Sequence[str]) -> None:
+    """Where exshadow would wait for itself. Told by the superblock: that is what is frozen."""
+    frozen = superblock_of(mount)
     own = {
         "/": "the system",
         tempfile.gettempdir(): "temporary files",
         str(Path.cwd()): "this process",
+        os.environ.get("EXSHADOW_STATE", _USUAL_STATE): "the state folder",
     }
-    if state := os.environ.get("EXSHADOW_STATE"):
-        own[state] = "the state folder"
-    for place, what in own.items():
-        with contextlib.suppress(OSError):
-            if Path(place).stat().st_dev == device:
-                raise RefusedError(
-                    f"freezing {mount} would freeze {what} ({place}), and exshadow with it",
-                    hint=f"use filesystem?mount={mount}&mode=sync",
-                )
+    for place, what in {**dict.fromkeys(filter(None, keep), "what a set needs"), **own}.items():
+        if superblock_of(Path(place)) == frozen:
+            raise RefusedError(
+                f"freezing {mount} would freeze {what} ({place}), and exshadow with it",
+                hint=f"use filesystem?mount={mount}&mode=sync",
+            )
 
 
 @contextlib.contextmanager
@@ -144,11 +164,13 @@ def _code(problem: OSError) -> HResult:
     return HResult.VSS_E_WRITERERROR_NONRETRYABLE
 
 
-def _thaw(mount: Path) -> None:
-    """Nothing frozen is no error."""
+def _thaw(mount: Path) -> bool:
+    """Whether it was frozen."""
     with _opened(mount) as descriptor:
         try:
             fcntl.ioctl(descriptor, FITHAW, 0)
         except OSError as problem:
             if problem.errno != errno.EINVAL:
                 raise
+            return False
+    return True
