@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import threading
@@ -150,6 +152,58 @@ def test_a_file_system_stands_still_at_the_instant(mount: Path) -> None:
     backup(FilesystemWriter(str(mount)), at).check()
     thread.join(10)
     assert wrote[0] > committed[0]
+
+
+class CommittingSqlite(SqliteWriter):
+    """Its application commits right before the freeze, in a way that SQLite does not sync."""
+
+    def on_freeze(self, call: vss.WriterCall) -> None:
+        self.application = sqlite3.connect(
+            self.pattern, isolation_level=None, check_same_thread=False
+        )
+        self.application.execute("PRAGMA synchronous = NORMAL")
+        self.application.executemany("INSERT INTO entry VALUES (?)", [(n,) for n in range(900)])
+        super().on_freeze(call)
+
+
+def copy_at_split(mount: Path, writer: vss.Writer) -> Path:
+    """The blocks of the mounted image as they were at the split."""
+    copy = mount.parent / "copy.img"
+
+    def at(step: str) -> None:
+        if step == "commit":
+            shutil.copy(mount.parent / "fs.img", copy)
+
+    backup(writer, at).check()
+    return copy
+
+
+def test_a_copy_of_blocks_holds_what_sqlite_committed(mount: Path) -> None:
+    path = mount / "app.db"
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        made.execute("PRAGMA journal_mode = WAL")
+        made.execute("CREATE TABLE entry (number INTEGER)")
+    writer = CommittingSqlite(str(path))
+    copy = copy_at_split(mount, writer)
+    writer.application.close()
+    with (
+        mounted(copy, mount.parent / "copy", "-o", "loop") as place,
+        contextlib.closing(sqlite3.connect(place / "app.db")) as found,
+    ):
+        assert found.execute("SELECT count(*) FROM entry").fetchone() == (900,)
+        assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize("mode", ["freeze", "sync"])
+def test_a_copy_of_blocks_holds_what_was_written_before(mount: Path, mode: str) -> None:
+    class Writing(FilesystemWriter):
+        def on_freeze(self, call: vss.WriterCall) -> None:
+            (mount / "late").write_bytes(b"late" * 100_000)
+            super().on_freeze(call)
+
+    copy = copy_at_split(mount, Writing(str(mount), mode=mode))
+    with mounted(copy, mount.parent / "copy", "-o", "loop") as place:
+        assert (place / "late").read_bytes() == b"late" * 100_000
 
 
 def test_a_freeze_beyond_its_limit_is_lifted(mount: Path) -> None:

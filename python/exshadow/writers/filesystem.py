@@ -6,14 +6,12 @@ lie elsewhere, which is checked. A freeze outlives the process that made it; ``r
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import errno
 import fcntl
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -31,6 +29,7 @@ from exshadow.vss import (
 )
 from exshadow.vss.places import superblock_of
 from exshadow.writers.arguments import choice, seconds
+from exshadow.writers.flush import opened, sync
 
 # linux/fs.h: _IOWR('X', 119, int), _IOWR('X', 120, int)
 FIFREEZE = 0xC0045877
@@ -77,15 +76,15 @@ class FilesystemWriter(Writer):
 
     def on_prepare_snapshot(self, call: WriterCall) -> None:
         """Most of what is dirty goes out here, so that the freeze is short."""
-        with _opened(self.mount) as descriptor:
-            _sync(descriptor, self.mount)
+        with opened(self.mount) as descriptor:
+            sync(descriptor, self.mount)
 
     def on_freeze(self, call: WriterCall) -> None:
         if self.mode == "sync":
-            with _opened(self.mount) as descriptor:
-                _sync(descriptor, self.mount)
+            with opened(self.mount) as descriptor:
+                sync(descriptor, self.mount)
             return
-        with self._lock, _opened(self.mount) as descriptor:
+        with self._lock, opened(self.mount) as descriptor:
             if call.abandoned():
                 return  # the thaw has been already
             _freeze(descriptor, self.mount)
@@ -132,24 +131,6 @@ def _refuse_own_ground(mount: Path, keep: Sequence[str]) -> None:
             )
 
 
-@contextlib.contextmanager
-def _opened(mount: Path) -> Iterator[int]:
-    descriptor = os.open(mount, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _sync(descriptor: int, mount: Path) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.syncfs(descriptor) != 0:
-        number = ctypes.get_errno()
-        raise failure(
-            HResult.VSS_E_WRITERERROR_RETRYABLE, f"cannot sync {mount}: {os.strerror(number)}"
-        )
-
-
 def _freeze(descriptor: int, mount: Path) -> None:
     try:
         fcntl.ioctl(descriptor, FIFREEZE, 0)
@@ -166,7 +147,7 @@ def _code(problem: OSError) -> HResult:
 
 def _thaw(mount: Path) -> bool:
     """Whether it was frozen."""
-    with _opened(mount) as descriptor:
+    with opened(mount) as descriptor:
         try:
             fcntl.ioctl(descriptor, FITHAW, 0)
         except OSError as problem:

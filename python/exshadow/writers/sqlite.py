@@ -25,6 +25,7 @@ from exshadow.vss import (
     failure,
 )
 from exshadow.writers.arguments import existing, seconds
+from exshadow.writers.flush import opened, sync
 
 _USUAL_WAIT = 5.0  # seconds
 _BETWEEN_TRIES = 0.0005  # seconds
@@ -58,6 +59,7 @@ class SqliteWriter(Writer):
         for path in existing(self.pattern):
             with contextlib.closing(_connect(path, self.wait)) as connection:
                 _do(connection, path, "PRAGMA wal_checkpoint(PASSIVE)")
+        _sync_folders(existing(self.pattern))  # most of it outside the freeze
 
     def on_freeze(self, call: WriterCall) -> None:
         with self._lock:
@@ -67,6 +69,8 @@ class SqliteWriter(Writer):
                 connection = _connect(path, 0)
                 self._held.append(connection)
                 _take(connection, path, time.monotonic() + self.wait, call)
+            if not call.abandoned():
+                _sync_folders(existing(self.pattern))
             if call.abandoned():
                 self._let_go()
 
@@ -83,6 +87,15 @@ class SqliteWriter(Writer):
         held, self._held = self._held, []
         for connection in held:
             connection.close()  # an open transaction is rolled back
+
+
+def _sync_folders(databases: list[Path]) -> None:
+    """What was committed, but never synced (WAL with synchronous=NORMAL), is in the kernel's memory
+    only. The folders are opened, never the files: closing one of them would drop the locks that
+    this process has on it, SQLite's too."""
+    for folder in {path.resolve().parent for path in databases}:
+        with opened(folder) as descriptor:
+            sync(descriptor, folder)
 
 
 def _take(connection: sqlite3.Connection, path: Path, deadline: float, call: WriterCall) -> None:
