@@ -194,6 +194,26 @@ def test_a_copy_of_blocks_holds_what_sqlite_committed(mount: Path) -> None:
         assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def test_a_file_system_freezes_behind_the_applications_on_it(mount: Path) -> None:
+    """A database that is to be held writes: it would wait for the thaw."""
+    path = mount / "app.db"
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        made.execute("PRAGMA journal_mode = WAL")
+        made.execute("CREATE TABLE entry (number INTEGER)")
+    for writers in ((0, 1), (1, 0)):
+        both = (FilesystemWriter(str(mount)), CommittingSqlite(str(path)))
+        with vss.Coordinator() as coordinator:
+            coordinator.register_provider(OneVolume())
+            for number in writers:
+                coordinator.register_writer(both[number])
+            coordinator.backup(REQUEST).check()
+            calls = [one for one in coordinator.callbacks() if one.of_writer]
+        both[1].application.close()
+        order = {event: [one.actor for one in calls if one.event == event] for event in
+                 ("freeze", "thaw")}  # fmt: skip
+        assert order == {"freeze": ["sqlite", "filesystem"], "thaw": ["filesystem", "sqlite"]}
+
+
 @pytest.mark.parametrize("mode", ["freeze", "sync"])
 def test_a_copy_of_blocks_holds_what_was_written_before(mount: Path, mode: str) -> None:
     class Writing(FilesystemWriter):

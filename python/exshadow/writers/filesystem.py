@@ -17,6 +17,7 @@ from uuid import UUID
 
 from exshadow.errors import InvalidError, RefusedError
 from exshadow.vss import (
+    ApplicationLevel,
     ComponentMetadata,
     FileSet,
     HResult,
@@ -48,6 +49,7 @@ class FilesystemWriter(Writer):
     name = "filesystem"
     usage = UsageType.USER_DATA
     source = SourceType.OTHER
+    level = ApplicationLevel.SYSTEM  # frozen behind applications, whose last writes go to it
 
     def __init__(
         self,
