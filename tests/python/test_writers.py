@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import threading
@@ -374,6 +375,23 @@ def test_a_script_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None
         time.sleep(0.05)
     assert not Path(f"/proc/{child}").exists()
     assert "abort" in events(log)
+
+
+def test_a_script_may_leave_a_child_in_the_background(tmp_path: Path) -> None:
+    """It has ended when the command has, though the child keeps what it was given open."""
+    hook = script(tmp_path, f"cat > /dev/null; sleep 20 & echo $! >> {tmp_path}/children")
+    begin = time.monotonic()
+    try:
+        backup(ScriptWriter(str(hook), limit=3, timeout=5)).check()
+        assert time.monotonic() - begin < 15
+    finally:
+        for child in (tmp_path / "children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+
+
+def test_a_script_that_says_much_is_quoted_by_its_end(tmp_path: Path) -> None:
+    hook = script(tmp_path, "yes nonsense | head -c 300000 >&2; echo the reason >&2; exit 1")
+    assert "nonthe reason" in str(backup(ScriptWriter(str(hook))).error)
 
 
 def test_a_script_that_anybody_may_change_is_refused(tmp_path: Path) -> None:
