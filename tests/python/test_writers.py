@@ -471,6 +471,13 @@ def test_the_guest_is_frozen_at_the_instant(agent: FakeAgent) -> None:
     ]  # fmt: skip
 
 
+def test_who_makes_a_set_is_told_that_a_guests_logs_may_be_cut(agent: FakeAgent, shop: Any) -> None:
+    writer = f"guest-agent?socket={agent.path}"
+    told = shop.cli("snapshot", "create", "shop", "--writer", writer).err
+    assert "log truncation inside a Windows guest cannot be withheld" in told
+    assert agent.state == "thawed"
+
+
 def test_a_guest_that_thawed_by_itself_spoils_the_set(agent: FakeAgent) -> None:
     def at(step: str) -> None:
         if step == "commit":

@@ -71,6 +71,12 @@ def make_writer(spec: WriterSpec) -> Writer:
     return writer
 
 
+def remark_of(spec: WriterSpec) -> str:
+    """What must be known of a writer before a set is made with it; "" for most."""
+    remark = getattr(_class_of(spec.place), "remark", "")
+    return remark if isinstance(remark, str) else ""
+
+
 def _class_of(place: str) -> object:
     place = BUILT_IN.get(place, place)
     module, colon, name = place.partition(":")
