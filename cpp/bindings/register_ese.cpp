@@ -171,9 +171,8 @@ auto read_paced(const EseFile& file, std::uint64_t limit, py::object progress, c
 
 py::dict log_body(const EseFile& file, bool current, std::uint64_t limit, py::object progress) {
     const auto header = parsed_log_header(file);
-    const auto body = read_paced(file, limit, std::move(progress), [&](Source& source) {
-        return check_log_body(source, header, current);
-    });
+    const auto body = read_paced(file, limit, std::move(progress),
+                                 [&](Source& source) { return check_log_body(source, header, current); });
     py::dict dict;
     dict["sound"] = body.sound;
     dict["torn_end"] = body.torn_end;
