@@ -168,7 +168,7 @@ class ProvenWriter(StoppingWriter):
 class MuteWriter(vss.Writer):
     """Never says what it has."""
 
-    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a05")
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a15")
     name = "Mute"
 
     def identify(self) -> vss.WriterMetadata:
