@@ -132,13 +132,47 @@ py::dict log_header(const EseFile& file) {
     return dict;
 }
 
-py::dict log_body(const EseFile& file, bool current) {
-    const auto header = parsed_log_header(file);
+// The caller's function may raise: the scan stops and the exception goes on.
+class ProgressCall {
+public:
+    explicit ProgressCall(py::object function) : function_(std::move(function)) {}
+    bool operator()(std::uint64_t bytes) {
+        const py::gil_scoped_acquire acquire;
+        try {
+            if (!function_.is_none() && !function_(bytes).cast<bool>()) return false;
+            if (PyErr_CheckSignals() == 0) return true;
+            throw py::error_already_set();
+        } catch (...) {
+            failure_ = std::current_exception();
+            return false;
+        }
+    }
+    void rethrow() const {
+        if (failure_) std::rethrow_exception(failure_);
+    }
+
+private:
+    py::object function_;
+    std::exception_ptr failure_;
+};
+
+// What `judge` says of the file, read at this pace.
+template <class Judge>
+auto read_paced(const EseFile& file, std::uint64_t limit, py::object progress, const Judge& judge) {
+    ProgressCall call(std::move(progress));
+    const auto source = paced(*file.source, {limit, [&call](std::uint64_t bytes) { return call(bytes); }});
     auto result = [&] {
         const py::gil_scoped_release release;
-        return check_log_body(*file.source, header, current);
+        return judge(*source);
     }();
-    const auto& body = file.take(result);
+    call.rethrow();
+    return file.take(result);
+}
+
+py::dict log_body(const EseFile& file, bool current, std::uint64_t limit, py::object progress) {
+    const auto header = parsed_log_header(file);
+    const auto body = read_paced(file, limit, std::move(progress),
+                                 [&](Source& source) { return check_log_body(source, header, current); });
     py::dict dict;
     dict["sound"] = body.sound;
     dict["torn_end"] = body.torn_end;
@@ -186,12 +220,8 @@ py::dict flush_map(const EseFile& file) {
 
 py::dict to_dict(const PageScan& scan);
 
-py::dict flush_map_pages(const EseFile& file) {
-    auto result = [&] {
-        const py::gil_scoped_release release;
-        return scan_flush_map(*file.source);
-    }();
-    return to_dict(file.take(result));
+py::dict flush_map_pages(const EseFile& file, std::uint64_t limit, py::object progress) {
+    return to_dict(read_paced(file, limit, std::move(progress), &scan_flush_map));
 }
 
 const char* state_name(PageState state) {
@@ -230,29 +260,15 @@ Method method_of(const std::string& name) {
     return method;
 }
 
-// The caller's function may raise: the scan stops and the exception goes on.
-class ProgressCall {
-public:
-    explicit ProgressCall(py::object function) : function_(std::move(function)) {}
-    bool operator()(std::uint64_t bytes) {
-        const py::gil_scoped_acquire acquire;
-        try {
-            if (!function_.is_none() && !function_(bytes).cast<bool>()) return false;
-            if (PyErr_CheckSignals() == 0) return true;
-            throw py::error_already_set();
-        } catch (...) {
-            failure_ = std::current_exception();
-            return false;
-        }
-    }
-    void rethrow() const {
-        if (failure_) std::rethrow_exception(failure_);
-    }
-
-private:
-    py::object function_;
-    std::exception_ptr failure_;
-};
+py::dict to_dict(const Trailer& trailer) {
+    py::dict dict;
+    dict["lowest_required"] = trailer.lowest_required;
+    dict["highest_required"] = trailer.highest_required;
+    dict["highest_committed"] = trailer.highest_committed;
+    dict["signature"] = trailer.signature.text();
+    dict["log_signature"] = trailer.log_signature.text();
+    return dict;
+}
 
 py::dict to_dict(const PageScan& scan) {
     py::dict dict;
@@ -268,10 +284,7 @@ py::dict to_dict(const PageScan& scan) {
     dict["highest_dbtime_page"] = scan.highest_dbtime_page;
     dict["odd_bytes"] = scan.odd_bytes;
     dict["list"] = bad_pages(scan);
-    dict["trailer"] =
-        scan.trailer
-            ? py::object(py::make_tuple(scan.trailer->lowest_required, scan.trailer->highest_required))
-            : py::none();
+    dict["trailer"] = scan.trailer ? py::object(to_dict(*scan.trailer)) : py::none();
     return dict;
 }
 
@@ -330,11 +343,13 @@ void register_ese(py::module_& module) {
         .def("database_header", &database_header,
              "The better of the two copies; CorruptError when none is sound.")
         .def("log_header", &log_header)
-        .def("log_body", &log_body, py::arg("current"),
-             "`current`: the log being written, where a torn end is repairable.")
+        .def("log_body", &log_body, py::arg("current"), py::kw_only(), py::arg("limit") = 0,
+             py::arg("progress") = py::none(),
+             "`current`: the log being written, where a torn end is repairable. The rest as in scan().")
         .def("checkpoint", &checkpoint)
         .def("flush_map", &flush_map)
-        .def("flush_map_pages", &flush_map_pages, "Every data page of a flush map.")
+        .def("flush_map_pages", &flush_map_pages, py::kw_only(), py::arg("limit") = 0,
+             py::arg("progress") = py::none(), "Every data page of a flush map. Arguments as in scan().")
         .def("scan", &scan, py::kw_only(), py::arg("threads") = 0, py::arg("limit") = 0,
              py::arg("listed") = 1000, py::arg("method") = "automatic", py::arg("progress") = py::none(),
              "Every page. `limit`: bytes a second, 0 for none; `progress(bytes)` returns False to stop "

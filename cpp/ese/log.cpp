@@ -19,7 +19,11 @@ Result<LogBody> check_body(Source& source, const LogHeader& header, bool current
 }  // namespace
 
 Result<LogBody> check_log_body(Source& source, const LogHeader& header, bool current) {
-    if (!source.forward_only()) return check_body(source, header, current);
+    if (!source.forward_only()) {
+        auto body = check_body(source, header, current);
+        if (body.ok()) EXSHADOW_TRY(source.still_whole());
+        return body;
+    }
     // A chain of records is read here and there: a stream is taken into memory first.
     if (header.size() > largest_in_memory) {
         return Error(Code::unsupported, "a log of more than 32 MiB cannot be read from a stream",

@@ -52,7 +52,7 @@ public:
     void next(Bytes segment, std::uint32_t number) {
         ++body_.segments;
         const auto kind = classify(segment, number, header_.generation);
-        if (torn_at_ == number - 1 && kind == Kind::shadow) {
+        if (torn_at_ != 0 && torn_at_ == number - 1 && kind == Kind::shadow) {
             body_.torn_end = true;
             return;
         }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <vector>
 
 #include "ese/fields.h"
@@ -109,7 +110,13 @@ std::optional<Trailer> read_trailer(Bytes page) {
     const bool unnumbered = field<std::uint32_t>(page, 4) == 0 && field<std::uint64_t>(page, 8) == 0 &&
                             field<std::uint32_t>(page, 24) == 0;
     if (!unnumbered || all_zero(page) || field<std::uint32_t>(page, 0) != xor32(page)) return std::nullopt;
-    return Trailer{field<std::uint32_t>(page, 120), field<std::uint32_t>(page, 124)};
+    Trailer trailer;
+    std::memcpy(trailer.signature.raw.data(), page.data() + 64, trailer.signature.raw.size());
+    std::memcpy(trailer.log_signature.raw.data(), page.data() + 92, trailer.log_signature.raw.size());
+    trailer.lowest_required = field<std::uint32_t>(page, 120);
+    trailer.highest_required = field<std::uint32_t>(page, 124);
+    trailer.highest_committed = field<std::uint32_t>(page, 128);
+    return trailer;
 }
 
 }  // namespace exshadow::ese

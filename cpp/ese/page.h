@@ -8,6 +8,7 @@
 #include <span>
 
 #include "ese/checksum.h"
+#include "ese/header.h"
 
 namespace exshadow::ese {
 
@@ -48,8 +49,11 @@ struct PageCheck {
 
 // Last page of a streaming backup image (4.7): its own XOR32, no page number.
 struct Trailer {
-    std::uint32_t lowest_required = 0;
+    Signature signature;
+    Signature log_signature;
+    std::uint32_t lowest_required = 0;  // generations
     std::uint32_t highest_required = 0;
+    std::uint32_t highest_committed = 0;
 };
 [[nodiscard]] std::optional<Trailer> read_trailer(std::span<const std::byte> page);
 

@@ -155,6 +155,11 @@ void check_piece(Job& job, std::span<const std::byte> bytes, std::uint64_t at, P
 bool skip_hole(Job& job, std::uint64_t at, std::uint64_t bytes, PageScan& tally, bool callers_thread) {
     const auto data = job.source.next_data(at);
     if (data < at + bytes) return false;
+    // Past the end there is no data either.
+    if (auto whole = job.source.still_whole(); !whole.ok()) {
+        job.work.fail(whole.error());
+        return true;
+    }
     const auto pages = (bytes + job.work.skip_to(data)) / job.page_size;
     tally.pages += pages;
     tally.empty += pages;
@@ -253,6 +258,7 @@ Result<PageScan> scan_pages(Source& source, const DatabaseHeader& header, const 
     }
     helpers.clear();  // joins
     EXSHADOW_TRY(job.work.outcome());
+    EXSHADOW_TRY(source.still_whole());
     auto all = merge(tallies, options.listed);
     recognise_trailer(all, job.last);
     all.empty_inside = all.empty - (all.pages - all.last_used);
@@ -272,6 +278,7 @@ Result<PageScan> scan_flush_map(Source& source) {
         if (!got.ok()) return got.error();
         if (*got < buffer.size()) {
             all.odd_bytes = *got;
+            EXSHADOW_TRY(source.still_whole());
             return all;
         }
         const std::span<const std::byte> page(buffer);

@@ -7,7 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
+#include <utility>
 #include <vector>
 
 namespace exshadow::ese {
@@ -38,6 +41,13 @@ public:
         if (at >= 0) return static_cast<std::uint64_t>(at);
         // Where holes are not known (block devices) everything may be data.
         return errno == ENXIO ? std::numeric_limits<std::uint64_t>::max() : offset;
+    }
+    [[nodiscard]] Status still_whole() const override {
+        const auto end = ::lseek(descriptor_, 0, SEEK_END);
+        if (end < 0) return os_error(errno, "look at", path_);
+        if (static_cast<std::uint64_t>(end) >= size_) return {};
+        return Error(Code::io, "the file became shorter while it was read",
+                     "check a snapshot of it, not the file in use");
     }
 
 private:
@@ -111,6 +121,52 @@ private:
     bool ended_ = false;
 };
 
+class PacedSource final : public Source {
+public:
+    PacedSource(Source& source, Pace pace) : source_(source), pace_(std::move(pace)) {}
+
+    Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> into) override {
+        auto got = source_.read(offset, into);
+        if (!got.ok()) return got;
+        done_ += *got;
+        EXSHADOW_TRY(hold());
+        return got;
+    }
+    [[nodiscard]] std::optional<std::uint64_t> size() const override { return source_.size(); }
+    [[nodiscard]] std::uint64_t next_data(std::uint64_t offset) const override {
+        return source_.next_data(offset);
+    }
+    [[nodiscard]] Status still_whole() const override { return source_.still_whole(); }
+    [[nodiscard]] bool forward_only() const override { return source_.forward_only(); }
+
+private:
+    using Clock = std::chrono::steady_clock;
+    using Seconds = std::chrono::duration<double>;
+
+    Status hold() {
+        while (true) {
+            EXSHADOW_TRY(tell());
+            if (pace_.bytes_per_second == 0) return {};
+            const Seconds due(static_cast<double>(done_) / static_cast<double>(pace_.bytes_per_second));
+            const auto ahead = due - (Clock::now() - started_);
+            if (ahead <= Seconds::zero()) return {};
+            std::this_thread::sleep_for(std::min<Seconds>(ahead, std::chrono::milliseconds(100)));
+        }
+    }
+    Status tell() {
+        if (!pace_.progress || Clock::now() - told_ < std::chrono::milliseconds(100)) return {};
+        told_ = Clock::now();
+        if (pace_.progress(done_)) return {};
+        return Error(Code::cancelled, "the check was stopped", "run it again: it changes nothing");
+    }
+
+    Source& source_;
+    Pace pace_;
+    const Clock::time_point started_ = Clock::now();
+    Clock::time_point told_ = started_;
+    std::uint64_t done_ = 0;
+};
+
 class MemorySource final : public Source {
 public:
     explicit MemorySource(std::span<const std::byte> bytes) : bytes_(bytes) {}
@@ -153,6 +209,10 @@ Result<std::unique_ptr<Source>> open_file(const std::string& path) {
 
 std::unique_ptr<Source> from_stream(int descriptor, std::function<bool()> go_on) {
     return std::make_unique<StreamSource>(descriptor, std::move(go_on));
+}
+
+std::unique_ptr<Source> paced(Source& source, Pace pace) {
+    return std::make_unique<PacedSource>(source, std::move(pace));
 }
 
 std::unique_ptr<Source> from_memory(std::span<const std::byte> bytes) {

@@ -343,11 +343,15 @@ class EseFile:
     def database_header(self) -> EseDatabaseHeader:
         """The better of the two copies; CorruptError when none is sound."""
     def log_header(self) -> EseLogHeader: ...
-    def log_body(self, current: bool) -> EseLogBody:
+    def log_body(
+        self, current: bool, *, limit: int = 0, progress: Callable[[int], bool] | None = None
+    ) -> EseLogBody:
         """``current``: the log being written, where a torn end is repairable."""
     def checkpoint(self) -> EseCheckpoint: ...
     def flush_map(self) -> EseFlushMap: ...
-    def flush_map_pages(self) -> EsePageScan:
+    def flush_map_pages(
+        self, *, limit: int = 0, progress: Callable[[int], bool] | None = None
+    ) -> EsePageScan:
         """Every data page of a flush map."""
     def scan(
         self,

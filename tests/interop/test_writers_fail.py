@@ -168,6 +168,54 @@ def test_postgresql_another_backup_runs(own_postgresql: Postgres) -> None:
         other.execute("SELECT * FROM pg_backup_stop(false)")
 
 
+def test_postgresql_without_fsync_is_refused(own_postgresql: Postgres) -> None:
+    """What its checkpoint wrote may be in the kernel's memory only."""
+    with setting(own_postgresql, "fsync", "off"):
+        for mode in ("crash", "backup"):
+            writer = PostgresqlWriter(place(own_postgresql), mode, "trust")
+            refused(writer, H.VSS_E_WRITERERROR_NONRETRYABLE, "fsync = off")
+    backup(PostgresqlWriter(place(own_postgresql), "crash", "trust"))[0].check()
+
+
+def test_postgresql_commits_that_waited_for_nothing_are_in_the_split(
+    own_postgresql: Postgres,
+) -> None:
+    seen: list[tuple[bool, ...]] = []
+
+    class Committing(PostgresqlWriter):
+        """Its application commits right before the freeze, without waiting for the disk."""
+
+        def on_freeze(self, call: vss.WriterCall) -> None:
+            application.execute("INSERT INTO t VALUES (1)")
+            (at,) = application.execute("SELECT pg_current_wal_insert_lsn()").fetchone() or ()
+            super().on_freeze(call)
+            flushed = f"SELECT pg_current_wal_flush_lsn() >= '{at}'::pg_lsn"
+            seen.append(application.execute(flushed).fetchone() or ())
+
+    server = own_postgresql
+    with (
+        setting(server, "wal_writer_delay", "10s"),
+        psycopg.connect(place(server), autocommit=True, client_encoding="UTF8") as application,
+    ):
+        application.execute("SET synchronous_commit = off")
+        backup(Committing(place(server), "crash", "trust"))[0].check()
+    assert seen == [(True,)]
+
+
+@contextmanager
+def setting(server: Postgres, name: str, value: str) -> Iterator[None]:
+    """The server's, for a while."""
+    server.query(f"ALTER SYSTEM SET {name} = '{value}'")
+    server.query("SELECT pg_reload_conf()")
+    until(lambda: server.query(f"SHOW {name}") == value, f"{name} is set", 10)
+    try:
+        yield
+    finally:
+        server.query(f"ALTER SYSTEM RESET {name}")
+        server.query("SELECT pg_reload_conf()")
+        until(lambda: server.query(f"SHOW {name}") != value, f"{name} is reset", 10)
+
+
 # --- MariaDB ---
 
 

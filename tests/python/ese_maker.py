@@ -140,12 +140,19 @@ def all_legacy(pages: int) -> frozenset[int]:
     return frozenset(range(1, pages + 1))
 
 
-def trailer(page_size: int, lowest: int, highest: int) -> bytes:
+def trailer(
+    page_size: int,
+    lowest: int,
+    highest: int,
+    *,
+    database: bytes = DATABASE_SIGNATURE,
+    log: bytes = LOG_SIGNATURE,
+) -> bytes:
     """The page that ends the image of a streaming backup (4.7)."""
     page = bytearray(page_size)
     page[40:64] = backup_mark(lowest, highest)
-    page[64:92] = DATABASE_SIGNATURE
-    page[92:120] = LOG_SIGNATURE
+    page[64:92] = database
+    page[92:120] = log
     struct.pack_into("<III", page, 120, lowest, highest, highest)
     page[132:148] = log_time() + log_time(1)
     return bytes(seal_header(page))

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,10 @@ from machine import mounted, need_root, run
 from vss_writers import Application
 
 from exshadow import vss
+from exshadow.service import shadow
+from exshadow.service.desk import Desk
+from exshadow.service.local import LocalService
+from exshadow.service.state import StateFolder
 
 ID = "6f4e1c9e-0000-4000-8000-000000000001"
 
@@ -87,6 +93,28 @@ def test_a_writer_that_hangs_is_cut_off(shop, ticker, application):
     error = shop.cli.error(6, "snapshot", "create", "shop", "--writer", hung)
     assert "VSS_E_WRITERERROR_TIMEOUT" in error["message"]
     assert "Ticker" in error["message"]
+    application.goes_on_within(5)
+    assert shop.cli.json("snapshot", "list")["sets"] == []
+
+
+@pytest.mark.parametrize("lost", ["gathered", "split"])
+def test_a_writer_lost_on_the_way_voids_the_set(shop, ticker, application, monkeypatch, lost):
+    """Whatever made the coordinator drop it: the set must not pass for the application's."""
+    if lost == "gathered":
+        monkeypatch.setattr(shadow.Shadow, "writers", lambda self: [])
+    else:
+        whole = shadow.Shadow.backup
+
+        def backup(self, request, between=None):
+            return whole(self, request, lambda made: between(replace(made, writers=[])))
+
+        monkeypatch.setattr(shadow.Shadow, "backup", backup)
+    state = shop.cli.state
+    with (
+        closing(Desk(StateFolder(state))) as desk,
+        pytest.raises(vss.WriterFailure, match="'vss_writers:StoppingWriter' did not answer"),
+    ):
+        shadow.create_set(LocalService(desk), "shop", [ticker], state / "vss.lock")
     application.goes_on_within(5)
     assert shop.cli.json("snapshot", "list")["sets"] == []
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vss_writers import Application, OneVolume, StoppingWriter, children_of, stat_of
+from vss_writers import Application, MuteWriter, OneVolume, StoppingWriter, children_of, stat_of
 
 from exshadow import ClosedError, vss
 
@@ -188,3 +188,18 @@ def test_a_coordinator_whose_host_is_gone_says_so():
     with pytest.raises(ClosedError, match="gone"):
         coordinator.providers()
     coordinator.close()
+
+
+def test_a_writer_that_hangs_when_asked_what_it_has_fails_the_backup():
+    """The coordinator drops, without a word, who does not answer Identify: the set would be called
+    consistent without it."""
+    with vss.IsolatedCoordinator(limits=vss.Limits(identify=2.0)) as coordinator:
+        coordinator.register_provider(OneVolume())
+        coordinator.register_writer(MuteWriter)
+        coordinator.writers()  # an earlier question, still open, is not asked again
+        outcome = coordinator.backup(
+            vss.BackupRequest(volumes=["data"], retry=vss.RetryLimits(tries=1))
+        )
+    assert "did not say within 1.6 s what it has" in str(outcome.error)
+    assert isinstance(outcome.error, vss.WriterFailure)
+    assert not outcome.report.snapshots

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
+import shutil
+import signal
 import socket
 import sqlite3
 import threading
@@ -13,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machine import mounted, need_root, run, sparse
+from machine import loop_device, mounted, need_root, run, sparse
 from vss_writers import OneVolume
 
 from exshadow import vss
@@ -21,6 +25,7 @@ from exshadow.errors import InvalidError, NotFoundError, RefusedError
 from exshadow.vss.registry import make_writer, spec_of
 from exshadow.writers.filesystem import FilesystemWriter
 from exshadow.writers.guest_agent import GuestAgentWriter
+from exshadow.writers.mariadb import MariaDbWriter
 from exshadow.writers.script import ScriptWriter
 from exshadow.writers.sqlite import SqliteWriter
 
@@ -150,6 +155,78 @@ def test_a_file_system_stands_still_at_the_instant(mount: Path) -> None:
     assert wrote[0] > committed[0]
 
 
+class CommittingSqlite(SqliteWriter):
+    """Its application commits right before the freeze, in a way that SQLite does not sync."""
+
+    def on_freeze(self, call: vss.WriterCall) -> None:
+        self.application = sqlite3.connect(
+            self.pattern, isolation_level=None, check_same_thread=False
+        )
+        self.application.execute("PRAGMA synchronous = NORMAL")
+        self.application.executemany("INSERT INTO entry VALUES (?)", [(n,) for n in range(900)])
+        super().on_freeze(call)
+
+
+def copy_at_split(mount: Path, writer: vss.Writer) -> Path:
+    """The blocks of the mounted image as they were at the split."""
+    copy = mount.parent / "copy.img"
+
+    def at(step: str) -> None:
+        if step == "commit":
+            shutil.copy(mount.parent / "fs.img", copy)
+
+    backup(writer, at).check()
+    return copy
+
+
+def test_a_copy_of_blocks_holds_what_sqlite_committed(mount: Path) -> None:
+    path = mount / "app.db"
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        made.execute("PRAGMA journal_mode = WAL")
+        made.execute("CREATE TABLE entry (number INTEGER)")
+    writer = CommittingSqlite(str(path))
+    copy = copy_at_split(mount, writer)
+    writer.application.close()
+    with (
+        mounted(copy, mount.parent / "copy", "-o", "loop") as place,
+        contextlib.closing(sqlite3.connect(place / "app.db")) as found,
+    ):
+        assert found.execute("SELECT count(*) FROM entry").fetchone() == (900,)
+        assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_file_system_freezes_behind_the_applications_on_it(mount: Path) -> None:
+    """A database that is to be held writes: it would wait for the thaw."""
+    path = mount / "app.db"
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        made.execute("PRAGMA journal_mode = WAL")
+        made.execute("CREATE TABLE entry (number INTEGER)")
+    for writers in ((0, 1), (1, 0)):
+        both = (FilesystemWriter(str(mount)), CommittingSqlite(str(path)))
+        with vss.Coordinator() as coordinator:
+            coordinator.register_provider(OneVolume())
+            for number in writers:
+                coordinator.register_writer(both[number])
+            coordinator.backup(REQUEST).check()
+            calls = [one for one in coordinator.callbacks() if one.of_writer]
+        both[1].application.close()
+        order = {event: [one.actor for one in calls if one.event == event] for event in
+                 ("freeze", "thaw")}  # fmt: skip
+        assert order == {"freeze": ["sqlite", "filesystem"], "thaw": ["filesystem", "sqlite"]}
+
+
+@pytest.mark.parametrize("mode", ["freeze", "sync"])
+def test_a_copy_of_blocks_holds_what_was_written_before(mount: Path, mode: str) -> None:
+    class Writing(FilesystemWriter):
+        def on_freeze(self, call: vss.WriterCall) -> None:
+            (mount / "late").write_bytes(b"late" * 100_000)
+            super().on_freeze(call)
+
+    copy = copy_at_split(mount, Writing(str(mount), mode=mode))
+    with mounted(copy, mount.parent / "copy", "-o", "loop") as place:
+        assert (place / "late").read_bytes() == b"late" * 100_000
+
+
 def test_a_freeze_beyond_its_limit_is_lifted(mount: Path) -> None:
     def at(step: str) -> None:
         if step == "commit":
@@ -187,6 +264,51 @@ def test_exshadows_own_ground_is_not_frozen(tmp_path: Path) -> None:
         FilesystemWriter(str(tmp_path))
     with pytest.raises(InvalidError, match="not between 0 and 60"):
         FilesystemWriter("/", mode="sync", limit="2m")
+
+
+def test_a_file_system_that_somebody_else_thawed_spoils_the_set(mount: Path) -> None:
+    def at(step: str) -> None:
+        if step == "commit":
+            run("fsfreeze", "--unfreeze", mount)
+
+    outcome = backup(FilesystemWriter(str(mount)), at)
+    assert failed_writer(outcome).failure == vss.HResult.VSS_E_WRITERERROR_RETRYABLE
+    assert "thawed by somebody else" in str(outcome.error)
+
+
+def test_what_a_split_writes_to_is_not_frozen(mount: Path, cli: Any, image: Any) -> None:
+    """The state folder wherever it was named, the folders of plexes, and what is asked for."""
+    writer = f"filesystem?mount={mount}"
+
+    def refusal(state: Path) -> str:
+        command = ("--state", state, "snapshot", "create", "data", "--writer", writer)
+        error: dict[str, str] = cli.error(4, *command)
+        return error["message"]
+
+    inside = mount / "state"
+    cli("--state", inside, "volume", "add", "data", image("a.img"))
+    cli("--state", inside, "mirror", "add", "data", mount.parent / "b.img")
+    assert str(inside) in refusal(inside)
+    (mount / "plexes").mkdir()
+    outside = image("c.img").parent / "state"
+    cli("--state", outside, "volume", "add", "data", image("d.img"))
+    cli("--state", outside, "mirror", "add", "data", mount / "plexes" / "d.img")
+    assert str(mount / "plexes") in refusal(outside)
+    with pytest.raises(RefusedError, match="what a set needs"):
+        FilesystemWriter(str(mount), keep=str(mount / "not" / "there" / "yet"))
+    FilesystemWriter(str(mount), keep=str(mount.parent))
+
+
+def test_subvolumes_of_one_btrfs_stand_still_together(tmp_path: Path) -> None:
+    need_root()
+    disk = sparse(tmp_path / "btrfs.img", 256 << 20)
+    run("mkfs.btrfs", "-q", disk)
+    with loop_device(disk) as device, mounted(device, tmp_path / "top") as top:
+        run("btrfs", "subvolume", "create", top / "data")
+        with mounted(device, tmp_path / "data", "-o", "subvol=data") as data:
+            assert data.stat().st_dev != top.stat().st_dev
+            with pytest.raises(RefusedError, match="what a set needs"):
+                FilesystemWriter(str(data), keep=str(top))
 
 
 # --- scripts ---
@@ -253,6 +375,23 @@ def test_a_script_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None
         time.sleep(0.05)
     assert not Path(f"/proc/{child}").exists()
     assert "abort" in events(log)
+
+
+def test_a_script_may_leave_a_child_in_the_background(tmp_path: Path) -> None:
+    """It has ended when the command has, though the child keeps what it was given open."""
+    hook = script(tmp_path, f"cat > /dev/null; sleep 20 & echo $! >> {tmp_path}/children")
+    begin = time.monotonic()
+    try:
+        backup(ScriptWriter(str(hook), limit=3, timeout=5)).check()
+        assert time.monotonic() - begin < 15
+    finally:
+        for child in (tmp_path / "children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+
+
+def test_a_script_that_says_much_is_quoted_by_its_end(tmp_path: Path) -> None:
+    hook = script(tmp_path, "yes nonsense | head -c 300000 >&2; echo the reason >&2; exit 1")
+    assert "nonthe reason" in str(backup(ScriptWriter(str(hook))).error)
 
 
 def test_a_script_that_anybody_may_change_is_refused(tmp_path: Path) -> None:
@@ -332,6 +471,13 @@ def test_the_guest_is_frozen_at_the_instant(agent: FakeAgent) -> None:
     ]  # fmt: skip
 
 
+def test_who_makes_a_set_is_told_that_a_guests_logs_may_be_cut(agent: FakeAgent, shop: Any) -> None:
+    writer = f"guest-agent?socket={agent.path}"
+    told = shop.cli("snapshot", "create", "shop", "--writer", writer).err
+    assert "log truncation inside a Windows guest cannot be withheld" in told
+    assert agent.state == "thawed"
+
+
 def test_a_guest_that_thawed_by_itself_spoils_the_set(agent: FakeAgent) -> None:
     def at(step: str) -> None:
         if step == "commit":
@@ -359,6 +505,22 @@ def test_an_agent_that_is_not_there(tmp_path: Path) -> None:
     assert "cannot be reached" in str(outcome.error)
 
 
+# --- database servers; the real ones are in the interop tests ---
+
+
+def test_a_mariadb_that_accepts_and_says_nothing_is_given_up(tmp_path: Path) -> None:
+    place = tmp_path / "mysqld.sock"
+    writer = MariaDbWriter(socket=str(place), timeout=0.5)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(place))
+        silent.listen()
+        begin = time.monotonic()
+        with pytest.raises(vss.WriterFailure, match="RETRYABLE"):
+            writer.identify()
+    assert time.monotonic() - begin < 10
+    gc.collect()  # PyMySQL leaves the socket of a refused connection to it
+
+
 # --- naming them ---
 
 
@@ -366,6 +528,13 @@ def test_writers_are_made_from_text(database: Path) -> None:
     writer = make_writer(spec_of(f"sqlite?path={database}&limit=5"))
     assert isinstance(writer, SqliteWriter)
     assert writer.freeze_limit == 5
+    assert writer.wait == 5
+    for short in (f"sqlite?path={database}&limit=3", "mariadb?limit=3"):
+        made = make_writer(spec_of(short))  # `wait` was not given: it fits the limit
+        assert isinstance(made, SqliteWriter | MariaDbWriter)
+        assert made.wait == 3
+    with pytest.raises(InvalidError, match="wait of 4 is not between"):
+        make_writer(spec_of(f"sqlite?path={database}&limit=3&wait=4"))
     with pytest.raises(InvalidError, match="wrong"):
         make_writer(spec_of(f"sqlite?path={database}&wrong=1"))
     with pytest.raises(NotFoundError, match="no writer 'oracle'"):

@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from exshadow import vss
+from exshadow.writers.exchange import EXCHANGE_WRITER
 
 TICK = """
 import sys, time
@@ -162,6 +163,33 @@ class ProvenWriter(StoppingWriter):
     def on_backup_complete(self, call: vss.WriterCall) -> None:
         (store,) = call.components().components
         self._told(f"succeeded={store.succeeded}")
+
+
+class MuteWriter(vss.Writer):
+    """Never says what it has."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a15")
+    name = "Mute"
+
+    def identify(self) -> vss.WriterMetadata:
+        threading.Event().wait()
+        raise AssertionError
+
+
+class ExchangeDouble(vss.Writer):
+    """Says of itself what Microsoft's Exchange writer says: its id, and storage groups."""
+
+    writer_id = EXCHANGE_WRITER
+    name = "Microsoft Exchange Writer"
+
+    def identify(self) -> vss.WriterMetadata:
+        server = "Exchange Server\\MAIL1"
+        parts = [
+            vss.ComponentMetadata(name, server, caption=f"Group {name}")
+            for name in ("First", "Second")
+        ]
+        parts.append(vss.ComponentMetadata("Logs", f"{server}\\First", selectable=False))
+        return vss.WriterMetadata(self.writer_id, self.name, components=parts)
 
 
 class OneVolume(vss.Provider):

@@ -137,8 +137,11 @@ def _text(report: EseReport) -> str:
         lines += [f"  {one.path}: {text}" for text in one.findings]
     for group in report.sets:
         span = f"logs {group.required[0]}-{group.required[1]}" if group.required else "no logs"
-        verdict = "recovers" if group.ok else "DOES NOT RECOVER"
-        lines.append(f"set {group.base} in {group.folder}: {verdict}; needs {span}")
+        if group.databases:
+            verdict = f"{'recovers' if group.ok else 'DOES NOT RECOVER'}; needs {span}"
+        else:
+            verdict = f"no database; {'logs sound' if group.ok else 'LOGS NOT SOUND'}; {span}"
+        lines.append(f"set {group.base} in {group.folder}: {verdict}")
         lines += [f"  {text}" for text in group.findings]
     return "\n".join(lines)
 

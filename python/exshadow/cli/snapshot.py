@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
-from exshadow.cli.context import open_service, state_folder
+from exshadow.cli.context import make_reporter, open_service, state_folder
 from exshadow.cli.options import (
     DryRun,
     Folder,
@@ -77,6 +77,7 @@ def create(
         if writer:
             from exshadow.service import shadow
 
+            _tell_remarks(writer)
             slot = state_folder().path / "vss.lock"
             made = shadow.create_set(
                 service, group, writer, slot, label=label, plex=plex, prove=proof.sound
@@ -87,6 +88,16 @@ def create(
             proof.sound(made.id)
         made = proof.checked or made
     return output.show({"set": made.to_json(evidence=True)}, views.set_(made), proof.error)
+
+
+def _tell_remarks(writers: list[str]) -> None:
+    from exshadow.vss.registry import remark_of, spec_of
+
+    reporter = make_reporter()
+    for spec in map(spec_of, writers):
+        if remark := remark_of(spec):
+            reporter.note(f"writer {spec.place}: {remark}")
+    reporter.close()
 
 
 class _Proof:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from exshadow.cli import confirm, output, vss_views
+from exshadow.cli import confirm, output, vss_exchange, vss_views
 from exshadow.cli.context import context
 from exshadow.cli.options import DryRun, Label, Yes
 from exshadow.cli.vss import HERE, Document, Exclude, Exec, Include, read_text, report_json, wishes
@@ -59,6 +59,7 @@ def backup(
     retry_wait: Annotated[
         float, Parameter(help="Seconds between two tries.", show_default=True)
     ] = 600.0,
+    exchange: vss_exchange.Exchange = vss_exchange.NONE,
     source: Source = HERE,
 ) -> int:
     """Make a snapshot set with the writers frozen round it, run a program, complete.
@@ -66,6 +67,9 @@ def backup(
     The program finds EXSHADOW_SET, EXSHADOW_SNAPSHOTS (how many), EXSHADOW_DEVICE_1,
     EXSHADOW_VOLUME_1 and so on, and the JSON file EXSHADOW_REPORT. For single components that
     failed it writes the writer's id, a tab and PATH\\NAME into the file EXSHADOW_FAILED.
+
+    Where Microsoft's Exchange writer takes part --exchange says its version: what its rules forbid
+    is refused, one backup is made at a time, and none before --settle after the last.
 
     Example: exshadow vss backup db logs --writer ledger --keep --save documents
     """
@@ -84,7 +88,7 @@ def backup(
         base_document=read_text(base) if base is not None else "",
         retry=RetryLimits(tries=tries, wait=int(retry_wait * 1000)),
     )
-    return _run_backup(request, source, exec, save, label, plex)
+    return _run_backup(request, source, exchange, exec, save, label, plex)
 
 
 def _kind(type: str | None, exec: str | None) -> BackupType:
@@ -105,6 +109,7 @@ def _kind(type: str | None, exec: str | None) -> BackupType:
 def _run_backup(
     request: BackupRequest,
     source: Source,
+    exchange: vss_exchange.Exchange,
     exec: str | None,
     save: str | None,
     label: str | None,
@@ -112,8 +117,13 @@ def _run_backup(
 ) -> int:
     folder = _folder(save)
     program = _command(exec)
-    with open_vss(source, label=label, plex=plex) as vss:
+    with (
+        open_vss(source, label=label, plex=plex) as vss,
+        vss_exchange.by_the_rules(vss, request, exchange, checked=program is not None) as ruled,
+    ):
+        request, notes = ruled
         outcome = vss.backup(request, program)
+        outcome.report.notes.extend(notes)
     if folder is not None and outcome.report.document:
         _save(folder, outcome.report)
     error = outcome.error or (program.error() if program else None)

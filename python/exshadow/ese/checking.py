@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from exshadow._core import EseFile
-from exshadow.errors import CancelledError, Error, InvalidError, NotFoundError, from_system
+from exshadow.errors import (
+    CancelledError,
+    Error,
+    IntegrityError,
+    InvalidError,
+    NotFoundError,
+    from_system,
+)
 from exshadow.ese.file_names import NamedFile, from_name
-from exshadow.ese.files import ScanWish, judge, unreadable
+from exshadow.ese.files import ScanWish, judge, kind_by_content, unreadable
+from exshadow.ese.gathering import gather
 from exshadow.ese.reports import EseReport, FileReport
-from exshadow.ese.sets import gather, judge_set
+from exshadow.ese.sets import judge_set
 
 Progress = Callable[[str, int, int | None], bool]
 STREAM = "-"
@@ -42,7 +51,9 @@ def check(
     found = list(_find(paths))
     reports = [_check_one(one, threads, limit, progress) for one in found]
     folders = {one.path for one in found if one.in_folder}
-    sets, excused = [], []
+    sets = []
+    # The engine rebuilds a flush map: it is no part of what must come back.
+    excused = [one.path for one in reports if one.kind == "flushmap" and one.path in folders]
     for group in gather(one for one in reports if one.path in folders):
         verdict, spared = judge_set(group)
         sets.append(verdict)
@@ -67,7 +78,9 @@ def judge_header(name: str, file: EseFile, named: NamedFile) -> FileReport:
         "checkpoint": file.checkpoint,
         "flushmap": file.flush_map,
     }
-    kind = {"next_log": "log", "stm": "database", "other": "database"}.get(named.role, named.role)
+    kind = {"next_log": "log", "stm": "database"}.get(named.role, named.role)
+    if kind == "other":
+        kind = kind_by_content(file)
     if kind == "reserve":
         report.kind = kind
         return report
@@ -124,32 +137,77 @@ def _in_folder(folder: Path) -> Iterator[_Found]:
         )
 
 
-_ESE_ROLES = {"log", "next_log", "reserve", "checkpoint", "flushmap", "stm"}
+_ALWAYS = {"next_log", "reserve", "flushmap", "stm"}
 _SQLITE = b"SQLite format 3\0"
 _MAGIC = (0x89ABCDEF).to_bytes(4, "little")
+_OF_EXCHANGE = re.compile(r"[er][0-9a-f]{2}|edb|res", re.IGNORECASE)
 
 
 def _belongs(path: Path) -> bool:
     named = from_name(str(path))
-    if named.role == "log" and not named.base:
-        return False  # any *.log of another program
-    if named.role in _ESE_ROLES or path.suffix.lower() == ".edb":
+    if named.role in _ALWAYS or path.suffix.lower() == ".edb":
         return True
+    if named.role in ("log", "checkpoint"):
+        return _belongs_to_a_stream(path, named)
     try:
         start = EseFile.open(path).start(1 << 16)
     except Error:
         return named.role == "database"  # the verdict says that it cannot be read
-    sizes = (0, 2048, 4096, 8192, 16384, 32768)
-    if any(start[size + 4 : size + 8] == _MAGIC for size in sizes):
+    if _has_magic(start):
         return True
     # Both headers may be lost: beside logs a database is told by its name.
     named_so = named.role == "database" and not start.startswith(_SQLITE)
     return named_so and _beside_logs(path)
 
 
+def _has_magic(start: bytes) -> bool:
+    sizes = (0, 2048, 4096, 8192, 16384, 32768)
+    return any(start[size + 4 : size + 8] == _MAGIC for size in sizes)
+
+
+def _belongs_to_a_stream(path: Path, named: NamedFile) -> bool:
+    """Other programs have app.log and FILE0000.CHK, too: the header tells, or when that is lost
+    what lies beside it."""
+    try:
+        file = EseFile.open(path)
+        file.log_header() if named.role == "log" else file.checkpoint()
+    except IntegrityError:
+        return bool(named.base) and _has_kin(path, named)
+    except Error:
+        return bool(named.base)  # the verdict says that it cannot be read
+    return True
+
+
+def _has_kin(path: Path, named: NamedFile) -> bool:
+    """A base name of Exchange or Active Directory, a numbered log of the same base, or a database
+    named after it."""
+    if _OF_EXCHANGE.fullmatch(named.base):
+        return True
+    base = named.base.lower()
+    for other in path.parent.iterdir():
+        kin = from_name(other.name)
+        if kin.role == "log" and kin.generation is not None and kin.base.lower() == base:
+            return True
+        named_so = kin.role == "database" and other.name.lower().startswith(base)
+        if named_so and _has_magic(_start_of(other)):
+            return True
+    return False
+
+
+def _start_of(path: Path) -> bytes:
+    try:
+        return EseFile.open(path).start(1 << 16)
+    except Error:
+        return b""
+
+
 def _beside_logs(path: Path) -> bool:
-    neighbours = (from_name(other.name) for other in path.parent.iterdir())
-    return any(one.base and one.role in ("log", "checkpoint") for one in neighbours)
+    neighbours = (other for other in path.parent.iterdir() if other != path)
+    return any(
+        one.base and one.role in ("log", "checkpoint") and _belongs(other)
+        for other in neighbours
+        if (one := from_name(other.name))
+    )
 
 
 # --- reading ---

@@ -100,6 +100,14 @@ class EseBadPage(TypedDict):
     legacy: bool
 
 
+class EseTrailer(TypedDict):
+    lowest_required: int  # generations
+    highest_required: int
+    highest_committed: int
+    signature: str
+    log_signature: str
+
+
 class EsePageScan(TypedDict):
     pages: int
     bad: int
@@ -113,4 +121,4 @@ class EsePageScan(TypedDict):
     highest_dbtime_page: int
     odd_bytes: int
     list: list[EseBadPage]
-    trailer: tuple[int, int] | None
+    trailer: EseTrailer | None

@@ -12,7 +12,7 @@ from exshadow.ese.file_names import NamedFile
 from exshadow.ese.reports import NOT_PROVEN, FileReport
 
 if TYPE_CHECKING:
-    from exshadow.ese.engine_types import EseDatabaseHeader, EsePageScan
+    from exshadow.ese.engine_types import EseDatabaseHeader, EsePageScan, EseTrailer
 
 _NEEDS_LOGS = {"DirtyShutdown", "DirtyAndPatchedShutdown"}
 _UNFIT_STATES = {
@@ -24,6 +24,7 @@ _UNFIT_STATES = {
     "unknown": "the header states a state that does not exist",
 }
 _STM_PAGE = 4096
+_SMALLEST_PAGE = 2048  # possible by the format; no real file of it was ever seen
 _SHOWN = 20  # bad pages named one by one in the findings
 
 
@@ -53,18 +54,18 @@ def _judge_as_named(report: FileReport, file: EseFile, named: NamedFile, wish: S
         report.kind = "log"
         return _skip(report, "the log made in advance, never part of a sequence")
     by_role: dict[str, Callable[[], None]] = {
-        "log": lambda: _log(report, file, named),
+        "log": lambda: _log(report, file, named, wish),
         "checkpoint": lambda: _checkpoint(report, file),
-        "flushmap": lambda: _flush_map(report, file),
+        "flushmap": lambda: _flush_map(report, file, wish),
     }
     if named.role in by_role:
         return by_role[named.role]()
-    if named.role == "other" and (kind := _kind_by_content(file)) != "database":
+    if named.role == "other" and (kind := kind_by_content(file)) != "database":
         return by_role[kind]()
-    return _database(report, file, wish)
+    return _database(report, file, named, wish)
 
 
-def _kind_by_content(file: EseFile) -> str:
+def kind_by_content(file: EseFile) -> str:
     """For files whose name tells nothing: whichever header is sound."""
     attempts: tuple[tuple[str, Callable[[], object]], ...] = (
         ("database", file.database_header),
@@ -94,13 +95,17 @@ def _reserve(report: FileReport) -> None:
 # --- databases ---
 
 
-def _database(report: FileReport, file: EseFile, wish: ScanWish) -> None:
+def _database(report: FileReport, file: EseFile, named: NamedFile, wish: ScanWish) -> None:
     report.kind = "database"
     header = file.database_header()
     report.facts.update(header)
     report.state = header["state"]
     if header["streaming"]:
+        if named.role == "database":
+            report.fail("a database by its name, a streaming file by its header: replaced")
         return _stm(report, file, header)
+    if named.role == "stm":
+        report.fail("a streaming file by its name, a database by its header: replaced")
     if header["temporary"]:
         return _skip(report, "a temporary database keeps no page checksums; never a backup")
     _header_copies(report, header)
@@ -108,9 +113,30 @@ def _database(report: FileReport, file: EseFile, wish: ScanWish) -> None:
     scan = file.scan(threads=wish.threads, limit=wish.limit, progress=wish.progress)
     report.pages, report.bad, report.empty = scan["pages"], scan["bad"], scan["empty"]
     _pages(report, scan)
-    if header["streaming_image"] and not scan["trailer"]:
-        report.fail("a streaming backup image without its trailer page: cut short (-535)")
+    if header["page_size"] == _SMALLEST_PAGE:
+        report.findings.append(f"pages of {_SMALLEST_PAGE} bytes: {NOT_PROVEN}")
+    _trailer(report, header, scan["trailer"])
     return None
+
+
+def _trailer(report: FileReport, header: EseDatabaseHeader, trailer: EseTrailer | None) -> None:
+    """What hard recovery takes the range of logs from."""
+    if trailer is None:
+        if header["streaming_image"]:
+            report.fail("a streaming backup image without its trailer page: cut short (-535)")
+        return
+    report.findings.append(f"ends with the trailer of a streaming backup: {NOT_PROVEN}")
+    if not header["streaming_image"]:
+        return
+    report.facts["trailer"] = dict(trailer)
+    low, high = trailer["lowest_required"], trailer["highest_required"]
+    report.findings.append(f"needs logs {low}-{high} by its trailer")
+    if not 0 < low <= high:
+        report.fail(f"its trailer states an impossible range of logs: {low}-{high} (-535)")
+    if trailer["signature"] != header["signature"]:
+        report.fail("its trailer is of another database: signatures (-535)")
+    if trailer["log_signature"] != header["log_signature"]:
+        report.fail("its trailer is of another log stream: signatures (-535)")
 
 
 def _header_copies(report: FileReport, header: EseDatabaseHeader) -> None:
@@ -161,8 +187,6 @@ def _pages(report: FileReport, scan: EsePageScan) -> None:
         report.findings.append(f"{scan['legacy']} pages in the form of before 2004: {NOT_PROVEN}")
     if scan["empty_inside"]:
         report.findings.append(f"{scan['empty_inside']} empty pages below the last used one")
-    if scan["trailer"]:
-        report.findings.append("ends with the trailer of a streaming backup")
 
 
 def _stm(report: FileReport, file: EseFile, header: EseDatabaseHeader) -> None:
@@ -180,7 +204,7 @@ def _stm(report: FileReport, file: EseFile, header: EseDatabaseHeader) -> None:
 # --- logs and their companions ---
 
 
-def _log(report: FileReport, file: EseFile, named: NamedFile) -> None:
+def _log(report: FileReport, file: EseFile, named: NamedFile, wish: ScanWish) -> None:
     report.kind = "log"
     header = file.log_header()
     report.facts.update(header)
@@ -194,7 +218,7 @@ def _log(report: FileReport, file: EseFile, named: NamedFile) -> None:
         )
     if file.size is not None and file.size != header["size"]:
         report.fail(f"has {file.size} bytes where its header states {header['size']} (-541)")
-    body = file.log_body(current)
+    body = file.log_body(current, limit=wish.limit, progress=wish.progress)
     report.facts["body"] = body
     report.pages, report.bad, report.empty = body["segments"], body["bad"], body["empty"]
     if not body["sound"]:
@@ -223,7 +247,7 @@ def _checkpoint(report: FileReport, file: EseFile) -> None:
         report.findings.append("the copies differ: stopped between two writes of it")
 
 
-def _flush_map(report: FileReport, file: EseFile) -> None:
+def _flush_map(report: FileReport, file: EseFile, wish: ScanWish) -> None:
     report.kind = "flushmap"
     try:
         header = file.flush_map()
@@ -233,7 +257,7 @@ def _flush_map(report: FileReport, file: EseFile) -> None:
         return
     report.facts.update(header)
     report.state = "clean" if header["clean"] else "dirty"
-    scan = file.flush_map_pages()
+    scan = file.flush_map_pages(limit=wish.limit, progress=wish.progress)
     report.pages, report.bad, report.empty = scan["pages"], scan["bad"], scan["empty"]
     if scan["bad"]:
         report.fail(f"{scan['bad']} pages of the map are damaged; the engine rebuilds it")

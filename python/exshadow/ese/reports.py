@@ -62,6 +62,7 @@ class SetReport:
     ok: bool = True
     findings: list[str] = field(default_factory=list)
     folder: str = ""
+    databases: int = 0  # without one "ok" says no more than that the logs are sound
 
     def fail(self, finding: str) -> None:
         """Not ok, and why."""

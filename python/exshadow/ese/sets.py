@@ -3,126 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import PurePath
 
-from exshadow.ese.file_names import from_name
+from exshadow.ese.gathering import LogSet
 from exshadow.ese.reports import FileReport, SetReport
 
 _DIRTY = {"DirtyShutdown", "DirtyAndPatchedShutdown"}
 
 
-@dataclass(slots=True)
-class LogSet:
-    """The files of one base name in one folder, and the databases of its stream."""
-
-    base: str
-    folder: str
-    closed: dict[int, FileReport] = field(default_factory=dict)  # by the generation of the name
-    current: FileReport | None = None
-    checkpoint: FileReport | None = None
-    databases: list[FileReport] = field(default_factory=list)
-    streams: dict[str, FileReport] = field(default_factory=dict)  # .stm by the path of its database
-
-    @property
-    def current_generation(self) -> int | None:
-        """By the header of the current log."""
-        return _generation(self.current) if self.current else None
-
-    def logs(self) -> dict[int, FileReport]:
-        """All logs by generation; the current one by its header."""
-        found = dict(self.closed)
-        number = self.current_generation
-        if self.current is not None and number is not None and number not in found:
-            found[number] = self.current
-        return found
-
-
-def _generation(report: FileReport) -> int | None:
-    number = report.facts.get("generation")
-    return number if isinstance(number, int) else None
-
-
-def _number(report: FileReport, name: str) -> int:
-    number = report.facts.get(name)
-    return number if isinstance(number, int) else 0
-
-
-# --- which files belong together ---
-
-
-def gather(reports: Iterable[FileReport]) -> list[LogSet]:
-    """Sets by folder and base name; databases go to the stream whose signature they bear.
-
-    A database whose stream is not there makes a set of its own, without logs.
-    """
-    sets: dict[tuple[str, str], LogSet] = {}
-    databases: list[FileReport] = []
-    streams: dict[str, FileReport] = {}
-    for report in reports:
-        if report.state == "skipped":
-            continue
-        folder = str(PurePath(report.path).parent)
-        named = from_name(report.path)
-        if from_name(report.path).role == "stm":
-            streams[_stem(report)] = report
-        elif report.kind == "database":
-            databases.append(report)
-        elif named.base and named.role in ("log", "checkpoint"):
-            key = (folder, named.base.lower())
-            _put(sets.setdefault(key, LogSet(named.base, folder)), report, named.generation)
-    for database in databases:
-        home = _home_of(database, list(sets.values()), sets)
-        home.databases.append(database)
-        if pair := streams.get(_stem(database)):
-            home.streams[database.path] = pair
-    return [sets[key] for key in sorted(sets)]
-
-
-def _stem(report: FileReport) -> str:
-    path = PurePath(report.path)
-    return str(path.parent / path.stem.lower())
-
-
-def _put(into: LogSet, report: FileReport, generation: int | None) -> None:
-    if from_name(report.path).role == "checkpoint":
-        into.checkpoint = report
-    elif generation is None:
-        into.current = report
-    else:
-        into.closed[generation] = report
-
-
-def _signatures(one: LogSet) -> list[object]:
-    logs = [one.current, *(one.closed[number] for number in sorted(one.closed))]
-    found = [log.facts["signature"] for log in logs if log and "signature" in log.facts]
-    if one.checkpoint and "log_signature" in one.checkpoint.facts:
-        found.append(one.checkpoint.facts["log_signature"])
-    return found
-
-
-def _home_of(
-    database: FileReport, sets: list[LogSet], by_key: dict[tuple[str, str], LogSet]
-) -> LogSet:
-    folder = str(PurePath(database.path).parent)
-    wanted = database.facts.get("log_signature")
-    near = [one for one in sets if one.folder == folder]
-    for candidates in (near, sets):
-        for one in candidates:
-            if wanted in _signatures(one):
-                return one
-    if len(near) == 1 and near[0].base != PurePath(database.path).stem:
-        return near[0]  # its only stream: the signatures will be told apart there
-    alone = LogSet(PurePath(database.path).name, folder)
-    return by_key.setdefault((folder, f"\0{database.path}"), alone)
-
-
-# --- the verdict ---
-
-
 def judge_set(one: LogSet) -> tuple[SetReport, list[FileReport]]:
     """The verdict, and the damaged logs below what is required: they do not spoil it."""
-    report = SetReport(one.base, folder=one.folder)
+    report = SetReport(one.base, folder=one.folder, databases=len(one.databases))
     _databases(report, one)
     logs = one.logs()
     report.required = _required(one, logs)
@@ -170,19 +62,42 @@ def _streaming_pair(report: SetReport, database: FileReport, stream: FileReport 
         report.fail(f"{name} and {streaming} do not belong together: signatures")
 
 
-def _dirty(one: LogSet) -> list[FileReport]:
-    return [database for database in one.databases if database.state in _DIRTY]
+def _needs(one: LogSet) -> list[tuple[int, int]]:
+    """Lowest and highest generation that each database requires: a streaming backup image by its
+    trailer, a dirty one by its header."""
+    found = []
+    for database in one.databases:
+        trailer = database.facts.get("trailer")
+        if isinstance(trailer, dict):
+            found.append((trailer["lowest_required"], trailer["highest_required"]))
+        elif database.state in _DIRTY:
+            found.append(
+                (_number(database, "lowest_required"), _number(database, "highest_required"))
+            )
+    return found
+
+
+def _hard(one: LogSet) -> bool:
+    """Whether it recovers by hard recovery, up to the trailers' end and without a current log."""
+    return bool(one.databases) and all(
+        isinstance(database.facts.get("trailer"), dict) for database in one.databases
+    )
+
+
+def _number(report: FileReport, name: str) -> int:
+    number = report.facts.get(name)
+    return number if isinstance(number, int) else 0
 
 
 def _required(one: LogSet, logs: dict[int, FileReport]) -> tuple[int, int] | None:
     """From the checkpoint or the lowest required log to the highest that must be there."""
-    dirty = _dirty(one)
-    starts = [_number(database, "lowest_required") for database in dirty]
-    ends = [_number(database, "highest_required") for database in dirty]
+    needs = _needs(one)
+    starts = [low for low, _ in needs]
+    ends = [high for _, high in needs]
     if one.checkpoint and one.checkpoint.ok and (at := _number(one.checkpoint, "generation")) > 0:
         starts.append(at)
         ends.append(at)
-    if not one.databases and not starts and logs:
+    if not one.databases and logs:
         starts.append(min(logs))  # logs alone, as an incremental backup leaves them: all count
         ends.append(max(logs))
     starts = [start for start in starts if start > 0]
@@ -197,7 +112,7 @@ def _current(report: SetReport, one: LogSet) -> None:
         if one.closed or one.checkpoint:
             _say(
                 report,
-                report.required is not None,
+                report.required is not None and not _hard(one),
                 f"the current log {one.base}.log is missing (-528)",
             )
         return
@@ -222,15 +137,19 @@ def _range(report: SetReport, one: LogSet, logs: dict[int, FileReport]) -> None:
     if report.required is None:
         return
     first, last = report.required
-    lacking = _runs(number for number in range(first, last + 1) if number not in logs)
-    if lacking:
-        report.fail(f"required logs are missing: {lacking} (-543)")
-    damaged = [
-        number for number in range(first, last + 1) if number in logs and not logs[number].ok
-    ]
-    if damaged:
-        report.fail(f"required logs are damaged: {_runs(damaged)}")
-    committed = max((_number(one_, "highest_committed") for one_ in _dirty(one)), default=0)
+    there = [number for number in sorted(logs) if first <= number <= last]
+    if lacking := _gaps([first - 1, *there, last + 1]):
+        report.fail(f"required logs are missing: {_spelled(lacking)} (-543)")
+    if damaged := [number for number in there if not logs[number].ok]:
+        report.fail(f"required logs are damaged: {_spelled(_runs(damaged))}")
+    committed = max(
+        (
+            _number(database, "highest_committed")
+            for database in one.databases
+            if database.state in _DIRTY
+        ),
+        default=0,
+    )
     if committed > last:
         report.findings.append(
             f"logs {last + 1}-{committed} were committed and are not here: "
@@ -238,14 +157,24 @@ def _range(report: SetReport, one: LogSet, logs: dict[int, FileReport]) -> None:
         )
 
 
-def _runs(numbers: Iterable[int]) -> str:
-    """1, 2, 3, 7 as "1-3, 7"."""
-    runs: list[list[int]] = []
+def _gaps(numbers: list[int]) -> list[tuple[int, int]]:
+    """First and last of each run that sorted numbers leave out. One file's name may claim any
+    generation up to 2^32: what lies between is never counted one by one."""
+    return [(before + 1, number - 1) for before, number in pairwise(numbers) if number - before > 1]
+
+
+def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """1, 2, 3, 7 as (1, 3), (7, 7)."""
+    runs: list[tuple[int, int]] = []
     for number in numbers:
         if runs and runs[-1][1] + 1 == number:
-            runs[-1][1] = number
+            runs[-1] = (runs[-1][0], number)
         else:
-            runs.append([number, number])
+            runs.append((number, number))
+    return runs
+
+
+def _spelled(runs: list[tuple[int, int]]) -> str:
     return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
 
 
@@ -278,10 +207,8 @@ def _signature(report: SetReport, one: LogSet, logs: dict[int, FileReport]) -> N
 def _sequence(report: SetReport, logs: dict[int, FileReport]) -> None:
     """Neighbours must chain: time of creation, accumulated checksum."""
     numbers = sorted(logs)
-    gaps = [number for number in numbers[1:] if number - 1 not in logs]
-    for number in gaps:
-        before = max(other for other in numbers if other < number)
-        _say(report, _needed(report, before), f"gap in the logs: {before + 1}-{number - 1} (-528)")
+    for low, high in _gaps(numbers):
+        _say(report, _needed(report, low - 1), f"gap in the logs: {low}-{high} (-528)")
     for number in numbers:
         if number - 1 in logs:
             _chain(report, logs[number - 1], logs[number], _needed(report, number - 1))

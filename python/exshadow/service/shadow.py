@@ -9,7 +9,7 @@ process of their own, so that they are thawed whatever happens to this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -220,6 +220,18 @@ class Shadow(IsolatedCoordinator):
         super().__init__(slot=slot, places=self._places)
         self.provider = provider
         self.register_provider(provider)
+        self.asked: dict[UUID, str] = {}  # writers that must take part: instance to its text
+
+    def require(self, answered: Iterable[UUID], at: str) -> None:
+        """WriterFailure unless all writers that were asked for are among these instances: a set
+        that one of them had no part in is not what was asked for."""
+        answers = set(answered)
+        for instance, text in self.asked.items():
+            if instance not in answers:
+                name = text.partition("?")[0]
+                raise failure(
+                    HResult.VSS_E_WRITER_NOT_RESPONDING, f"writer '{name}' did not answer {at}"
+                )
 
     def backup(
         self, request: BackupRequest, between: Between | Command | None = None
@@ -301,9 +313,20 @@ def open_shadow(
     specs = [spec_of(text) for text in writers]
     slot.parent.mkdir(parents=True, exist_ok=True)
     with Shadow(GroupProvider(service, label=label, plex=plex), slot) as shadow:
-        for one in specs:
-            shadow.register_writer(one.place, one.arguments)
+        for text, one in zip(writers, specs, strict=True):
+            arguments = dict(one.arguments)
+            if one.place == "filesystem":
+                given = filter(None, [arguments.get("keep")])
+                arguments["keep"] = [*given, *_ground(service, slot.parent)]
+            shadow.asked[shadow.register_writer(one.place, arguments)] = text
         yield shadow
+
+
+def _ground(service: Service, state: Path) -> list[str]:
+    """Folders that a split writes to: none of them may be frozen by a writer."""
+    volumes = service.list_volumes().volumes.values()
+    plexes = {str(Path(one.path).parent) for each in volumes for one in each.plexes if one.path}
+    return [str(state.resolve()), *sorted(plexes)]
 
 
 def create_set(
@@ -328,11 +351,12 @@ def create_set(
         request = BackupRequest(
             volumes=volumes,
             context=Context.APP_ROLLBACK,
-            state=BackupState(select_components=_can_choose(shadow, len(writers))),
+            state=BackupState(select_components=_can_choose(shadow)),
             retry=RetryLimits(tries=1),
         )
 
         def between(made: BackupReport) -> Copied:
+            shadow.require((one.status.instance_id for one in made.writers), "at the split")
             return Copied(prove(str(made.snapshot_set_id)))
 
         report = shadow.backup(request, between).check()
@@ -348,8 +372,9 @@ def document_file(state: Path, set_id: str) -> Path:
     return state / "documents" / f"{set_id}.xml"
 
 
-def _can_choose(shadow: Shadow, count: int) -> bool:
+def _can_choose(shadow: Shadow) -> bool:
     """Whether to choose components: the document holds what writers say by component. But a writer
     without any would be left out, as one that could not say what it has: then all take part."""
     found = shadow.writers()
-    return len(found) == count and all(one.metadata.components for one in found)
+    shadow.require((one.metadata.instance_id for one in found), "when it was asked what it has")
+    return all(one.metadata.components for one in found)

@@ -14,7 +14,10 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from uuid import UUID
 
 from exshadow.errors import Error, NotFoundError
@@ -51,13 +54,46 @@ class GuardLine:
             pass
 
 
+_PATIENCE = 0.8
+"""Of the coordinator's limit for Identify: it drops, without a word, who does not answer it."""
+
+
+class _Asking:
+    """Asks a writer what it has, on a thread, as it may never answer."""
+
+    def __init__(self, writer: Writer, seconds: float) -> None:
+        self._writer = writer
+        self._seconds = seconds
+        self._began = 0.0
+        self._answer: Future[WriterMetadata] | None = None
+
+    def answer(self) -> WriterMetadata:
+        """TimeoutError when it hangs; a question still open is not asked a second time."""
+        if self._answer is None:
+            self._answer, self._began = Future(), time.monotonic()
+            threading.Thread(target=self._ask, args=(self._answer,), daemon=True).start()
+        asked = self._answer
+        wait_for([asked], max(0.0, self._began + self._seconds - time.monotonic()))
+        if not asked.done():
+            raise TimeoutError(f"it did not say within {self._seconds:g} s what it has")
+        self._answer = None
+        return asked.result()
+
+    def _ask(self, answer: Future[WriterMetadata]) -> None:
+        try:
+            answer.set_result(self._writer.identify())
+        except BaseException as problem:
+            answer.set_exception(problem)
+
+
 class Guarded(Writer):
     """A writer whose freezing is known to the guard."""
 
-    def __init__(self, writer: Writer, number: int, limit: float, line: GuardLine) -> None:
+    def __init__(self, writer: Writer, number: int, limits: Limits, line: GuardLine) -> None:
         self._writer = writer
         self._number = number
-        self._limit = limit
+        self._limit = min(writer.freeze_limit, limits.freeze)
+        self._asking = _Asking(writer, _PATIENCE * limits.identify)
         self._line = line
         for name in (
             "writer_id", "name", "instance_id", "instance_name", "usage", "source", "level",
@@ -76,7 +112,7 @@ class Guarded(Writer):
         PrepareForBackup, as one with a component that every backup includes."""
         self._unidentified = None
         try:
-            return self._writer.identify()
+            return self._asking.answer()
         except Exception as problem:
             self._unidentified = problem
             unknown = ComponentMetadata("unknown", caption="the writer cannot say what it has")
@@ -164,8 +200,8 @@ class Host:
         with self._lock:
             number, self._writers = self._writers, self._writers + 1
         self._line.tell(writer=number, place=place, arguments=arguments, path=sys.path)
-        limit = min(writer.freeze_limit, self._limits.freeze)
-        return str(self._open().register_writer(Guarded(writer, number, limit, self._line)))
+        guarded = Guarded(writer, number, self._limits, self._line)
+        return str(self._open().register_writer(guarded))
 
     def _op_unregister_writer(self, instance: str) -> None:
         self._open().unregister_writer(UUID(instance))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 _ESCAPED = re.compile(r"\\([0-7]{3})")
@@ -28,9 +28,22 @@ class Places:
         return None
 
 
+def superblock_of(path: Path) -> str:
+    """``major:minor`` of the file system that `path` lies on, or would. The same for all subvolumes
+    of one btrfs, which a freeze stops together, though their files say other devices."""
+    where = path.resolve()
+    devices = dict(_mounts())
+    return next((devices[str(one)] for one in (where, *where.parents) if str(one) in devices), "")
+
+
 def _mount_point(path: Path) -> str:
     """Of several mounts on one point the last counts; a path is on the longest that it has."""
-    points = set()
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
-        points.add(_ESCAPED.sub(lambda code: chr(int(code[1], 8)), line.split(" ")[4]))
+    points = {point for point, _ in _mounts()}
     return next((str(one) for one in (path, *path.parents) if str(one) in points), "/")
+
+
+def _mounts() -> Iterator[tuple[str, str]]:
+    """Mount points and their devices, in the order of mounting."""
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        words = line.split(" ")
+        yield _ESCAPED.sub(lambda code: chr(int(code[1], 8)), words[4]), words[2]

@@ -21,7 +21,7 @@ from exshadow.vss.writer import Writer, options_of
 
 GROUP = "exshadow.vss.writers"
 BUILT_IN: Final = {
-    "ese-folder": "exshadow.writers.exchange:EseFolderWriter",
+    "ese-folder": "exshadow.writers.ese_folder:EseFolderWriter",
     "filesystem": "exshadow.writers.filesystem:FilesystemWriter",
     "guest-agent": "exshadow.writers.guest_agent:GuestAgentWriter",
     "mariadb": "exshadow.writers.mariadb:MariaDbWriter",
@@ -69,6 +69,12 @@ def make_writer(spec: WriterSpec) -> Writer:
     except (TypeError, ValueError) as problem:
         raise InvalidError(f"writer '{spec.place}': {problem}") from problem
     return writer
+
+
+def remark_of(spec: WriterSpec) -> str:
+    """What must be known of a writer before a set is made with it; "" for most."""
+    remark = getattr(_class_of(spec.place), "remark", "")
+    return remark if isinstance(remark, str) else ""
 
 
 def _class_of(place: str) -> object:

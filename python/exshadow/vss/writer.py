@@ -165,6 +165,8 @@ class Writer:
     freeze_limit: float = 60.0
     """Seconds from Freeze to Thaw; databases have 20."""
     subscribe: SubscribeMask = _ALL_EVENTS
+    remark: str = ""
+    """What whoever makes a set with it must know, told before it is made."""
 
     def identify(self) -> WriterMetadata:
         """What the writer holds. Ids, name, usage and source are taken from the attributes."""

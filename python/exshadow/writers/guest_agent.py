@@ -45,6 +45,7 @@ class GuestAgentWriter(Writer):
     writer_id = UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a04")
     name = "guest-agent"
     source = SourceType.OTHER
+    remark = "log truncation inside a Windows guest cannot be withheld: it comes before any check"
 
     def __init__(self, socket: str, limit: str | float = 10, timeout: str | float = 30) -> None:
         self.path = socket
@@ -55,10 +56,8 @@ class GuestAgentWriter(Writer):
         self._frozen = False
 
     def identify(self) -> WriterMetadata:
-        caption = "log truncation inside the guest cannot be withheld"
-        return WriterMetadata(
-            self.writer_id, self.name, components=[ComponentMetadata("guest", caption=caption)]
-        )
+        guest = ComponentMetadata("guest", caption=self.remark)
+        return WriterMetadata(self.writer_id, self.name, components=[guest])
 
     def on_prepare_snapshot(self, call: WriterCall) -> None:
         """Is there an agent, and does it freeze at all?"""

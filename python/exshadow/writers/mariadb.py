@@ -35,13 +35,17 @@ _LOCK_WAIT_TIMEOUT = 1205
 _QUERY_INTERRUPTED = 1317
 _TRANSIENT = {1040, 1053, 2002, 2003, 2006, 2013, _LOCK_WAIT_TIMEOUT, _QUERY_INTERRUPTED}
 _NO_SUCH_STATEMENT = 1064
+_USUAL_WAIT = 10.0  # seconds
+_LOOK = 10.0  # seconds an answer: Identify has 60 in all
+_LAST_WORD = 3.0  # seconds an answer: Abort has 10 in all
 _DURABLE = ("1", "3")  # of innodb_flush_log_at_trx_commit
 
 
 class MariaDbWriter(Writer):
     """``socket`` (default) or ``host`` and ``port``; ``user``; ``password_file``: a file with the
     password, never the password itself; ``limit``: longest hold (20 s); ``wait``: how long running
-    statements may delay it (10 s)."""
+    statements may delay it (10 s, or ``limit`` when that is shorter); ``timeout``: how long the
+    server may take over one answer before it counts as hung (60 s)."""
 
     writer_id = UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a06")
     name = "mariadb"
@@ -55,7 +59,8 @@ class MariaDbWriter(Writer):
         user: str = "root",
         password_file: str = "",
         limit: str | float = 20,
-        wait: str | float = 10,
+        wait: str | float | None = None,
+        timeout: str | float = 60,
     ) -> None:
         self.place: dict[str, Any] = (
             {"host": host, "port": int(port)} if host else {"unix_socket": socket}
@@ -64,14 +69,17 @@ class MariaDbWriter(Writer):
         self.password_file = password_file
         self.instance_name = f"{host}:{port}" if host else socket
         self.freeze_limit = seconds("limit", limit, most=60)
+        if wait is None:
+            wait = min(_USUAL_WAIT, self.freeze_limit)
         self.wait = seconds("wait", wait, most=self.freeze_limit)
+        self.timeout = seconds("timeout", timeout, most=3600)
         self._lock = threading.Lock()
         self._connection: Connection[Any] | None = None
         self._staged = False
         self._position: dict[str, str] = {}
 
     def identify(self) -> WriterMetadata:
-        with contextlib.closing(self._connect()) as connection:
+        with contextlib.closing(self._connect(_LOOK)) as connection:
             folder = str(self._ask(connection, "SELECT @@datadir")[0])
         files = [FileSet(folder, "*", recursive=True)]
         server = ComponentMetadata("server", type=ComponentType.DATABASE, database_files=files)
@@ -127,7 +135,9 @@ class MariaDbWriter(Writer):
 
     # --- the server ---
 
-    def _connect(self) -> Connection[Any]:
+    def _connect(self, seconds: float | None = None) -> Connection[Any]:
+        """`seconds`: what each answer may take; else ``timeout``."""
+        patience = min(self.timeout, seconds or self.timeout)
         try:
             import pymysql
         except ImportError as problem:
@@ -137,7 +147,13 @@ class MariaDbWriter(Writer):
         try:
             password = _secret(self.password_file)
             connection = pymysql.connect(
-                user=self.user, password=password, connect_timeout=10, autocommit=True, **self.place
+                user=self.user,
+                password=password,
+                connect_timeout=min(10, patience),
+                read_timeout=patience,  # also of the greeting, which a hung server never sends
+                write_timeout=patience,
+                autocommit=True,
+                **self.place,
             )
             with connection.cursor() as cursor:
                 cursor.execute(f"SET SESSION lock_wait_timeout = {max(1, int(self.wait))}")
@@ -205,7 +221,7 @@ class MariaDbWriter(Writer):
         connection = self._connection
         if connection is None or not self._lock.locked():
             return
-        with contextlib.suppress(Exception), contextlib.closing(self._connect()) as other:
+        with contextlib.suppress(Exception), contextlib.closing(self._connect(_LAST_WORD)) as other:
             number = connection.thread_id()  # type: ignore[no-untyped-call]
             self._ask(other, f"KILL {number}")
 

@@ -90,6 +90,7 @@ class PostgresqlWriter(Writer):
     def on_prepare_backup(self, call: WriterCall) -> None:
         """Can what was asked for be had with these volumes?"""
         with self._connect() as connection:
+            _require_fsync(connection)
             folders = self._folders(connection)
         look = self.places == "look"
         outside = [one for one in folders if look and not call.is_path_affected(one)]
@@ -122,9 +123,14 @@ class PostgresqlWriter(Writer):
                 self._said = self._position()
 
     def on_freeze(self, call: WriterCall) -> None:
-        """The server need not stand still; it must only still be there."""
+        """The server need not stand still; what it has answered as committed must be on its disk,
+        under synchronous_commit = off as well: a commit that waits flushes all before it."""
         with self._lock:
-            self._do("SELECT 1")
+            if self._in_backup or self._do("SELECT pg_is_in_recovery()")[0]:
+                self._do("SELECT 1")  # it must still be there; a standby commits nothing itself
+                return
+            self._do("SET synchronous_commit = local")
+            self._do("SELECT pg_logical_emit_message(true, 'exshadow', 'split')")
 
     def on_thaw(self, call: WriterCall) -> None:
         with self._lock:
@@ -231,6 +237,17 @@ class PostgresqlWriter(Writer):
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _require_fsync(connection: psycopg.Connection[Any]) -> None:
+    """Without it even a checkpoint leaves pages in the kernel's memory, where no copy of the
+    volumes finds them."""
+    row = connection.execute("SHOW fsync").fetchone()
+    if row is not None and row[0] == "off":
+        raise failure(
+            HResult.VSS_E_WRITERERROR_NONRETRYABLE,
+            "PostgreSQL runs with fsync = off: no copy of its volumes is safe; turn it on",
+        )
 
 
 def _version(connection: psycopg.Connection[Any]) -> int:

@@ -19,6 +19,8 @@ import stat
 import subprocess
 import threading
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 from uuid import UUID
 
 from exshadow.errors import InvalidError, NotFoundError, RefusedError
@@ -104,13 +106,16 @@ class ScriptWriter(Writer):
 
     def _execute(self, document: dict[str, object], limit: float) -> None:
         event = document["event"]
-        with self._lock:
+        # Files, not pipes: a child in the background keeps a pipe open when the command has ended.
+        with self._lock, TemporaryFile() as told, TemporaryFile() as errors:
+            told.write(json.dumps(document).encode())
+            told.seek(0)
             try:
                 process = subprocess.Popen(
                     self.command,
-                    stdin=subprocess.PIPE,
+                    stdin=told,
                     stdout=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
+                    stderr=errors,
                     start_new_session=True,
                 )
             except OSError as problem:
@@ -120,7 +125,7 @@ class ScriptWriter(Writer):
                 ) from problem
             self._running = process
             try:
-                said = _talk(process, json.dumps(document).encode(), limit)
+                process.wait(limit)
             except subprocess.TimeoutExpired:
                 _kill(process)
                 raise failure(
@@ -129,9 +134,7 @@ class ScriptWriter(Writer):
                 ) from None
             finally:
                 self._running = None
-                for stream in (process.stdin, process.stderr):
-                    if stream is not None:
-                        stream.close()
+            said = _tail(errors)
         if process.returncode != 0:
             temporary = process.returncode == _TEMPORARY_FAILURE
             code = (
@@ -144,9 +147,10 @@ class ScriptWriter(Writer):
             )
 
 
-def _talk(process: subprocess.Popen[bytes], document: bytes, limit: float) -> str:
-    _, errors = process.communicate(document, timeout=limit)
-    return errors.decode(errors="replace").strip()[-_SAID:] or "it said nothing"
+def _tail(errors: IO[bytes]) -> str:
+    size = errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, size - 4 * _SAID))  # UTF-8 has up to four bytes a character
+    return errors.read().decode(errors="replace").strip()[-_SAID:] or "it said nothing"
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

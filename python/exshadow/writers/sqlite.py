@@ -25,22 +25,26 @@ from exshadow.vss import (
     failure,
 )
 from exshadow.writers.arguments import existing, seconds
+from exshadow.writers.flush import opened, sync
 
+_USUAL_WAIT = 5.0  # seconds
 _BETWEEN_TRIES = 0.0005  # seconds
 
 
 class SqliteWriter(Writer):
     """``path``: a database, or a pattern with ``*`` for several. ``limit``: longest hold (20 s);
-    ``wait``: how long to wait for a program that is writing (5 s)."""
+    ``wait``: how long to wait for a program that is writing (5 s, or ``limit`` when shorter)."""
 
     writer_id = UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a02")
     name = "sqlite"
     source = SourceType.TRANSACTED_DB
 
-    def __init__(self, path: str, limit: str | float = 20, wait: str | float = 5) -> None:
+    def __init__(self, path: str, limit: str | float = 20, wait: str | float | None = None) -> None:
         self.pattern = path
         self.instance_name = path
         self.freeze_limit = seconds("limit", limit, most=60)
+        if wait is None:
+            wait = min(_USUAL_WAIT, self.freeze_limit)
         self.wait = seconds("wait", wait, most=self.freeze_limit)
         self._lock = threading.Lock()
         self._held: list[sqlite3.Connection] = []
@@ -55,6 +59,7 @@ class SqliteWriter(Writer):
         for path in existing(self.pattern):
             with contextlib.closing(_connect(path, self.wait)) as connection:
                 _do(connection, path, "PRAGMA wal_checkpoint(PASSIVE)")
+        _sync_folders(existing(self.pattern))  # most of it outside the freeze
 
     def on_freeze(self, call: WriterCall) -> None:
         with self._lock:
@@ -64,6 +69,8 @@ class SqliteWriter(Writer):
                 connection = _connect(path, 0)
                 self._held.append(connection)
                 _take(connection, path, time.monotonic() + self.wait, call)
+            if not call.abandoned():
+                _sync_folders(existing(self.pattern))
             if call.abandoned():
                 self._let_go()
 
@@ -80,6 +87,15 @@ class SqliteWriter(Writer):
         held, self._held = self._held, []
         for connection in held:
             connection.close()  # an open transaction is rolled back
+
+
+def _sync_folders(databases: list[Path]) -> None:
+    """What was committed, but never synced (WAL with synchronous=NORMAL), is in the kernel's memory
+    only. The folders are opened, never the files: closing one of them would drop the locks that
+    this process has on it, SQLite's too."""
+    for folder in {path.resolve().parent for path in databases}:
+        with opened(folder) as descriptor:
+            sync(descriptor, folder)
 
 
 def _take(connection: sqlite3.Connection, path: Path, deadline: float, call: WriterCall) -> None:
