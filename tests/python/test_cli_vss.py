@@ -207,6 +207,8 @@ def test_the_group_is_found_by_where_its_volumes_are_mounted(shop, ticker, image
     """A real mount of an attached volume; what lies beside the mount is on no volume."""
     need_root()
     shop.cli("volume", "add", "alone", image("alone.img", 1 << 20))
+    with shop.cli.opened("db"):
+        pass  # a daemon serves what it has opened
     device = shop.cli.json("attach", "db", "--writable")["attached"]["device"]
     try:
         run("mkfs.ext2", "-q", device)

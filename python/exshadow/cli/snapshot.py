@@ -76,9 +76,9 @@ def create(
         if writer:
             from exshadow.service import shadow
 
-            slot = state_folder().path / "vss.lock"
+            state = state_folder().path
             made = shadow.create_set(
-                service, group, writer, slot, label=label, plex=plex, prove=proof.sound
+                service, group, writer, state, label=label, plex=plex, prove=proof.sound
             )
             made = service.show_set(made.id)
         else:

@@ -135,6 +135,9 @@ class LocalService:
     def promote_set(self, text: str, *, live: bool = False) -> SetRecord:
         return reintegrate.promote(self.desk, text, live=live)
 
+    def mark_set(self, text: str, consistency: str) -> SetRecord:
+        return snapshots.mark(self.desk, text, consistency)
+
     def pin_set(self, text: str, until: str | None) -> SetRecord:
         return snapshots.pin(self.desk, text, until)
 

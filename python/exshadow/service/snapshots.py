@@ -28,6 +28,13 @@ def create(
         return split_now(str(uuid.uuid4()), "crash")
 
 
+HOLD_SECONDS = 10.0
+"""A split that takes longer is of no use: writes were held for it, or might have been."""
+LATEST_SPLIT = 90.0
+"""Seconds after a group was armed in which the split may still come: the longest freeze, holding
+writes, and time to spare."""
+_CONSISTENCIES = ("application", "filesystem", "crash")
+
 Split = Callable[[str, str], SetRecord]
 """Splits: id of the set, consistency."""
 
@@ -161,6 +168,24 @@ def _require_live(one: SetRecord, survey: Survey) -> None:
         if volume is None or volume.snapshot(one.id) is None:
             sets.require_whole(one, survey, "compare")
             raise RefusedError(f"volume {member.volume} does not hold set {one.label}")
+
+
+def mark(desk: Desk, text: str, consistency: str) -> SetRecord:
+    """Say of every copy what it is: ``application``, ``filesystem`` or ``crash``."""
+    if consistency not in _CONSISTENCIES:
+        raise InvalidError(
+            f"a set is not {consistency!r}", hint=f"it is one of {', '.join(_CONSISTENCIES)}"
+        )
+    survey = desk.folder.survey()
+    one = sets.find(desk, text, survey)
+    sets.require_readable(desk, one, survey, "mark")
+    with desk.session([member.volume for member in one.members]) as session:
+        for member in one.members:
+            session.volumes[member.volume].set_consistency(one.label, consistency)
+        records = [session.info(member.volume) for member in one.members]
+    marked = replace(sets.from_volumes(records, one.id), verified=one.verified, checks=one.checks)
+    desk.record(lambda catalog: catalog.record_set(marked))
+    return marked
 
 
 def pin(desk: Desk, text: str, until: str | None) -> SetRecord:

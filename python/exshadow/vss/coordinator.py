@@ -25,6 +25,7 @@ from exshadow.vss.errors import WriterFailure
 from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.procedures import (
+    AS_LONG_AS_IT_TAKES,
     BackupOutcome,
     BackupReport,
     BackupRequest,
@@ -201,7 +202,7 @@ class Coordinator(OverSessions):
         return from_plain(ImportReport, found)
 
     def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
-        self.run_plain("revert", str(snapshot), force_dismount, to_plain(WaitLimits()))
+        self.run_plain("revert", str(snapshot), force_dismount, to_plain(AS_LONG_AS_IT_TAKES))
 
     def resync(
         self,
@@ -210,7 +211,7 @@ class Coordinator(OverSessions):
         flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
     ) -> None:
         plain = [to_plain(one) for one in pairs]
-        self.run_plain("resync", document, plain, int(flags), to_plain(WaitLimits()))
+        self.run_plain("resync", document, plain, int(flags), to_plain(AS_LONG_AS_IT_TAKES))
 
     def run_plain(self, procedure: str, *arguments: Any) -> Any:
         """A procedure of the native module with plain values."""

@@ -27,7 +27,7 @@ from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.registry import WriterSpec, make_writer
 from exshadow.vss.requestor import Session, StepSession
 from exshadow.vss.tables import HResult
-from exshadow.vss.writer import Writer, WriterCall
+from exshadow.vss.writer import CONSISTENCIES, Writer, WriterCall
 
 
 class GuardLine:
@@ -59,9 +59,10 @@ class Guarded(Writer):
         self._number = number
         self._limit = limit
         self._line = line
+        self.froze_for: set[UUID] = set()  # sets, in its way
         for name in (
             "writer_id", "name", "instance_id", "instance_name", "usage", "source", "level",
-            "freeze_limit", "subscribe",
+            "freeze_limit", "subscribe", "consistency",
         ):  # fmt: skip
             setattr(self, name, getattr(writer, name))
         for event in (
@@ -95,6 +96,7 @@ class Guarded(Writer):
                 HResult.VSS_E_WRITERERROR_RETRYABLE, "the guard of this process is gone"
             ) from None
         self._writer.on_freeze(call)
+        self.froze_for.add(call.facts().set_id)
 
     def on_thaw(self, call: WriterCall) -> None:
         self._writer.on_thaw(call)
@@ -116,7 +118,7 @@ class Host:
         self._limits = Limits()
         self._sessions: list[Session | None] = []
         self._steps: list[StepSession] = []
-        self._writers = 0
+        self._writers: list[Guarded] = []
         self._stopped: set[int] = set()
         self._ended = threading.Event()
 
@@ -161,11 +163,13 @@ class Host:
 
     def _op_writer(self, place: str, arguments: dict[str, Plain]) -> str:
         writer = make_writer(WriterSpec(place, arguments))
-        with self._lock:
-            number, self._writers = self._writers, self._writers + 1
-        self._line.tell(writer=number, place=place, arguments=arguments, path=sys.path)
         limit = min(writer.freeze_limit, self._limits.freeze)
-        return str(self._open().register_writer(Guarded(writer, number, limit, self._line)))
+        with self._lock:
+            number = len(self._writers)
+            guarded = Guarded(writer, number, limit, self._line)
+            self._writers.append(guarded)
+        self._line.tell(writer=number, place=place, arguments=arguments, path=sys.path)
+        return str(self._open().register_writer(guarded))
 
     def _op_unregister_writer(self, instance: str) -> None:
         self._open().unregister_writer(UUID(instance))
@@ -207,6 +211,11 @@ class Host:
         session.close()
         with self._lock:
             self._sessions[number] = None
+
+    def _op_consistency(self, set_id: str) -> str:
+        with self._lock:
+            found = {one.consistency for one in self._writers if UUID(set_id) in one.froze_for}
+        return next((one for one in CONSISTENCIES if one in found), "crash")
 
     def _op_callbacks(self) -> Plain:
         return to_plain(self._open().callbacks())

@@ -27,6 +27,7 @@ from exshadow.vss.peer import Peer, error_of
 from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.procedures import (
+    AS_LONG_AS_IT_TAKES,
     BackupOutcome,
     BackupReport,
     BackupRequest,
@@ -52,7 +53,7 @@ _UNDOING = 60.0
 """Seconds that an interrupted procedure has to undo what it made."""
 
 
-def _in_thread(function: Callable[..., Plain], *arguments: Any) -> Future[Plain]:
+def in_thread(function: Callable[..., Plain], *arguments: Any) -> Future[Plain]:
     """Call it on a thread that nobody has to wait for."""
     answer: Future[Plain] = Future()
 
@@ -200,6 +201,11 @@ class IsolatedCoordinator(OverSessions):
         """The calls of writers and providers as they were made, the last ten thousand."""
         return from_plain(list[Callback], self._peer.call("callbacks"))
 
+    def consistency_of(self, set_id: UUID) -> str:
+        """What a set is by the writers that were frozen for it: ``application``, ``filesystem``
+        when these froze file systems only, ``crash`` without any."""
+        return str(self._peer.call("consistency", str(set_id)))
+
     # --- the procedures, which run in the host
 
     def writers(self) -> list[WriterEntry]:
@@ -222,7 +228,7 @@ class IsolatedCoordinator(OverSessions):
         return from_plain(ImportReport, found)
 
     def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
-        self._run("revert", str(snapshot), force_dismount, to_plain(WaitLimits()))
+        self._run("revert", str(snapshot), force_dismount, to_plain(AS_LONG_AS_IT_TAKES))
 
     def resync(
         self,
@@ -231,7 +237,7 @@ class IsolatedCoordinator(OverSessions):
         flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
     ) -> None:
         plain = [to_plain(one) for one in pairs]
-        self._run("resync", document, plain, int(flags), to_plain(WaitLimits()))
+        self._run("resync", document, plain, int(flags), to_plain(AS_LONG_AS_IT_TAKES))
 
     def _run(self, procedure: str, *arguments: Plain) -> Plain:
         return self._peer.call("run", procedure, list(arguments))
@@ -251,7 +257,7 @@ class IsolatedCoordinator(OverSessions):
         def guarded(report: Plain) -> Plain:
             if part is None:
                 return None
-            answers.append(_in_thread(part, report))
+            answers.append(in_thread(part, report))
             answers[0].add_done_callback(lambda _: ended.set())
             ended.wait()
             if stopped.is_set():
@@ -261,7 +267,7 @@ class IsolatedCoordinator(OverSessions):
         ended = threading.Event()
         number = next(self._numbers)
         self._parts[number] = guarded
-        running = _in_thread(self._peer.call, "run_asking", procedure, to_plain(request), number)
+        running = in_thread(self._peer.call, "run_asking", procedure, to_plain(request), number)
         try:
             return running.result()
         except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
 from exshadow.vss.documents import (
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from exshadow._core import VssWriterCall
 
 T = TypeVar("T")
+
+CONSISTENCIES: Final = ("application", "filesystem", "crash")
+"""What a copy may be, best first."""
 
 _ALL_EVENTS = (
     SubscribeMask.POST_SNAPSHOT | SubscribeMask.BACKUP_EVENTS | SubscribeMask.RESTORE_EVENTS
@@ -165,6 +168,10 @@ class Writer:
     freeze_limit: float = 60.0
     """Seconds from Freeze to Thaw; databases have 20."""
     subscribe: SubscribeMask = _ALL_EVENTS
+
+    consistency: str = "application"
+    """What a copy is that was made while this writer was frozen: ``application``; ``filesystem``
+    when it holds file systems and knows no application; ``crash`` when nothing is held."""
 
     def identify(self) -> WriterMetadata:
         """What the writer holds. Ids, name, usage and source are taken from the attributes."""

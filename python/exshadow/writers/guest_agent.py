@@ -44,6 +44,7 @@ class GuestAgentWriter(Writer):
 
     writer_id = UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a04")
     name = "guest-agent"
+    consistency = "filesystem"
     source = SourceType.OTHER
 
     def __init__(self, socket: str, limit: str | float = 10, timeout: str | float = 30) -> None:
