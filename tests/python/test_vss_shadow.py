@@ -4,10 +4,9 @@ have failed may be there as a good set, and nothing that was promised may be mis
 from __future__ import annotations
 
 import os
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -16,10 +15,9 @@ import pytest
 from vss_writers import Application
 
 from exshadow import vss
-from exshadow.errors import BusyError, Error, IoError, RefusedError
+from exshadow.errors import Error, IoError
 from exshadow.service import shadow
 from exshadow.service.desk import Desk
-from exshadow.service.documents import document_file
 from exshadow.service.local import LocalService
 from exshadow.service.making_journal import Journal
 from exshadow.service.shadow import GroupProvider
