@@ -123,6 +123,18 @@ class StoppingWriter(vss.Writer):
         os.kill(self.pid, signal.SIGCONT)
 
 
+class LateWriter(StoppingWriter):
+    """Its freeze takes effect a second after it was asked for."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a05")
+    name = "Late"
+
+    def on_freeze(self, call: vss.WriterCall) -> None:
+        self._told("asked")
+        time.sleep(1.0)
+        super().on_freeze(call)
+
+
 class RefusingWriter(StoppingWriter):
     """Refuses Freeze, and says why."""
 

@@ -17,6 +17,7 @@ the host are released by the kernel; what outlives a process (a
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import signal
@@ -28,6 +29,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+NEVER = math.inf
 MARGIN = 1.0
 """Seconds beyond its limit that a writer may stand frozen before the host is killed."""
 RESCUE_TIME = 30.0
@@ -72,7 +74,7 @@ class Guard:
 
     def _hear(self) -> bool:
         """Wait for the next word of the host or the next deadline; False when it is gone."""
-        deadlines = [one.deadline for one in self._frozen() if one.deadline is not None]
+        deadlines = [one.deadline for one in self._frozen() if one.deadline not in (None, NEVER)]
         wait = max(0.0, min(deadlines) - time.monotonic()) + 0.01 if deadlines else None
         ready, _, _ = select.select([self._line], [], [], wait)
         if not ready:
@@ -92,6 +94,8 @@ class Guard:
         elif "frozen" in fact:
             known = self._writers[fact["frozen"]]
             known.deadline = time.monotonic() + fact["limit"] + MARGIN
+        elif "aborted" in fact:  # beside a freeze that hangs and may take effect yet
+            self._writers[fact["aborted"]].deadline = NEVER
         elif "thawed" in fact:
             self._writers[fact["thawed"]].deadline = None
 

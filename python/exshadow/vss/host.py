@@ -60,14 +60,15 @@ class Guarded(Writer):
         self._limit = limit
         self._line = line
         self.froze_for: set[UUID] = set()  # sets, in its way
+        self._freezing = False
+        self._stands = False  # the guard was told of a freeze and of no end
         for name in (
             "writer_id", "name", "instance_id", "instance_name", "usage", "source", "level",
             "freeze_limit", "subscribe", "consistency",
         ):  # fmt: skip
             setattr(self, name, getattr(writer, name))
         for event in (
-            "prepare_snapshot", "post_snapshot", "backup_complete",
-            "backup_shutdown", "pre_restore", "post_restore",
+            "prepare_snapshot", "post_snapshot", "backup_complete", "pre_restore", "post_restore",
         ):  # fmt: skip
             setattr(self, f"on_{event}", getattr(writer, f"on_{event}"))
         self._unidentified: BaseException | None = None
@@ -95,15 +96,34 @@ class Guarded(Writer):
             raise failure(
                 HResult.VSS_E_WRITERERROR_RETRYABLE, "the guard of this process is gone"
             ) from None
-        self._writer.on_freeze(call)
+        self._stands = self._freezing = True
+        try:
+            self._writer.on_freeze(call)
+        finally:
+            self._freezing = False
         self.froze_for.add(call.facts().set_id)
 
     def on_thaw(self, call: WriterCall) -> None:
         self._writer.on_thaw(call)
-        self._line.tell(thawed=self._number)
+        self._thawed()
 
     def on_abort(self, call: WriterCall) -> None:
+        """While the freeze still runs the guard goes on minding the writer: the freeze may take
+        effect yet. When it returns, this is called once more (answer_writer)."""
         self._writer.on_abort(call)
+        if self._freezing:
+            self._line.tell(aborted=self._number)
+        else:
+            self._thawed()
+
+    def on_backup_shutdown(self, call: WriterCall) -> None:
+        """An abort that failed is tried again."""
+        self._writer.on_backup_shutdown(call)
+        if self._stands and not self._freezing:
+            self.on_abort(call)
+
+    def _thawed(self) -> None:
+        self._stands = False
         self._line.tell(thawed=self._number)
 
 

@@ -184,7 +184,8 @@ class Writer:
         """Do what takes long (checkpoints) here, not in Freeze."""
 
     def on_freeze(self, call: WriterCall) -> None:
-        """Hold the data still until Thaw or Abort."""
+        """Hold the data still until Thaw or Abort. When it returns after its Abort, ``on_abort`` is
+        called again behind it."""
 
     def on_thaw(self, call: WriterCall) -> None:
         """Go on."""
@@ -282,8 +283,13 @@ def answer_writer(
         return to_plain(writer.identify())
     answer = _Answer()
     callback: Callable[[WriterCall], None] = getattr(writer, f"on_{event}")
+    told = WriterCall(call, answer, places)
     try:
-        callback(WriterCall(call, answer, places))
+        try:
+            callback(told)
+        finally:
+            if event == "freeze" and call.abandoned():
+                writer.on_abort(told)  # the Abort came before this freeze took effect
     except BaseException as error:
         answer.failure, answer.application_message = failure_of(error)
         answer.noted = False

@@ -104,8 +104,9 @@ class GuestAgentWriter(Writer):
         self._end_freeze()  # the agent may be there again
 
     def _end_freeze(self) -> None:
-        """Of ours only: somebody else's freeze is not lifted."""
-        with contextlib.suppress(Exception), self._lock:
+        """Of ours only: somebody else's freeze is not lifted. What the agent refuses is raised: who
+        minds this writer must not take the guest for thawed."""
+        with self._lock:
             if self._frozen:
                 self._thaw()
                 self._frozen = False
