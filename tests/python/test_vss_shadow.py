@@ -161,6 +161,60 @@ def test_a_set_that_is_dropped_for_another_goes_back(service):
     assert states(service) == {"in_sync"}
 
 
+# --- what a set is ---
+
+
+@pytest.mark.parametrize(
+    ("writers", "consistency"),
+    [
+        (["crash"], "crash"),
+        (["filesystem"], "filesystem"),
+        (["filesystem", "crash"], "filesystem"),
+        (["crash", "application", "filesystem"], "application"),
+    ],
+)
+def test_a_set_is_what_its_writers_held_for_it(service, writers, consistency):
+    named = [f"vss_writers:HoldingWriter?consistency={one}" for one in writers]
+    made = shadow.create_set(service, "shop", named, service.desk.folder.path)
+    assert made.consistency == consistency
+    (listed,) = service.list_sets().sets
+    assert listed.consistency == consistency
+
+
+def test_without_a_writer_a_set_is_crash_consistent(service):
+    with shadow.open_shadow(service, [], service.desk.folder.path) as opened:
+        request = vss.BackupRequest(["db", "logs"], context=vss.Context.APP_ROLLBACK)
+        opened.backup(request).check()
+    (one,) = service.list_sets().sets
+    assert one.consistency == "crash"
+
+
+def test_a_writer_that_was_excluded_counts_for_nothing(service):
+    with shadow.open_shadow(
+        service, ["vss_writers:HoldingWriter?consistency=application"], service.desk.folder.path
+    ) as opened:
+        request = vss.BackupRequest(
+            ["db", "logs"],
+            context=vss.Context.APP_ROLLBACK,
+            excluded=[vss.ComponentWish("Holding")],
+        )
+        opened.backup(request).check()
+    (one,) = service.list_sets().sets
+    assert one.consistency == "crash"
+
+
+def test_file_systems_that_are_only_synced_are_not_held():
+    """And an ESE folder is only described."""
+    from exshadow.writers.exchange import EseFolderWriter
+    from exshadow.writers.filesystem import FilesystemWriter
+    from exshadow.writers.guest_agent import GuestAgentWriter
+
+    assert FilesystemWriter("/proc", mode="sync").consistency == "crash"
+    assert FilesystemWriter("/proc").consistency == "filesystem"
+    assert GuestAgentWriter("/nowhere").consistency == "filesystem"
+    assert EseFolderWriter("/proc").consistency == "crash"
+
+
 # --- killed on the way ---
 
 

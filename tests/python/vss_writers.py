@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 from exshadow import vss
 
@@ -133,6 +133,16 @@ class LateWriter(StoppingWriter):
         self._told("asked")
         time.sleep(1.0)
         super().on_freeze(call)
+
+
+class HoldingWriter(vss.Writer):
+    """Holds nothing, and says what it would."""
+
+    name = "Holding"
+
+    def __init__(self, consistency: str) -> None:
+        self.consistency = consistency
+        self.writer_id = uuid5(NAMESPACE_OID, consistency)
 
 
 class RefusingWriter(StoppingWriter):

@@ -240,6 +240,8 @@ def options_of(writer: Writer) -> WriterOptions:
             raise ValueError(
                 f"{type(writer).__name__} has no {needed}: set it as a class attribute"
             )
+    if writer.consistency not in CONSISTENCIES:
+        raise ValueError(f"{type(writer).__name__}: consistency is one of {CONSISTENCIES}")
     return WriterOptions(
         writer_id=writer.writer_id,
         name=writer.name,
