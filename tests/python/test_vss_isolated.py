@@ -130,6 +130,19 @@ def test_a_writer_that_does_not_even_abort_is_rescued_at_its_limit(application, 
     child.wait()
 
 
+def test_modules_of_the_current_folder_are_not_taken_for_pythons(tmp_path):
+    """A command of root's, called in somebody else's folder."""
+    for module in ("json", "socket", "select", "uuid"):
+        (tmp_path / f"{module}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    program = "from exshadow import vss\nwith vss.IsolatedCoordinator() as one: print(one.writers())"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program], cwd=tmp_path, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("isolated", [False, True])
 def test_a_freeze_that_takes_effect_after_its_abort_is_undone(application, tmp_path, isolated):
     log = tmp_path / "log"

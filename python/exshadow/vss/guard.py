@@ -1,4 +1,4 @@
-"""The guard of an isolated coordinator: ``python -m exshadow.vss.guard CLIENT``.
+"""The guard of an isolated coordinator, started with its end of the socket (launch.py).
 
 It starts the host (host.py) and hears from it which writers are frozen and how long they may be.
 It does nothing else, so that nothing else can make it fail. When the host is gone and left writers
@@ -28,6 +28,8 @@ import threading
 import time
 from dataclasses import dataclass
 from typing import Any
+
+from exshadow.vss.launch import command
 
 NEVER = math.inf
 MARGIN = 1.0
@@ -112,13 +114,9 @@ def main() -> None:
     mine, hosts = socket.socketpair()
     with hosts:
         host = subprocess.Popen(
-            [sys.executable, "-m", "exshadow.vss.host", str(client), str(hosts.fileno())],
+            command("host", client, hosts.fileno()),
             pass_fds=[client, hosts.fileno()],
         )
     os.close(client)  # the host's alone: the client sees at once when the host is gone
     Guard(mine, host).run()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The process of an isolated coordinator: ``python -m exshadow.vss.host CLIENT GUARD``.
+"""The process of an isolated coordinator, started with two sockets, CLIENT and GUARD (launch.py).
 
 It holds the coordinator and the writers. The requestor and its providers are in the client's
 process, at the other end of the socket CLIENT; the guard (guard.py), which started this process,
@@ -271,7 +271,3 @@ def main() -> None:
     client, guard = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     Host(client, guard).run()
     os._exit(0)  # a callback that hangs in a thread does not keep the process
-
-
-if __name__ == "__main__":
-    main()

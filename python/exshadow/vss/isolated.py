@@ -23,6 +23,7 @@ from uuid import UUID
 from exshadow.errors import CancelledError, Error, NotFoundError
 from exshadow.vss.command import Command
 from exshadow.vss.coordinator import Callback, Limits, asked, backup_outcome
+from exshadow.vss.launch import command
 from exshadow.vss.peer import Peer, error_of
 from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
@@ -128,7 +129,7 @@ class IsolatedCoordinator(OverSessions):
         with theirs:
             # In a session of its own: what ends the terminal or our process group does not end it.
             self._guard = subprocess.Popen(
-                [sys.executable, "-m", "exshadow.vss.guard", str(theirs.fileno())],
+                command("guard", theirs.fileno()),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
