@@ -134,7 +134,9 @@ def test_modules_of_the_current_folder_are_not_taken_for_pythons(tmp_path):
     """A command of root's, called in somebody else's folder."""
     for module in ("json", "socket", "select", "uuid"):
         (tmp_path / f"{module}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    program = "from exshadow import vss\nwith vss.IsolatedCoordinator() as one: print(one.writers())"
+    program = (
+        "from exshadow import vss\nwith vss.IsolatedCoordinator() as one: print(one.writers())"
+    )
     done = subprocess.run(
         [sys.executable, "-P", "-c", program], cwd=tmp_path, capture_output=True, text=True,
         timeout=60, check=False,

@@ -3,6 +3,7 @@ have failed may be there as a good set, and nothing that was promised may be mis
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -15,9 +16,10 @@ import pytest
 from vss_writers import Application
 
 from exshadow import vss
-from exshadow.errors import Error, IoError
+from exshadow.errors import Error, IoError, NoSpaceError
 from exshadow.service import shadow
 from exshadow.service.desk import Desk
+from exshadow.service.documents import document_file, save_document
 from exshadow.service.local import LocalService
 from exshadow.service.making_journal import Journal
 from exshadow.service.shadow import GroupProvider
@@ -399,3 +401,78 @@ def test_a_revert_by_a_session_waits_for_its_end(service, shop):
             asking.revert_to_snapshot(snapshot.snapshot_id, force_dismount=False)
             asking.query_revert_status("db").finish()
         assert shop.bytes("db") == before
+
+
+# --- the document of a set ---
+
+
+@pytest.fixture
+def application(tmp_path) -> Iterator[Application]:
+    running = Application(tmp_path)
+    yield running
+    running.end()
+
+
+def test_a_writer_that_fails_at_the_end_leaves_the_set_and_its_document(shop, application):
+    writer = f"vss_writers:LastRefuser?pid={application.pid}"
+    error = shop.cli.error(6, "snapshot", "create", "shop", "--label", "z", "--writer", writer)
+    assert "the archive is full" in error["message"]
+    assert "the set shop@z was made, and stays" in error["message"]
+    made = only_set(shop)
+    assert (made["state"], made["consistency"]) == ("ready", "application")
+    document = document_file(shop.cli.state, made["id"]).read_text()
+    assert "START WAL LOCATION" in document
+    vss.parse_backup_document(document)
+
+
+def test_the_document_is_there_before_the_copy_is_proved(service, application):
+    state, seen = service.desk.folder.path, []
+
+    def prove(set_id: str) -> bool:
+        seen.append(document_file(state, set_id).read_text())
+        return True
+
+    writer = f"vss_writers:LastRefuser?pid={application.pid}"
+    with pytest.raises(vss.WriterFailure):
+        shadow.create_set(service, "shop", [writer], state, prove=prove)
+    assert "START WAL LOCATION" in seen[0]
+
+
+def test_a_backup_that_is_kept_has_its_document_until_its_copies_go_back(shop):
+    backup = ("vss", "backup", "db", "logs", "--keep")
+    kept = shop.cli.json(*backup, "--label", "one")["backup"]["snapshot_set_id"]
+    document = document_file(shop.cli.state, kept)
+    assert kept in document.read_text()
+    shop.cli("snapshot", "resync", "one", "--yes")
+    assert not document.exists()
+    kept = shop.cli.json(*backup, "--label", "two")["backup"]["snapshot_set_id"]
+    shop.cli("snapshot", "delete", "two", "--yes")  # the files live on, and need it
+    assert document_file(shop.cli.state, kept).exists()
+
+
+def test_a_backup_that_is_not_kept_leaves_no_document(shop):
+    shop.cli("vss", "backup", "db", "logs")
+    assert not (shop.cli.state / "documents").exists()
+
+
+def test_no_set_is_made_whose_document_cannot_be_kept(service):
+    state = service.desk.folder.path
+    (state / "documents").write_text("a file in the way")
+    with pytest.raises(Error, match="keeping the document"):
+        shadow.create_set(service, "shop", ["vss_writers:HoldingWriter?consistency=crash"], state)
+    assert service.list_sets().sets == ()
+    assert states(service) == {"in_sync"}
+
+
+def test_a_document_is_whole_or_as_before(tmp_path, monkeypatch):
+    save_document(tmp_path, "one", "before")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(NoSpaceError, match="keeping the document of set one"):
+            save_document(tmp_path, "one", "after")
+    assert document_file(tmp_path, "one").read_text() == "before"
+    assert len(list((tmp_path / "documents").iterdir())) == 1

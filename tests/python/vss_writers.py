@@ -186,6 +186,19 @@ class ProvenWriter(StoppingWriter):
         self._told(f"succeeded={store.succeeded}")
 
 
+class LastRefuser(ProvenWriter):
+    """Refuses BackupComplete; says in PostSnapshot what its copy needs."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a06")
+    name = "Last refuser"
+
+    def on_post_snapshot(self, call: vss.WriterCall) -> None:
+        call.set_backup_metadata("", "store", "START WAL LOCATION")
+
+    def on_backup_complete(self, call: vss.WriterCall) -> None:
+        raise vss.failure(vss.HResult.VSS_E_WRITERERROR_NONRETRYABLE, "the archive is full")
+
+
 class OneVolume(vss.Provider):
     """Takes the volume ``data``; `at` is called with the name of every step."""
 
