@@ -129,6 +129,23 @@ def test_looking(shop, ticker):
     assert shop.cli.json("vss", "snapshots") == {"snapshots": []}
 
 
+def test_a_writer_that_cannot_say_what_it_has_is_not_shown_as_well(shop, ticker):
+    named = ("--writer", "vss_writers:Confused", "--writer", ticker)
+    found = {
+        one["metadata"]["name"]: one["status"]
+        for one in shop.cli.json("vss", "writers", *named)["writers"]
+    }
+    assert found["Ticker"]["state"] == "stable"
+    assert found["Confused"]["state"] == "failed_at_identify"
+    assert found["Confused"]["failure"] == "VSS_E_WRITERERROR_RETRYABLE"
+    assert "does not answer" in found["Confused"]["application_message"]
+    assert "VSS_E_WRITERERROR_RETRYABLE" in shop.cli("vss", "writers", *named).out
+    for volumes in ((), ("db", "logs")):
+        error = shop.cli.error(6, "vss", "backup", *volumes, *named)
+        assert "Confused" in error["message"]
+        assert "does not answer" in error["message"]
+
+
 def test_a_backup_with_a_program_and_documents(shop, ticker, tmp_path):
     seen = tmp_path / "seen"
     done = shop.cli.json(

@@ -16,7 +16,7 @@ import pytest
 from vss_writers import Application
 
 from exshadow import vss
-from exshadow.errors import Error, IoError, NoSpaceError
+from exshadow.errors import Error, ExistsError, IoError, NoSpaceError, RefusedError
 from exshadow.service import shadow
 from exshadow.service.desk import Desk
 from exshadow.service.documents import document_file, save_document
@@ -476,3 +476,42 @@ def test_a_document_is_whole_or_as_before(tmp_path, monkeypatch):
             save_document(tmp_path, "one", "after")
     assert document_file(tmp_path, "one").read_text() == "before"
     assert len(list((tmp_path / "documents").iterdir())) == 1
+
+
+# --- what is told when the volumes refuse ---
+
+
+def whole(**more) -> vss.BackupRequest:
+    return vss.BackupRequest(["db", "logs"], context=vss.Context.APP_ROLLBACK, **more)
+
+
+def test_a_refusal_that_will_not_change_is_not_waited_for(service):
+    """Ten minutes, and once more, for a label that is taken."""
+    service.create_set("shop", label="taken")
+    with shadow.open_shadow(service, [], service.desk.folder.path, label="taken") as opened:
+        outcome = opened.backup(whole(retry=vss.RetryLimits(tries=2, wait=30_000)))
+    assert isinstance(outcome.error, ExistsError)
+    assert outcome.report.tries == 1
+
+
+def test_a_refusal_is_not_told_in_place_of_a_later_failure(service, application):
+    service.create_set("shop", label="taken")
+    with shadow.open_shadow(service, [], service.desk.folder.path, label="taken") as opened:
+        assert isinstance(opened.backup(whole()).error, ExistsError)
+        service.resync_set("shop@taken")
+        opened.register_writer("vss_writers:RefusingWriter", {"pid": str(application.pid)})
+        state, once = vss.BackupState(select_components=False), vss.RetryLimits(tries=1)
+        outcome = opened.backup(whole(state=state, retry=once))
+    assert isinstance(outcome.error, vss.WriterFailure)
+    assert "the log disk is full" in outcome.error.message
+
+
+def test_a_pinned_set_is_not_deleted_and_says_why(service):
+    with shadow.open_shadow(service, [], service.desk.folder.path) as opened:
+        made = opened.backup(whole()).check().snapshot_set_id
+        service.pin_set(str(made), "forever")
+        with pytest.raises(RefusedError, match="pinned"):
+            opened.delete(made, vss.ObjectType.SNAPSHOT_SET)
+        service.pin_set(str(made), None)
+        assert opened.delete(made, vss.ObjectType.SNAPSHOT_SET).deleted == 2
+    assert service.list_sets().sets == ()

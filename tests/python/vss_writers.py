@@ -199,6 +199,16 @@ class LastRefuser(ProvenWriter):
         raise vss.failure(vss.HResult.VSS_E_WRITERERROR_NONRETRYABLE, "the archive is full")
 
 
+class Confused(vss.Writer):
+    """Cannot say what it has."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a07")
+    name = "Confused"
+
+    def identify(self) -> vss.WriterMetadata:
+        raise vss.failure(vss.HResult.VSS_E_WRITERERROR_RETRYABLE, "the server does not answer")
+
+
 class OneVolume(vss.Provider):
     """Takes the volume ``data``; `at` is called with the name of every step."""
 

@@ -37,10 +37,11 @@ from exshadow.vss.procedures import (
     Between,
     Copied,
     RetryLimits,
+    WriterEntry,
 )
 from exshadow.vss.provider import Provider, SnapshotRequest
 from exshadow.vss.registry import spec_of
-from exshadow.vss.tables import HResult, ObjectType, SnapshotAttributes, SnapshotState
+from exshadow.vss.tables import HResult, ObjectType, SnapshotAttributes, SnapshotState, WriterState
 from exshadow.vss.values import BackupState, Context, DeleteOutcome, SnapshotProperties
 
 PROVIDER_ID = UUID("6e1a0d52-58c5-4a9e-9d0a-2a7c2f6f5a11")
@@ -319,9 +320,12 @@ class Shadow(IsolatedCoordinator):
         hint = f"name the volumes of one group: {choices}" if groups else "add a volume first"
         if not request.state.select_components:
             raise InvalidError("no volume is named to take a snapshot of", hint=hint)
+        writers = self.writers()
+        for entry in writers:
+            _require_identified(entry, request)
         files = [
             (entry.metadata.name, one.path)
-            for entry in self.writers()
+            for entry in writers
             for component in entry.metadata.components
             for one in (*component.files, *component.database_files, *component.database_logs)
         ]
@@ -357,6 +361,17 @@ class Shadow(IsolatedCoordinator):
     def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
         """Without the coordinator: it has no say in it, and here Ctrl-C is heard."""
         self.provider.revert(snapshot, force_dismount)
+
+
+def _require_identified(entry: WriterEntry, request: BackupRequest) -> None:
+    """WriterFailure for a writer that takes part and cannot say what it has."""
+    status = entry.status
+    if status is None or status.state is not WriterState.FAILED_AT_IDENTIFY:
+        return
+    left_out = {one.writer.casefold() for one in request.excluded if not one.component}
+    if {status.name.casefold(), str(status.writer_id)}.isdisjoint(left_out):
+        why = status.application_message
+        raise failure(status.failure, f"writer '{status.name}' cannot say what it has: {why}")
 
 
 def _outlives(request: BackupRequest) -> bool:

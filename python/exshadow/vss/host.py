@@ -26,8 +26,9 @@ from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.registry import WriterSpec, make_writer
 from exshadow.vss.requestor import Session, StepSession
-from exshadow.vss.tables import HResult
-from exshadow.vss.writer import CONSISTENCIES, Writer, WriterCall
+from exshadow.vss.tables import HResult, WriterState
+from exshadow.vss.values import NIL
+from exshadow.vss.writer import CONSISTENCIES, Writer, WriterCall, failure_of
 
 
 class GuardLine:
@@ -60,6 +61,7 @@ class Guarded(Writer):
         self._limit = limit
         self._line = line
         self.froze_for: set[UUID] = set()  # sets, in its way
+        self.registered = NIL
         self._freezing = False
         self._stands = False  # the guard was told of a freeze and of no end
         for name in (
@@ -71,22 +73,22 @@ class Guarded(Writer):
             "prepare_snapshot", "post_snapshot", "backup_complete", "pre_restore", "post_restore",
         ):  # fmt: skip
             setattr(self, f"on_{event}", getattr(writer, f"on_{event}"))
-        self._unidentified: BaseException | None = None
+        self.unidentified: BaseException | None = None
 
     def identify(self) -> WriterMetadata:
         """A writer that was asked for and cannot say what it has is not left out: it says so in
         PrepareForBackup, as one with a component that every backup includes."""
-        self._unidentified = None
+        self.unidentified = None
         try:
             return self._writer.identify()
         except Exception as problem:
-            self._unidentified = problem
+            self.unidentified = problem
             unknown = ComponentMetadata("unknown", caption="the writer cannot say what it has")
             return WriterMetadata(self.writer_id, self.name, components=[unknown])
 
     def on_prepare_backup(self, call: WriterCall) -> None:
-        if self._unidentified is not None:
-            raise self._unidentified
+        if self.unidentified is not None:
+            raise self.unidentified
         self._writer.on_prepare_backup(call)
 
     def on_freeze(self, call: WriterCall) -> None:
@@ -189,7 +191,8 @@ class Host:
             guarded = Guarded(writer, number, limit, self._line)
             self._writers.append(guarded)
         self._line.tell(writer=number, place=place, arguments=arguments, path=sys.path)
-        return str(self._open().register_writer(guarded))
+        guarded.registered = self._open().register_writer(guarded)
+        return str(guarded.registered)
 
     def _op_unregister_writer(self, instance: str) -> None:
         self._open().unregister_writer(UUID(instance))
@@ -241,7 +244,22 @@ class Host:
         return to_plain(self._open().callbacks())
 
     def _op_run(self, procedure: str, arguments: list[Plain]) -> Plain:
-        return self._open().run_plain(procedure, *arguments)
+        found = self._open().run_plain(procedure, *arguments)
+        if procedure == "list_writers":
+            for entry in found:
+                self._mark_unidentified(entry["status"])
+        return found
+
+    def _mark_unidentified(self, status: Plain) -> None:
+        """Such a writer takes part, to refuse: but it must not look well to who only looks."""
+        with self._lock:
+            writers = list(self._writers)
+        for one in writers:
+            if one.unidentified is None or status["instance_id"] != str(one.registered):
+                continue
+            code, text = failure_of(one.unidentified)
+            status["state"] = int(WriterState.FAILED_AT_IDENTIFY)
+            status["failure"], status["application_message"] = int(code), text
 
     def _op_run_asking(self, procedure: str, request: Plain, part: int) -> Plain:
         def stopped() -> bool:
