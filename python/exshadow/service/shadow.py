@@ -266,10 +266,10 @@ def _properties(one: SetRecord, volume: str, path: str) -> SnapshotProperties:
 class Shadow(IsolatedCoordinator):
     """The coordinator of a state folder, in a process of its own."""
 
-    def __init__(self, provider: GroupProvider, state: Path, slot: Path | None = None) -> None:
+    def __init__(self, provider: GroupProvider, state: Path) -> None:
         self._state = state
         self._places = _places(StateFolder(state))
-        super().__init__(slot=slot, places=self._places)
+        super().__init__(places=self._places)
         self.provider = provider
         provider.consistency = self.consistency_of
         self.register_provider(provider)

@@ -172,7 +172,7 @@ class Host:
         self,
         path: list[str],
         limits: Plain,
-        slot: str | None,
+        slot: str,
         machine: str | None,
         mounts: dict[str, list[str]] | None,
     ) -> None:

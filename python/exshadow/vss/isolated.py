@@ -8,6 +8,7 @@ which process is killed.
 from __future__ import annotations
 
 import itertools
+import os
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
-from os import PathLike, fspath
+from os import PathLike
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -47,6 +48,7 @@ from exshadow.vss.provider import facts_of as provider_facts
 from exshadow.vss.registry import place_of
 from exshadow.vss.requestor import Session
 from exshadow.vss.service import OverSessions
+from exshadow.vss.slot import slot_file
 from exshadow.vss.tables import RecoveryFlags
 from exshadow.vss.writer import Writer
 
@@ -125,6 +127,7 @@ class IsolatedCoordinator(OverSessions):
         machine: str | None = None,
         places: Places | None = None,
     ) -> None:
+        slot = slot_file(slot, os.environ)
         mine, theirs = socket.socketpair()
         with theirs:
             # In a session of its own: what ends the terminal or our process group does not end it.
@@ -146,7 +149,7 @@ class IsolatedCoordinator(OverSessions):
             "begin",
             path,
             to_plain(limits or Limits()),
-            None if slot is None else fspath(slot),
+            slot,
             machine,
             None if places is None else {name: list(on) for name, on in places.mounts.items()},
         )
