@@ -515,3 +515,40 @@ def test_a_pinned_set_is_not_deleted_and_says_why(service):
         service.pin_set(str(made), None)
         assert opened.delete(made, vss.ObjectType.SNAPSHOT_SET).deleted == 2
     assert service.list_sets().sets == ()
+
+
+# --- what lies inside the freeze ---
+
+
+class Spied:
+    """A volume whose flush is noted."""
+
+    def __init__(self, volume: object, noted: list[str], name: str) -> None:
+        self.flush = lambda: (noted.append(name), volume.flush())[1]  # type: ignore[attr-defined]
+
+
+def test_dirty_data_is_flushed_before_anybody_is_frozen(service, monkeypatch):
+    noted: list[str] = []
+    opened = service.desk.session
+
+    @contextmanager
+    def session(names):
+        with opened(names) as given:
+            given.volumes = {name: Spied(one, noted, name) for name, one in given.volumes.items()}
+            yield given
+
+    monkeypatch.setattr(service.desk, "session", session)
+    with service.armed_split("shop"):
+        assert noted == ["db", "logs"]
+
+
+def test_the_catalog_is_written_when_nobody_is_held_any_more(service):
+    set_id = str(uuid4())
+
+    def known() -> list[str]:
+        return [one.id for one in service.desk.catalog.sets()]
+
+    with service.armed_split("shop") as split:
+        assert split(set_id, "crash").state == "ready"
+        assert known() == []
+    assert known() == [set_id]

@@ -199,6 +199,26 @@ class LastRefuser(ProvenWriter):
         raise vss.failure(vss.HResult.VSS_E_WRITERERROR_NONRETRYABLE, "the archive is full")
 
 
+class TimedWriter(vss.Writer):
+    """Writes down when its Freeze ended and its Thaw began: CLOCK_MONOTONIC, of all processes."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a08")
+    name = "Timed"
+
+    def __init__(self, log: str) -> None:
+        self.log = Path(log)
+
+    def _note(self) -> None:
+        with self.log.open("a") as log:
+            log.write(f"{time.monotonic()}\n")
+
+    def on_freeze(self, call: vss.WriterCall) -> None:
+        self._note()
+
+    def on_thaw(self, call: vss.WriterCall) -> None:
+        self._note()
+
+
 class Confused(vss.Writer):
     """Cannot say what it has."""
 

@@ -49,10 +49,20 @@ def armed(
     _refuse_unreadable(desk, group)
     chosen = _label(volumes, label)
     names = [volume.name for volume in volumes]
+    made: list[SetRecord] = []
     with desk.session(names) as session:
-        yield lambda set_id, consistency: split(
-            session, names, chosen, plex, set_id=set_id, consistency=consistency
-        )
+        for name in names:
+            session.volumes[name].flush()  # what is dirty by now does not wait for the split
+
+        def split_now(set_id: str, consistency: str) -> SetRecord:
+            made.append(_split(session, names, chosen, plex, set_id, consistency))
+            return made[-1]
+
+        try:
+            yield split_now
+        finally:
+            for one in made:  # when nobody holds still for it any more
+                _record(session, one)
 
 
 def split(
@@ -65,7 +75,19 @@ def split(
     consistency: str = "crash",
 ) -> SetRecord:
     """Split open volumes and record the set."""
-    set_id = set_id or str(uuid.uuid4())
+    made = _split(session, names, label, plex, set_id or str(uuid.uuid4()), consistency)
+    _record(session, made)
+    return made
+
+
+def _split(
+    session: Session,
+    names: list[str],
+    label: str,
+    plex: str | None,
+    set_id: str,
+    consistency: str,
+) -> SetRecord:
     session.engine.split(
         [session.volumes[name] for name in names],
         label,
@@ -73,12 +95,13 @@ def split(
         set_id=set_id,
         consistency=consistency,
     )
-    records = [session.info(name) for name in names]
-    made = sets.from_volumes(records, set_id)
+    return sets.from_volumes([session.info(name) for name in names], set_id)
+
+
+def _record(session: Session, made: SetRecord) -> None:
     desk = session.desk
     desk.record(lambda catalog: catalog.record_set(made))
-    desk.record_volumes(*records)
-    return made
+    desk.record_volumes(*(session.info(member.volume) for member in made.members))
 
 
 def _label(volumes: tuple[VolumeRecord, ...], label: str | None) -> str:
