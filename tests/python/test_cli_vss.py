@@ -199,6 +199,17 @@ def test_snapshots_that_are_not_kept_return_to_the_mirror(shop, ticker):
     assert states == {"in_sync"}
 
 
+def test_a_restore_that_puts_nothing_back_is_refused(shop, ticker, tmp_path):
+    """Writers would hear that all was restored."""
+    saved = tmp_path / "documents"
+    proven = ticker.replace("StoppingWriter", "ProvenWriter")
+    shop.cli("vss", "backup", "db", "logs", "--writer", proven, "--save", saved, "--keep")
+    restore = ("vss", "restore", saved / "components.xml", "--writer", proven, "--yes")
+    error = shop.cli.error(2, *restore)
+    assert "--exec" in error["hint"]
+    assert shop.cli.json(*restore, "--exec", "true")["restore"]["completed"]
+
+
 def test_a_program_that_fails_fails_the_command(shop, ticker):
     error = shop.cli.json(
         "vss", "backup", "db", "logs", "--no-components", "--exec", "exit 3", status=1
