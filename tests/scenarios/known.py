@@ -1,4 +1,4 @@
-"""The keys that README.md lists: what nobody knows is an error, not a claim that nobody looks at."""
+"""The keys that README.md lists: one that nobody knows is an error, not a claim unlooked at."""
 
 from __future__ import annotations
 

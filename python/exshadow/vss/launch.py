@@ -11,7 +11,5 @@ _BEGIN = "import sys; sys.path.append(sys.argv.pop(1)); from exshadow.vss.{0} im
 
 def command(module: str, *arguments: object) -> list[str]:
     """The command line of ``exshadow.vss.MODULE``; its main() finds the arguments in sys.argv."""
-    import exshadow
-
-    place = Path(exshadow.__file__).absolute().parent.parent
+    place = Path(__file__).absolute().parents[2]
     return [sys.executable, "-P", "-c", _BEGIN.format(module), str(place), *map(str, arguments)]
