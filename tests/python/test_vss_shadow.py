@@ -287,6 +287,21 @@ def test_a_set_that_somebody_is_making_is_left_alone(service):
     assert [one.id for one in service.list_sets().sets] == [str(set_id)]
 
 
+def test_what_another_group_left_is_not_touched(service, monkeypatch):
+    """By a provider that has other volumes: it would not know how."""
+    state = service.desk.folder.path
+    making = GroupProvider(service, journal=state)
+    set_id = committed(making)
+    making._making._making[set_id].entry.leave()  # as when its process is killed
+    making._making._making[set_id].stack.close()
+    other = GroupProvider(service, journal=state)
+    monkeypatch.setattr(other, "groups", lambda: {"mail": ["mail"]})
+    other.clear()
+    assert [one.id for one in service.list_sets().sets] == [str(set_id)]
+    GroupProvider(service, journal=state).clear()
+    assert service.list_sets().sets == ()
+
+
 def test_the_journal_keeps_what_a_daemon_may_still_split(tmp_path):
     journal, set_id = Journal(tmp_path), uuid4()
     journal.begin(set_id).leave()
@@ -331,6 +346,16 @@ def test_copies_that_do_not_come_back_are_a_failure(shop):
         assert len(service.list_sets().sets) == 1  # it may be seen, and the next one sees to it
         GroupProvider(service, journal=desk.folder.path).clear()
         assert service.list_sets().sets == ()
+
+
+def test_a_failure_also_tells_of_copies_that_did_not_come_back(shop, application):
+    with closing(Desk(StateFolder(shop.cli.state))) as desk:
+        with shadow.open_shadow(Unwilling(desk), [], desk.folder.path) as opened:
+            opened.register_writer("vss_writers:LastRefuser", {"pid": str(application.pid)})
+            outcome = opened.backup(vss.BackupRequest(["db", "logs"]))
+        assert isinstance(outcome.error, vss.WriterFailure)
+        assert "the archive is full" in outcome.error.message
+        assert "the mirror's disk is gone" in outcome.error.message
 
 
 def test_a_session_left_open_leaves_no_snapshots_of_its_own(service):

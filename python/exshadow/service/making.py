@@ -10,7 +10,7 @@ back takes as long as it takes, longer than a coordinator waits for anybody: it 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,15 +158,22 @@ class Makings:
                 first = first or problem
         return first
 
-    def clear(self, bring_back: Callable[[str], object], exists: Callable[[str], bool]) -> None:
-        """Bring back what killed processes left in the making. Error when that fails."""
+    def clear(
+        self,
+        bring_back: Callable[[str], object],
+        find: Callable[[str], SetRecord | None],
+        groups: Collection[str],
+    ) -> None:
+        """Bring back what killed processes left in the making of these groups. Error when that
+        fails."""
         for entry in self._journal.left() if self._journal is not None else ():
-            if not exists(entry.set_id) and entry.may_still_split():
-                entry.leave()
-            elif not exists(entry.set_id):
-                entry.end()
-            else:
+            found = find(entry.set_id)
+            if found is not None and found.group in groups:
                 _bring_back(_Owed(entry.set_id, entry), bring_back)
+            elif found is not None or entry.may_still_split():
+                entry.leave()
+            else:
+                entry.end()
 
 
 def _bring_back(one: _Owed, bring_back: Callable[[str], object]) -> None:

@@ -14,22 +14,21 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import UUID
 
-from exshadow.errors import Error, InvalidError, NotFoundError, RefusedError
+from exshadow.errors import Error, NotFoundError, RefusedError
 from exshadow.model import SetRecord
-from exshadow.service.attachments import Attachments, mounted_at
 from exshadow.service.contract import Service
 from exshadow.service.documents import save_document
 from exshadow.service.making import OUTLIVE, Makings
 from exshadow.service.restore import RestoreWish
+from exshadow.service.shadow_facts import PROVIDER_ID, properties_of, refusal_of, snapshot_id
+from exshadow.service.shadow_volumes import places_of, volumes_of_components
 from exshadow.service.state import StateFolder
 from exshadow.vss.command import Command
 from exshadow.vss.errors import VssError, failure
 from exshadow.vss.isolated import IsolatedCoordinator, in_thread
-from exshadow.vss.places import Places
 from exshadow.vss.procedures import (
     BackupOutcome,
     BackupReport,
@@ -37,15 +36,11 @@ from exshadow.vss.procedures import (
     Between,
     Copied,
     RetryLimits,
-    WriterEntry,
 )
 from exshadow.vss.provider import Provider, SnapshotRequest
 from exshadow.vss.registry import spec_of
-from exshadow.vss.tables import HResult, ObjectType, SnapshotAttributes, SnapshotState, WriterState
+from exshadow.vss.tables import HResult, ObjectType, SnapshotAttributes
 from exshadow.vss.values import BackupState, Context, DeleteOutcome, SnapshotProperties
-
-PROVIDER_ID = UUID("6e1a0d52-58c5-4a9e-9d0a-2a7c2f6f5a11")
-_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 
 
 class GroupProvider(Provider):
@@ -138,22 +133,25 @@ class GroupProvider(Provider):
         return self._making.settle(self._bring_back, failed=failed)
 
     def clear(self) -> None:
-        """Bring back what killed processes left half made."""
-        self._making.clear(self._bring_back, self._exists)
+        """Bring back what killed processes left half made, of groups that are ours."""
+        self._making.clear(self._bring_back, self._find_set, set(self.groups()))
 
     def _bring_back(self, set_id: str) -> None:
         with self._one_call:
             self._service.resync_set(set_id)
 
-    def _exists(self, set_id: str) -> bool:
-        found = self._service.list_sets().sets  # without those that are dissolved
-        return any(one.id == set_id for one in found)
+    def _find_set(self, set_id: str) -> SetRecord | None:
+        try:
+            found = self._service.show_set(set_id)
+        except NotFoundError:
+            return None
+        return found if found.state != "dissolved" else None
 
     def query(self) -> Sequence[SnapshotProperties]:
         with self._one_call:
             found = self._service.list_sets().sets
         return [
-            _properties(one, member.volume, member.path)
+            properties_of(one, member.volume, member.path)
             for one in found
             if one.state == "ready" and not self._making.hides(one.id)
             for member in one.members
@@ -220,55 +218,12 @@ class GroupProvider(Provider):
         raise failure(HResult.VSS_E_OBJECT_NOT_FOUND, f"snapshot {snapshot}")
 
 
-def refusal_of(problem: Error) -> Error:
-    """A refusal in the words of the contract. One that will be the same in ten minutes must not
-    have a code that requestors wait for and repeat."""
-    if isinstance(problem, VssError):
-        return problem
-    lasting = isinstance(problem, RefusedError | InvalidError | NotFoundError)
-    code = (
-        HResult.VSS_E_VOLUME_NOT_SUPPORTED_BY_PROVIDER if lasting else HResult.VSS_E_PROVIDER_VETO
-    )
-    return failure(code, problem.message)
-
-
-def snapshot_id(set_id: str, volume: str) -> UUID:
-    """The id of one volume's snapshot in a set of the catalog."""
-    return uuid5(NAMESPACE_OID, f"{set_id}/{volume}")
-
-
-def _properties(one: SetRecord, volume: str, path: str) -> SnapshotProperties:
-    created = datetime.fromisoformat(one.created) - _EPOCH
-    attributes = (
-        SnapshotAttributes.PLEX | SnapshotAttributes.PERSISTENT | SnapshotAttributes.NO_AUTO_RELEASE
-    )
-    if one.consistency == "crash":
-        attributes |= SnapshotAttributes.NO_WRITERS
-    return SnapshotProperties(
-        snapshot_id=snapshot_id(one.id, volume),
-        set_id=UUID(one.id),
-        set_size=len(one.members),
-        device=path,
-        original_volume=volume,
-        originating_machine="localhost",
-        service_machine="localhost",
-        exposed_name="",
-        exposed_path="",
-        provider_id=PROVIDER_ID,
-        attributes=attributes,
-        created=created.days * 864_000_000_000
-        + created.seconds * 10_000_000
-        + created.microseconds * 10,
-        state=SnapshotState.CREATED,
-    )
-
-
 class Shadow(IsolatedCoordinator):
     """The coordinator of a state folder, in a process of its own."""
 
     def __init__(self, provider: GroupProvider, state: Path) -> None:
         self._state = state
-        self._places = _places(StateFolder(state))
+        self._places = places_of(StateFolder(state))
         super().__init__(places=self._places)
         self.provider = provider
         provider.consistency = self.consistency_of
@@ -282,7 +237,12 @@ class Shadow(IsolatedCoordinator):
         that stays is kept before `between` is called."""
         self.provider.clear()
         if not request.volumes:
-            request = replace(request, volumes=self._volumes_of_components(request))
+            request = replace(
+                request,
+                volumes=volumes_of_components(
+                    request, self.provider.groups(), self.writers, self._places
+                ),
+            )
         failed = True
         try:
             outcome = super().backup(request, self._keeping(request, between))
@@ -292,9 +252,11 @@ class Shadow(IsolatedCoordinator):
         if outcome.report.completed and _outlives(request) and outcome.report.document:
             # Once more: writers may have added to it at the end.
             self._save(outcome.report)
-        if failed and self.provider.problem is not None:
-            return replace(outcome, error=self.provider.problem)
-        return outcome if outcome.error is not None else replace(outcome, error=left)
+        error = self.provider.problem if failed else None
+        error = error or outcome.error
+        if error is not None and left is not None:
+            error.message += f"; and copies are not back in the mirror: {left.message}"
+        return replace(outcome, error=error or left)
 
     def _keeping(
         self, request: BackupRequest, between: Between | Command | None
@@ -311,36 +273,6 @@ class Shadow(IsolatedCoordinator):
 
     def _save(self, report: BackupReport) -> None:
         save_document(self._state, str(report.snapshot_set_id), report.document)
-
-    def _volumes_of_components(self, request: BackupRequest) -> list[str]:
-        """The group whose mounted volumes hold the components' files. InvalidError when that is
-        not one group: then the volumes must be named."""
-        groups = self.provider.groups()
-        choices = "; ".join(f"{name}: {' '.join(volumes)}" for name, volumes in groups.items())
-        hint = f"name the volumes of one group: {choices}" if groups else "add a volume first"
-        if not request.state.select_components:
-            raise InvalidError("no volume is named to take a snapshot of", hint=hint)
-        writers = self.writers()
-        for entry in writers:
-            _require_identified(entry, request)
-        files = [
-            (entry.metadata.name, one.path)
-            for entry in writers
-            for component in entry.metadata.components
-            for one in (*component.files, *component.database_files, *component.database_logs)
-        ]
-        found = {self._places.volume_of(path) for _, path in files} - {None}
-        chosen = [volumes for volumes in groups.values() if found & set(volumes)]
-        if len(chosen) == 1:
-            return chosen[0]
-        what = "lie on volumes of several groups" if chosen else "lie on no mounted volume"
-        whose = ", ".join(sorted({name for name, _ in files})) or "no writer"
-        raise InvalidError(
-            f"no volume is named, and the components of {whose} {what}"
-            if files
-            else "no volume is named, and no writer has a component that could name one",
-            hint=hint,
-        )
 
     def delete(self, id: UUID, type: ObjectType, *, force: bool = False) -> DeleteOutcome:
         """The copies are back in the mirror when this returns. RefusedError for one snapshot of
@@ -363,27 +295,9 @@ class Shadow(IsolatedCoordinator):
         self.provider.revert(snapshot, force_dismount)
 
 
-def _require_identified(entry: WriterEntry, request: BackupRequest) -> None:
-    """WriterFailure for a writer that takes part and cannot say what it has."""
-    status = entry.status
-    if status is None or status.state is not WriterState.FAILED_AT_IDENTIFY:
-        return
-    left_out = {one.writer.casefold() for one in request.excluded if not one.component}
-    if {status.name.casefold(), str(status.writer_id)}.isdisjoint(left_out):
-        why = status.application_message
-        raise failure(status.failure, f"writer '{status.name}' cannot say what it has: {why}")
-
-
 def _outlives(request: BackupRequest) -> bool:
     """Whether the snapshots stay when the backup has ended well."""
     return bool(request.context & OUTLIVE)
-
-
-def _places(folder: StateFolder) -> Places:
-    """Where the volumes that are attached here are mounted, by anybody."""
-    return Places(
-        {one.export: mounted_at(one.device) for one in Attachments(folder).read().attachments}
-    )
 
 
 @contextmanager
