@@ -138,10 +138,14 @@ class Makings:
         """Wait for the step that runs, then bring back what must not stay: sets that were owed or
         never finished, those that end with their session, and with `failed` every other one made
         here. Gives the first failure; what could not be brought back stays in the journal."""
+        first: Error | None = None
         with self._changed:
             self._changed.wait_for(lambda: not any(one.busy for one in self._making.values()))
             for set_id in list(self._making):
-                self._drop(set_id)
+                try:
+                    self._drop(set_id)
+                except Error as problem:  # the volumes did not close well; the set is owed
+                    first = first or problem
             for set_id in list(self._finished):
                 making = self._finished[set_id]
                 if failed or not making.outlives_its_session:
@@ -150,7 +154,6 @@ class Makings:
                     del self._finished[set_id]
                     making.end_entry()
             owed, self._owed = self._owed, []
-        first: Error | None = None
         for one in owed:
             try:
                 _bring_back(one, bring_back)
