@@ -29,6 +29,12 @@ COMMAND = [sys.executable, "-m", "exshadow"]
 
 
 @pytest.fixture(autouse=True)
+def creation_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that run side by side do not wait for each other's snapshot sets."""
+    monkeypatch.setenv("EXSHADOW_VSS_SLOT", str(tmp_path / "vss.lock"))
+
+
+@pytest.fixture(autouse=True)
 def signal_handlers() -> Iterator[None]:
     """What a test installed in this process goes with it."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -66,7 +72,11 @@ class Cli:
         self.server = server
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith("EXSHADOW_")
-        } | {"EXSHADOW_STATE": str(state), "COLUMNS": "100"}
+        } | {
+            "EXSHADOW_STATE": str(state),
+            "EXSHADOW_VSS_SLOT": os.environ["EXSHADOW_VSS_SLOT"],
+            "COLUMNS": "100",
+        }
 
     served = False
 

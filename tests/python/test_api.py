@@ -2,9 +2,12 @@
 
 import gc
 import json
+import os
 import subprocess
 import sys
 import threading
+import time
+import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -432,3 +435,70 @@ def test_unknown_snapshots_and_paths_alike_here_and_there(db, state, tmp_path):
 def _image(path):
     path.write_bytes(bytes(SIZE))
     return path
+
+
+def armed(http, **more):
+    body = {"label": "noon", "seconds": 30, "pid": os.getpid(), **more}
+    return http.post("/v1/groups/db/arm", json=body)
+
+
+def order(**more):
+    return {"set_id": str(uuid.uuid4()), "until": time.monotonic() + 10, **more}
+
+
+def test_an_armed_group_is_split_in_time_or_not_at_all(db):
+    """What takes long, and other changes, come before: only the split lies in the writers' way."""
+    arm = armed(db).json()["arm"]
+    wish = order(consistency="crash")
+    made = db.post(f"/v1/arms/{arm}", json=wish)
+    assert made.status_code == 201
+    assert made.json()["set"]["id"] == wish["set_id"]
+    refused(db.post(f"/v1/arms/{arm}", json=order()), 404, "not_found")
+    refused(armed(db), 409, "exists")  # the label, before anybody is frozen
+
+
+def test_a_split_that_comes_too_late_for_the_writers_is_refused(db):
+    arm = armed(db).json()["arm"]
+    late = order(until=time.monotonic() - 0.001)
+    refused(db.post(f"/v1/arms/{arm}", json=late), 504, "timed_out")
+    assert db.get("/v1/sets").json()["sets"] == []
+    assert armed(db).status_code == 201  # nothing is held any more
+
+
+def test_an_armed_group_keeps_other_changes_out_until_it_is_called_off_or_its_time_is_over(db):
+    arm = armed(db, seconds=60).json()["arm"]
+    done = threading.Event()
+
+    def other():
+        assert db.post("/v1/groups/db/sets", json={"label": "other"}).status_code == 201
+        done.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert not done.wait(0.5)
+    assert db.delete(f"/v1/arms/{arm}").status_code == 204
+    thread.join(20)
+    assert done.is_set()
+    db.post("/v1/sets/other/resync", json={})
+    arm = armed(db, seconds=0.3).json()["arm"]
+    assert armed(db, seconds=0.3).status_code == 201  # waits for the end of the first
+    refused(db.post(f"/v1/arms/{arm}", json=order()), 404, "not_found")
+
+
+def test_a_client_that_is_gone_holds_nothing(db):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as client:
+        armed(db, seconds=600, pid=client.pid)
+        client.kill()
+    begin = time.monotonic()
+    assert armed(db).status_code == 201
+    assert time.monotonic() - begin < 20
+
+
+def test_a_set_says_what_it_is(db):
+    db.post("/v1/groups/db/sets", json={"label": "noon"})
+    url = "/v1/sets/noon/consistency"
+    assert db.post(url, json={"consistency": "filesystem"}).json()["set"]["consistency"] == (
+        "filesystem"
+    )
+    assert db.get("/v1/sets/noon").json()["set"]["consistency"] == "filesystem"
+    refused(db.post(url, json={"consistency": "perfect"}), 400, "invalid")

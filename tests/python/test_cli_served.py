@@ -14,6 +14,7 @@ import test_cli_mirror
 import test_cli_snapshot
 import test_cli_transfer
 import test_cli_volume
+import test_cli_vss
 from daemons import ServedCli, served
 
 MODULES = (
@@ -24,12 +25,15 @@ MODULES = (
     test_cli_snapshot,
     test_cli_transfer,
     test_cli_volume,
+    test_cli_vss,
 )
 LEFT_OUT = {
     "test_a_changed_copy_is_restored_with_force",  # force is taken when a volume is opened
     "test_restore_modes",  # a daemon goes on moving behind: test_daemon.py
     "test_a_catalog_elsewhere",  # the daemon's catalog is the one it was started with
     "test_a_volume_whose_plex_is_gone_is_forgotten_with_force_only",  # it is open: never gone
+    "test_wrong_writers",  # these two end before anybody asks the daemon
+    "test_wrong_usage_and_what_is_not_there",
 }
 
 for _module in MODULES:
@@ -52,3 +56,5 @@ chain = test_cli_transfer.chain
 noon = test_cli_snapshot.noon
 verified = test_cli_catalog.verified
 volume = test_cli_interrupt.volume
+application = test_cli_vss.application
+ticker = test_cli_vss.ticker

@@ -158,6 +158,23 @@ def test_looking(shop, ticker):
     assert shop.cli.json("vss", "snapshots") == {"snapshots": []}
 
 
+def test_a_writer_that_cannot_say_what_it_has_is_not_shown_as_well(shop, ticker):
+    named = ("--writer", "vss_writers:Confused", "--writer", ticker)
+    found = {
+        one["metadata"]["name"]: one["status"]
+        for one in shop.cli.json("vss", "writers", *named)["writers"]
+    }
+    assert found["Ticker"]["state"] == "stable"
+    assert found["Confused"]["state"] == "failed_at_identify"
+    assert found["Confused"]["failure"] == "VSS_E_WRITERERROR_RETRYABLE"
+    assert "does not answer" in found["Confused"]["application_message"]
+    assert "VSS_E_WRITERERROR_RETRYABLE" in shop.cli("vss", "writers", *named).out
+    for volumes in ((), ("db", "logs")):
+        error = shop.cli.error(6, "vss", "backup", *volumes, *named)
+        assert "Confused" in error["message"]
+        assert "does not answer" in error["message"]
+
+
 def test_a_backup_with_a_program_and_documents(shop, ticker, tmp_path):
     seen = tmp_path / "seen"
     done = shop.cli.json(
@@ -211,6 +228,17 @@ def test_snapshots_that_are_not_kept_return_to_the_mirror(shop, ticker):
     assert states == {"in_sync"}
 
 
+def test_a_restore_that_puts_nothing_back_is_refused(shop, ticker, tmp_path):
+    """Writers would hear that all was restored."""
+    saved = tmp_path / "documents"
+    proven = ticker.replace("StoppingWriter", "ProvenWriter")
+    shop.cli("vss", "backup", "db", "logs", "--writer", proven, "--save", saved, "--keep")
+    restore = ("vss", "restore", saved / "components.xml", "--writer", proven, "--yes")
+    error = shop.cli.error(2, *restore)
+    assert "--exec" in error["hint"]
+    assert shop.cli.json(*restore, "--exec", "true")["restore"]["completed"]
+
+
 def test_a_program_that_fails_fails_the_command(shop, ticker):
     error = shop.cli.json(
         "vss", "backup", "db", "logs", "--no-components", "--exec", "exit 3", status=1
@@ -248,6 +276,8 @@ def test_the_group_is_found_by_where_its_volumes_are_mounted(shop, ticker, image
     """A real mount of an attached volume; what lies beside the mount is on no volume."""
     need_root()
     shop.cli("volume", "add", "alone", image("alone.img", 1 << 20))
+    with shop.cli.opened("db"):
+        pass  # a daemon serves what it has opened
     device = shop.cli.json("attach", "db", "--writable")["attached"]["device"]
     try:
         run("mkfs.ext2", "-q", device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -14,6 +15,8 @@ import pytest
 from vss_writers import OneVolume
 
 from exshadow import ClosedError, TimedOutError, vss
+from exshadow.errors import PermissionRefusedError
+from exshadow.vss.slot import slot_file
 
 H = vss.HResult
 VOLUMES = vss.BackupState(select_components=False)
@@ -147,6 +150,35 @@ def test_one_set_at_a_time(coordinator, tmp_path):
         opened(coordinator)
     first.close()
     opened(coordinator).close()
+
+
+@pytest.mark.parametrize("kind", [vss.Coordinator, vss.IsolatedCoordinator])
+def test_one_set_at_a_time_is_made_on_a_machine(kind):
+    """Whoever makes it: coordinators that were told nothing exclude each other."""
+    with kind() as one, vss.Coordinator() as other:
+        first, second = one.backup_components(), other.backup_components()
+        for session in (first, second):
+            session.initialize_for_backup()
+            session.set_context(vss.Context.FILE_SHARE_BACKUP)
+        first.start_snapshot_set()
+        with pytest.raises(vss.SnapshotSetInProgress):
+            second.start_snapshot_set()
+        first.close()
+        second.start_snapshot_set()
+        second.close()
+
+
+def test_where_the_slot_is(tmp_path, monkeypatch):
+    assert slot_file("/here", {"EXSHADOW_VSS_SLOT": "/there"}) == "/here"
+    assert slot_file(None, {"EXSHADOW_VSS_SLOT": "/there"}) == "/there"
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 7000)
+    runtime = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    with pytest.raises(PermissionRefusedError, match="not ours"):
+        slot_file(None, runtime)  # made by us, who are somebody else now
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    if os.getuid() == 0:
+        assert slot_file(None, {}) == "/run/exshadow/vss.lock"
+    monkeypatch.undo()
 
 
 def test_the_slot_holds_between_processes_and_dies_with_its_holder(tmp_path):

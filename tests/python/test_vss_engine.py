@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import threading
 import time
@@ -200,4 +201,4 @@ def test_freeze_to_thaw_of_a_busy_engine(engine, volumes, capsys):
     with capsys.disabled():
         shown = ", ".join(f"{one * 1000:.1f}" for one in beyond)
         sys.stdout.write(f"\n  beyond the writer's own time (ms): {shown}; {count[0]} writes\n")
-    assert min(beyond) < BOUND
+    assert statistics.median(beyond) < BOUND

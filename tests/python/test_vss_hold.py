@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 import threading
 import time
@@ -106,7 +107,7 @@ def test_freeze_to_thaw_of_a_busy_group(
         shown = ", ".join(f"{one * 1000:.1f}" for one in beyond)
         sys.stdout.write(f"\n  beyond the writer's own time (ms): {shown}; {count[0]} writes\n")
     assert count[0] > rounds
-    assert min(beyond) < BOUND
+    assert statistics.median(beyond) < BOUND
 
 
 def one_backup(engine: exshadow.Engine, volumes: list[exshadow.Volume]) -> float:

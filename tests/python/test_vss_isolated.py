@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vss_writers import Application, MuteWriter, OneVolume, StoppingWriter, children_of, stat_of
+from vss_writers import (
+    Application,
+    LateWriter,
+    MuteWriter,
+    OneVolume,
+    StoppingWriter,
+    children_of,
+    stat_of,
+)
 
 from exshadow import ClosedError, vss
 
@@ -128,6 +136,69 @@ def test_a_writer_that_does_not_even_abort_is_rescued_at_its_limit(application, 
     assert log.read_text().split()[-1] == "rescue"
     child.kill()
     child.wait()
+
+
+def test_modules_of_the_current_folder_are_not_taken_for_pythons(tmp_path):
+    """A command of root's, called in somebody else's folder."""
+    for module in ("json", "socket", "select", "uuid"):
+        (tmp_path / f"{module}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    program = (
+        "from exshadow import vss\nwith vss.IsolatedCoordinator() as one: print(one.writers())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program], cwd=tmp_path, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_freeze_that_takes_effect_after_its_abort_is_undone(application, tmp_path, isolated):
+    log = tmp_path / "log"
+    arguments = {"pid": str(application.pid), "log": str(log), "limit": "0.3"}
+    with vss.IsolatedCoordinator() if isolated else vss.Coordinator() as coordinator:
+        coordinator.register_provider(OneVolume())
+        coordinator.register_writer(
+            *((LateWriter, arguments) if isolated else (LateWriter(**arguments),))
+        )
+        assert isinstance(coordinator.backup(whole(["data"])).error, vss.WriterFailure)
+        said_at_last(log, "freeze")
+        application.goes_on_within(SOON)
+        assert not application.stopped()
+    told = log.read_text().split()
+    assert told.count("freeze") == 1
+    assert "abort" in told[: told.index("freeze")]
+    assert "abort" in told[told.index("freeze") :]
+    assert "rescue" not in told
+
+
+def test_a_host_that_dies_in_a_freeze_that_was_aborted_is_rescued_from(application, tmp_path):
+    """Nobody knows whether such a freeze has taken effect."""
+    log = tmp_path / "log"
+    coordinator = vss.IsolatedCoordinator()
+    coordinator.register_provider(OneVolume())
+    arguments = {"pid": str(application.pid), "log": str(log), "limit": "0.3", "hangs": "asked"}
+    coordinator.register_writer(LateWriter, arguments)
+    assert isinstance(coordinator.backup(whole(["data"])).error, vss.WriterFailure)
+    (host,) = children_of(coordinator.guard_pid)
+    os.kill(application.pid, signal.SIGSTOP)  # now it does
+    os.kill(host, signal.SIGKILL)
+    application.goes_on_within(SOON)
+    assert log.read_text().split()[-1] == "rescue"
+    coordinator.close()
+
+
+def whole(volumes: list[str]) -> vss.BackupRequest:
+    state = vss.BackupState(select_components=False)
+    return vss.BackupRequest(volumes, state=state, retry=vss.RetryLimits(tries=1))
+
+
+def said_at_last(log: Path, word: str) -> None:
+    end = time.monotonic() + SOON
+    while word not in log.read_text().split():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_stopped_host_is_killed_at_the_limit(application, tmp_path):

@@ -487,6 +487,24 @@ def test_a_guest_that_thawed_by_itself_spoils_the_set(agent: FakeAgent) -> None:
     assert "thawed by itself" in str(outcome.error)
 
 
+def test_a_guest_that_cannot_be_thawed_is_not_taken_for_thawed(agent: FakeAgent) -> None:
+    writer = GuestAgentWriter(str(agent.path))
+    call = vss.WriterCall(NeverAbandoned(), None)  # type: ignore[arg-type]
+    writer.on_freeze(call)
+    agent.refuses["guest-fsfreeze-thaw"] = "no"
+    with pytest.raises(vss.VssError, match="refused guest-fsfreeze-thaw"):
+        writer.on_abort(call)
+    assert agent.state == "frozen"
+    del agent.refuses["guest-fsfreeze-thaw"]
+    writer.on_backup_shutdown(call)
+    assert agent.state == "thawed"
+
+
+class NeverAbandoned:
+    def abandoned(self) -> bool:
+        return False
+
+
 def test_an_agent_that_refuses_or_is_silent(agent: FakeAgent) -> None:
     agent.refuses["guest-fsfreeze-freeze"] = "freeze is disabled"
     outcome = backup(GuestAgentWriter(str(agent.path)))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 from exshadow import vss
 from exshadow.writers.exchange import EXCHANGE_WRITER
@@ -124,6 +124,28 @@ class StoppingWriter(vss.Writer):
         os.kill(self.pid, signal.SIGCONT)
 
 
+class LateWriter(StoppingWriter):
+    """Its freeze takes effect a second after it was asked for."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a05")
+    name = "Late"
+
+    def on_freeze(self, call: vss.WriterCall) -> None:
+        self._told("asked")
+        time.sleep(1.0)
+        super().on_freeze(call)
+
+
+class HoldingWriter(vss.Writer):
+    """Holds nothing, and says what it would."""
+
+    name = "Holding"
+
+    def __init__(self, consistency: str) -> None:
+        self.consistency = consistency
+        self.writer_id = uuid5(NAMESPACE_OID, consistency)
+
+
 class RefusingWriter(StoppingWriter):
     """Refuses Freeze, and says why."""
 
@@ -190,6 +212,49 @@ class ExchangeDouble(vss.Writer):
         ]
         parts.append(vss.ComponentMetadata("Logs", f"{server}\\First", selectable=False))
         return vss.WriterMetadata(self.writer_id, self.name, components=parts)
+
+
+class LastRefuser(ProvenWriter):
+    """Refuses BackupComplete; says in PostSnapshot what its copy needs."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a06")
+    name = "Last refuser"
+
+    def on_post_snapshot(self, call: vss.WriterCall) -> None:
+        call.set_backup_metadata("", "store", "START WAL LOCATION")
+
+    def on_backup_complete(self, call: vss.WriterCall) -> None:
+        raise vss.failure(vss.HResult.VSS_E_WRITERERROR_NONRETRYABLE, "the archive is full")
+
+
+class TimedWriter(vss.Writer):
+    """Writes down when its Freeze ended and its Thaw began: CLOCK_MONOTONIC, of all processes."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a08")
+    name = "Timed"
+
+    def __init__(self, log: str) -> None:
+        self.log = Path(log)
+
+    def _note(self) -> None:
+        with self.log.open("a") as log:
+            log.write(f"{time.monotonic()}\n")
+
+    def on_freeze(self, call: vss.WriterCall) -> None:
+        self._note()
+
+    def on_thaw(self, call: vss.WriterCall) -> None:
+        self._note()
+
+
+class Confused(vss.Writer):
+    """Cannot say what it has."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a07")
+    name = "Confused"
+
+    def identify(self) -> vss.WriterMetadata:
+        raise vss.failure(vss.HResult.VSS_E_WRITERERROR_RETRYABLE, "the server does not answer")
 
 
 class OneVolume(vss.Provider):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scenarios.known import unknown_keys
+
 HERE = Path(__file__).parent
 KEYS = {"what", "world", "patch", "run", "expect", "cases", "skip"}
 
@@ -61,6 +63,8 @@ def load_file(path: Path) -> list[Scenario]:
         one = copy.deepcopy(text)
         for pointer, value in patches.items():
             set_at(one, pointer, value)
+        if unknown := unknown_keys(one["world"], one["run"], one["expect"]):
+            raise ValueError(f"{path.name}, case {case!r}: unknown keys {unknown}")
         found.append(
             Scenario(
                 name=f"{path.stem}:{case}" if case else path.stem,

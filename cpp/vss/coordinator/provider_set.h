@@ -33,7 +33,7 @@ public:
     ProviderSet(HubPtr hub, const CoordinatorOptions& options) : hub_(std::move(hub)), options_(options) {}
 
     // One call of one provider: its answer, or why there is none. `task` is not started yet. What cannot be
-    // stopped has the limit of an abort.
+    // stopped has the limit of an abort; what moves data, and can be, has none.
     template <class R>
     Task<R> ask(ProviderPtr provider, ProviderCall call, Task<R> task, Stoppable stoppable);
 
@@ -78,6 +78,14 @@ private:
     [[nodiscard]] Nanoseconds limit() const {
         return hub_->loop.now() + options_.limits.provider * millisecond_ns;
     }
+    [[nodiscard]] static bool moves_data(ProviderCall call) {
+        return call == ProviderCall::revert_status || call == ProviderCall::resync ||
+               call == ProviderCall::remove;
+    }
+    [[nodiscard]] Nanoseconds limit_of(ProviderCall call, Stoppable stoppable) const {
+        if (stoppable == Stoppable::no) return abort_limit();
+        return moves_data(call) ? never : limit();
+    }
     [[nodiscard]] Nanoseconds abort_limit() const {
         return hub_->loop.now() + options_.limits.abort * millisecond_ns;
     }
@@ -93,7 +101,7 @@ template <class R>
 Task<R> ProviderSet::ask(ProviderPtr provider, ProviderCall call, Task<R> task, Stoppable stoppable) {
     CallGroup<R> calls(hub_);
     observe(*provider, call);
-    calls.start(std::move(task), provider, stoppable == Stoppable::yes ? limit() : abort_limit());
+    calls.start(std::move(task), provider, limit_of(call, stoppable));
     auto waiting = calls.wait(stoppable);
     co_await std::move(waiting);
     auto* const answer = calls.answer(0);

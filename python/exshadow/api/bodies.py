@@ -61,6 +61,20 @@ class NewSet(Wish):
     force: bool = False
 
 
+class ArmWish(Wish):
+    label: Text | None = None
+    plex: Text | None = None
+    seconds: float = Field(gt=0, le=600, description="how long it stays armed at most")
+    pid: int = Field(gt=0, description="the client's process: its end disarms")
+    force: bool = False
+
+
+class ArmedSplit(Wish):
+    set_id: Text
+    consistency: Text = "crash"
+    until: float = Field(description="CLOCK_MONOTONIC of this machine: later it is refused")
+
+
 class ResyncWish(Wish):
     limit: int | None = Field(None, gt=0)
     force: bool = False

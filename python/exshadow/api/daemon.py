@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from exshadow.api.arms import Arms, Notes
 from exshadow.errors import Error, NotFoundError, RefusedError
-from exshadow.model import JobRecord, Json
+from exshadow.model import Json
 from exshadow.service.house import House, HouseDesk
 from exshadow.service.local import LocalService
 from exshadow.service.tasks import Order, Task, Tasks, Work
@@ -18,19 +19,6 @@ from exshadow.service.tasks import Order, Task, Tasks, Work
 if TYPE_CHECKING:
     from exshadow.api.metrics import Instruments
     from exshadow.service.engine_types import Snapshot, Volume
-
-
-class Notes:
-    """Collects what an operation says, for the answer's ``notes``."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def progress(self, what: str, job: JobRecord) -> None:
-        pass
 
 
 class Daemon:
@@ -41,6 +29,7 @@ class Daemon:
         self.tasks = tasks
         self.instruments = instruments
         self._one_by_one = threading.Lock()
+        self.arms = Arms(self.changing)
 
     def reader(self) -> LocalService:
         """The verbs, for what changes nothing."""

@@ -62,6 +62,29 @@ def create_set(here: Here, group: str, body: bodies.NewSet) -> Json:
     return {"set": made.to_json(), "notes": notes.notes}
 
 
+@router.post("/groups/{group}/arm", status_code=201)
+def arm_group(here: Here, group: str, body: bodies.ArmWish) -> Json:
+    """Do what a split takes beforehand, and keep other changes out until it is done, called off,
+    its client is gone, or `seconds` have passed."""
+    arm = here.arms.add(group, body.label, body.plex, body.seconds, body.pid, force=body.force)
+    return {"arm": arm.id, "notes": arm.notes}
+
+
+@router.post("/arms/{id}", status_code=201, response_model=bodies.SetAnswer)
+def split_armed(here: Here, id: str, body: bodies.ArmedSplit) -> Json:
+    """Split: what is left to do after arming. Refused after `until`."""
+    begin = time.monotonic()
+    made, notes = here.arms.find(id).split(body.set_id, body.consistency, body.until)
+    here.instruments.split_done(made.group, time.monotonic() - begin)
+    return {"set": made.to_json(), "notes": notes}
+
+
+@router.delete("/arms/{id}", status_code=204)
+def disarm(here: Here, id: str) -> None:
+    """Let other changes in again. Quiet when it has ended."""
+    here.arms.end(id)
+
+
 @router.post("/groups/{group}/drill", status_code=202)
 def drill_group(here: Here, group: str, body: bodies.DrillBody) -> Json:
     """Restore a set into throw-away plexes and check what comes back: a job."""
@@ -189,6 +212,14 @@ def pin_set(here: Here, id: str, body: bodies.PinWish) -> Json:
     reason."""
     with here.changing() as (service, notes):
         one = service.pin_set(id, body.until, reason=body.reason)
+    return {"set": one.to_json(), "notes": notes.notes}
+
+
+@router.post("/sets/{id}/consistency", response_model=bodies.SetAnswer)
+def mark_set(here: Here, id: str, body: bodies.ConsistencyWish) -> Json:
+    """Say what the copies are: application, filesystem, crash."""
+    with here.changing() as (service, notes):
+        one = service.mark_set(id, body.consistency)
     return {"set": one.to_json(), "notes": notes.notes}
 
 

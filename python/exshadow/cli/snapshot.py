@@ -78,9 +78,9 @@ def create(
             from exshadow.service import shadow
 
             _tell_remarks(writer)
-            slot = state_folder().path / "vss.lock"
+            state = state_folder().path
             made = shadow.create_set(
-                service, group, writer, slot, label=label, plex=plex, prove=proof.sound
+                service, group, writer, state, label=label, plex=plex, prove=proof.sound
             )
             made = service.show_set(made.id)
         else:

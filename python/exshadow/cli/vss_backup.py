@@ -153,7 +153,8 @@ def restore(
     yes: Yes = False,
     source: Source = HERE,
 ) -> int:
-    """Tell the writers before and after files are put back; --exec puts them back.
+    """Tell the writers before and after files are put back; --exec, which must be given, puts
+    them back.
 
     Example: exshadow vss restore documents/components.xml --exec ./put-back --yes
     """
@@ -166,7 +167,12 @@ def restore(
         additional_restores=more,
         authoritative=authoritative,
     )
-    step = Step("run between PreRestore and PostRestore", "vss", exec or "nothing")
+    if exec is None:
+        raise InvalidError(
+            "nothing would put the files back, and the writers would hear that all are there",
+            hint="add --exec PROGRAM, which does it between PreRestore and PostRestore",
+        )
+    step = Step("run between PreRestore and PostRestore", "vss", exec)
     plan = Plan("vss restore", (step,))
     if dry_run:
         return confirm.only_planned(plan)

@@ -55,9 +55,9 @@ def open_vss(
         return
     from exshadow.service.shadow import open_shadow
 
-    slot = state_folder().path / "vss.lock"
+    state = state_folder().path
     with (
         open_service() as service,
-        open_shadow(service, source.writer or (), slot, label=label, plex=plex) as shadow,
+        open_shadow(service, source.writer or (), state, label=label, plex=plex) as shadow,
     ):
         yield shadow

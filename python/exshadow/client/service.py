@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -18,7 +20,7 @@ from exshadow.service.drills.wish import Drilled, DrillWish
 from exshadow.service.mirrors import Compared
 from exshadow.service.reporter import Reporter
 from exshadow.service.restore import Restored, RestoreWish
-from exshadow.service.snapshots import Listing, Split
+from exshadow.service.snapshots import HOLD_SECONDS, LATEST_SPLIT, Listing, Split
 from exshadow.service.state import Survey
 from exshadow.service.transfer import Exported
 from exshadow.service.verify import BYTES, Verified
@@ -167,20 +169,28 @@ class RemoteService:
     def armed_split(
         self, group: str, *, label: str | None = None, plex: str | None = None
     ) -> Iterator[Split]:
-        """The daemon's volumes are open already: there is nothing to do before."""
+        """The daemon does what takes long, and keeps other changes out until the split is done or
+        called off. One that comes too late for the writers is refused there."""
+        body = {
+            "label": label,
+            "plex": plex,
+            "force": self._force,
+            "seconds": LATEST_SPLIT,
+            "pid": os.getpid(),
+        }
+        answer = self._heard(self._line.post(f"/v1/groups/{part(group)}/arm", body))
+        place = f"/v1/arms/{part(answer['arm'])}"
 
         def split(set_id: str, consistency: str) -> SetRecord:
-            body = {
-                "label": label,
-                "plex": plex,
-                "force": self._force,
-                "set_id": set_id,
-                "consistency": consistency,
-            }
-            answer = self._line.post(f"/v1/groups/{part(group)}/sets", body)
-            return wire.set_(self._heard(answer)["set"])
+            until = time.monotonic() + HOLD_SECONDS
+            order = {"set_id": set_id, "consistency": consistency, "until": until}
+            return wire.set_(self._heard(self._line.post(place, order))["set"])
 
-        yield split
+        try:
+            yield split
+        finally:
+            with suppress(Error):  # a daemon that is gone holds nothing
+                self._line.delete(place)
 
     def list_sets(self, group: str | None = None, *, everything: bool = False) -> Listing:
         path = "/v1/sets" if group is None else f"/v1/groups/{part(group)}/sets"
@@ -240,6 +250,10 @@ class RemoteService:
 
     def promote_set(self, text: str, *, live: bool = False) -> SetRecord:
         answer = self._line.post(f"{_set(text)}/promote", force=self._force, live=live)
+        return wire.set_(self._heard(answer)["set"])
+
+    def mark_set(self, text: str, consistency: str) -> SetRecord:
+        answer = self._line.post(f"{_set(text)}/consistency", {"consistency": consistency})
         return wire.set_(self._heard(answer)["set"])
 
     def pin_set(self, text: str, until: str | None, *, reason: str = "") -> SetRecord:

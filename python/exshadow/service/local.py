@@ -136,6 +136,9 @@ class LocalService:
     def promote_set(self, text: str, *, live: bool = False) -> SetRecord:
         return reintegrate.promote(self.desk, text, live=live)
 
+    def mark_set(self, text: str, consistency: str) -> SetRecord:
+        return snapshots.mark(self.desk, text, consistency)
+
     def pin_set(self, text: str, until: str | None, *, reason: str = "") -> SetRecord:
         return pins.pin(self.desk, text, until, reason)
 

@@ -11,6 +11,7 @@ from exshadow.errors import NotFoundError, RefusedError
 from exshadow.model import JobRecord, Member, Plan, SetRecord, Step
 from exshadow.service import attached, jobs, members, sets
 from exshadow.service.desk import Desk, Session
+from exshadow.service.documents import forget_document
 from exshadow.service.state import Survey
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def resync(desk: Desk, text: str, *, limit: int | None = None) -> JobRecord:
             by_volume, lambda name: _start_resync(session, one, by_volume[name], limit), watch
         )
         result = jobs.run(desk, started, watch)
-    _ended(desk, one)
+    if _ended(desk, one).state == "dissolved":
+        forget_document(desk.folder.path, one.id)
     return result
 
 

@@ -9,24 +9,26 @@ process of their own, so that they are thawed whatever happens to this one.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import UUID
 
-from exshadow.errors import Error, InvalidError, NotFoundError, RefusedError
+from exshadow.errors import Error, NotFoundError, RefusedError
 from exshadow.model import SetRecord
-from exshadow.service.attachments import Attachments, mounted_at
 from exshadow.service.contract import Service
+from exshadow.service.documents import save_document
+from exshadow.service.making import OUTLIVE, Makings
 from exshadow.service.restore import RestoreWish
-from exshadow.service.snapshots import Split
+from exshadow.service.shadow_facts import PROVIDER_ID, properties_of, refusal_of, snapshot_id
+from exshadow.service.shadow_volumes import places_of, volumes_of_components
 from exshadow.service.state import StateFolder
 from exshadow.vss.command import Command
 from exshadow.vss.errors import VssError, failure
-from exshadow.vss.isolated import IsolatedCoordinator
-from exshadow.vss.places import Places
+from exshadow.vss.isolated import IsolatedCoordinator, in_thread
 from exshadow.vss.procedures import (
     BackupOutcome,
     BackupReport,
@@ -37,25 +39,13 @@ from exshadow.vss.procedures import (
 )
 from exshadow.vss.provider import Provider, SnapshotRequest
 from exshadow.vss.registry import spec_of
-from exshadow.vss.tables import HResult, ObjectType, SnapshotAttributes, SnapshotState
+from exshadow.vss.tables import HResult, ObjectType, SnapshotAttributes
 from exshadow.vss.values import BackupState, Context, DeleteOutcome, SnapshotProperties
-
-PROVIDER_ID = UUID("6e1a0d52-58c5-4a9e-9d0a-2a7c2f6f5a11")
-_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
-
-
-@dataclass(slots=True)
-class _Making:
-    """A set between its first volume and its end."""
-
-    requests: list[SnapshotRequest] = field(default_factory=list)
-    split: Split | None = None
-    stack: ExitStack = field(default_factory=ExitStack)
-    made: SetRecord | None = None
 
 
 class GroupProvider(Provider):
-    """Splits one plex off every volume of a group. Its calls come one at a time."""
+    """Splits one plex off every volume of a group. `journal`: the state folder, where sets in the
+    making are recorded. Whoever makes one calls :meth:`settle` in the end."""
 
     provider_id = PROVIDER_ID
     name = "exshadow plex provider"
@@ -63,14 +53,24 @@ class GroupProvider(Provider):
     reverts = True
 
     def __init__(
-        self, service: Service, *, label: str | None = None, plex: str | None = None
+        self,
+        service: Service,
+        *,
+        label: str | None = None,
+        plex: str | None = None,
+        journal: Path | None = None,
     ) -> None:
         self._service = service
         self._label = label
         self._plex = plex
-        self._making: dict[UUID, _Making] = {}
+        self._one_call = threading.RLock()  # a Service is used by one thread at a time
+        self._making = Makings(journal)
         self._deleted: set[UUID] = set()  # of sets whose other snapshots are still there
-        self.problem: Error | None = None  # what the volumes refused last, with its exit status
+        self._reverts: dict[str, Future[None]] = {}  # by volume
+        self.consistency: Callable[[UUID], str] = lambda set_id: "crash"
+        """What a finished set is, by the writers that were frozen for it."""
+        self.problem: Error | None = None
+        """Why the volumes refused the set that was begun last, with its exit status."""
 
     def groups(self) -> dict[str, list[str]]:
         """The volumes of each group; a set holds all of one."""
@@ -92,85 +92,122 @@ class GroupProvider(Provider):
         return snapshot_id(str(set_id), volume)
 
     def begin_prepare_snapshot(self, request: SnapshotRequest) -> None:
-        for other in [one for one in self._making if one != request.set_id]:
-            self._drop(other)
-        self._making.setdefault(request.set_id, _Making()).requests.append(request)
+        self.problem = None
+        self._making.begin(request)
 
     def end_prepare_snapshots(self, set_id: UUID) -> None:
         """Opens the volumes: from here on only the split itself is missing."""
-        making = self._making[set_id]
-        asked = {one.volume for one in making.requests}
-        records = {name: self._service.show_volume(name) for name in asked}
-        group = next(iter(records.values())).group
-        whole = set(self.groups()[group])
-        if asked != whole:
-            raise failure(
-                HResult.VSS_E_VOLUME_NOT_SUPPORTED_BY_PROVIDER,
-                f"a set holds all volumes of one group, and {group} has {', '.join(sorted(whole))}",
-            )
-        with self._refusing():
+        with self._making.step(set_id) as making, self._one_call, self._refusing():
+            asked = {one.volume for one in making.requests}
+            records = {name: self._service.show_volume(name) for name in asked}
+            group = next(iter(records.values())).group
+            whole = set(self.groups()[group])
+            if asked != whole:
+                raise failure(
+                    HResult.VSS_E_VOLUME_NOT_SUPPORTED_BY_PROVIDER,
+                    f"a set holds all volumes of one group, and {group} has "
+                    f"{', '.join(sorted(whole))}",
+                )
+            self._making.record(set_id, making)
             armed = self._service.armed_split(group, label=self._label, plex=self._plex)
             making.split = making.stack.enter_context(armed)
 
     def commit_snapshots(self, set_id: UUID) -> None:
-        making = self._making[set_id]
-        assert making.split is not None
-        writers = not making.requests[0].attributes & SnapshotAttributes.NO_WRITERS
-        with self._refusing():
-            making.made = making.split(str(set_id), "application" if writers else "crash")
+        """As crash-consistent, until the writers have gone on well."""
+        with self._making.step(set_id) as making, self._one_call, self._refusing():
+            assert making.split is not None
+            making.made = making.split(str(set_id), "crash")
 
     def post_final_commit_snapshots(self, set_id: UUID) -> None:
-        self._making.pop(set_id).stack.close()
+        with self._making.step(set_id, last=True) as making, self._one_call, self._refusing():
+            making.stack.close()
+            self._service.mark_set(str(set_id), self.consistency(set_id))
 
     def abort_snapshots(self, set_id: UUID) -> None:
-        """A set that was split already goes back into the mirror."""
-        made = self._drop(set_id)
-        if made is not None:
-            with self._refusing():
-                self._service.resync_set(made.id)
+        """A set that was split already is owed to the mirror, as one whose split runs will be."""
+        self._making.abort(set_id)
 
-    def _drop(self, set_id: UUID) -> SetRecord | None:
-        making = self._making.pop(set_id, None)
-        if making is None:
+    def settle(self, *, failed: bool = False) -> Error | None:
+        """Wait for what runs and bring back what must not stay, however long it takes: the first
+        failure. `failed`: the sets that were finished here must not stay either."""
+        return self._making.settle(self._bring_back, failed=failed)
+
+    def clear(self) -> None:
+        """Bring back what killed processes left half made, of groups that are ours."""
+        self._making.clear(self._bring_back, self._find_set, set(self.groups()))
+
+    def _bring_back(self, set_id: str) -> None:
+        with self._one_call:
+            self._service.resync_set(set_id)
+
+    def _find_set(self, set_id: str) -> SetRecord | None:
+        try:
+            found = self._service.show_set(set_id)
+        except NotFoundError:
             return None
-        making.stack.close()
-        return making.made
+        return found if found.state != "dissolved" else None
 
     def query(self) -> Sequence[SnapshotProperties]:
+        with self._one_call:
+            found = self._service.list_sets().sets
         return [
-            _properties(one, member.volume, member.path)
-            for one in self._service.list_sets().sets
-            if one.state == "ready"
+            properties_of(one, member.volume, member.path)
+            for one in found
+            if one.state == "ready" and not self._making.hides(one.id)
             for member in one.members
             if snapshot_id(one.id, member.volume) not in self._deleted
         ]
 
     def delete_snapshot(self, snapshot: UUID, force: bool) -> None:
         """The copies return to the mirror when the last snapshot of their set is deleted."""
-        one, _ = self._find(snapshot)
+        try:
+            one = self.require_deletable(snapshot)
+        except Error as problem:
+            raise refusal_of(problem) from problem
         self._deleted.add(snapshot)
         left = {snapshot_id(one.id, member.volume) for member in one.members} - self._deleted
         if not left:
-            with self._refusing():
-                self._service.resync_set(one.id)
+            self._making.owe(one.id)
+
+    def require_deletable(self, snapshot: UUID) -> SetRecord:
+        """The snapshot's set. Raises what speaks against bringing it back (a pin, a client)."""
+        with self._one_call:
+            one, _ = self._find(snapshot)
+            self._service.set_plan(one.id, "resync")
+        return one
 
     def revert_to_snapshot(self, snapshot: UUID, force_dismount: bool) -> None:
-        one, volume = self._find(snapshot)
-        wish = RestoreWish((volume,), "copy", False, force_dismount, None)
-        with self._refusing():
-            self._service.restore_set(one.id, wish)
+        """Begins."""
+        _, volume = self._find(snapshot)
+        self._reverts[volume] = in_thread(self.revert, snapshot, force_dismount)
 
     def query_revert_status(self, volume: str) -> None:
-        """A revert has ended when revert_to_snapshot returned."""
+        """Waits for its end, however long it takes."""
+        reverting = self._reverts.pop(volume, None)
+        if reverting is None:
+            raise failure(HResult.VSS_E_OBJECT_NOT_FOUND, f"no revert of volume {volume} runs")
+        try:
+            reverting.result()
+        except Error as problem:
+            raise refusal_of(problem) from problem
+
+    def revert(self, snapshot: UUID, force_dismount: bool = False) -> None:
+        """Roll the snapshot's volume back, on this thread."""
+        with self._one_call:
+            one, volume = self._find(snapshot)
+            wish = RestoreWish((volume,), "copy", False, force_dismount, None)
+            self._service.restore_set(one.id, wish)
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
         """What the volumes refuse, as a provider's refusal; `problem` keeps it as it was."""
         try:
             yield
+        except VssError:
+            raise
         except Error as problem:
             self.problem = problem
-            raise failure(HResult.VSS_E_PROVIDER_VETO, problem.message) from problem
+            raise refusal_of(problem) from problem
 
     def _find(self, snapshot: UUID) -> tuple[SetRecord, str]:
         """Its set and its volume."""
@@ -181,44 +218,15 @@ class GroupProvider(Provider):
         raise failure(HResult.VSS_E_OBJECT_NOT_FOUND, f"snapshot {snapshot}")
 
 
-def snapshot_id(set_id: str, volume: str) -> UUID:
-    """The id of one volume's snapshot in a set of the catalog."""
-    return uuid5(NAMESPACE_OID, f"{set_id}/{volume}")
-
-
-def _properties(one: SetRecord, volume: str, path: str) -> SnapshotProperties:
-    created = datetime.fromisoformat(one.created) - _EPOCH
-    attributes = (
-        SnapshotAttributes.PLEX | SnapshotAttributes.PERSISTENT | SnapshotAttributes.NO_AUTO_RELEASE
-    )
-    if one.consistency == "crash":
-        attributes |= SnapshotAttributes.NO_WRITERS
-    return SnapshotProperties(
-        snapshot_id=snapshot_id(one.id, volume),
-        set_id=UUID(one.id),
-        set_size=len(one.members),
-        device=path,
-        original_volume=volume,
-        originating_machine="localhost",
-        service_machine="localhost",
-        exposed_name="",
-        exposed_path="",
-        provider_id=PROVIDER_ID,
-        attributes=attributes,
-        created=created.days * 864_000_000_000
-        + created.seconds * 10_000_000
-        + created.microseconds * 10,
-        state=SnapshotState.CREATED,
-    )
-
-
 class Shadow(IsolatedCoordinator):
     """The coordinator of a state folder, in a process of its own."""
 
-    def __init__(self, provider: GroupProvider, slot: Path) -> None:
-        self._places = _places(StateFolder(slot.parent))
-        super().__init__(slot=slot, places=self._places)
+    def __init__(self, provider: GroupProvider, state: Path) -> None:
+        self._state = state
+        self._places = places_of(StateFolder(state))
+        super().__init__(places=self._places)
         self.provider = provider
+        provider.consistency = self.consistency_of
         self.register_provider(provider)
         self.asked: dict[UUID, str] = {}  # writers that must take part: instance to its text
 
@@ -236,43 +244,51 @@ class Shadow(IsolatedCoordinator):
     def backup(
         self, request: BackupRequest, between: Between | Command | None = None
     ) -> BackupOutcome:
-        """A failure of the volumes themselves is told as such, not as one of the provider."""
+        """A failure of the volumes themselves is told as such, not as one of the provider. Copies
+        that do not stay are back in the mirror when this returns. What the writers said of a set
+        that stays is kept before `between` is called."""
+        self.provider.clear()
         if not request.volumes:
-            request = replace(request, volumes=self._volumes_of_components(request))
-        outcome = super().backup(request, between)
-        if outcome.error is not None and self.provider.problem is not None:
-            return replace(outcome, error=self.provider.problem)
-        return outcome
+            request = replace(
+                request,
+                volumes=volumes_of_components(
+                    request, self.provider.groups(), self.writers, self._places
+                ),
+            )
+        failed = True
+        try:
+            outcome = super().backup(request, self._keeping(request, between))
+            failed = outcome.error is not None and not outcome.report.completed
+        finally:
+            left = self.provider.settle(failed=failed)
+        if outcome.report.completed and _outlives(request) and outcome.report.document:
+            # Once more: writers may have added to it at the end.
+            self._save(outcome.report)
+        error = self.provider.problem if failed else None
+        error = error or outcome.error
+        if error is not None and left is not None:
+            error.message += f"; and copies are not back in the mirror: {left.message}"
+        return replace(outcome, error=error or left)
 
-    def _volumes_of_components(self, request: BackupRequest) -> list[str]:
-        """The group whose mounted volumes hold the components' files. InvalidError when that is
-        not one group: then the volumes must be named."""
-        groups = self.provider.groups()
-        choices = "; ".join(f"{name}: {' '.join(volumes)}" for name, volumes in groups.items())
-        hint = f"name the volumes of one group: {choices}" if groups else "add a volume first"
-        if not request.state.select_components:
-            raise InvalidError("no volume is named to take a snapshot of", hint=hint)
-        files = [
-            (entry.metadata.name, one.path)
-            for entry in self.writers()
-            for component in entry.metadata.components
-            for one in (*component.files, *component.database_files, *component.database_logs)
-        ]
-        found = {self._places.volume_of(path) for _, path in files} - {None}
-        chosen = [volumes for volumes in groups.values() if found & set(volumes)]
-        if len(chosen) == 1:
-            return chosen[0]
-        what = "lie on volumes of several groups" if chosen else "lie on no mounted volume"
-        whose = ", ".join(sorted({name for name, _ in files})) or "no writer"
-        raise InvalidError(
-            f"no volume is named, and the components of {whose} {what}"
-            if files
-            else "no volume is named, and no writer has a component that could name one",
-            hint=hint,
-        )
+    def _keeping(
+        self, request: BackupRequest, between: Between | Command | None
+    ) -> Between | Command | None:
+        """`between`, with the document of a set that stays kept before it."""
+        if not _outlives(request):
+            return between
+
+        def keeping(report: BackupReport) -> Copied | None:
+            self._save(report)
+            return between(report) if between is not None else None
+
+        return keeping
+
+    def _save(self, report: BackupReport) -> None:
+        save_document(self._state, str(report.snapshot_set_id), report.document)
 
     def delete(self, id: UUID, type: ObjectType, *, force: bool = False) -> DeleteOutcome:
-        """RefusedError for one snapshot of several: the copies of a set go back together."""
+        """The copies are back in the mirror when this returns. RefusedError for one snapshot of
+        several: the copies of a set go back together."""
         for one in self.provider.query():
             if one.snapshot_id == id and one.set_size > 1:
                 raise RefusedError(
@@ -280,46 +296,48 @@ class Shadow(IsolatedCoordinator):
                     hint=f"delete the set: {one.set_id}",
                 )
         outcome = super().delete(id, type, force=force)
-        if outcome.failed_snapshot is not None and self.provider.problem is not None:
-            raise self.provider.problem
+        if outcome.failed_snapshot is not None:
+            self.provider.require_deletable(outcome.failed_snapshot)
+        if (left := self.provider.settle()) is not None:
+            raise left
         return outcome
 
     def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
-        try:
-            super().revert(snapshot, force_dismount=force_dismount)
-        except VssError:
-            if self.provider.problem is None:
-                raise
-            raise self.provider.problem from None
+        """Without the coordinator: it has no say in it, and here Ctrl-C is heard."""
+        self.provider.revert(snapshot, force_dismount)
 
 
-def _places(folder: StateFolder) -> Places:
-    """Where the volumes that are attached here are mounted, by anybody."""
-    return Places(
-        {one.export: mounted_at(one.device) for one in Attachments(folder).read().attachments}
-    )
+def _outlives(request: BackupRequest) -> bool:
+    """Whether the snapshots stay when the backup has ended well."""
+    return bool(request.context & OUTLIVE)
 
 
 @contextmanager
 def open_shadow(
     service: Service,
     writers: Sequence[str],
-    slot: Path,
+    state: Path,
     *,
     label: str | None = None,
     plex: str | None = None,
 ) -> Iterator[Shadow]:
-    """A coordinator over the volumes of `service` with these writers (registry.spec_of)."""
+    """A coordinator over the volumes of `service` with these writers (registry.spec_of). `state`:
+    its state folder."""
     specs = [spec_of(text) for text in writers]
-    slot.parent.mkdir(parents=True, exist_ok=True)
-    with Shadow(GroupProvider(service, label=label, plex=plex), slot) as shadow:
-        for text, one in zip(writers, specs, strict=True):
-            arguments = dict(one.arguments)
-            if one.place == "filesystem":
-                given = filter(None, [arguments.get("keep")])
-                arguments["keep"] = [*given, *_ground(service, slot.parent)]
-            shadow.asked[shadow.register_writer(one.place, arguments)] = text
-        yield shadow
+    provider = GroupProvider(service, label=label, plex=plex, journal=state)
+    try:
+        with Shadow(provider, state) as shadow:
+            for text, one in zip(writers, specs, strict=True):
+                arguments = dict(one.arguments)
+                if one.place == "filesystem":
+                    given = filter(None, [arguments.get("keep")])
+                    arguments["keep"] = [*given, *_ground(service, state)]
+                shadow.asked[shadow.register_writer(one.place, arguments)] = text
+            yield shadow
+    finally:
+        left = provider.settle()  # while the volumes can be opened
+    if left is not None:
+        raise left
 
 
 def _ground(service: Service, state: Path) -> list[str]:
@@ -333,21 +351,22 @@ def create_set(
     service: Service,
     group: str,
     writers: Sequence[str],
-    slot: Path,
+    state: Path,
     *,
     label: str | None = None,
     plex: str | None = None,
     prove: Callable[[str], bool] = lambda set_id: False,
 ) -> SetRecord:
-    """Split the group with the writers frozen round it: a set of consistency ``application``.
-    WriterFailure, with the set gone, when one of them refuses or does not answer in time.
+    """Split the group with the writers frozen round it; the set's consistency is what they make
+    of it. WriterFailure, with the set gone, when one of them refuses or does not answer in time;
+    with the set kept, and said so, when that was after it had heard how the backup went.
 
     ``prove`` is called with the set's id once the copies exist. Only when it says yes do the
     writers hear that the backup succeeded, which lets them cut their logs; the set stays anyway."""
     volumes = GroupProvider(service).groups().get(group)
     if volumes is None:
         raise NotFoundError(f"no group {group!r}", hint="see: exshadow volume list")
-    with open_shadow(service, writers, slot, label=label, plex=plex) as shadow:
+    with open_shadow(service, writers, state, label=label, plex=plex) as shadow:
         request = BackupRequest(
             volumes=volumes,
             context=Context.APP_ROLLBACK,
@@ -359,17 +378,11 @@ def create_set(
             shadow.require((one.status.instance_id for one in made.writers), "at the split")
             return Copied(prove(str(made.snapshot_set_id)))
 
-        report = shadow.backup(request, between).check()
-    document = document_file(slot.parent, str(report.snapshot_set_id))
-    document.parent.mkdir(mode=0o700, exist_ok=True)
-    document.write_text(report.document, encoding="utf-8")
-    return service.show_set(str(report.snapshot_set_id))
-
-
-def document_file(state: Path, set_id: str) -> Path:
-    """What the writers said of a set (positions in logs, labels that a copy needs): its Backup
-    Components Document."""
-    return state / "documents" / f"{set_id}.xml"
+        outcome = shadow.backup(request, between)
+    if outcome.error is not None and outcome.report.completed:
+        made = service.show_set(str(outcome.report.snapshot_set_id))
+        outcome.error.message += f"; the set {made.group}@{made.label} was made, and stays"
+    return service.show_set(str(outcome.check().snapshot_set_id))
 
 
 def _can_choose(shadow: Shadow) -> bool:

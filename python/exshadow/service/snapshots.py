@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exshadow.errors import ExistsError, InvalidError, RefusedError
 from exshadow.model import ChangedMember, SetRecord, VolumeRecord
@@ -28,6 +28,13 @@ def create(
         return split_now(str(uuid.uuid4()), "crash")
 
 
+HOLD_SECONDS = 10.0
+"""A split that takes longer is of no use: writes were held for it, or might have been."""
+LATEST_SPLIT = 90.0
+"""Seconds after a group was armed in which the split may still come: the longest freeze, holding
+writes, and time to spare."""
+_CONSISTENCIES = ("application", "filesystem", "crash")
+
 Split = Callable[[str, str], SetRecord]
 """Splits: id of the set, consistency."""
 
@@ -42,10 +49,20 @@ def armed(
     _refuse_unreadable(desk, group)
     chosen = _label(volumes, label)
     names = [volume.name for volume in volumes]
+    made: list[SetRecord] = []
     with desk.session(names) as session:
-        yield lambda set_id, consistency: split(
-            session, names, chosen, plex, set_id=set_id, consistency=consistency
-        )
+        for name in names:
+            session.volumes[name].flush()  # what is dirty by now does not wait for the split
+
+        def split_now(set_id: str, consistency: str) -> SetRecord:
+            made.append(_split(session, names, chosen, plex, set_id, consistency))
+            return made[-1]
+
+        try:
+            yield split_now
+        finally:
+            for one in made:  # when nobody holds still for it any more
+                _record(session, one)
 
 
 def split(
@@ -58,7 +75,19 @@ def split(
     consistency: str = "crash",
 ) -> SetRecord:
     """Split open volumes and record the set."""
-    set_id = set_id or str(uuid.uuid4())
+    made = _split(session, names, label, plex, set_id or str(uuid.uuid4()), consistency)
+    _record(session, made)
+    return made
+
+
+def _split(
+    session: Session,
+    names: list[str],
+    label: str,
+    plex: str | None,
+    set_id: str,
+    consistency: str,
+) -> SetRecord:
     session.engine.split(
         [session.volumes[name] for name in names],
         label,
@@ -66,12 +95,13 @@ def split(
         set_id=set_id,
         consistency=consistency,
     )
-    records = [session.info(name) for name in names]
-    made = sets.from_volumes(records, set_id)
+    return sets.from_volumes([session.info(name) for name in names], set_id)
+
+
+def _record(session: Session, made: SetRecord) -> None:
     desk = session.desk
     desk.record(lambda catalog: catalog.record_set(made))
-    desk.record_volumes(*records)
-    return made
+    desk.record_volumes(*(session.info(member.volume) for member in made.members))
 
 
 def _label(volumes: tuple[VolumeRecord, ...], label: str | None) -> str:
@@ -161,3 +191,21 @@ def _require_live(one: SetRecord, survey: Survey) -> None:
         if volume is None or volume.snapshot(one.id) is None:
             sets.require_whole(one, survey, "compare")
             raise RefusedError(f"volume {member.volume} does not hold set {one.label}")
+
+
+def mark(desk: Desk, text: str, consistency: str) -> SetRecord:
+    """Say of every copy what it is: ``application``, ``filesystem`` or ``crash``."""
+    if consistency not in _CONSISTENCIES:
+        raise InvalidError(
+            f"a set is not {consistency!r}", hint=f"it is one of {', '.join(_CONSISTENCIES)}"
+        )
+    survey = desk.folder.survey()
+    one = sets.find(desk, text, survey)
+    sets.require_readable(desk, one, survey, "mark")
+    with desk.session([member.volume for member in one.members]) as session:
+        for member in one.members:
+            session.volumes[member.volume].set_consistency(one.label, consistency)
+        records = [session.info(member.volume) for member in one.members]
+    marked = replace(sets.from_volumes(records, one.id), verified=one.verified, checks=one.checks)
+    desk.record(lambda catalog: catalog.record_set(marked))
+    return marked

@@ -3,7 +3,8 @@
 It finds EXSHADOW_SET, EXSHADOW_SNAPSHOTS (how many), EXSHADOW_DEVICE_1, EXSHADOW_VOLUME_1,
 EXSHADOW_SNAPSHOT_1 and so on, and EXSHADOW_REPORT, a JSON file. A status other than 0 says that
 nothing succeeded; for single components it writes the writer's id, a tab and ``path\\name`` into
-the file EXSHADOW_FAILED, a line each. The same as ``exshadow-vss.exe --exec`` does.
+the file EXSHADOW_FAILED, a line each; a line that names none says that nothing succeeded. The
+variables and files are those of ``exshadow-vss.exe --exec``.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from uuid import UUID
 
 from exshadow.errors import Error
 from exshadow.vss.plain import to_json
 from exshadow.vss.procedures import BackupReport, ComponentReport, Copied, RestoreReport
+from exshadow.vss.values import ComponentKey
 
 
 class CommandError(Error):
@@ -47,10 +50,11 @@ class Command:
             done = subprocess.run(
                 self.line, shell=True, env=environment, stdout=self.output, check=False
             )
-            named = set(failed.read_text(encoding="utf-8").splitlines())
-        keys = [one.key for one in report.components if _name(one) in named]
-        self.failed = done.returncode != 0 or bool(named)
-        return Copied(all_succeeded=done.returncode == 0, failed=keys)
+            lines = _lines(failed)
+        keys, unknown = _failed_components(report.components, lines)
+        self.failed = done.returncode != 0 or bool(lines)
+        # Whatever an unknown line meant, it was a failure: then nobody hears of success.
+        return Copied(all_succeeded=done.returncode == 0 and not unknown, failed=keys)
 
     def error(self) -> CommandError | None:
         """What to tell when the procedure itself went well."""
@@ -62,13 +66,34 @@ class Command:
         )
 
 
-def _name(one: ComponentReport) -> str:
-    path = one.key.logical_path
-    return (
-        f"{one.key.writer_id}\t{path}\\{one.key.name}"
-        if path
-        else (f"{one.key.writer_id}\t{one.key.name}")
-    )
+def _lines(file: Path) -> list[str]:
+    try:
+        told = file.read_text(encoding="utf-8", errors="replace")
+    except OSError as problem:  # it was moved away: nobody knows what it said
+        return [str(problem)]
+    return [line for line in told.splitlines() if line.strip()]
+
+
+def _failed_components(
+    components: list[ComponentReport], lines: list[str]
+) -> tuple[list[ComponentKey], list[str]]:
+    """Those that the lines name, and the lines that name none."""
+    known: dict[tuple[UUID, str], list[ComponentKey]] = {}
+    for one in components:
+        path = f"{one.key.logical_path}\\{one.key.name}".strip("\\").casefold()
+        known.setdefault((one.key.writer_id, path), []).append(one.key)
+    keys: list[ComponentKey] = []
+    unknown = []
+    for line in lines:
+        writer, _, name = line.partition("\t")
+        try:
+            found = known.get((UUID(writer.strip()), name.strip().strip("\\").casefold()), [])
+        except ValueError:
+            found = []
+        keys += found
+        if not found:
+            unknown.append(line)
+    return keys, unknown
 
 
 def _variables(report: BackupReport | RestoreReport) -> dict[str, str]:

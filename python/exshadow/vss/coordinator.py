@@ -2,19 +2,20 @@
 
 It knows writers and providers, gives each session its order of calls, freezes and thaws within the
 limits, and makes sure that nobody stays frozen: a session that ends in any way is aborted. Only
-one set is made at a time by all processes that name the same `slot` file.
+one set is made at a time on a machine (slot.py).
 
 Everything here may be used from any thread. Writers and providers run on threads of their own.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from os import PathLike, fspath
+from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
@@ -25,6 +26,7 @@ from exshadow.vss.errors import WriterFailure
 from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.procedures import (
+    AS_LONG_AS_IT_TAKES,
     BackupOutcome,
     BackupReport,
     BackupRequest,
@@ -42,6 +44,7 @@ from exshadow.vss.provider import Provider, answer_provider
 from exshadow.vss.provider import facts_of as provider_facts
 from exshadow.vss.requestor import Session
 from exshadow.vss.service import OverSessions
+from exshadow.vss.slot import slot_file
 from exshadow.vss.tables import RecoveryFlags
 from exshadow.vss.writer import Writer, answer_writer, options_of
 
@@ -92,8 +95,8 @@ class Coordinator(OverSessions):
         engine: Engine | None = None,
         places: Places | None = None,
     ) -> None:
-        """`slot`: the file that all processes of the machine lock to make sets one at a time; None:
-        only sessions of this object exclude each other.
+        """`slot`: the file that processes lock to make sets one at a time; None: the machine's
+        (slot.py).
 
         `engine`: snapshot its volumes, which are called by their names, by splitting one plex off
         each at one instant (the "exshadow mirror provider"). Open the volumes first: snapshots that
@@ -112,7 +115,7 @@ class Coordinator(OverSessions):
         self._native = VssCoordinator(
             machine or platform.node() or "localhost",
             milliseconds,
-            None if slot is None else fspath(slot),
+            slot_file(slot, os.environ),
             engine,
             places.table() if places is not None else [],
         )
@@ -201,7 +204,7 @@ class Coordinator(OverSessions):
         return from_plain(ImportReport, found)
 
     def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
-        self.run_plain("revert", str(snapshot), force_dismount, to_plain(WaitLimits()))
+        self.run_plain("revert", str(snapshot), force_dismount, to_plain(AS_LONG_AS_IT_TAKES))
 
     def resync(
         self,
@@ -210,7 +213,7 @@ class Coordinator(OverSessions):
         flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
     ) -> None:
         plain = [to_plain(one) for one in pairs]
-        self.run_plain("resync", document, plain, int(flags), to_plain(WaitLimits()))
+        self.run_plain("resync", document, plain, int(flags), to_plain(AS_LONG_AS_IT_TAKES))
 
     def run_plain(self, procedure: str, *arguments: Any) -> Any:
         """A procedure of the native module with plain values."""

@@ -1,4 +1,4 @@
-"""The guard of an isolated coordinator: ``python -m exshadow.vss.guard CLIENT``.
+"""The guard of an isolated coordinator, started with its end of the socket (launch.py).
 
 It starts the host (host.py) and hears from it which writers are frozen and how long they may be.
 It does nothing else, so that nothing else can make it fail. When the host is gone and left writers
@@ -17,6 +17,7 @@ the host are released by the kernel; what outlives a process (a
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import signal
@@ -28,6 +29,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from exshadow.vss.launch import command
+
+NEVER = math.inf
 MARGIN = 1.0
 """Seconds beyond its limit that a writer may stand frozen before the host is killed."""
 RESCUE_TIME = 30.0
@@ -72,7 +76,7 @@ class Guard:
 
     def _hear(self) -> bool:
         """Wait for the next word of the host or the next deadline; False when it is gone."""
-        deadlines = [one.deadline for one in self._frozen() if one.deadline is not None]
+        deadlines = [one.deadline for one in self._frozen() if one.deadline not in (None, NEVER)]
         wait = max(0.0, min(deadlines) - time.monotonic()) + 0.01 if deadlines else None
         ready, _, _ = select.select([self._line], [], [], wait)
         if not ready:
@@ -92,6 +96,8 @@ class Guard:
         elif "frozen" in fact:
             known = self._writers[fact["frozen"]]
             known.deadline = time.monotonic() + fact["limit"] + MARGIN
+        elif "aborted" in fact:  # beside a freeze that hangs and may take effect yet
+            self._writers[fact["aborted"]].deadline = NEVER
         elif "thawed" in fact:
             self._writers[fact["thawed"]].deadline = None
 
@@ -108,13 +114,9 @@ def main() -> None:
     mine, hosts = socket.socketpair()
     with hosts:
         host = subprocess.Popen(
-            [sys.executable, "-m", "exshadow.vss.host", str(client), str(hosts.fileno())],
+            command("host", client, hosts.fileno()),
             pass_fds=[client, hosts.fileno()],
         )
     os.close(client)  # the host's alone: the client sees at once when the host is gone
     Guard(mine, host).run()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

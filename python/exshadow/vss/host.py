@@ -1,4 +1,4 @@
-"""The process of an isolated coordinator: ``python -m exshadow.vss.host CLIENT GUARD``.
+"""The process of an isolated coordinator, started with two sockets, CLIENT and GUARD (launch.py).
 
 It holds the coordinator and the writers. The requestor and its providers are in the client's
 process, at the other end of the socket CLIENT; the guard (guard.py), which started this process,
@@ -29,8 +29,9 @@ from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.registry import WriterSpec, make_writer
 from exshadow.vss.requestor import Session, StepSession
-from exshadow.vss.tables import HResult
-from exshadow.vss.writer import Writer, WriterCall
+from exshadow.vss.tables import HResult, WriterState
+from exshadow.vss.values import NIL
+from exshadow.vss.writer import CONSISTENCIES, Writer, WriterCall, failure_of
 
 
 class GuardLine:
@@ -95,32 +96,35 @@ class Guarded(Writer):
         self._limit = min(writer.freeze_limit, limits.freeze)
         self._asking = _Asking(writer, _PATIENCE * limits.identify)
         self._line = line
+        self.froze_for: set[UUID] = set()  # sets, in its way
+        self.registered = NIL
+        self._freezing = False
+        self._stands = False  # the guard was told of a freeze and of no end
         for name in (
             "writer_id", "name", "instance_id", "instance_name", "usage", "source", "level",
-            "freeze_limit", "subscribe",
+            "freeze_limit", "subscribe", "consistency",
         ):  # fmt: skip
             setattr(self, name, getattr(writer, name))
         for event in (
-            "prepare_snapshot", "post_snapshot", "backup_complete",
-            "backup_shutdown", "pre_restore", "post_restore",
+            "prepare_snapshot", "post_snapshot", "backup_complete", "pre_restore", "post_restore",
         ):  # fmt: skip
             setattr(self, f"on_{event}", getattr(writer, f"on_{event}"))
-        self._unidentified: BaseException | None = None
+        self.unidentified: BaseException | None = None
 
     def identify(self) -> WriterMetadata:
         """A writer that was asked for and cannot say what it has is not left out: it says so in
         PrepareForBackup, as one with a component that every backup includes."""
-        self._unidentified = None
+        self.unidentified = None
         try:
             return self._asking.answer()
         except Exception as problem:
-            self._unidentified = problem
+            self.unidentified = problem
             unknown = ComponentMetadata("unknown", caption="the writer cannot say what it has")
             return WriterMetadata(self.writer_id, self.name, components=[unknown])
 
     def on_prepare_backup(self, call: WriterCall) -> None:
-        if self._unidentified is not None:
-            raise self._unidentified
+        if self.unidentified is not None:
+            raise self.unidentified
         self._writer.on_prepare_backup(call)
 
     def on_freeze(self, call: WriterCall) -> None:
@@ -130,14 +134,34 @@ class Guarded(Writer):
             raise failure(
                 HResult.VSS_E_WRITERERROR_RETRYABLE, "the guard of this process is gone"
             ) from None
-        self._writer.on_freeze(call)
+        self._stands = self._freezing = True
+        try:
+            self._writer.on_freeze(call)
+        finally:
+            self._freezing = False
+        self.froze_for.add(call.facts().set_id)
 
     def on_thaw(self, call: WriterCall) -> None:
         self._writer.on_thaw(call)
-        self._line.tell(thawed=self._number)
+        self._thawed()
 
     def on_abort(self, call: WriterCall) -> None:
+        """While the freeze still runs the guard goes on minding the writer: the freeze may take
+        effect yet. When it returns, this is called once more (answer_writer)."""
         self._writer.on_abort(call)
+        if self._freezing:
+            self._line.tell(aborted=self._number)
+        else:
+            self._thawed()
+
+    def on_backup_shutdown(self, call: WriterCall) -> None:
+        """An abort that failed is tried again."""
+        self._writer.on_backup_shutdown(call)
+        if self._stands and not self._freezing:
+            self.on_abort(call)
+
+    def _thawed(self) -> None:
+        self._stands = False
         self._line.tell(thawed=self._number)
 
 
@@ -152,7 +176,7 @@ class Host:
         self._limits = Limits()
         self._sessions: list[Session | None] = []
         self._steps: list[StepSession] = []
-        self._writers = 0
+        self._writers: list[Guarded] = []
         self._stopped: set[int] = set()
         self._ended = threading.Event()
 
@@ -184,7 +208,7 @@ class Host:
         self,
         path: list[str],
         limits: Plain,
-        slot: str | None,
+        slot: str,
         machine: str | None,
         mounts: dict[str, list[str]] | None,
     ) -> None:
@@ -198,10 +222,12 @@ class Host:
     def _op_writer(self, place: str, arguments: dict[str, Plain]) -> str:
         writer = make_writer(WriterSpec(place, arguments))
         with self._lock:
-            number, self._writers = self._writers, self._writers + 1
+            number = len(self._writers)
+            guarded = Guarded(writer, number, self._limits, self._line)
+            self._writers.append(guarded)
         self._line.tell(writer=number, place=place, arguments=arguments, path=sys.path)
-        guarded = Guarded(writer, number, self._limits, self._line)
-        return str(self._open().register_writer(guarded))
+        guarded.registered = self._open().register_writer(guarded)
+        return str(guarded.registered)
 
     def _op_unregister_writer(self, instance: str) -> None:
         self._open().unregister_writer(UUID(instance))
@@ -244,11 +270,31 @@ class Host:
         with self._lock:
             self._sessions[number] = None
 
+    def _op_consistency(self, set_id: str) -> str:
+        with self._lock:
+            found = {one.consistency for one in self._writers if UUID(set_id) in one.froze_for}
+        return next((one for one in CONSISTENCIES if one in found), "crash")
+
     def _op_callbacks(self) -> Plain:
         return to_plain(self._open().callbacks())
 
     def _op_run(self, procedure: str, arguments: list[Plain]) -> Plain:
-        return self._open().run_plain(procedure, *arguments)
+        found = self._open().run_plain(procedure, *arguments)
+        if procedure == "list_writers":
+            for entry in found:
+                self._mark_unidentified(entry["status"])
+        return found
+
+    def _mark_unidentified(self, status: Plain) -> None:
+        """Such a writer takes part, to refuse: but it must not look well to who only looks."""
+        with self._lock:
+            writers = list(self._writers)
+        for one in writers:
+            if one.unidentified is None or status["instance_id"] != str(one.registered):
+                continue
+            code, text = failure_of(one.unidentified)
+            status["state"] = int(WriterState.FAILED_AT_IDENTIFY)
+            status["failure"], status["application_message"] = int(code), text
 
     def _op_run_asking(self, procedure: str, request: Plain, part: int) -> Plain:
         def stopped() -> bool:
@@ -278,7 +324,3 @@ def main() -> None:
     client, guard = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     Host(client, guard).run()
     os._exit(0)  # a callback that hangs in a thread does not keep the process
-
-
-if __name__ == "__main__":
-    main()

@@ -8,6 +8,7 @@ which process is killed.
 from __future__ import annotations
 
 import itertools
+import os
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
-from os import PathLike, fspath
+from os import PathLike
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -23,10 +24,12 @@ from uuid import UUID
 from exshadow.errors import CancelledError, Error, NotFoundError
 from exshadow.vss.command import Command
 from exshadow.vss.coordinator import Callback, Limits, asked, backup_outcome
+from exshadow.vss.launch import command
 from exshadow.vss.peer import Peer, error_of
 from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.procedures import (
+    AS_LONG_AS_IT_TAKES,
     BackupOutcome,
     BackupReport,
     BackupRequest,
@@ -45,6 +48,7 @@ from exshadow.vss.provider import facts_of as provider_facts
 from exshadow.vss.registry import place_of
 from exshadow.vss.requestor import Session
 from exshadow.vss.service import OverSessions
+from exshadow.vss.slot import slot_file
 from exshadow.vss.tables import RecoveryFlags
 from exshadow.vss.writer import Writer
 
@@ -52,7 +56,7 @@ _UNDOING = 60.0
 """Seconds that an interrupted procedure has to undo what it made."""
 
 
-def _in_thread(function: Callable[..., Plain], *arguments: Any) -> Future[Plain]:
+def in_thread(function: Callable[..., Plain], *arguments: Any) -> Future[Plain]:
     """Call it on a thread that nobody has to wait for."""
     answer: Future[Plain] = Future()
 
@@ -123,11 +127,12 @@ class IsolatedCoordinator(OverSessions):
         machine: str | None = None,
         places: Places | None = None,
     ) -> None:
+        slot = slot_file(slot, os.environ)
         mine, theirs = socket.socketpair()
         with theirs:
             # In a session of its own: what ends the terminal or our process group does not end it.
             self._guard = subprocess.Popen(
-                [sys.executable, "-m", "exshadow.vss.guard", str(theirs.fileno())],
+                command("guard", theirs.fileno()),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -144,7 +149,7 @@ class IsolatedCoordinator(OverSessions):
             "begin",
             path,
             to_plain(limits or Limits()),
-            None if slot is None else fspath(slot),
+            slot,
             machine,
             None if places is None else {name: list(on) for name, on in places.mounts.items()},
         )
@@ -200,6 +205,11 @@ class IsolatedCoordinator(OverSessions):
         """The calls of writers and providers as they were made, the last ten thousand."""
         return from_plain(list[Callback], self._peer.call("callbacks"))
 
+    def consistency_of(self, set_id: UUID) -> str:
+        """What a set is by the writers that were frozen for it: ``application``, ``filesystem``
+        when these froze file systems only, ``crash`` without any."""
+        return str(self._peer.call("consistency", str(set_id)))
+
     # --- the procedures, which run in the host
 
     def writers(self) -> list[WriterEntry]:
@@ -222,7 +232,7 @@ class IsolatedCoordinator(OverSessions):
         return from_plain(ImportReport, found)
 
     def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
-        self._run("revert", str(snapshot), force_dismount, to_plain(WaitLimits()))
+        self._run("revert", str(snapshot), force_dismount, to_plain(AS_LONG_AS_IT_TAKES))
 
     def resync(
         self,
@@ -231,7 +241,7 @@ class IsolatedCoordinator(OverSessions):
         flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
     ) -> None:
         plain = [to_plain(one) for one in pairs]
-        self._run("resync", document, plain, int(flags), to_plain(WaitLimits()))
+        self._run("resync", document, plain, int(flags), to_plain(AS_LONG_AS_IT_TAKES))
 
     def _run(self, procedure: str, *arguments: Plain) -> Plain:
         return self._peer.call("run", procedure, list(arguments))
@@ -251,7 +261,7 @@ class IsolatedCoordinator(OverSessions):
         def guarded(report: Plain) -> Plain:
             if part is None:
                 return None
-            answers.append(_in_thread(part, report))
+            answers.append(in_thread(part, report))
             answers[0].add_done_callback(lambda _: ended.set())
             ended.wait()
             if stopped.is_set():
@@ -261,7 +271,7 @@ class IsolatedCoordinator(OverSessions):
         ended = threading.Event()
         number = next(self._numbers)
         self._parts[number] = guarded
-        running = _in_thread(self._peer.call, "run_asking", procedure, to_plain(request), number)
+        running = in_thread(self._peer.call, "run_asking", procedure, to_plain(request), number)
         try:
             return running.result()
         except KeyboardInterrupt:

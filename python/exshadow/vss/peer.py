@@ -45,11 +45,12 @@ class Peer:
         """Ask and wait for the answer; ClosedError when the other side is gone."""
         question = _Question()
         number = next(self._ids)
+        asked = _line({"id": number, "op": op, "args": list(args)})
         with self._lock:
             if self._open is None:
                 raise _gone()
             self._open[number] = question
-        self._send({"id": number, "op": op, "args": list(args)})
+        self._send(asked)
         while not question.done.wait(0.5):  # in slices, so that signals are heard
             pass
         if question.error is not None:
@@ -91,17 +92,22 @@ class Peer:
 
     def _answer(self, message: dict[str, Plain]) -> None:
         try:
-            answer = {"re": message["id"], "result": self._handle(message["op"], message["args"])}
+            result = self._handle(message["op"], message["args"])
+            answer = _line({"re": message["id"], "result": result})  # what JSON cannot hold is told
         except BaseException as error:
-            answer = {"re": message["id"], "error": plain_error(error)}
+            answer = _line({"re": message["id"], "error": plain_error(error)})
         self._send(answer)
 
-    def _send(self, message: dict[str, Plain]) -> None:
+    def _send(self, line: bytes) -> None:
         try:
             with self._sending:
-                self._end.sendall(json.dumps(message).encode() + b"\n")
+                self._end.sendall(line)
         except OSError:
             self.close()  # serve() sees it and fails who waits
+
+
+def _line(message: dict[str, Plain]) -> bytes:
+    return json.dumps(message).encode() + b"\n"
 
 
 def error_of(plain: dict[str, Plain] | None) -> Error | None:

@@ -36,6 +36,10 @@ class WaitLimits:
     grace: int = 30_000
 
 
+AS_LONG_AS_IT_TAKES = WaitLimits(limit=1 << 50)
+"""For steps that move data."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetryLimits:
     """Repeating after transient failures, each time with a new session."""

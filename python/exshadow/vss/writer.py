@@ -14,7 +14,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
 from exshadow.vss.documents import (
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from exshadow._core import VssWriterCall
 
 T = TypeVar("T")
+
+CONSISTENCIES: Final = ("application", "filesystem", "crash")
+"""What a copy may be, best first."""
 
 _ALL_EVENTS = (
     SubscribeMask.POST_SNAPSHOT | SubscribeMask.BACKUP_EVENTS | SubscribeMask.RESTORE_EVENTS
@@ -168,6 +171,10 @@ class Writer:
     remark: str = ""
     """What whoever makes a set with it must know, told before it is made."""
 
+    consistency: str = "application"
+    """What a copy is that was made while this writer was frozen: ``application``; ``filesystem``
+    when it holds file systems and knows no application; ``crash`` when nothing is held."""
+
     def identify(self) -> WriterMetadata:
         """What the writer holds. Ids, name, usage and source are taken from the attributes."""
         return WriterMetadata(self.writer_id, self.name)
@@ -179,7 +186,8 @@ class Writer:
         """Do what takes long (checkpoints) here, not in Freeze."""
 
     def on_freeze(self, call: WriterCall) -> None:
-        """Hold the data still until Thaw or Abort."""
+        """Hold the data still until Thaw or Abort. When it returns after its Abort, ``on_abort`` is
+        called again behind it."""
 
     def on_thaw(self, call: WriterCall) -> None:
         """Go on."""
@@ -234,6 +242,8 @@ def options_of(writer: Writer) -> WriterOptions:
             raise ValueError(
                 f"{type(writer).__name__} has no {needed}: set it as a class attribute"
             )
+    if writer.consistency not in CONSISTENCIES:
+        raise ValueError(f"{type(writer).__name__}: consistency is one of {CONSISTENCIES}")
     return WriterOptions(
         writer_id=writer.writer_id,
         name=writer.name,
@@ -277,8 +287,13 @@ def answer_writer(
         return to_plain(writer.identify())
     answer = _Answer()
     callback: Callable[[WriterCall], None] = getattr(writer, f"on_{event}")
+    told = WriterCall(call, answer, places)
     try:
-        callback(WriterCall(call, answer, places))
+        try:
+            callback(told)
+        finally:
+            if event == "freeze" and call.abandoned():
+                writer.on_abort(told)  # the Abort came before this freeze took effect
     except BaseException as error:
         answer.failure, answer.application_message = failure_of(error)
         answer.noted = False

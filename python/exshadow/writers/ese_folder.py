@@ -26,6 +26,7 @@ class EseFolderWriter(Writer):
     name = "ese-folder"
     source = SourceType.TRANSACTED_DB
     freeze_limit = FREEZE_LIMIT
+    consistency = "crash"
 
     def __init__(self, path: str, logs: str = "") -> None:
         self.folder = Path(path)

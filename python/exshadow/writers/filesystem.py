@@ -61,6 +61,7 @@ class FilesystemWriter(Writer):
         self.mount = Path(mount).resolve()
         self.instance_name = str(self.mount)
         self.mode = choice("mode", mode, _MODES)
+        self.consistency = "filesystem" if self.mode == "freeze" else "crash"
         self.freeze_limit = seconds("limit", limit, most=60)
         self._lock = threading.Lock()
         self._frozen = False

@@ -44,6 +44,7 @@ class GuestAgentWriter(Writer):
 
     writer_id = UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a04")
     name = "guest-agent"
+    consistency = "filesystem"
     source = SourceType.OTHER
     remark = "log truncation inside a Windows guest cannot be withheld: it comes before any check"
 
@@ -102,8 +103,9 @@ class GuestAgentWriter(Writer):
         self._end_freeze()  # the agent may be there again
 
     def _end_freeze(self) -> None:
-        """Of ours only: somebody else's freeze is not lifted."""
-        with contextlib.suppress(Exception), self._lock:
+        """Of ours only: somebody else's freeze is not lifted. What the agent refuses is raised: who
+        minds this writer must not take the guest for thawed."""
+        with self._lock:
             if self._frozen:
                 self._thaw()
                 self._frozen = False

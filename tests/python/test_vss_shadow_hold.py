@@ -1,0 +1,96 @@
+"""Freeze to thaw on the way that users take: writers in a process of their own, the volumes of a
+state folder, here or in a daemon whose clients write all the while."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+from conftest import Cli
+from daemons import ServedCli, served
+from test_vss_hold import BOUND
+
+from exshadow.client.service import connect_service
+from exshadow.service import shadow
+from exshadow.service.contract import Service
+from exshadow.service.desk import Desk
+from exshadow.service.local import LocalService
+from exshadow.service.reporter import Silent
+from exshadow.service.state import StateFolder
+
+ROUNDS = 7
+
+
+@pytest.fixture(params=["here", "in a daemon"])
+def cli(request, state, fork_server, tmp_path) -> Iterator[Cli]:
+    if request.param == "here":
+        yield Cli(state, fork_server)
+        return
+    line = ServedCli(state, fork_server)
+    with served(line, tmp_path):
+        yield line
+
+
+@contextmanager
+def service(cli: Cli) -> Iterator[Service]:
+    if cli.served:
+        remote = connect_service(StateFolder(cli.state).control_socket, Silent())
+        assert remote is not None
+        with remote:
+            yield remote
+    else:
+        with closing(Desk(StateFolder(cli.state))) as desk:
+            yield LocalService(desk)
+
+
+CLIENT = """
+import os, sys, exshadow
+with exshadow.connect(sys.argv[1]) as daemon:
+    volumes, block, count = [daemon.open(one) for one in ("db", "logs")], os.urandom(65536), 0
+    while not os.path.exists(sys.argv[2]):
+        for volume in volumes:
+            volume.write(count * len(block) % (1 << 20), block)
+        count += 1
+print(count)
+"""
+
+
+@contextmanager
+def busy(state: Path, done: Path) -> Iterator[subprocess.Popen[str]]:
+    """A client of the daemon that writes as fast as it can, until `done` is there."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CLIENT, str(state), str(done)], stdout=subprocess.PIPE, text=True
+    ) as client:
+        try:
+            yield client
+        finally:
+            done.touch()
+
+
+@pytest.mark.slow
+def test_freeze_to_thaw_as_users_have_it(shop, tmp_path, capsys):
+    log, done = tmp_path / "log", tmp_path / "done"
+    writer = f"vss_writers:TimedWriter?log={log}"
+    with (
+        service(shop.cli) as verbs,
+        busy(shop.cli.state, done) if shop.cli.served else nullcontext() as client,
+    ):
+        for _ in range(ROUNDS):
+            made = shadow.create_set(verbs, "shop", [writer], shop.cli.state)
+            verbs.resync_set(made.id)
+        done.touch()
+        writes = int(client.communicate(timeout=30)[0]) if client is not None else 0
+    times = [float(line) for line in log.read_text().split()]
+    beyond = [thaw - frozen for frozen, thaw in zip(times[::2], times[1::2], strict=True)]
+    with capsys.disabled():
+        shown = ", ".join(f"{one * 1000:.1f}" for one in beyond)
+        where = "in a daemon" if shop.cli.served else "here"
+        sys.stdout.write(f"\n  {where}, freeze to thaw (ms): {shown}; {writes} writes\n")
+    assert len(beyond) == ROUNDS
+    assert writes > ROUNDS or not shop.cli.served
+    assert statistics.median(beyond) < BOUND
