@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -162,6 +163,18 @@ def test_a_scenario_that_cannot_be_read_is_an_error_of_the_service(
     assert ended.status not in (0, 2), ended.out
     assert document(ended)["error"]["message"]
     assert any("error" in line for line in here.log)
+
+
+@pytest.mark.parametrize("name", ["cmd.exe", "vssapi.dll"])
+def test_what_lies_beside_the_program_is_not_taken_for_the_systems(
+    machine: Callable[..., Machine], tmp_path: Path, name: str
+) -> None:
+    here = machine()
+    shutil.copy(program(TOOL), tmp_path / TOOL)
+    planted = b"no library" if name == "vssapi.dll" else program("slots_client.exe").read_bytes()
+    (tmp_path / name).write_bytes(planted)
+    ended = here.run(tmp_path / TOOL, "backup", "C:", "--exec", "exit 0", "--json")
+    assert ended.status == 0, ended.out + ended.err
 
 
 def test_of_two_backups_at_once_one_waits_for_the_other(

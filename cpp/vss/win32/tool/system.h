@@ -21,9 +21,13 @@ namespace exshadow::vss::win32 {
 // unknown.
 [[nodiscard]] std::optional<std::string> volume_of(const std::string& path);
 
+// A file that somebody still writes to is waited for a moment, then it is an error.
 [[nodiscard]] Result<std::string> read_file(std::string_view path);
 // The text of a saved document in UTF-8: others save it in UTF-16 or with a byte order mark.
 [[nodiscard]] Result<std::string> read_document(std::string_view path);
+// Text that a command wrote: UTF-16 or UTF-8 by its mark, UTF-8, else the console's code page, which is what
+// cmd.exe's echo writes.
+[[nodiscard]] std::string command_text(std::string_view bytes);
 // Written aside and put in place, so that a crash leaves the old file or the new one.
 [[nodiscard]] Status write_file(std::string_view path, std::string_view bytes);
 [[nodiscard]] Status make_folder(std::string_view path);  // with those above it; one that exists is fine
