@@ -22,6 +22,7 @@ WaitLimits Tool::limits() const {
     WaitLimits limits;
     limits.limit = static_cast<Milliseconds>(step_seconds * 1000);
     limits.slice = 100;
+    limits.grace = static_cast<Milliseconds>(grace_seconds * 1000);
     return limits;
 }
 

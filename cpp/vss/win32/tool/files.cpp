@@ -59,6 +59,12 @@ std::string volume_name(std::string_view volume) {
     return utf8(path);
 }
 
+bool is_volume(std::string_view volume) {
+    const auto name = volume_name(volume);
+    if (name.starts_with("\\\\?\\Volume{")) return GetDriveTypeW(wide(name).c_str()) != DRIVE_NO_ROOT_DIR;
+    return name.starts_with("\\\\");
+}
+
 std::string shown_volume(const std::string& volume) {
     std::array<wchar_t, 32768> paths{};
     DWORD size = 0;

@@ -53,6 +53,9 @@ int run(const std::vector<std::string>& given) {
     app.add_option("--timeout", tool.step_seconds, "Seconds that any one step of the service may take")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
+    app.add_option("--grace", tool.grace_seconds, "Seconds for a step that was cut off to end")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
     app.set_version_flag("--version", EXSHADOW_VERSION);
     app.footer(
         "Example: exshadow-vss writers\nExit status: 0 done, 1 unexpected, 2 usage, 3 not found, 4 refused, "
