@@ -460,7 +460,7 @@ def test_the_third_ctrl_c_ends_a_call_that_hangs(
     world["providers"][0]["events"] = {"delete": {"delay": 120_000}}
     (here.folder / "world.json").write_text(json.dumps(world), encoding="utf-8")
     began = time.monotonic()
-    arguments = ("snapshots", "delete", made["snapshots"][0]["snapshot_id"], "--json")
+    arguments = ("snapshots", "delete", made["snapshots"][0]["snapshot_id"], "--yes", "--json")
     ended = press_ctrl_c(here, lambda: logged(here, '"callback":"delete"'), *arguments, times=3)
     assert time.monotonic() - began < 40
     assert ended.status == 130, ended

@@ -70,7 +70,9 @@ def saved_document(here: Machine) -> str:
     return f"{saved}\\backup-components.xml"
 
 
-@pytest.mark.parametrize("command", ["delete", "delete set", "break", "revert", "resync", "restore"])
+@pytest.mark.parametrize(
+    "command", ["delete", "delete set", "break", "revert", "resync", "restore"]
+)
 def test_a_dry_run_tells_the_plan_and_changes_nothing(
     machine: Callable[..., Machine], world: dict[str, Any], command: str
 ) -> None:
@@ -207,7 +209,9 @@ def test_documents_that_cannot_be_saved_at_the_end_name_the_snapshots_that_stay(
     saved = here.folder / "saved"
     path = windows_path(saved / "backup-components.xml")
     spoil = f"del {path} & mkdir {path} & exit 0"
-    ended = run(here, "backup", "C:", "--keep", "--save-documents", windows_path(saved), "--exec", spoil)
+    ended = run(
+        here, "backup", "C:", "--keep", "--save-documents", windows_path(saved), "--exec", spoil
+    )
     found = document(ended)
     assert ended.status != 0
     assert found["backup"]["document"] is None

@@ -3,7 +3,9 @@
 It finds EXSHADOW_SET, EXSHADOW_SNAPSHOTS (how many), EXSHADOW_DEVICE_1, EXSHADOW_VOLUME_1,
 EXSHADOW_SNAPSHOT_1 and so on, and EXSHADOW_REPORT, a JSON file. A status other than 0 says that
 nothing succeeded; for single components it writes the writer's id, a tab and ``path\\name`` into
-the file EXSHADOW_FAILED, a line each. The same as ``exshadow-vss.exe --exec`` does.
+the file EXSHADOW_FAILED, a line each. The same as ``exshadow-vss.exe --exec`` does. A list that
+cannot be read, or names what is not there, aborts a backup: no writer is told of a success that
+was none.
 """
 
 from __future__ import annotations
@@ -16,9 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from exshadow.errors import Error
+from exshadow.errors import Error, InvalidError, from_system
 from exshadow.vss.plain import to_json
 from exshadow.vss.procedures import BackupReport, ComponentReport, Copied, RestoreReport
+from exshadow.vss.values import ComponentKey
+
+
+STDOUT = 1  # the file descriptor of this process
 
 
 class CommandError(Error):
@@ -47,10 +53,23 @@ class Command:
             done = subprocess.run(
                 self.line, shell=True, env=environment, stdout=self.output, check=False
             )
-            named = set(failed.read_text(encoding="utf-8").splitlines())
-        keys = [one.key for one in report.components if _name(one) in named]
-        self.failed = done.returncode != 0 or bool(named)
+            keys = _failed(failed, report.components)
+        self.failed = done.returncode != 0 or bool(keys)
         return Copied(all_succeeded=done.returncode == 0, failed=keys)
+
+    def write(self, text: bytes) -> None:
+        """Put what the program wrote elsewhere where its output is to go."""
+        if not text or (isinstance(self.output, int) and self.output < 0):  # subprocess.DEVNULL
+            return
+        target = (
+            STDOUT if self.output is None else self.output
+        )  # where the program itself would write
+        if isinstance(target, int):
+            with open(target, "wb", closefd=False) as file:
+                file.write(text)
+        else:
+            target.write(text)
+            target.flush()
 
     def error(self) -> CommandError | None:
         """What to tell when the procedure itself went well."""
@@ -60,6 +79,27 @@ class Command:
             "the command failed, and the writers were told which components",
             hint="see what the command wrote, then repeat",
         )
+
+
+def _failed(path: Path, components: list[ComponentReport]) -> list[ComponentKey]:
+    """The components that the program named; a file it removed names none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    except OSError as problem:
+        raise from_system(problem) from None
+    except UnicodeDecodeError as problem:
+        raise InvalidError(f"the list of failed components is not UTF-8: {problem}") from None
+    known = {_name(one).casefold(): one.key for one in components}
+    lines = [line for line in text.splitlines() if line]
+    for line in lines:
+        if line.casefold() not in known:
+            raise InvalidError(
+                f"the command names a component that is not in the backup: {line}",
+                hint="write the writer's id, a tab, and path\\name into $EXSHADOW_FAILED",
+            )
+    return [known[line.casefold()] for line in lines]
 
 
 def _name(one: ComponentReport) -> str:

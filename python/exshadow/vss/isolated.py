@@ -229,9 +229,12 @@ class IsolatedCoordinator(OverSessions):
         document: str,
         pairs: Sequence[RecoveryPair],
         flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
+        *,
+        writers: bool = False,
     ) -> None:
         plain = [to_plain(one) for one in pairs]
-        self._run("resync", document, plain, int(flags), to_plain(WaitLimits()))
+        wait = to_plain(WaitLimits())
+        self._run("resync", document, plain, int(flags), wait, writers)
 
     def _run(self, procedure: str, *arguments: Plain) -> Plain:
         return self._peer.call("run", procedure, list(arguments))
