@@ -23,7 +23,6 @@ from exshadow.vss.plain import to_json
 from exshadow.vss.procedures import BackupReport, ComponentReport, Copied, RestoreReport
 from exshadow.vss.values import ComponentKey
 
-
 STDOUT = 1  # the file descriptor of this process
 
 
