@@ -177,6 +177,58 @@ def test_what_lies_beside_the_program_is_not_taken_for_the_systems(
     assert ended.status == 0, ended.out + ended.err
 
 
+METADATA_GETTERS = (
+    "GetIdentity",
+    "GetFileCounts",
+    "GetMetadataComponent",
+    "GetComponentInfo",
+    "GetDatabaseFile",
+    "GetExcludeFile",
+)
+COMPONENT_GETTERS = (
+    "GetWriterInfo",
+    "GetComponentCount",
+    "GetComponent",
+    "GetComponentName",
+    "GetComponentType",
+    "GetPartialFileCount",
+)
+
+
+@pytest.mark.parametrize("getter", METADATA_GETTERS + COMPONENT_GETTERS)
+def test_a_component_that_cannot_be_read_is_an_error_and_not_one_less(
+    machine: Callable[..., Machine], getter: str
+) -> None:
+    """The three answers elsewhere mean that there is none."""
+    here = machine()
+    bad_state, not_found, not_implemented = "0x80042301", "0x80042308", "0x80004001"
+    place = (METADATA_GETTERS + COMPONENT_GETTERS).index(getter)
+    answer = (bad_state, not_found, not_implemented)[place % 3]
+    arguments = ["writers"]
+    if getter in COMPONENT_GETTERS:
+        arguments = ["restore", windows_path(backup_folder(here) / "backup-components.xml")]
+    here.extra["EXSHADOW_VSS_DENY"] = f"{getter}={answer}"
+    ended = run(here, *arguments)
+    assert ended.status != 0, ended.out
+    error = document(ended)["error"]
+    assert error["hresult"] == int(answer, 16)
+    assert "reading a writer's" in error["message"]
+    assert here.leaks() == []
+
+
+def test_a_writer_may_forbid_a_revert(
+    machine: Callable[..., Machine], two_writers: dict[str, Any]
+) -> None:
+    here = machine()
+    made = document(run(here, "backup", "C:", "--keep"))["backup"]["snapshots"][0]
+    here.extra["EXSHADOW_VSS_BLOCK_REVERT"] = "1"
+    ended = run(here, "revert", made["snapshot_id"])
+    assert (ended.status, document(ended)["error"]["code"]) == (4, "refused")
+    assert "forbids" in document(ended)["error"]["message"]
+    assert "RevertToSnapshot" not in [name for name, _ in here.calls()]
+    assert here.leaks() == []
+
+
 def test_of_two_backups_at_once_one_waits_for_the_other(
     machine: Callable[..., Machine], two_writers: dict[str, Any]
 ) -> None:

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 
 #include "async.h"
+#include "memory.h"
 
 namespace exshadow::test_double {
 
@@ -125,6 +127,13 @@ HRESULT hresult(const Error& error) {
         case Code::permission: return E_ACCESSDENIED;
         default: return hresult(HResult::vss_e_unexpected);
     }
+}
+
+HRESULT denied(std::string_view getter) {
+    static const std::string script = narrow(_wgetenv(L"EXSHADOW_VSS_DENY"));
+    const auto cut = script.find('=');
+    if (cut == std::string::npos || std::string_view(script).substr(0, cut) != getter) return S_OK;
+    return static_cast<HRESULT>(std::stoul(script.substr(cut + 1), nullptr, 16));
 }
 
 LoggedCall::LoggedCall(const char* object, const char* name, Json arguments, Session* session)

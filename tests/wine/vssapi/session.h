@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -81,6 +82,8 @@ private:
 };
 
 [[nodiscard]] HRESULT hresult(const Error& error);
+// What EXSHADOW_VSS_DENY ("GetComponentInfo=0x80042301") makes a getter answer; S_OK: its true answer.
+[[nodiscard]] HRESULT denied(std::string_view getter);
 [[nodiscard]] inline HRESULT hresult(vss::HResult value) {
     return static_cast<HRESULT>(value);
 }
