@@ -70,6 +70,35 @@ def test_a_client_of_the_import_library_makes_a_backup_with_components(
     assert here.state["snapshots"] == []
 
 
+# From slot 3 on (fact sheet, section 1.3), not from the headers that the double is built with.
+VTABLE = """
+    GetWriterComponentsCount GetWriterComponents InitializeForBackup SetBackupState
+    InitializeForRestore SetRestoreState GatherWriterMetadata GetWriterMetadataCount
+    GetWriterMetadata FreeWriterMetadata AddComponent PrepareForBackup AbortBackup
+    GatherWriterStatus GetWriterStatusCount FreeWriterStatus GetWriterStatus
+    SetBackupSucceeded SetBackupOptions SetSelectedForRestore SetRestoreOptions
+    SetAdditionalRestores SetPreviousBackupStamp SaveAsXML BackupComplete
+    AddAlternativeLocationMapping AddRestoreSubcomponent SetFileRestoreStatus AddNewTarget
+    SetRangesFilePath PreRestore PostRestore SetContext StartSnapshotSet AddToSnapshotSet
+    DoSnapshotSet DeleteSnapshots ImportSnapshots BreakSnapshotSet GetSnapshotProperties
+    Query IsVolumeSupported DisableWriterClasses EnableWriterClasses DisableWriterInstances
+    ExposeSnapshot RevertToSnapshot QueryRevertStatus GetWriterMetadataEx
+    SetSelectedForRestoreEx UnexposeSnapshot SetAuthoritativeRestore SetRollForward
+    SetRestoreName BreakSnapshotSetEx PreFastRecovery FastRecovery GetWriterStatusEx
+    AddSnapshotToRecoverySet RecoverSet GetSessionId GetRootAndLogicalPrefixPaths
+"""
+
+
+def test_every_slot_is_the_method_that_the_sdk_has_there(machine: Callable[..., Machine]) -> None:
+    here = machine()
+    ended = here.run(program("slots_client.exe"), "every")
+    assert ended.status == 0, ended.out
+    assert len(VTABLE.split()) == 62
+    asked = [name for name, _ in here.calls() if name != "last Release"]
+    assert asked == VTABLE.split()
+    assert here.leaks() == []
+
+
 def test_a_client_killed_with_its_set_open_leaves_the_slot_free(
     machine: Callable[..., Machine],
 ) -> None:
@@ -160,10 +189,9 @@ LEGAL = {
 }
 BAD_STATE = "0x80042301"
 # The sheet's sources differ or leave room: not looked at.
-OPEN = (
-    {("GetSnapshotProperties", phase) for phase in BACKUP}
-    | {("AddSnapshotToRecoverySet", phase) for phase in RESTORE}
-)
+OPEN = {("GetSnapshotProperties", phase) for phase in BACKUP} | {
+    ("AddSnapshotToRecoverySet", phase) for phase in RESTORE
+}
 
 
 def test_calls_out_of_order_are_refused_and_those_in_order_are_not(
