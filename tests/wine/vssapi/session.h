@@ -39,6 +39,7 @@ public:
 
 private:
     std::shared_ptr<vss::AsyncStep> step();
+    vss::StepStatus last();
     std::mutex mutex_;
     const vss::Call call_;
     std::shared_ptr<vss::AsyncStep> step_;
