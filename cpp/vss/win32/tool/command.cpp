@@ -125,9 +125,13 @@ Result<unsigned> run_command(std::string_view command,
         if (!interrupted()) continue;
         if (WaitForSingleObject(process.get(), grace) == WAIT_TIMEOUT) TerminateProcess(process.get(), 130);
     }
-    if (interrupted()) return Error(Code::cancelled, "stopped on request");
     DWORD status = 0;
     GetExitCodeProcess(process.get(), &status);
+    // Ctrl-C is for the command and for us; the command may have ended by it before we hear of it.
+    constexpr DWORD same_ctrl_c = 300;
+    if (!interrupted()) Sleep(same_ctrl_c);
+    if (interrupted() || status == static_cast<DWORD>(STATUS_CONTROL_C_EXIT))
+        return Error(Code::cancelled, "stopped on request");
     return static_cast<unsigned>(status);
 }
 
