@@ -61,7 +61,7 @@ build-mingw: build/mingw/build.ninja  ## exshadow-vss.exe for 64-bit Windows, wi
 	cmake --build build/mingw --parallel $(JOBS)
 
 test-wine: build-mingw $(STAMPS)/installed  ## tests of the Windows part under Wine
-	$(BIN)/python -m pytest tests/wine
+	EXSHADOW_WINE=required $(BIN)/python -m pytest tests/wine
 
 build/mingw/build.ninja: $(STAMPS)/packages
 	cmake -S . -B $(@D) -G Ninja -DCMAKE_TOOLCHAIN_FILE=cmake/mingw-toolchain.cmake -DEXSHADOW_TESTS=ON \

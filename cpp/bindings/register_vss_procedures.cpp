@@ -145,12 +145,13 @@ void revert(Coordinator coordinator, const py::object& snapshot, bool force, con
 }
 
 void resync(Coordinator coordinator, const std::string& document, const py::object& pairs,
-            const py::object& flags, const py::object& limits) {
+            const py::object& flags, const py::object& limits, bool writers) {
     const auto wanted = value_from<std::vector<vss::RecoveryPair>>(pairs);
     const auto how = value_from<vss::RecoveryFlags>(flags);
     const auto wait = value_from<vss::WaitLimits>(limits);
     Caller caller(std::move(coordinator), py::none());
-    raise_vss_if(caller.run([&] { return vss::resync(caller.host(), document, wanted, how, wait); }));
+    raise_vss_if(
+        caller.run([&] { return vss::resync(caller.host(), document, wanted, how, wait, writers); }));
 }
 
 }  // namespace
@@ -166,7 +167,7 @@ void register_vss_procedures(py::module_& module) {
     module.def("vss_revert", &revert, py::arg("coordinator"), py::arg("snapshot"), py::arg("force"),
                py::arg("limits"));
     module.def("vss_resync", &resync, py::arg("coordinator"), py::arg("document"), py::arg("pairs"),
-               py::arg("flags"), py::arg("limits"));
+               py::arg("flags"), py::arg("limits"), py::arg("writers") = false);
 }
 
 }  // namespace exshadow::python

@@ -537,4 +537,5 @@ def vss_resync(
     pairs: list[dict[str, object]],
     flags: int,
     limits: dict[str, int],
+    writers: bool = False,
 ) -> None: ...

@@ -164,7 +164,8 @@ class Machine:
         return [line["report"] for line in self.log if "report" in line]
 
     def leaks(self) -> list[str]:
-        """What was handed out and not given back."""
+        """What was handed out and not given back; a process that was killed reports nothing."""
+        assert self.reports(), "no process wrote its report: nothing is known of leaks"
         return [
             f"{kind}: {left} of {made}"
             for report in self.reports()

@@ -1,12 +1,14 @@
-"""Fixtures of the tests under Wine; skipped, loudly, where Wine or the cross build lacks."""
+"""Fixtures of the tests under Wine. Where Wine or the cross build lacks they are skipped, loudly;
+``make test-wine`` promises both, sets EXSHADOW_WINE=required, and fails instead."""
 
 from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -14,13 +16,20 @@ from scenarios.table import HERE
 from wine.bed import BUILD, WINE, Machine, Wine
 
 
+def lacking(what: str) -> NoReturn:
+    """Skip, or fail where it must be there."""
+    if os.environ.get("EXSHADOW_WINE") == "required":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
 @pytest.fixture(scope="session")
 def wine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
     """One prefix for all tests."""
     if WINE is None:
-        pytest.skip("wine is not installed: apt-get install wine wine64 (or run: make setup)")
+        lacking("wine is not installed: apt-get install wine wine64 (or run: make setup)")
     if not list(BUILD.rglob("vssapi.dll")):
-        pytest.skip("the Windows part is not built: make build-mingw")
+        lacking("the Windows part is not built: make build-mingw")
     bed = Wine(tmp_path_factory.mktemp("wine"))
     bed.start()
     yield bed

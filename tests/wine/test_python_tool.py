@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,8 +19,10 @@ import pytest
 
 from exshadow import vss
 from exshadow.cli.main import main
+from exshadow.errors import Error, InvalidError
+from exshadow.vss import tool_process
 from exshadow.vss.tool import find_tool
-from wine.bed import WINE, Machine, program
+from wine.bed import WINE, Machine, program, windows_path
 
 H = vss.HResult
 VOLUME = "C:\\"
@@ -99,6 +107,168 @@ def test_new_targets_reach_the_writers(machine: Callable[..., Machine]) -> None:
     wanted = vss.RestoreRequest(made.document, new_targets=targets)
     assert tool.restore(wanted).check().completed
     assert "AddNewTarget" in [name for name, _ in here.calls()]
+
+
+def scripted(folder: Path, body: str) -> vss.Tool:
+    """A program of this system that is asked as the tool would be; `args` has what it was told."""
+    script = folder / "tool"
+    script.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {folder}/args\n{body}\n', encoding="utf-8")
+    script.chmod(0o755)
+    return vss.Tool(script)
+
+
+def told(folder: Path) -> list[str]:
+    return (folder / "args").read_text(encoding="utf-8").splitlines()
+
+
+def pairs(words: list[str]) -> list[tuple[str, str]]:
+    return list(pairwise(words))
+
+
+def test_every_limit_of_a_request_reaches_the_tool(tmp_path: Path) -> None:
+    tool = scripted(tmp_path, 'echo \'{"error":{"code":"busy","message":"m","hint":"h"}}\'; exit 8')
+    limits = vss.WaitLimits(limit=90_000, grace=4_000)
+    retry = vss.RetryLimits(tries=2, wait=7_000, busy_wait=1_500, busy_limit=11_000)
+    with pytest.raises(Error, match=r"^m$"):
+        tool.backup(vss.BackupRequest([VOLUME], limits=limits, retry=retry))
+    wanted = {
+        ("--timeout", "90.0"),
+        ("--grace", "4.0"),
+        ("--tries", "2"),
+        ("--retry-wait", "7.0"),
+        ("--busy-wait", "1.5"),
+        ("--busy-limit", "11.0"),
+    }
+    assert wanted <= set(pairs(told(tmp_path)))
+    with pytest.raises(Error, match=r"^m$"):
+        tool.restore(vss.RestoreRequest("<a/>", limits=limits))
+    assert {("--timeout", "90.0"), ("--grace", "4.0")} <= set(pairs(told(tmp_path)))
+
+
+def test_the_tool_cuts_off_a_step_at_the_requests_limit(
+    machine: Callable[..., Machine], two_writers: Any
+) -> None:
+    world = copy.deepcopy(two_writers)
+    world["writers"][0]["events"] = {"prepare_snapshot": {"delay": 8000}}
+    limits = vss.WaitLimits(limit=1_000, grace=20_000)
+    outcome = tool_of(machine(world)).backup(request(limits=limits))
+    assert outcome.error is not None
+    assert outcome.error.code == "timed_out"
+
+
+@pytest.mark.parametrize("context", [8, 1, 0xFFFFFFFF, -1])
+def test_what_is_no_context_is_refused_in_words(tmp_path: Path, context: int) -> None:
+    with pytest.raises(InvalidError, match="no context") as caught:
+        vss.Tool(tmp_path / "unused").backup(vss.BackupRequest([VOLUME], context=context))
+    assert "APP_ROLLBACK" in caught.value.hint
+
+
+def test_what_the_command_wrote_goes_where_its_output_is_to_go(
+    machine: Callable[..., Machine], capfd: Any
+) -> None:
+    here = machine()
+    written = here.folder / "written"
+    with written.open("wb") as file:
+        command = vss.Command("echo from the command", file)
+        tool_of(here).backup(request(), command).check()
+    assert written.read_bytes().decode().split() == ["from", "the", "command"]
+    tool_of(here).backup(request(), vss.Command("echo seen & exit 3"))
+    seen = capfd.readouterr()
+    assert "seen" in seen.out
+    assert "progress" not in seen.out
+
+
+def test_a_resync_can_tell_the_writers(machine: Callable[..., Machine], two_writers: Any) -> None:
+    world = copy.deepcopy(two_writers)
+    world["providers"][0] |= {"type": "hardware", "can": ["resync"]}
+    here = machine(world)
+    tool = tool_of(here)
+    made = tool.backup(request(context=vss.Context.APP_ROLLBACK)).check()
+    chosen = [vss.RecoveryPair(made.snapshots[0].snapshot_id)]
+    tool.resync(made.document, chosen)
+    assert "PreRestore" not in [name for name, _ in here.calls()]
+    tool.resync(made.document, chosen, writers=True)
+    assert "PreRestore" in [name for name, _ in here.calls()]
+
+
+def test_choices_for_single_components_reach_the_writers(machine: Callable[..., Machine]) -> None:
+    here = machine()
+    tool = tool_of(here)
+    made = tool.backup(request()).check()
+    main = vss.ComponentWish("Ledger", "books\\main")
+    choices = [
+        vss.RestoreChoices(main, additional_restores=True, authoritative=True),
+        vss.RestoreChoices(main, options="a=b", new_name="copy"),
+        vss.RestoreChoices(main, roll_forward=vss.RollForward.PARTIAL, roll_forward_point="noon"),
+    ]
+    assert tool.restore(vss.RestoreRequest(made.document, choices=choices)).check().completed
+    asked = [line for line in here.log if line.get("object") == "IVssBackupComponents"]
+    arguments = {line["call"]: line.get("arguments", {}) for line in asked}
+    for one in ("SetAdditionalRestores", "SetAuthoritativeRestore", "SetRestoreName"):
+        assert [line["arguments"]["component"] for line in asked if line["call"] == one] == ["main"]
+    assert arguments["SetRestoreOptions"]["options"] == "a=b"
+    assert arguments["SetRollForward"]["point"] == "noon"
+
+
+def test_destructive_commands_are_told_that_the_caller_agreed(tmp_path: Path) -> None:
+    tool = scripted(tmp_path, "echo '{}'")
+    id = UUID(int=4)
+    calls: list[Callable[[], object]] = [
+        lambda: tool.break_set(id),
+        lambda: tool.revert(id),
+        lambda: tool.resync("<a/>", [vss.RecoveryPair(id)]),
+        lambda: tool.delete(id, vss.ObjectType.SNAPSHOT),
+        lambda: tool.restore(vss.RestoreRequest("<a/>")),
+    ]
+    for call in calls:
+        with contextlib.suppress(Exception):  # the answer is none that they know
+            call()
+        assert "--yes" in told(tmp_path)
+        (tmp_path / "args").unlink()
+
+
+def interrupt_when(there: Callable[[], bool]) -> threading.Thread:
+    """Ctrl-C to this process as soon as something is there."""
+
+    def watch() -> None:
+        deadline = time.monotonic() + 60
+        while not there() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    return watcher
+
+
+def test_ctrl_c_lets_the_tool_abort(machine: Callable[..., Machine]) -> None:
+    here = machine()
+    marker = here.folder / "running"
+    line = f"echo there> {windows_path(marker)} & ping -n 60 127.0.0.1 >nul"
+    watcher = interrupt_when(marker.exists)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        tool_of(here).backup(request(context=vss.Context.APP_ROLLBACK), vss.Command(line))
+    watcher.join()
+    assert time.monotonic() - began < 40
+    names = [name for name, _ in here.calls()]
+    assert names.index("DeleteSnapshots") < names.index("AbortBackup")
+    assert here.state["snapshots"] == []
+    assert here.leaks() == []
+
+
+def test_a_tool_that_does_not_end_is_killed_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool_process, "GRACE", 0.5)
+    started = tmp_path / "started"
+    stubborn = ["/bin/sh", "-c", f"trap '' INT; touch {started}; while :; do sleep 0.1; done"]
+    watcher = interrupt_when(started.exists)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        tool_process.run(stubborn, dict(os.environ), grace=0.5)
+    watcher.join()
+    assert 1 <= time.monotonic() - began < 20
 
 
 def test_a_function_cannot_be_called_by_another_program(machine: Callable[..., Machine]) -> None:

@@ -210,6 +210,44 @@ def test_a_command_may_name_the_one_component_that_failed(machine: Callable[...,
     assert outcome == {"main": False, "files": True}
 
 
+@pytest.mark.parametrize("encoding", ["cp850", "utf-8", "utf-8-sig", "utf-16"])
+def test_the_name_of_a_failed_component_is_read_as_commands_write_it(
+    machine: Callable[..., Machine], two_writers: dict[str, Any], encoding: str
+) -> None:
+    world = copy.deepcopy(two_writers)
+    world["writers"][0]["components"][0]["name"] = "Bücher"  # the same in code pages 437 and 850
+    here = machine(world)
+    written = here.folder / "written.txt"
+    written.write_bytes(f"{LEDGER}\tbooks\\Bücher\r\n".encode(encoding))
+    command = f"copy /b /y {windows_path(written)} %EXSHADOW_FAILED%"
+    ended = run(here, "backup", "C:", "--exec", command, "--json")
+    assert ended.status == 1, ended.out
+    parts = document(ended)["backup"]
+    assert parts["completed"] is True
+    outcome = {one["key"]["name"]: one["succeeded"] for one in parts["components"]}
+    assert outcome == {"Bücher": False, "files": True}
+
+
+UNREADABLE = {
+    "a folder in its place": "del %EXSHADOW_FAILED% & mkdir %EXSHADOW_FAILED%",
+    "a name that is in no backup": "echo nobody>%EXSHADOW_FAILED%",
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_what_failed_and_cannot_be_read_is_never_told_as_a_success(
+    machine: Callable[..., Machine], what: str
+) -> None:
+    here = machine()
+    ended = run(here, "backup", "C:", "--exec", UNREADABLE[what], "--json")
+    assert ended.status != 0
+    assert failure(ended)["message"]
+    told = [line for line in here.log if line.get("call") == "SetBackupSucceeded"]
+    assert [line for line in told if line["arguments"]["succeeded"]] == []
+    assert "AbortBackup" in [name for name, _ in here.calls()]
+    assert here.leaks() == []
+
+
 def test_a_writer_that_fails_is_named_with_its_state_and_what_to_do(
     machine: Callable[..., Machine], two_writers: dict[str, Any]
 ) -> None:
@@ -296,7 +334,7 @@ def test_what_is_not_there_is_status_3(
     here = machine()
     ended = run(here, *arguments, "--json")
     assert (ended.status, failure(ended)["code"]) == (3, "not_found"), ended.out
-    assert here.leaks() == []
+    assert here.log == [] or here.leaks() == []  # the service need not have been asked
 
 
 def test_a_restore_tells_the_writers_before_and_after(machine: Callable[..., Machine]) -> None:
@@ -338,8 +376,10 @@ def test_progress_goes_to_stderr_as_json_lines(machine: Callable[..., Machine]) 
     assert {"progress": "making the snapshots"} in [json.loads(line) for line in lines]
 
 
-def press_ctrl_c(machine: Machine, marker: Path, *arguments: str) -> Ended:
-    """Run the tool on a terminal and press Ctrl-C when the file is there."""
+def press_ctrl_c(
+    machine: Machine, there: Callable[[], bool], *arguments: str, times: int = 1
+) -> Ended:
+    """Run the tool on a terminal and press Ctrl-C as soon as something is there."""
     master, slave = pty.openpty()
     with (
         (machine.folder / "out").open("wb+") as out,
@@ -358,9 +398,11 @@ def press_ctrl_c(machine: Machine, marker: Path, *arguments: str) -> Ended:
     ):
         os.close(slave)
         deadline = time.monotonic() + 60
-        while not marker.exists() and process.poll() is None and time.monotonic() < deadline:
+        while not there() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
-        os.write(master, b"\x03")
+        for _ in range(times):
+            os.write(master, b"\x03")
+            time.sleep(0.3)
         while process.poll() is None and time.monotonic() < deadline:
             if select.select([master], [], [], 0.1)[0]:
                 with contextlib.suppress(OSError):  # the other end is closed
@@ -379,7 +421,7 @@ def test_ctrl_c_aborts_and_leaves_no_snapshot(machine: Callable[..., Machine]) -
     here = machine()
     marker = here.folder / "running"
     command = f"echo there> {windows_path(marker)} & ping -n 60 127.0.0.1 >nul"
-    ended = press_ctrl_c(here, marker, "backup", "C:", "--keep", "--json", "--exec", command)
+    ended = press_ctrl_c(here, marker.exists, "backup", "C:", "--keep", "--json", "--exec", command)
     assert ended.status == 130, ended
     assert failure(ended)["code"] == "cancelled"
     names = [name for name, _ in here.calls()]
@@ -388,12 +430,37 @@ def test_ctrl_c_aborts_and_leaves_no_snapshot(machine: Callable[..., Machine]) -
     assert here.leaks() == []
 
 
+def logged(machine: Machine, text: str) -> bool:
+    """Whether the double's log has the text by now."""
+    path = machine.folder / "log.jsonl"
+    return path.exists() and text in path.read_text(encoding="utf-8")
+
+
 def test_ctrl_c_while_a_writer_hangs_ends_the_wait(
     machine: Callable[..., Machine], two_writers: dict[str, Any]
 ) -> None:
-    world = broken(two_writers, "prepare_backup", {"delay": 60_000})
-    here = machine(world)
-    asked = here.folder / "log.jsonl"  # there as soon as the service was asked anything
-    ended = press_ctrl_c(here, asked, "backup", "C:", "--json")
+    here = machine(broken(two_writers, "prepare_backup", {"delay": 60_000}))
+    hanging = '"callback":"prepare_backup"'
+    ended = press_ctrl_c(here, lambda: logged(here, hanging), "backup", "C:", "--json")
     assert ended.status == 130, ended
     assert failure(ended)["code"] == "cancelled"
+    assert [name for name, _ in here.calls()][-2:] == ["AbortBackup", "last Release"]
+    assert here.leaks() == []
+    (here.folder / "world.json").write_text(json.dumps(two_writers), encoding="utf-8")
+    after = run(here, "backup", "C:", "--busy-limit", "0", "--tries", "1", "--json")
+    assert after.status == 0, after.out
+
+
+def test_the_third_ctrl_c_ends_a_call_that_hangs(
+    machine: Callable[..., Machine], two_writers: dict[str, Any]
+) -> None:
+    here = machine()
+    made = document(run(here, "backup", "C:", "--keep", "--json"))["backup"]
+    world = copy.deepcopy(two_writers)
+    world["providers"][0]["events"] = {"delete": {"delay": 120_000}}
+    (here.folder / "world.json").write_text(json.dumps(world), encoding="utf-8")
+    began = time.monotonic()
+    arguments = ("snapshots", "delete", made["snapshots"][0]["snapshot_id"], "--yes", "--json")
+    ended = press_ctrl_c(here, lambda: logged(here, '"callback":"delete"'), *arguments, times=3)
+    assert time.monotonic() - began < 40
+    assert ended.status == 130, ended

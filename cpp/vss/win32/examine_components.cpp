@@ -11,27 +11,27 @@ std::int64_t filetime(const FILETIME& time) {
 }
 
 void read_partial_files(Answers& answers, BackupComponent& out, IVssComponent& component) {
-    const UINT count = answers.value(&component, &IVssComponent::GetPartialFileCount);
+    const UINT count = answers.needed_value(&component, &IVssComponent::GetPartialFileCount);
     for (UINT i = 0; i < count; ++i) {
         Bstr path;
         Bstr name;
         Bstr ranges;
         Bstr metadata;
-        if (!answers.take(component.GetPartialFile(i, path.out(), name.out(), ranges.out(), metadata.out())))
+        if (!answers.need(component.GetPartialFile(i, path.out(), name.out(), ranges.out(), metadata.out())))
             continue;
         out.partial_files.push_back({path.text(), name.text(), ranges.text(), metadata.text()});
     }
 }
 
 void read_differenced_files(Answers& answers, BackupComponent& out, IVssComponent& component) {
-    const UINT count = answers.value(&component, &IVssComponent::GetDifferencedFilesCount);
+    const UINT count = answers.needed_value(&component, &IVssComponent::GetDifferencedFilesCount);
     for (UINT i = 0; i < count; ++i) {
         Bstr path;
         Bstr spec;
         Bstr sequence;  // reserved: always empty
         BOOL recursive = FALSE;
         FILETIME modified{};
-        if (!answers.take(component.GetDifferencedFile(i, path.out(), spec.out(), &recursive, sequence.out(),
+        if (!answers.need(component.GetDifferencedFile(i, path.out(), spec.out(), &recursive, sequence.out(),
                                                        &modified)))
             continue;
         DifferencedFile file;
@@ -50,6 +50,7 @@ LocationMapping as_mapping(FileSet files) {
     return mapping;
 }
 
+// The counts of a restore's lists have no answer in a backup: none.
 void read_mappings(Answers& answers, RestoreChoice& out, IVssComponent& component) {
     const UINT mappings = answers.value(&component, &IVssComponent::GetAlternateLocationMappingCount);
     for (UINT i = 0; i < mappings; ++i) {
@@ -72,7 +73,7 @@ void read_directed_targets(Answers& answers, RestoreChoice& out, IVssComponent& 
         Bstr to_path;
         Bstr to_name;
         Bstr to_ranges;
-        if (!answers.take(component.GetDirectedTarget(i, from_path.out(), from_name.out(), from_ranges.out(),
+        if (!answers.need(component.GetDirectedTarget(i, from_path.out(), from_name.out(), from_ranges.out(),
                                                       to_path.out(), to_name.out(), to_ranges.out())))
             continue;
         out.directed_targets.push_back({from_path.text(), from_name.text(), from_ranges.text(),
@@ -86,7 +87,7 @@ void read_subcomponents(Answers& answers, RestoreChoice& out, IVssComponent& com
         Bstr path;
         Bstr name;
         OutFlag repair;
-        if (answers.take(component.GetRestoreSubcomponent(i, path.out(), name.out(), repair)))
+        if (answers.need(component.GetRestoreSubcomponent(i, path.out(), name.out(), repair)))
             out.subcomponents.push_back({path.text(), name.text()});
     }
 }
@@ -133,9 +134,9 @@ BackupComponent read_component(Answers& answers, ComPtr<IVssComponent>& componen
     const auto newer = component.as<IVssComponentEx>();
     const auto newest = component.as<IVssComponentEx2>();
     BackupComponent out;
-    out.type = static_cast<ComponentType>(answers.value(object, &IVssComponent::GetComponentType));
-    out.logical_path = answers.text(object, &IVssComponent::GetLogicalPath);
-    out.name = answers.text(object, &IVssComponent::GetComponentName);
+    out.type = static_cast<ComponentType>(answers.needed_value(object, &IVssComponent::GetComponentType));
+    out.logical_path = answers.needed_text(object, &IVssComponent::GetLogicalPath);
+    out.name = answers.needed_text(object, &IVssComponent::GetComponentName);
     const bool succeeded = answers.value(object, &IVssComponent::GetBackupSucceeded) != 0;
     if (succeeded || whole) out.succeeded = succeeded;
     out.backup_options = answers.text(object, &IVssComponent::GetBackupOptions);
@@ -157,12 +158,12 @@ Result<BackupWriter> read_components(WriterComponents& writer, bool whole) {
     BackupWriter out;
     VSS_ID instance{};
     VSS_ID id{};
-    if (answers.take(writer.GetWriterInfo(&instance, &id))) {
+    if (answers.need(writer.GetWriterInfo(&instance, &id))) {
         out.instance_id = uuid(instance);
         out.writer_id = uuid(id);
     }
     UINT count = 0;
-    answers.take(writer.GetComponentCount(&count));
+    answers.need(writer.GetComponentCount(&count));
     for (UINT i = 0; i < count; ++i) {
         auto component = answers.element(&writer, &IVssWriterComponents::GetComponent, i);
         if (component) out.components.push_back(read_component(answers, component, whole));

@@ -9,7 +9,7 @@ namespace {
 class ComponentInfo {
 public:
     ComponentInfo(Answers& answers, IVssWMComponent& component) : component_(component) {
-        if (!answers.take(component.GetComponentInfo(&info_))) info_ = nullptr;
+        if (!answers.need(component.GetComponentInfo(&info_))) info_ = nullptr;
     }
     ComponentInfo(const ComponentInfo&) = delete;
     ComponentInfo& operator=(const ComponentInfo&) = delete;
@@ -58,9 +58,9 @@ void read_file_sets(Answers& answers, std::vector<FileSet>& out, UINT count, Obj
 
 Dependency read_dependency(Answers& answers, IVssWMDependency& dependency) {
     Dependency out;
-    out.writer_id = uuid(answers.value(&dependency, &IVssWMDependency::GetWriterId));
+    out.writer_id = uuid(answers.needed_value(&dependency, &IVssWMDependency::GetWriterId));
     out.logical_path = answers.text(&dependency, &IVssWMDependency::GetLogicalPath);
-    out.name = answers.text(&dependency, &IVssWMDependency::GetComponentName);
+    out.name = answers.needed_text(&dependency, &IVssWMDependency::GetComponentName);
     return out;
 }
 
@@ -101,7 +101,7 @@ void read_identity(Answers& answers, WriterMetadata& out, IVssExamineWriterMetad
     const HRESULT result = newer != nullptr ? newer->GetIdentityEx(&instance, &id, name.out(),
                                                                    instance_name.out(), &usage, &source)
                                             : writer.GetIdentity(&instance, &id, name.out(), &usage, &source);
-    if (!answers.take(result)) return;
+    if (!answers.need(result)) return;
     out.instance_id = uuid(instance);
     out.writer_id = uuid(id);
     out.name = name.text();
@@ -142,8 +142,8 @@ void read_restore_method(Answers& answers, WriterMetadata& out, IVssExamineWrite
 
 FileSet read_file_set(Answers& answers, IVssWMFiledesc& files) {
     FileSet out;
-    out.path = answers.text(&files, &IVssWMFiledesc::GetPath);
-    out.spec = answers.text(&files, &IVssWMFiledesc::GetFilespec);
+    out.path = answers.needed_text(&files, &IVssWMFiledesc::GetPath);
+    out.spec = answers.needed_text(&files, &IVssWMFiledesc::GetFilespec);
     out.recursive = answers.value(&files, &IVssWMFiledesc::GetRecursive) != 0;
     out.alternate_path = answers.text(&files, &IVssWMFiledesc::GetAlternateLocation);
     out.backup_type = static_cast<FileSpecBackupType>(
@@ -166,7 +166,7 @@ Result<WriterMetadata> read_metadata(IVssExamineWriterMetadata& writer) {
     UINT included = 0;
     UINT excluded = 0;
     UINT components = 0;
-    answers.take(writer.GetFileCounts(&included, &excluded, &components));
+    answers.need(writer.GetFileCounts(&included, &excluded, &components));
     for (UINT i = 0; i < components; ++i) {
         if (const auto one = answers.element(&writer, &IVssExamineWriterMetadata::GetComponent, i))
             out.components.push_back(read_component(answers, *one.get()));

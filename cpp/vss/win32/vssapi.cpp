@@ -23,8 +23,8 @@ Function find(HMODULE library, std::initializer_list<const char*> names) {
 }  // namespace
 
 Result<Vssapi> Vssapi::load() {
-    const HMODULE library = LoadLibraryExW(
-        L"vssapi.dll", nullptr, LOAD_LIBRARY_SEARCH_APPLICATION_DIR | LOAD_LIBRARY_SEARCH_SYSTEM32);
+    // System32 alone: this program runs elevated, and anybody may have written into the folder it lies in.
+    const HMODULE library = LoadLibraryExW(L"vssapi.dll", nullptr, LOAD_LIBRARY_SEARCH_SYSTEM32);
     if (library == nullptr) return last_error("cannot load vssapi.dll");
     Vssapi api;
     api.create_ = find<Create>(library, {"CreateVssBackupComponentsInternal",

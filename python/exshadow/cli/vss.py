@@ -202,6 +202,9 @@ def resync(
     flag: Annotated[
         list[str] | None, Parameter(help="revert_identity_all, no_volume_check.")
     ] = None,
+    tell_writers: Annotated[
+        bool, Parameter(help="The document's writers are told before and after, and may refuse.")
+    ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     source: Source = HERE,
@@ -224,7 +227,7 @@ def resync(
         return confirm.only_planned(plan)
     with open_vss(source) as vss:
         confirm.confirm(plan, yes=yes)
-        vss.resync(read_text(document), wanted, flags)
+        vss.resync(read_text(document), wanted, flags, writers=tell_writers)
     return output.show({"resynced": pairs}, "resynchronised")
 
 

@@ -3,8 +3,9 @@
 It finds EXSHADOW_SET, EXSHADOW_SNAPSHOTS (how many), EXSHADOW_DEVICE_1, EXSHADOW_VOLUME_1,
 EXSHADOW_SNAPSHOT_1 and so on, and EXSHADOW_REPORT, a JSON file. A status other than 0 says that
 nothing succeeded; for single components it writes the writer's id, a tab and ``path\\name`` into
-the file EXSHADOW_FAILED, a line each; a line that names none says that nothing succeeded. The
-variables and files are those of ``exshadow-vss.exe --exec``.
+the file EXSHADOW_FAILED, a line each. The same as ``exshadow-vss.exe --exec`` does. A list that
+is gone, cannot be read, or names what is not there, aborts a backup: no writer is told of a success
+that was none.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from pathlib import Path
 from typing import IO
 from uuid import UUID
 
-from exshadow.errors import Error
+from exshadow.errors import Error, InvalidError, from_system
 from exshadow.vss.plain import to_json
 from exshadow.vss.procedures import BackupReport, ComponentReport, Copied, RestoreReport
 from exshadow.vss.values import ComponentKey
+
+STDOUT = 1  # the file descriptor of this process
 
 
 class CommandError(Error):
@@ -50,11 +53,23 @@ class Command:
             done = subprocess.run(
                 self.line, shell=True, env=environment, stdout=self.output, check=False
             )
-            lines = _lines(failed)
-        keys, unknown = _failed_components(report.components, lines)
-        self.failed = done.returncode != 0 or bool(lines)
-        # Whatever an unknown line meant, it was a failure: then nobody hears of success.
-        return Copied(all_succeeded=done.returncode == 0 and not unknown, failed=keys)
+            keys = _failed(failed, report.components)
+        self.failed = done.returncode != 0 or bool(keys)
+        return Copied(all_succeeded=done.returncode == 0, failed=keys)
+
+    def write(self, text: bytes) -> None:
+        """Put what the program wrote elsewhere where its output is to go."""
+        if not text or (isinstance(self.output, int) and self.output < 0):  # subprocess.DEVNULL
+            return
+        target = (
+            STDOUT if self.output is None else self.output
+        )  # where the program itself would write
+        if isinstance(target, int):
+            with open(target, "wb", closefd=False) as file:
+                file.write(text)
+        else:
+            target.write(text)
+            target.flush()
 
     def error(self) -> CommandError | None:
         """What to tell when the procedure itself went well."""
@@ -66,34 +81,37 @@ class Command:
         )
 
 
-def _lines(file: Path) -> list[str]:
+def _failed(path: Path, components: list[ComponentReport]) -> list[ComponentKey]:
+    """The components that the program named."""
     try:
-        told = file.read_text(encoding="utf-8", errors="replace")
-    except OSError as problem:  # it was moved away: nobody knows what it said
-        return [str(problem)]
-    return [line for line in told.splitlines() if line.strip()]
-
-
-def _failed_components(
-    components: list[ComponentReport], lines: list[str]
-) -> tuple[list[ComponentKey], list[str]]:
-    """Those that the lines name, and the lines that name none."""
+        text = path.read_text(encoding="utf-8")
+    except OSError as problem:
+        raise from_system(problem, "the list of failed components") from None
+    except UnicodeDecodeError as problem:
+        raise InvalidError(f"the list of failed components is not UTF-8: {problem}") from None
     known: dict[tuple[UUID, str], list[ComponentKey]] = {}
     for one in components:
-        path = f"{one.key.logical_path}\\{one.key.name}".strip("\\").casefold()
-        known.setdefault((one.key.writer_id, path), []).append(one.key)
+        name = f"{one.key.logical_path}\\{one.key.name}".strip("\\").casefold()
+        known.setdefault((one.key.writer_id, name), []).append(one.key)
     keys: list[ComponentKey] = []
-    unknown = []
-    for line in lines:
-        writer, _, name = line.partition("\t")
-        try:
-            found = known.get((UUID(writer.strip()), name.strip().strip("\\").casefold()), [])
-        except ValueError:
-            found = []
-        keys += found
+    for line in filter(str.strip, text.splitlines()):
+        found = known.get(_named(line), [])
         if not found:
-            unknown.append(line)
-    return keys, unknown
+            raise InvalidError(
+                f"the command names a component that is not in the backup: {line}",
+                hint="write the writer's id, a tab, and path\\name into $EXSHADOW_FAILED",
+            )
+        keys += found
+    return keys
+
+
+def _named(line: str) -> tuple[UUID, str]:
+    """Writer and component, however they are spelt; the nil id for what is no id."""
+    writer, _, name = line.partition("\t")
+    try:
+        return UUID(writer.strip()), name.strip().strip("\\").casefold()
+    except ValueError:
+        return UUID(int=0), ""
 
 
 def _variables(report: BackupReport | RestoreReport) -> dict[str, str]:

@@ -211,9 +211,12 @@ class Coordinator(OverSessions):
         document: str,
         pairs: Sequence[RecoveryPair],
         flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
+        *,
+        writers: bool = False,
     ) -> None:
         plain = [to_plain(one) for one in pairs]
-        self.run_plain("resync", document, plain, int(flags), to_plain(AS_LONG_AS_IT_TAKES))
+        wait = to_plain(AS_LONG_AS_IT_TAKES)
+        self.run_plain("resync", document, plain, int(flags), wait, writers)
 
     def run_plain(self, procedure: str, *arguments: Any) -> Any:
         """A procedure of the native module with plain values."""

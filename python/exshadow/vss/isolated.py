@@ -239,9 +239,12 @@ class IsolatedCoordinator(OverSessions):
         document: str,
         pairs: Sequence[RecoveryPair],
         flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
+        *,
+        writers: bool = False,
     ) -> None:
         plain = [to_plain(one) for one in pairs]
-        self._run("resync", document, plain, int(flags), to_plain(AS_LONG_AS_IT_TAKES))
+        wait = to_plain(AS_LONG_AS_IT_TAKES)
+        self._run("resync", document, plain, int(flags), wait, writers)
 
     def _run(self, procedure: str, *arguments: Plain) -> Plain:
         return self._peer.call("run", procedure, list(arguments))

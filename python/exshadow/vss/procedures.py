@@ -132,6 +132,19 @@ class Copied:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoreChoices:
+    """What is said of one component, or of all of one writer, over what is said of all."""
+
+    component: ComponentWish
+    additional_restores: bool = False
+    authoritative: bool = False
+    options: str = ""
+    roll_forward: RollForward | None = None
+    roll_forward_point: str = ""
+    new_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RestoreRequest:
     """What to restore from the document of a backup; nothing included means everything."""
 
@@ -146,6 +159,7 @@ class RestoreRequest:
     roll_forward_point: str = ""
     new_name: str = ""
     new_targets: list[tuple[ComponentWish, LocationMapping]] = field(default_factory=list)
+    choices: list[RestoreChoices] = field(default_factory=list)
     limits: WaitLimits = WaitLimits()
 
 

@@ -94,8 +94,12 @@ class VssService(ABC):
         document: str,
         pairs: Sequence[RecoveryPair],
         flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
+        *,
+        writers: bool = False,
     ) -> None:
-        """Resynchronise whole disks from the snapshots of a saved document."""
+        """Resynchronise whole disks from the snapshots of a saved document. `writers`: those of
+        the document are told before and after; one that refuses stops it before a disk is
+        touched."""
 
 
 class OverSessions(VssService):

@@ -11,16 +11,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
-from exshadow.errors import Error, InvalidError, NotFoundError, from_system
+from exshadow.errors import Error, InvalidError, NotFoundError
+from exshadow.vss import tool_process
 from exshadow.vss.command import Command
 from exshadow.vss.errors import make
 from exshadow.vss.plain import Plain, from_plain
@@ -29,18 +29,25 @@ from exshadow.vss.procedures import (
     BackupReport,
     BackupRequest,
     Between,
-    ComponentWish,
     ImportReport,
     PutBack,
     RecoveryPair,
     RestoreOutcome,
     RestoreReport,
     RestoreRequest,
+    WaitLimits,
     WriterDocument,
     WriterEntry,
 )
 from exshadow.vss.service import VssService
-from exshadow.vss.tables import BreakFlags, ObjectType, RecoveryFlags, SnapshotAttributes
+from exshadow.vss.tables import BreakFlags, ObjectType, RecoveryFlags
+from exshadow.vss.tool_options import (
+    backup_options,
+    exec_options,
+    given,
+    repeated,
+    restore_options,
+)
 from exshadow.vss.values import (
     Context,
     DeleteOutcome,
@@ -48,7 +55,6 @@ from exshadow.vss.values import (
     ProviderProperties,
     SnapshotProperties,
 )
-from exshadow.vss.words import flag_words
 
 NAME = "exshadow-vss.exe"
 T = TypeVar("T")
@@ -92,13 +98,13 @@ class Tool(VssService):
 
     def delete(self, id: UUID, type: ObjectType, *, force: bool = False) -> DeleteOutcome:
         options = ["--set"] * (type is ObjectType.SNAPSHOT_SET) + ["--force"] * force
-        document, error = self._ask("snapshots", "delete", str(id), *options)
+        document, error = self._ask("snapshots", "delete", str(id), "--yes", *options)
         if error is not None and "deleted" not in document:
             raise error
         return from_plain(DeleteOutcome, document["deleted"])
 
     def break_set(self, set_id: UUID, flags: BreakFlags | None = None) -> None:
-        self._run("break", str(set_id), *_repeated("--flag", flags))
+        self._run("break", str(set_id), "--yes", *repeated("--flag", flags))
 
     def import_set(self, document: str) -> ImportReport:
         with self._file(document) as path:
@@ -112,7 +118,7 @@ class Tool(VssService):
         path_from_root: str = "",
         how: Exposure = Exposure.LOCALLY,
     ) -> str:
-        options = _given("--as", name) + _given("--path", path_from_root)
+        options = given("--as", name) + given("--path", path_from_root)
         options += ["--share"] * (how is Exposure.REMOTELY)
         return str(self._run("expose", str(snapshot), *options)["exposed"]["name"])
 
@@ -120,20 +126,24 @@ class Tool(VssService):
         self._run("unexpose", str(snapshot))
 
     def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
-        self._run("revert", str(snapshot), *["--force-dismount"] * force_dismount)
+        force = ["--force-dismount"] * force_dismount
+        self._run("revert", str(snapshot), "--yes", *force)
 
     def resync(
         self,
         document: str,
         pairs: Sequence[RecoveryPair],
         flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
+        *,
+        writers: bool = False,
     ) -> None:
         texts = [
             f"{one.snapshot}={one.destination}" if one.destination else str(one.snapshot)
             for one in pairs
         ]
         with self._file(document) as path:
-            self._run("resync", path, *texts, *_repeated("--flag", flags))
+            options = [*repeated("--flag", flags), *["--writers"] * writers]
+            self._run("resync", path, *texts, "--yes", *options)
 
     # --- backup and restore
 
@@ -141,13 +151,14 @@ class Tool(VssService):
         self, request: BackupRequest, between: Between | Command | None = None
     ) -> BackupOutcome:
         with tempfile.TemporaryDirectory(prefix="exshadow-vss-") as folder:
-            options = [*request.volumes, *_backup_options(request), *_exec(between)]
+            options = [*request.volumes, *backup_options(request), *exec_options(between)]
             if request.base_document:
                 base = Path(folder) / "base.xml"
                 base.write_text(request.base_document, encoding="utf-8")
                 options += ["--base", self._path(base)]
             saved = Path(folder) / "saved"
-            document, error = self._ask("backup", *options, "--save-documents", self._path(saved))
+            options += ["--save-documents", self._path(saved)]
+            document, error = self._ask("backup", *options, limits=request.limits, part=between)
             if "backup" not in document:
                 assert error is not None
                 raise error
@@ -158,8 +169,10 @@ class Tool(VssService):
         self, request: RestoreRequest, put_back: PutBack | Command | None = None
     ) -> RestoreOutcome:
         with self._file(request.document) as path:
-            options = [*_restore_options(request), *_exec(put_back)]
-            document, error = self._ask("restore", path, *options)
+            options = [*restore_options(request), *exec_options(put_back)]
+            document, error = self._ask(
+                "restore", path, "--yes", *options, limits=request.limits, part=put_back
+            )
         if "restore" not in document:
             assert error is not None
             raise error
@@ -174,22 +187,17 @@ class Tool(VssService):
             raise error
         return document
 
-    def _ask(self, *arguments: str) -> tuple[dict[str, Any], Error | None]:
-        """The tool's document, and its error where it says one."""
-        # Files, not pipes: what the tool leaves running (Wine's services) would keep pipes open.
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            try:
-                done = subprocess.run(
-                    [*self._command, "--json", *arguments],
-                    env=self._environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    check=False,
-                )
-            except OSError as problem:
-                raise from_system(problem, " ".join(self._command)) from None
-            document = self._document(_text(out), _text(err), done.returncode)
+    def _ask(
+        self, *arguments: str, limits: WaitLimits | None = None, part: object = None
+    ) -> tuple[dict[str, Any], Error | None]:
+        """The tool's document, and its error where it says one. What `part`, a Command, wrote goes
+        where its output is to go."""
+        command = [*self._command, "--json", *arguments]
+        seconds = (limits or WaitLimits()).grace / 1000
+        ended = tool_process.run(command, self._environment, grace=seconds)
+        if isinstance(part, Command):
+            part.write(tool_process.commands_output(ended.err))
+        document = self._document(_text(ended.out), _text(ended.err), ended.status)
         return document, _error_of(document.get("error"))
 
     def _document(self, out: str, err: str, status: int) -> dict[str, Any]:
@@ -238,9 +246,8 @@ def find_tool(
     return Tool(found, words, environment=environment)
 
 
-def _text(file: IO[bytes]) -> str:
-    file.seek(0)
-    return file.read().decode("utf-8", "replace")
+def _text(written: bytes) -> str:
+    return written.decode("utf-8", "replace")
 
 
 def _error_of(plain: dict[str, Any] | None) -> Error | None:
@@ -275,66 +282,3 @@ def _with_documents(report: BackupReport, folder: Path) -> BackupReport:
                 documents.append(WriterDocument(status.writer_id, id, status.name, text))
                 break
     return replace(report, document=main, writer_documents=documents)
-
-
-def _exec(part: Callable[..., object] | Command | None) -> list[str]:
-    if part is None:
-        return []
-    if isinstance(part, Command):
-        return ["--exec", part.line]
-    raise InvalidError(
-        "the tool runs a program, not a function of this process", hint="give a vss.Command"
-    )
-
-
-def _backup_options(request: BackupRequest) -> list[str]:
-    plain = Context(request.context & 0x1D)
-    added = SnapshotAttributes(request.context & ~0x1D)
-    options = ["--type", request.state.type.word, "--context", plain.name.lower()]
-    options += _repeated("--attribute", added)
-    options += ["--whole-volumes"] * (not request.state.select_components)
-    options += ["--bootable"] * request.state.bootable_system_state
-    options += ["--partial-files"] * request.state.partial_files
-    options += _given("--provider", request.provider)
-    for one in request.included:
-        options += ["--component" if one.component else "--writer", _wish(one)]
-    for one in request.excluded:
-        options += ["--exclude", _wish(one)]
-    for one, text in request.options:
-        options += ["--component-options", f"{_wish(one)}={text}"]
-    retry = request.retry
-    options += ["--tries", str(retry.tries), "--retry-wait", str(retry.wait / 1000)]
-    return [*options, "--busy-limit", str(retry.busy_limit / 1000)]
-
-
-def _restore_options(request: RestoreRequest) -> list[str]:
-    options = ["--additional-restores"] * request.additional_restores
-    options += ["--authoritative"] * request.authoritative
-    options += _given("--options", request.options) + _given("--new-name", request.new_name)
-    if request.type is not None:
-        options += ["--type", request.type.word]
-    if request.roll_forward is not None:
-        options += ["--roll-forward", request.roll_forward.word]
-    options += _given("--point", request.roll_forward_point)
-    for one in request.included:
-        options += ["--component", _wish(one)]
-    for one in request.excluded:
-        options += ["--exclude", _wish(one)]
-    for one, target in request.new_targets:
-        files = target.files
-        options += ["--new-target", _wish(one), files.path, files.spec, target.destination]
-    return options
-
-
-def _wish(one: ComponentWish) -> str:
-    return f"{one.writer}:{one.component}" if one.component else one.writer
-
-
-def _given(option: str, value: str) -> list[str]:
-    return [option, value] if value else []
-
-
-def _repeated(option: str, flags: Any) -> list[str]:
-    if not flags:
-        return []
-    return [part for word in flag_words(flags).split("+") for part in (option, word)]

@@ -26,7 +26,8 @@ struct Session {
 };
 
 wchar_t* volume = nullptr;
-std::wstring document;  // of a whole backup, for restores
+std::wstring document;                           // of a whole backup, for restores
+constexpr VSS_ID unknown{0x12345678, 0, 0, {}};  // of no snapshot and no set
 
 HRESULT step(HRESULT began, Owned<IVssAsync>& async) {
     return client::wait(began, async);
@@ -167,6 +168,11 @@ std::map<std::string, Move> component_calls() {
         {"SetRollForward", call(&B::SetRollForward, VSS_RF_ALL, text)},
         {"SetRestoreName", call(&B::SetRestoreName, text)},
         {"SetFileRestoreStatus", call(&B::SetFileRestoreStatus, VSS_RS_ALL)},
+        {"AddNewTarget", call(&B::AddNewTarget, L"C:\\nowhere", L"*", boolean{0}, L"D:\\nowhere")},
+        {"AddAlternativeLocationMapping",
+         call(&B::AddAlternativeLocationMapping, L"C:\\nowhere", L"*", boolean{0}, L"D:\\nowhere")},
+        {"AddRestoreSubcomponent", call(&B::AddRestoreSubcomponent, L"none", L"none", boolean{0})},
+        {"SetRangesFilePath", call(&B::SetRangesFilePath, UINT{0}, L"C:\\ranges")},
     };
 }
 
@@ -203,7 +209,7 @@ std::map<std::string, Move> snapshot_calls() {
          [](Session& s) {
              LONG deleted = 0;
              VSS_ID bad{};
-             return s.backup->DeleteSnapshots(s.snapshot, VSS_OBJECT_SNAPSHOT, true, &deleted, &bad);
+             return s.backup->DeleteSnapshots(unknown, VSS_OBJECT_SNAPSHOT, true, &deleted, &bad);
          }},
         {"IsVolumeSupported",
          [](Session& s) {
@@ -212,7 +218,32 @@ std::map<std::string, Move> snapshot_calls() {
          }},
         {"ImportSnapshots",
          asynchronous([](Session& s, IVssAsync** out) { return s.backup->ImportSnapshots(out); })},
-        {"RevertToSnapshot", [](Session& s) { return s.backup->RevertToSnapshot(s.snapshot, false); }},
+        {"RevertToSnapshot", [](Session& s) { return s.backup->RevertToSnapshot(unknown, false); }},
+        {"QueryRevertStatus",
+         asynchronous([](Session& s, IVssAsync** out) { return s.backup->QueryRevertStatus(volume, out); })},
+        {"BreakSnapshotSet", [](Session& s) { return s.backup->BreakSnapshotSet(unknown); }},
+        {"BreakSnapshotSetEx", asynchronous([](Session& s, IVssAsync** out) {
+             return s.backup->BreakSnapshotSetEx(unknown, 0, out);
+         })},
+        {"ExposeSnapshot",
+         [](Session& s) {
+             wchar_t drive[] = L"X:";
+             wchar_t* exposed = nullptr;
+             const auto result = s.backup->ExposeSnapshot(unknown, nullptr, VSS_VOLSNAP_ATTR_EXPOSED_LOCALLY,
+                                                          drive, &exposed);
+             CoTaskMemFree(exposed);
+             return result;
+         }},
+        {"UnexposeSnapshot", [](Session& s) { return s.backup->UnexposeSnapshot(unknown); }},
+        {"GetRootAndLogicalPrefixPaths",
+         [](Session& s) {
+             wchar_t* root = nullptr;
+             wchar_t* prefix = nullptr;
+             const auto result = s.backup->GetRootAndLogicalPrefixPaths(volume, &root, &prefix, false);
+             CoTaskMemFree(root);
+             CoTaskMemFree(prefix);
+             return result;
+         }},
     };
 }
 
@@ -231,6 +262,46 @@ std::map<std::string, Move> session_calls() {
          [](Session& s) { return s.backup->SetBackupState(true, false, VSS_BT_FULL, false); }},
         {"SetRestoreState", [](Session& s) { return s.backup->SetRestoreState(VSS_RTYPE_BY_COPY); }},
         {"DisableWriterClasses", [](Session& s) { return s.backup->DisableWriterClasses(&s.writer, 1); }},
+        {"EnableWriterClasses", [](Session& s) { return s.backup->EnableWriterClasses(&s.writer, 1); }},
+        {"DisableWriterInstances",
+         [](Session& s) { return s.backup->DisableWriterInstances(&s.instance, 1); }},
+        {"GetWriterMetadata",
+         [](Session& s) {
+             VSS_ID id{};
+             Owned<IVssExamineWriterMetadata> metadata;
+             return s.backup->GetWriterMetadata(0, &id, metadata.out());
+         }},
+        {"GetWriterMetadataEx",
+         [](Session& s) {
+             VSS_ID id{};
+             Owned<IVssExamineWriterMetadataEx> metadata;
+             return s.backup->GetWriterMetadataEx(0, &id, metadata.out());
+         }},
+        {"GetWriterStatus",
+         [](Session& s) {
+             VSS_ID id{};
+             Text name;
+             VSS_WRITER_STATE state = VSS_WS_UNKNOWN;
+             HRESULT failure = S_OK;
+             return s.backup->GetWriterStatus(0, &id, &id, name.out(), &state, &failure);
+         }},
+        {"GetWriterStatusEx",
+         [](Session& s) {
+             VSS_ID id{};
+             Text name;
+             Text message;
+             VSS_WRITER_STATE state = VSS_WS_UNKNOWN;
+             HRESULT failure = S_OK;
+             return s.backup->GetWriterStatusEx(0, &id, &id, name.out(), &state, &failure, &failure,
+                                                message.out());
+         }},
+        {"GetWriterComponents",
+         [](Session& s) {
+             IVssWriterComponentsExt* given = nullptr;
+             const auto result = s.backup->GetWriterComponents(0, &given);
+             if (given != nullptr) reinterpret_cast<client::WriterComponents*>(given)->Release();
+             return result;
+         }},
         {"GatherWriterMetadata",
          asynchronous([](Session& s, IVssAsync** out) { return s.backup->GatherWriterMetadata(out); })},
         {"GetWriterMetadataCount",

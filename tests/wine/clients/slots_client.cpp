@@ -3,11 +3,15 @@
 // without components.
 //
 //   slots_client.exe VOLUME      exit status 0 when all calls gave what they should
+//   slots_client.exe every       calls every slot once, each of a new object that was not initialised
 #include <windows.h>
 
 #include <oleauto.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cwchar>
+#include <iterator>
 
 namespace {
 
@@ -74,6 +78,26 @@ bool back_up(Object* backup, wchar_t* volume, void(WINAPI* free_properties)(Snap
     return waited("BackupComplete", backup, 27);
 }
 
+// Arguments that are good for every method before its object is initialised: places for answers, empty texts
+// and ids of zeros, which are handed over by address; a count where a list of ids has one.
+bool call_every_slot(HRESULT(WINAPI* create)(Object**)) {
+    alignas(16) static unsigned char zeros[4096];
+    constexpr int first = 3;
+    constexpr int end = 65;
+    for (int slot = first; slot < end; ++slot) {
+        Object* backup = nullptr;
+        if (FAILED(create(&backup))) return false;
+        std::fill(std::begin(zeros), std::end(zeros), static_cast<unsigned char>(0));
+        const bool list = slot >= 45 && slot <= 47;  // DisableWriterClasses and its kind
+        void* const second = list ? reinterpret_cast<void*>(1) : zeros;
+        call(backup, slot, static_cast<void*>(zeros), second, static_cast<void*>(zeros),
+             static_cast<void*>(zeros), static_cast<void*>(zeros), static_cast<void*>(zeros),
+             static_cast<void*>(zeros), static_cast<void*>(zeros));
+        call(backup, 2);
+    }
+    return true;
+}
+
 }  // namespace
 
 int wmain(int count, wchar_t** arguments) {
@@ -90,6 +114,7 @@ int wmain(int count, wchar_t** arguments) {
     const auto free_properties = reinterpret_cast<Free>(address("VssFreeSnapshotProperties"));
     if (create == nullptr || free_properties == nullptr) return 4;
 
+    if (std::wcscmp(arguments[1], L"every") == 0) return call_every_slot(create) ? 0 : 6;
     Object* backup = nullptr;
     if (!good("CreateVssBackupComponents", create(&backup))) return 5;
     const bool done = back_up(backup, arguments[1], free_properties);

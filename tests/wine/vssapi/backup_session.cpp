@@ -50,8 +50,8 @@ HRESULT BackupComponents::start(const char* name, Call what, Result<vss::Step> (
 STDMETHODIMP BackupComponents::InitializeForBackup(BSTR document) {
     LoggedCall call(object_name, "InitializeForBackup", {{"document", document != nullptr}}, session_.get());
     const auto held = session_->lock();
-    session_->order().set_from_document(document != nullptr);
     const auto status = session_->requestor().initialize_for_backup(narrow(document));
+    if (status.ok()) session_->order().set_from_document(document != nullptr);
     session_->done(Call::initialize_for_backup, hresult(status));
     return call.result(status);
 }

@@ -23,15 +23,17 @@ HRESULT Freshness::check(const char* interface_name, const char* method) const {
         const auto age = fresh_.check("IVssComponent", #method); \
         if (FAILED(age)) return age;                             \
     } while (false)
-#define EXSHADOW_TEXT(method, text)                   \
-    STDMETHODIMP ComponentObject::method(BSTR* out) { \
-        EXSHADOW_FRESH(method);                       \
-        return give(out, text);                       \
+#define EXSHADOW_TEXT(method, text)                          \
+    STDMETHODIMP ComponentObject::method(BSTR* out) {        \
+        EXSHADOW_FRESH(method);                              \
+        if (FAILED(denied(#method))) return denied(#method); \
+        return give(out, text);                              \
     }
-#define EXSHADOW_VALUE(method, type, value)           \
-    STDMETHODIMP ComponentObject::method(type* out) { \
-        EXSHADOW_FRESH(method);                       \
-        return give_value(out, value);                \
+#define EXSHADOW_VALUE(method, type, value)                  \
+    STDMETHODIMP ComponentObject::method(type* out) {        \
+        EXSHADOW_FRESH(method);                              \
+        if (FAILED(denied(#method))) return denied(#method); \
+        return give_value(out, value);                       \
     }
 #define EXSHADOW_FILES(method, list)                                     \
     STDMETHODIMP ComponentObject::method(UINT i, IVssWMFiledesc** out) { \
@@ -173,11 +175,13 @@ WriterComponentsObject::~WriterComponentsObject() {
 }
 
 STDMETHODIMP WriterComponentsObject::GetComponentCount(UINT* out) {
+    if (const auto no = denied("GetComponentCount"); FAILED(no)) return no;
     const auto age = fresh_.check("IVssWriterComponentsExt", "GetComponentCount");
     return FAILED(age) ? age : give_value(out, writer_.components.size());
 }
 
 STDMETHODIMP WriterComponentsObject::GetWriterInfo(VSS_ID* instance, VSS_ID* writer) {
+    if (const auto no = denied("GetWriterInfo"); FAILED(no)) return no;
     const auto age = fresh_.check("IVssWriterComponentsExt", "GetWriterInfo");
     if (FAILED(age)) return age;
     if (any_null(instance, writer)) return E_INVALIDARG;
@@ -187,6 +191,7 @@ STDMETHODIMP WriterComponentsObject::GetWriterInfo(VSS_ID* instance, VSS_ID* wri
 }
 
 STDMETHODIMP WriterComponentsObject::GetComponent(UINT i, IVssComponent** out) {
+    if (const auto no = denied("GetComponent"); FAILED(no)) return no;
     const auto age = fresh_.check("IVssWriterComponentsExt", "GetComponent");
     if (FAILED(age)) return age;
     if (out == nullptr) return E_INVALIDARG;

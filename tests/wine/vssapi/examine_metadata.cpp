@@ -31,6 +31,7 @@ public:
         : ComObject("IVssWMComponent"), component_(std::move(component)) {}
 
     STDMETHODIMP GetComponentInfo(PVSSCOMPONENTINFO* out) override {
+        if (const auto no = denied("GetComponentInfo"); FAILED(no)) return no;
         if (out == nullptr) return E_INVALIDARG;
         auto* info = new VSS_COMPONENTINFO{};
         Ledger::instance().object_made("VSS_COMPONENTINFO");
@@ -60,9 +61,11 @@ public:
         return S_OK;
     }
     STDMETHODIMP GetFile(UINT i, IVssWMFiledesc** out) override {
+        if (const auto no = denied("GetFile"); FAILED(no)) return no;
         return give_files(component_.files, i, out);
     }
     STDMETHODIMP GetDatabaseFile(UINT i, IVssWMFiledesc** out) override {
+        if (const auto no = denied("GetDatabaseFile"); FAILED(no)) return no;
         return give_files(component_.database_files, i, out);
     }
     STDMETHODIMP GetDatabaseLogFile(UINT i, IVssWMFiledesc** out) override {
@@ -84,6 +87,7 @@ private:
 
 STDMETHODIMP ExamineMetadata::GetIdentity(VSS_ID* instance, VSS_ID* writer, BSTR* name, VSS_USAGE_TYPE* usage,
                                           VSS_SOURCE_TYPE* source) {
+    if (const auto no = denied("GetIdentity"); FAILED(no)) return no;
     if (any_null(instance, writer, name, usage, source)) return E_INVALIDARG;
     *instance = guid(metadata_.instance_id);
     *writer = guid(metadata_.writer_id);
@@ -102,6 +106,7 @@ STDMETHODIMP ExamineMetadata::GetIdentityEx(VSS_ID* instance, VSS_ID* writer, BS
 }
 
 STDMETHODIMP ExamineMetadata::GetFileCounts(UINT* included, UINT* excluded, UINT* components) {
+    if (const auto no = denied("GetFileCounts"); FAILED(no)) return no;
     if (any_null(included, excluded, components)) return E_INVALIDARG;
     *included = 0;  // include lists: their spelling in the document is not known
     *excluded = static_cast<UINT>(metadata_.excluded.size());
@@ -114,10 +119,12 @@ STDMETHODIMP ExamineMetadata::GetIncludeFile(UINT, IVssWMFiledesc** out) {
 }
 
 STDMETHODIMP ExamineMetadata::GetExcludeFile(UINT i, IVssWMFiledesc** out) {
+    if (const auto no = denied("GetExcludeFile"); FAILED(no)) return no;
     return give_files(metadata_.excluded, i, out);
 }
 
 STDMETHODIMP ExamineMetadata::GetComponent(UINT i, IVssWMComponent** out) {
+    if (const auto no = denied("GetMetadataComponent"); FAILED(no)) return no;
     if (out == nullptr) return E_INVALIDARG;
     *out = nullptr;
     if (i >= metadata_.components.size()) return not_found;

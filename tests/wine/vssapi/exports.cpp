@@ -74,7 +74,7 @@ HRESULT APIENTRY GetProviderMgmtInterfaceInternal(VSS_ID, IID, IUnknown** out) {
 HRESULT APIENTRY ShouldBlockRevertInternal(LPCWSTR volume, boolean* block) {
     LoggedCall call("vssapi", "ShouldBlockRevert", {{"volume", test_double::narrow(volume)}});
     if (volume == nullptr || block == nullptr) return call.result(E_INVALIDARG);
-    *block = FALSE;
+    *block = _wgetenv(L"EXSHADOW_VSS_BLOCK_REVERT") != nullptr;
     return call.result(S_OK);
 }
 

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 
 #include "async.h"
+#include "memory.h"
 
 namespace exshadow::test_double {
 
@@ -32,13 +34,19 @@ std::shared_ptr<vss::AsyncStep> RunningStep::step() {
     return last_ ? nullptr : step_;
 }
 
+// What it ended with, when step() has none any more.
+StepStatus RunningStep::last() {
+    const std::lock_guard lock(mutex_);
+    return *last_;
+}
+
 void RunningStep::wait(vss::Milliseconds limit) {
     if (const auto running = step()) static_cast<void>(running->wait(limit));
 }
 
 StepStatus RunningStep::status() {
     const auto running = step();
-    if (running == nullptr) return *last_;
+    if (running == nullptr) return last();
     const auto asked = running->query_status();
     const StepStatus status =
         asked.ok() ? *asked : StepStatus{StepState::failed, vss::hresult_of(asked.error())};
@@ -51,7 +59,7 @@ StepStatus RunningStep::status() {
 HResult RunningStep::cancel() {
     const auto running = step();
     if (running == nullptr) {
-        return last_->state == StepState::cancelled ? HResult::vss_s_async_cancelled
+        return last().state == StepState::cancelled ? HResult::vss_s_async_cancelled
                                                     : HResult::vss_s_async_finished;
     }
     const auto asked = running->cancel();
@@ -61,7 +69,7 @@ HResult RunningStep::cancel() {
 void RunningStep::let_go() {
     if (status().state == StepState::pending) {
         const std::lock_guard lock(mutex_);
-        last_ = StepStatus{StepState::cancelled, HResult::vss_s_async_cancelled};
+        if (!last_) last_ = StepStatus{StepState::cancelled, HResult::vss_s_async_cancelled};
     }
     const std::lock_guard lock(mutex_);
     step_.reset();
@@ -125,6 +133,13 @@ HRESULT hresult(const Error& error) {
         case Code::permission: return E_ACCESSDENIED;
         default: return hresult(HResult::vss_e_unexpected);
     }
+}
+
+HRESULT denied(std::string_view getter) {
+    static const std::string script = narrow(_wgetenv(L"EXSHADOW_VSS_DENY"));
+    const auto cut = script.find('=');
+    if (cut == std::string::npos || std::string_view(script).substr(0, cut) != getter) return S_OK;
+    return static_cast<HRESULT>(std::stoul(script.substr(cut + 1), nullptr, 16));
 }
 
 LoggedCall::LoggedCall(const char* object, const char* name, Json arguments, Session* session)

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -38,6 +39,7 @@ public:
 
 private:
     std::shared_ptr<vss::AsyncStep> step();
+    vss::StepStatus last();
     std::mutex mutex_;
     const vss::Call call_;
     std::shared_ptr<vss::AsyncStep> step_;
@@ -81,6 +83,8 @@ private:
 };
 
 [[nodiscard]] HRESULT hresult(const Error& error);
+// What EXSHADOW_VSS_DENY ("GetComponentInfo=0x80042301") makes a getter answer; S_OK: its true answer.
+[[nodiscard]] HRESULT denied(std::string_view getter);
 [[nodiscard]] inline HRESULT hresult(vss::HResult value) {
     return static_cast<HRESULT>(value);
 }

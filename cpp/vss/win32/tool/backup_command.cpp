@@ -16,7 +16,7 @@ struct BackupOptions {
     std::vector<std::string> attributes;
     bool persistent = false, no_writers = false, whole_volumes = false, bootable = false, partial = false;
     int tries = 3;
-    double retry_seconds = 600, busy_seconds = 120;
+    double retry_seconds = 600, busy_seconds = 120, busy_wait = 5;
 };
 
 Result<SnapshotAttributes> named_context(const std::string& name) {
@@ -82,6 +82,7 @@ Result<BackupRequest> request_of(const Tool& tool, const BackupOptions& options)
     request.limits = tool.limits();
     request.retry.tries = options.tries;
     request.retry.wait = static_cast<Milliseconds>(options.retry_seconds * 1000);
+    request.retry.busy_wait = static_cast<Milliseconds>(options.busy_wait * 1000);
     request.retry.busy_limit = static_cast<Milliseconds>(options.busy_seconds * 1000);
     return request;
 }
@@ -101,6 +102,14 @@ Result<Copied> between(const Tool& tool, const BackupOptions& options, const Bac
                        tool.output());
 }
 
+void note_what_stays(BackupReport& report) {
+    for (const auto& one : report.snapshots) {
+        if (has(one.attributes, SnapshotAttributes::no_auto_release))
+            report.notes.push_back("snapshot " + one.snapshot_id.text() +
+                                   " stays: the backup is complete, though its documents were not saved");
+    }
+}
+
 int backup_command(const Tool& tool, const BackupOptions& options) {
     const auto output = tool.output();
     const auto request = request_of(tool, options);
@@ -111,14 +120,23 @@ int backup_command(const Tool& tool, const BackupOptions& options) {
         command_failed = copied.ok() && (!copied->all_succeeded || !copied->failed.empty());
         return copied;
     });
-    auto json = to_json(result.report);
-    auto saved = std::string();
+    Status kept;  // the documents, with the outcome in them
+    Json saved = nullptr;
     if (result.report.completed && !options.save.empty()) {
         const auto main = save_documents(options.save, result.report);
-        if (!main.ok()) return output.failure(main.error(), "backup", json);
-        saved = *main;
+        if (main.ok()) {
+            saved = *main;
+        } else {
+            kept = main.error();
+            note_what_stays(result.report);
+        }
     }
-    json["document"] = saved.empty() ? Json(nullptr) : Json(saved);
+    auto json = to_json(result.report);
+    json["document"] = saved;
+    if (!kept.ok()) {
+        if (!output.json()) write_error(to_text(result.report));
+        return output.failure(kept.error(), "backup", json);
+    }
     if (!result.status.ok()) {
         if (!output.json()) write_error(to_text(result.report));
         return output.failure(result.status.error(), "backup", json);
@@ -172,6 +190,9 @@ void add_context(CLI::App& command, BackupOptions& options) {
         .add_option("--busy-limit", options.busy_seconds,
                     "Seconds to wait for another snapshot set being made")
         ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    command.add_option("--busy-wait", options.busy_wait, "Seconds between two looks whether it is done")
+        ->check(CLI::PositiveNumber)
         ->capture_default_str();
 }
 

@@ -1,5 +1,6 @@
 #include <windows.h>
 
+#include <array>
 #include <atomic>
 #include <map>
 
@@ -10,14 +11,19 @@ namespace exshadow::vss::win32 {
 
 namespace {
 
-std::atomic<bool> was_interrupted{false};
+std::atomic<unsigned> interrupts{0};
+constexpr unsigned patience = 2;  // the first asks to stop, the second may be a copy of it
 
 BOOL WINAPI on_control(DWORD event) {
-    was_interrupted.store(true);
+    const bool enough = ++interrupts > patience;
     // When the console closes or the user logs off, Windows ends the process as soon as this returns: give
     // the abort time.
     if (event == CTRL_CLOSE_EVENT || event == CTRL_LOGOFF_EVENT || event == CTRL_SHUTDOWN_EVENT)
         Sleep(INFINITE);
+    // A call that hangs in the service never looks at the count: the third Ctrl-C ends the process, and the
+    // service aborts what a dead requestor left. Not by the system's own handler: it would wait for threads
+    // that hang, and has another status.
+    if (enough) TerminateProcess(GetCurrentProcess(), 130);
     return TRUE;
 }
 
@@ -62,6 +68,14 @@ private:
     HANDLE handle_;
 };
 
+// System32's own, by its full name: a search would begin in the folder of this program, which runs elevated.
+Result<std::wstring> command_interpreter() {
+    std::array<wchar_t, MAX_PATH> folder{};
+    const UINT size = GetSystemDirectoryW(folder.data(), static_cast<UINT>(folder.size()));
+    if (size == 0 || size >= folder.size()) return last_error("GetSystemDirectory");
+    return std::wstring(folder.data()) + L"\\cmd.exe";
+}
+
 // Everything in the job ends when its last handle is closed, by us or by our death.
 HANDLE make_job() {
     const HANDLE job = CreateJobObjectW(nullptr, nullptr);
@@ -80,12 +94,14 @@ void watch_interrupts() {
 }
 
 bool interrupted() {
-    return was_interrupted.load();
+    return interrupts.load() != 0;
 }
 
 Result<unsigned> run_command(std::string_view command,
                              const std::vector<std::pair<std::string, std::string>>& variables,
                              bool stdout_is_ours) {
+    const auto interpreter = command_interpreter();
+    if (!interpreter.ok()) return interpreter.error();
     auto line = L"cmd.exe /d /s /c \"" + wide(command) + L"\"";
     auto block = environment_block(variables);
     STARTUPINFOW start{};
@@ -95,7 +111,7 @@ Result<unsigned> run_command(std::string_view command,
     start.hStdOutput = GetStdHandle(stdout_is_ours ? STD_ERROR_HANDLE : STD_OUTPUT_HANDLE);
     start.hStdError = GetStdHandle(STD_ERROR_HANDLE);
     PROCESS_INFORMATION made{};
-    if (!CreateProcessW(nullptr, line.data(), nullptr, nullptr, TRUE,
+    if (!CreateProcessW(interpreter->c_str(), line.data(), nullptr, nullptr, TRUE,
                         CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT, block.data(), nullptr, &start, &made))
         return last_error("cannot run the command");
     const Handle process(made.hProcess);
@@ -109,9 +125,13 @@ Result<unsigned> run_command(std::string_view command,
         if (!interrupted()) continue;
         if (WaitForSingleObject(process.get(), grace) == WAIT_TIMEOUT) TerminateProcess(process.get(), 130);
     }
-    if (interrupted()) return Error(Code::cancelled, "stopped on request");
     DWORD status = 0;
     GetExitCodeProcess(process.get(), &status);
+    // Ctrl-C is for the command and for us; the command may have ended by it before we hear of it.
+    constexpr DWORD same_ctrl_c = 300;
+    if (!interrupted()) Sleep(same_ctrl_c);
+    if (interrupted() || status == static_cast<DWORD>(STATUS_CONTROL_C_EXIT))
+        return Error(Code::cancelled, "stopped on request");
     return static_cast<unsigned>(status);
 }
 

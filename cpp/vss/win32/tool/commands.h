@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@ namespace exshadow::vss::win32 {
 struct Tool {
     bool json = false;
     double step_seconds = 600;
+    double grace_seconds = 30;
     std::function<int()> action;
 
     [[nodiscard]] Output output() const { return Output(json); }
@@ -27,6 +29,25 @@ void add_looking(CLI::App& app, Tool& tool);   // writers, providers, snapshots
 void add_managing(CLI::App& app, Tool& tool);  // break, expose, unexpose, revert, import, resync
 void add_backup(CLI::App& app, Tool& tool);
 void add_restore(CLI::App& app, Tool& tool);
+
+// --- Destructive commands say what they would do, and ask.
+struct Consent {
+    bool yes = false;
+    bool dry_run = false;
+};
+struct Plan {
+    std::string command;                                     // "snapshots delete"
+    std::vector<std::pair<std::string, std::string>> steps;  // what is done, and to what
+};
+void add_consent(CLI::App& command, Consent& consent);
+// The exit status of a command that is over before it began: with --dry-run after its plan, after a question
+// on the console that was not answered with yes, or because no plan could be made. Nothing: go on. Where
+// there is no console nobody is asked. `plan` is made only to be shown.
+[[nodiscard]] std::optional<int> over_before(const Output& output, const Consent& consent,
+                                             const std::function<Result<Plan>()>& plan);
+// One step for each of these snapshots, or of this set's; not_found when there is none.
+[[nodiscard]] Result<Plan> plan_of(const Tool& tool, const char* command, const char* action, const Uuid& id,
+                                   ObjectType type);
 
 // What commands share.
 // An option that may be repeated and takes one value each time, so that it swallows no volume after it.

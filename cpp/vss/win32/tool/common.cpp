@@ -22,6 +22,7 @@ WaitLimits Tool::limits() const {
     WaitLimits limits;
     limits.limit = static_cast<Milliseconds>(step_seconds * 1000);
     limits.slice = 100;
+    limits.grace = static_cast<Milliseconds>(grace_seconds * 1000);
     return limits;
 }
 
@@ -87,9 +88,12 @@ private:
 Result<std::vector<ComponentKey>> read_failed(const std::string& path,
                                               const std::vector<ComponentReport>& components) {
     std::vector<ComponentKey> failed;
-    const auto text = read_file(path);
-    if (!text.ok()) return failed;  // it wrote none
-    std::string_view rest = *text;
+    const auto bytes = read_file(path);
+    // A file that is gone or cannot be read may have named a component, whose writer must not be told of a
+    // success.
+    if (!bytes.ok()) return bytes.error();
+    const auto text = command_text(*bytes);
+    std::string_view rest = text;
     while (!rest.empty()) {
         auto line = rest.substr(0, rest.find('\n'));
         rest.remove_prefix(std::min(rest.size(), line.size() + 1));
@@ -121,6 +125,7 @@ Result<Copied> run_between(const std::string& command, const Json& report,
     if (!path.ok()) return path.error();
     const Folder folder(*path);
     EXSHADOW_TRY(write_file(*path + "\\report.json", dump(report)));
+    EXSHADOW_TRY(write_file(*path + "\\failed.txt", ""));
     variables.emplace_back("EXSHADOW_REPORT", *path + "\\report.json");
     variables.emplace_back("EXSHADOW_FAILED", *path + "\\failed.txt");
     output.progress("running: " + command);

@@ -59,6 +59,12 @@ std::string volume_name(std::string_view volume) {
     return utf8(path);
 }
 
+bool is_volume(std::string_view volume) {
+    const auto name = volume_name(volume);
+    if (name.starts_with("\\\\?\\Volume{")) return GetDriveTypeW(wide(name).c_str()) != DRIVE_NO_ROOT_DIR;
+    return name.starts_with("\\\\");
+}
+
 std::string shown_volume(const std::string& volume) {
     std::array<wchar_t, 32768> paths{};
     DWORD size = 0;
@@ -75,9 +81,48 @@ std::optional<std::string> volume_of(const std::string& path) {
     return volume_name(utf8(root.data()));
 }
 
+namespace {
+
+// Others may read beside us, but not write: half a file is no answer. What a command left running ends with
+// its job, a moment after the command.
+HANDLE open_to_read(const std::wstring& path) {
+    constexpr int tries = 30;
+    constexpr DWORD pause = 100;
+    for (int i = 1;; ++i) {
+        const HANDLE handle = CreateFileW(path.c_str(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING,
+                                          FILE_ATTRIBUTE_NORMAL, nullptr);
+        if (handle != INVALID_HANDLE_VALUE || GetLastError() != ERROR_SHARING_VIOLATION || i == tries)
+            return handle;
+        Sleep(pause);
+    }
+}
+
+// Empty when the bytes are no text of that code page.
+std::wstring of_code_page(UINT page, std::string_view bytes) {
+    const auto size = static_cast<int>(bytes.size());
+    const int units = MultiByteToWideChar(page, MB_ERR_INVALID_CHARS, bytes.data(), size, nullptr, 0);
+    std::wstring out(static_cast<std::size_t>(units), L'\0');
+    MultiByteToWideChar(page, MB_ERR_INVALID_CHARS, bytes.data(), size, out.data(), units);
+    return out;
+}
+
+// UTF-16 or UTF-8 where a mark at the beginning says so; nothing where none does.
+std::optional<std::string> marked_text(std::string_view bytes) {
+    if (bytes.starts_with("\xEF\xBB\xBF")) return std::string(bytes.substr(3));
+    if (!bytes.starts_with("\xFF\xFE")) return std::nullopt;
+    std::wstring units;
+    for (std::size_t i = 2; i + 1 < bytes.size(); i += 2) {
+        const auto low = static_cast<unsigned char>(bytes[i]);
+        const auto high = static_cast<unsigned char>(bytes[i + 1]);
+        units += static_cast<wchar_t>(low | (high << 8U));
+    }
+    return utf8(units);
+}
+
+}  // namespace
+
 Result<std::string> read_file(std::string_view path) {
-    const File file(CreateFileW(wide(path).c_str(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING,
-                                FILE_ATTRIBUTE_NORMAL, nullptr));
+    const File file(open_to_read(wide(path)));
     if (!file.open()) return file_error("read", path);
     std::string bytes;
     std::array<char, 65536> piece{};
@@ -95,22 +140,19 @@ Result<std::string> read_file(std::string_view path) {
 Result<std::string> read_document(std::string_view path) {
     auto bytes = read_file(path);
     if (!bytes.ok()) return bytes.error();
-    auto text = std::move(bytes).value();
-    if (text.starts_with("\xFF\xFE")) {
-        std::wstring units;
-        for (std::size_t i = 2; i + 1 < text.size(); i += 2) {
-            const auto low = static_cast<unsigned char>(text[i]);
-            const auto high = static_cast<unsigned char>(text[i + 1]);
-            units += static_cast<wchar_t>(low | (high << 8U));
-        }
-        text = utf8(units);
-    } else if (text.starts_with("\xEF\xBB\xBF")) {
-        text.erase(0, 3);
-    }
+    auto text = marked_text(*bytes).value_or(*bytes);
     // A null would end the text on its way through COM.
     if (text.empty() || text.find('\0') != std::string::npos)
         return vss_error(HResult::vss_e_invalid_xml_document, std::string(path) + " is no document");
     return text;
+}
+
+std::string command_text(std::string_view bytes) {
+    if (auto text = marked_text(bytes)) return *std::move(text);
+    if (bytes.empty() || !of_code_page(CP_UTF8, bytes).empty()) return std::string(bytes);
+    const UINT console = GetConsoleOutputCP();  // 0 without a console
+    const auto units = of_code_page(console != 0 ? console : GetOEMCP(), bytes);
+    return units.empty() ? std::string(bytes) : utf8(units);
 }
 
 Status write_file(std::string_view path, std::string_view bytes) {

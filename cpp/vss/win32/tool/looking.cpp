@@ -37,6 +37,10 @@ Result<std::vector<SnapshotProperties>> find_snapshots(const Tool& tool, const s
     const auto wanted = volume_name(volume);
     std::erase_if(*all,
                   [&](const SnapshotProperties& one) { return volume_name(one.original_volume) != wanted; });
+    // A volume that is gone may have snapshots; one that is neither there nor has any is a mistake.
+    if (all->empty() && !is_volume(volume))
+        return Error(Code::not_found, "there is no volume " + volume,
+                     "exshadow-vss snapshots list names them");
     return all;
 }
 
@@ -53,10 +57,10 @@ struct DeleteOptions {
     std::string volume;
     bool sets = false;
     bool force = false;
+    Consent consent;
 };
 
-Result<DeleteOutcome> delete_all(const Tool& tool, const DeleteOptions& options) {
-    DeleteOutcome sum;
+Result<std::vector<Uuid>> chosen(const Tool& tool, const DeleteOptions& options) {
     std::vector<Uuid> ids;
     for (const auto& text : options.ids) {
         const auto parsed = id(text);
@@ -68,17 +72,34 @@ Result<DeleteOutcome> delete_all(const Tool& tool, const DeleteOptions& options)
         if (!found.ok()) return found.error();
         for (const auto& one : *found) ids.push_back(one.snapshot_id);
     }
-    const auto type = options.sets ? ObjectType::snapshot_set : ObjectType::snapshot;
+    return ids;
+}
+
+Result<Plan> plan_deletion(const Tool& tool, const std::vector<Uuid>& ids, ObjectType type) {
+    Plan all{"snapshots delete", {}};
     for (const auto& one : ids) {
-        if (interrupted()) return Error(Code::cancelled, "stopped on request");
-        const auto outcome = delete_snapshots(tool.host(), one, type, options.force);
-        if (!outcome.ok()) return outcome.error();
+        auto plan = plan_of(tool, "snapshots delete", "delete", one, type);
+        if (!plan.ok()) return plan.error();
+        for (auto& step : plan->steps) all.steps.push_back(std::move(step));
+    }
+    return all;
+}
+
+// The sum so far, and why it went no further.
+std::pair<DeleteOutcome, Status> delete_all(const Tool& tool, const std::vector<Uuid>& ids, ObjectType type,
+                                            bool force) {
+    DeleteOutcome sum;
+    for (const auto& one : ids) {
+        if (interrupted()) return {sum, Error(Code::cancelled, "stopped on request")};
+        const auto outcome = delete_snapshots(tool.host(), one, type, force);
+        if (!outcome.ok()) return {sum, outcome.error()};
         sum.deleted += outcome->deleted;
         sum.failed_snapshot = outcome->failed_snapshot;
         sum.failure = outcome->failure;
-        if (sum.failed_snapshot) break;
+        if (sum.failed_snapshot)
+            return {sum, vss_error(sum.failure, "deleting snapshot " + sum.failed_snapshot->text())};
     }
-    return sum;
+    return {sum, {}};
 }
 
 int delete_command(const Tool& tool, const DeleteOptions& options) {
@@ -87,15 +108,17 @@ int delete_command(const Tool& tool, const DeleteOptions& options) {
                                            "exshadow-vss snapshots list shows what there is"));
     if (options.sets && !options.volume.empty())
         return tool.output().failure(Error(Code::invalid, "--set goes with ids, not with --volume"));
-    const auto outcome = delete_all(tool, options);
-    if (!outcome.ok()) return tool.output().failure(outcome.error());
-    const auto count = std::to_string(outcome->deleted);
-    if (outcome->failed_snapshot)
-        return tool.output().failure(
-            vss_error(outcome->failure,
-                      "deleted " + count + ", stopped at snapshot " + outcome->failed_snapshot->text()),
-            "deleted", to_json(*outcome));
-    return tool.output().result({{"deleted", to_json(*outcome)}}, "Deleted " + count + " snapshots.\n");
+    const auto ids = chosen(tool, options);
+    if (!ids.ok()) return tool.output().failure(ids.error());
+    const auto type = options.sets ? ObjectType::snapshot_set : ObjectType::snapshot;
+    if (const auto over =
+            over_before(tool.output(), options.consent, [&] { return plan_deletion(tool, *ids, type); }))
+        return *over;
+    const auto [sum, status] = delete_all(tool, *ids, type, options.force);
+    const auto text = "Deleted " + std::to_string(sum.deleted) + " snapshots.\n";
+    if (status.ok()) return tool.output().result({{"deleted", to_json(sum)}}, text);
+    if (!tool.json) write_error(text);
+    return tool.output().failure(status.error(), "deleted", to_json(sum));
 }
 
 }  // namespace
@@ -131,6 +154,7 @@ void add_looking(CLI::App& app, Tool& tool) {
     remove->add_flag("--set", options->sets, "The ids are those of snapshot sets");
     remove->add_option("--volume", options->volume, "All snapshots of this volume");
     remove->add_flag("--force", options->force, "Even if a provider says they are in use");
+    add_consent(*remove, options->consent);
     remove->callback(
         [&tool, options] { tool.action = [&tool, options] { return delete_command(tool, *options); }; });
 }

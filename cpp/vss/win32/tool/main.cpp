@@ -37,10 +37,14 @@ int run_action(const Tool& tool) {
     return tool.action();
 }
 
+// Wrong usage and what nobody expects are told in the way that was asked for, wherever the option stands.
+bool asks_for_json(const std::vector<std::string>& given) {
+    return std::ranges::find(given, "--json") != given.end();
+}
+
 int run(const std::vector<std::string>& given) {
     Tool tool;
-    // Wrong usage is told in the way that was asked for, wherever the option stands.
-    tool.json = std::ranges::find(given, "--json") != given.end();
+    tool.json = asks_for_json(given);
     CLI::App app("Snapshots with the Volume Shadow Copy Service of Windows.", "exshadow-vss");
     app.require_subcommand(1);
     app.fallthrough();
@@ -48,6 +52,9 @@ int run(const std::vector<std::string>& given) {
                  "Exactly one JSON document on stdout; progress as JSON lines on stderr");
     app.add_option("--timeout", tool.step_seconds, "Seconds that any one step of the service may take")
         ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    app.add_option("--grace", tool.grace_seconds, "Seconds for a step that was cut off to end")
+        ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     app.set_version_flag("--version", EXSHADOW_VERSION);
     app.footer(
@@ -85,10 +92,11 @@ int run(const std::vector<std::string>& given) {
 }  // namespace
 
 int main() {
+    const auto given = arguments();
     try {
-        return run(arguments());
+        return run(given);
     } catch (
         const std::exception& error) {  // the option parser and the JSON library throw; the engine does not
-        return Output(false).failure(Error(Code::internal, error.what()));
+        return Output(asks_for_json(given)).failure(Error(Code::internal, error.what()));
     }
 }

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -19,6 +21,7 @@ struct ManageOptions {
     bool share = false;
     bool force = false;
     bool writers = false;
+    Consent consent;
 };
 
 template <class Flags>
@@ -43,6 +46,10 @@ int break_command(const Tool& tool, const ManageOptions& options) {
     if (!set.ok()) return tool.output().failure(set.error());
     const auto flags = flags_of<BreakFlags>(options.flags);
     if (!flags.ok()) return tool.output().failure(flags.error());
+    if (const auto over = over_before(tool.output(), options.consent, [&] {
+            return plan_of(tool, "break", "make an ordinary volume of", *set, ObjectType::snapshot_set);
+        }))
+        return *over;
     const auto wanted = options.flags.empty() ? std::nullopt : std::optional(*flags);
     return done(tool, break_set(tool.host(), *set, wanted, tool.limits()), "broken", set->text(),
                 "The set is broken: its volumes are ordinary ones now.\n");
@@ -68,8 +75,22 @@ int unexpose_command(const Tool& tool, const ManageOptions& options) {
 int revert_command(const Tool& tool, const ManageOptions& options) {
     const auto snapshot = id(options.target);
     if (!snapshot.ok()) return tool.output().failure(snapshot.error());
+    if (const auto over = over_before(tool.output(), options.consent, [&] {
+            return plan_of(tool, "revert", "roll its volume back to", *snapshot, ObjectType::snapshot);
+        }))
+        return *over;
     return done(tool, revert(tool.host(), *snapshot, options.force, should_block_revert, tool.limits()),
                 "reverted", snapshot->text(), "The volume is reverted.\n");
+}
+
+// Snapshots of auto-release contexts end with the session that imported them.
+std::string what_stays(const ImportReport& report) {
+    const auto stays = std::ranges::count_if(report.snapshots, [](const SnapshotProperties& one) {
+        return has(one.attributes, SnapshotAttributes::no_auto_release);
+    });
+    if (stays == 0) return "the snapshots are released: their context keeps none";
+    if (stays == std::ssize(report.snapshots)) return "the snapshots stay imported";
+    return std::to_string(stays) + " of the snapshots stay imported, the others are released";
 }
 
 int import_command(const Tool& tool, const ManageOptions& options) {
@@ -81,21 +102,34 @@ int import_command(const Tool& tool, const ManageOptions& options) {
         for (const auto& one : report.snapshots) json["snapshots"].push_back(to_json(one));
         return json;
     };
+    std::optional<ImportReport> imported;  // for the report of a failure after the import
     const auto use = [&](const ImportReport& report) -> Status {
+        imported = report;
         std::vector<std::pair<std::string, std::string>> variables;
         add_variables(variables, report.snapshots);
         const auto ran = run_between(options.command, as_json(report), {}, std::move(variables), output);
         if (!ran.ok()) return ran.error();
-        if (!ran->all_succeeded)
-            return Error(Code::internal, "the command failed; the snapshots stay imported");
+        if (!ran->all_succeeded) return Error(Code::internal, "the command failed; " + what_stays(report));
         return {};
     };
     const auto report = import_set(tool.host(), *document, tool.limits(), use);
-    if (!report.ok()) return output.failure(report.error());
+    if (!report.ok())
+        return imported ? output.failure(report.error(), "imported", as_json(*imported))
+                        : output.failure(report.error());
     std::string text;
     for (const auto& one : report->snapshots) text += to_text(one);
     if (report->partly) text += "Note: some snapshots of the set did not appear.\n";
     return output.result({{"imported", as_json(*report)}}, text);
+}
+
+Result<Plan> plan_resync(const std::vector<RecoveryPair>& pairs) {
+    Plan plan{"resync", {}};
+    for (const auto& one : pairs) {
+        const auto volume = one.destination.empty() ? std::string("the volume it was made of")
+                                                    : shown_volume(one.destination);
+        plan.steps.emplace_back("overwrite " + volume + " with", one.snapshot.text());
+    }
+    return plan;
 }
 
 int resync_command(const Tool& tool, const ManageOptions& options) {
@@ -110,6 +144,8 @@ int resync_command(const Tool& tool, const ManageOptions& options) {
         if (!snapshot.ok()) return tool.output().failure(snapshot.error());
         pairs.push_back({*snapshot, cut == std::string::npos ? "" : volume_name(text.substr(cut + 1))});
     }
+    if (const auto over = over_before(tool.output(), options.consent, [&] { return plan_resync(pairs); }))
+        return *over;
     return done(tool, resync(tool.host(), *document, pairs, *flags, tool.limits(), options.writers),
                 "resynchronised", options.target, "The disks are resynchronised.\n");
 }
@@ -150,6 +186,7 @@ void add_managing(CLI::App& app, Tool& tool) {
         "Example: exshadow-vss break 7d1e9a52-0a7f-4b8d-8a16-3a52c7b0a001 --flag make_read_write");
     add_list(*command, "--flag", options->flags,
              "mask_luns, make_read_write, revert_identity_all, revert_identity_none; may be repeated");
+    add_consent(*command, options->consent);
     add_exposing(app, tool);
 
     options = std::make_shared<ManageOptions>();
@@ -157,6 +194,7 @@ void add_managing(CLI::App& app, Tool& tool) {
                   "Id of the snapshot", options, revert_command);
     command->footer("Example: exshadow-vss revert 1f0c2c8e-51a4-4d7d-9a3b-0a4d1c0f9d11");
     command->add_flag("--force-dismount", options->force, "Even if files of the volume are open");
+    add_consent(*command, options->consent);
 
     options = std::make_shared<ManageOptions>();
     command = add(app, tool, "import", "Bring a transportable set in, from the document saved at the backup",
@@ -176,6 +214,7 @@ void add_managing(CLI::App& app, Tool& tool) {
         ->required();
     add_list(*command, "--flag", options->flags, "revert_identity_all, no_volume_check; may be repeated");
     command->add_flag("--writers", options->writers, "Tell the document's writers before and after");
+    add_consent(*command, options->consent);
 }
 
 }  // namespace exshadow::vss::win32

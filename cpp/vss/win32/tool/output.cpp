@@ -2,10 +2,12 @@
 
 #include <windows.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "vss/win32/text.h"
+#include "vss/win32/tool/system.h"
 
 namespace exshadow::vss::win32 {
 
@@ -57,6 +59,23 @@ int Output::failure(const Error& error, std::string_view report_name, const Json
 
 int Output::failure(const Error& error) const {
     return failure(error, "", Json());
+}
+
+bool has_console() {
+    DWORD mode = 0;
+    return GetConsoleMode(GetStdHandle(STD_INPUT_HANDLE), &mode) != 0;
+}
+
+bool answers_yes(std::string_view question) {
+    write_error(question);
+    std::array<wchar_t, 256> line{};
+    DWORD units = 0;
+    if (!ReadConsoleW(GetStdHandle(STD_INPUT_HANDLE), line.data(), static_cast<DWORD>(line.size()), &units,
+                      nullptr))
+        return false;
+    auto answer = utf8(std::wstring_view(line.data(), units));
+    while (!answer.empty() && (answer.back() == '\n' || answer.back() == '\r')) answer.pop_back();
+    return answer == "y" || answer == "Y" || answer == "yes";
 }
 
 void Output::progress(std::string_view line) const {

@@ -15,6 +15,7 @@ struct RestoreOptions {
     std::vector<std::string> more_of, authoritative_of, options_of, roll_forward_of, new_name_of;
     std::vector<std::tuple<std::string, std::string, std::string, std::string>> new_targets;
     bool more = false, authoritative = false;
+    Consent consent;
 };
 
 // "WRITER:PATH\\NAME=TEXT"
@@ -122,6 +123,11 @@ int restore_command(const Tool& tool, const RestoreOptions& options) {
     const auto output = tool.output();
     const auto request = request_of(tool, options);
     if (!request.ok()) return output.failure(request.error());
+    const auto plan = [&]() -> Result<Plan> {
+        const auto what = options.command.empty() ? std::string("nothing") : options.command;
+        return Plan{"restore", {{"tell the writers of a restore, and run", what}}};
+    };
+    if (const auto over = over_before(output, options.consent, plan)) return *over;
     bool command_failed = false;
     const auto result = restore(tool.host(), *request, [&](const RestoreReport& so_far) {
         auto copied = run_between(options.command, to_json(so_far), so_far.components, {}, output);
@@ -185,6 +191,7 @@ void add_restore(CLI::App& app, Tool& tool) {
     command->add_option("--point", options->point, "Up to which point, with --roll-forward partial");
     command->add_option("--new-name", options->new_name, "Restore the component under another name");
     add_component_choices(*command, *options);
+    add_consent(*command, options->consent);
     command->callback(
         [&tool, options] { tool.action = [&tool, options] { return restore_command(tool, *options); }; });
 }
