@@ -101,9 +101,7 @@ class Trial:
 
     def mirror(self, label: str = "m1") -> Mirror:
         found = self.provider.mirrors(self.bed.group, self.bed.sources)
-        return next(
-            (one for one in found if one.label == label), Mirror(label, MirrorState.NONE)
-        )
+        return next((one for one in found if one.label == label), Mirror(label, MirrorState.NONE))
 
     def write(self, places: Mapping[str, tuple[int, ...]], word: bytes) -> None:
         """``word`` at offsets of volumes."""

@@ -79,7 +79,9 @@ def test_it_is_journalled_started_watched_and_ended() -> None:
     assert states(journal) == ["started", "done"]
 
 
-@pytest.mark.parametrize(("first", "starts"), [(Stage.RUNNING, 0), (Stage.HALF, 1), (Stage.DONE, 0)])
+@pytest.mark.parametrize(
+    ("first", "starts"), [(Stage.RUNNING, 0), (Stage.HALF, 1), (Stage.DONE, 0)]
+)
 def test_what_is_there_already_is_only_carried_on(first: Stage, starts: int) -> None:
     provider, journal = scripted(first, Stage.DONE)
     carry_out(provider, an_action(), journal, limits=QUICK)

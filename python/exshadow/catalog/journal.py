@@ -83,6 +83,12 @@ class CatalogJournal:
         """All actions of a run, oldest first."""
         return self._entries(schema.actions.c.run_id == run_id)
 
+    def split_of(self, set_id: str) -> Entry | None:
+        """The split that made a set: its mirror, volumes and options."""
+        actions = schema.actions.c
+        found = self._entries(actions.set_id == set_id, actions.verb == Verb.SPLIT.value)
+        return found[-1] if found else None
+
     def _entries(self, *wanted: ColumnElement[bool]) -> list[Entry]:
         query = select(schema.actions).where(*wanted).order_by(schema.actions.c.started)
         reader = self._catalog.engine.execution_options(exshadow_reads=True)
