@@ -132,6 +132,7 @@ class Rotation:
         self.bed = bed
         self.group = Group(volumes=[one.name for one in bed.sources], mirrors=bed.mirrors,
                            verify=verify, keep=KeepPart(last=2))  # fmt: skip
+        self.settings: dict[str, str] = getattr(bed, "settings", {})
         self.state = StateFolder(getattr(bed, "state", bed.folder / "state"))
 
     @contextmanager
@@ -141,7 +142,7 @@ class Rotation:
             journal = CatalogJournal(desk.catalog, str(uuid.uuid4()))
             yield Room(
                 self.bed.group, self.bed.sources, provider, lambda name: provider,
-                LocalService(desk), desk, journal, limits=LIMITS,
+                LocalService(desk), desk, journal, settings=self.settings, limits=LIMITS,
             )  # fmt: skip
 
     def run(self) -> GroupRun:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from exshadow.catalog.documents import documents, keep_document
 from exshadow.errors import CorruptError, RefusedError
 from exshadow.model import SetRecord
 from exshadow.policy.retention import Fate, Held
-from exshadow.providers.contract import Mirror, MirrorState, Verb
+from exshadow.providers.contract import Mirror, MirrorState, Provider, Verb
 from exshadow.service.policy_run import elsewhere
 from exshadow.service.policy_run.rotation import turn
 
@@ -66,17 +66,28 @@ def test_the_same_policy_gives_the_same_with_every_provider(rotation: Rotation) 
     assert rotation.production() == then
 
 
-def test_a_set_can_be_restored_without_the_policy(rotation: Rotation) -> None:
+@pytest.mark.parametrize("verb", ["restore", "promote", "resync", "delete"])
+def test_a_set_needs_no_policy_any_more(
+    rotation: Rotation, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By the journal and what was kept with the set; for the native engine the volumes know."""
     then = wrote(rotation, "good")
     made = rotation.good().made
     assert made is not None
-    wrote(rotation, "damage")
+    damaged = wrote(rotation, "damage")
     if not elsewhere.is_elsewhere(made):
-        pytest.skip("the native engine's own commands restore its sets")
+        pytest.skip("the native engine's own commands do it")
+
+    def build(name: str, settings: Mapping[str, str]) -> Provider:
+        assert (name, settings) == (rotation.bed.name, rotation.settings)
+        return rotation.bed.provider()
+
+    monkeypatch.setattr("exshadow.providers.registry.build", build)
     with rotation.room() as room:
-        elsewhere.carry_out(room.service, room.desk, made, "restore")
-    assert rotation.production() == then
+        elsewhere.carry_out(room.service, room.desk, made, verb)
+        state = room.service.show_set(made.id).state
+    assert state == ("ready" if verb == "restore" else "dissolved")
+    assert rotation.production() == (then if verb in ("restore", "promote") else damaged)
 
 
 def test_documents_are_kept_twice_with_their_hash(rotation: Rotation) -> None:

@@ -8,13 +8,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from exshadow.catalog.documents import keep_document
 from exshadow.catalog.opening import translated
 from exshadow.errors import Error, NotFoundError
 from exshadow.model import JobRecord, SetRecord, VolumeRecord
-from exshadow.names import now
 from exshadow.providers.contract import Action, Standing, Verb
 from exshadow.service import sets, shadow
 from exshadow.service.policy_run.room import HeldJournal, Room
@@ -92,7 +92,7 @@ def record(room: Room, action: Action, standing: Standing, hold_us: int) -> SetR
             id=action.set_id,
             label=action.label,
             group=action.group,
-            created=now(),
+            created=_moment(),
             provider=room.provider.name,
             consistency="application" if action.writers else "crash",
             state="ready",
@@ -106,6 +106,11 @@ def record(room: Room, action: Action, standing: Standing, hold_us: int) -> SetR
     if not native:
         keep(room, one.id, SETTINGS, json.dumps(dict(room.settings)).encode())
     return one
+
+
+def _moment() -> str:
+    """RFC 3339 UTC with milliseconds: nothing else would order two sets of one second."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def keep(room: Room, set_id: str, name: str, content: bytes) -> None:

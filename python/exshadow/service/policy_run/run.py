@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from exshadow.errors import Error, NotFoundError, RefusedError
 from exshadow.model import Json, Plan, SetRecord, Step
@@ -127,7 +127,11 @@ class _Run:
         return [one for one in self._room.sets() if one.state == "ready"]
 
     def _fates(self) -> list[Fate]:
-        held = [held_of(one) for one in self._ready()]
+        # Times may have whole seconds; within one the list has them as they were made.
+        held = [
+            replace(one, created=one.created + timedelta(microseconds=place))
+            for place, one in enumerate(map(held_of, self._ready()))
+        ]
         rules = self._group.keep.rules()
         return decide(held, rules, now=datetime.now(UTC), zone=self._zone)
 
