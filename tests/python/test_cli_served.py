@@ -11,6 +11,7 @@ import test_cli_catalog
 import test_cli_group
 import test_cli_interrupt
 import test_cli_mirror
+import test_cli_policy_run
 import test_cli_snapshot
 import test_cli_transfer
 import test_cli_volume
@@ -21,6 +22,7 @@ MODULES = (
     test_cli_group,
     test_cli_interrupt,
     test_cli_mirror,
+    test_cli_policy_run,
     test_cli_snapshot,
     test_cli_transfer,
     test_cli_volume,
@@ -52,3 +54,5 @@ chain = test_cli_transfer.chain
 noon = test_cli_snapshot.noon
 verified = test_cli_catalog.verified
 volume = test_cli_interrupt.volume
+policy = test_cli_policy_run.policy
+application = test_cli_policy_run.application

@@ -1,22 +1,24 @@
-"""policy run: rotation over any provider, and the command over the native engine."""
+"""policy run over any provider: rotation, what is kept with a set, what a killed run left."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import Cli, Shop
 from provider_beds import Bed
-from provider_trial import Rotation, bed_classes
+from provider_trial import LIMITS, MemoryJournal, Rotation, bed_classes
 
 from exshadow.catalog.documents import documents, keep_document
 from exshadow.errors import CorruptError, RefusedError
 from exshadow.model import SetRecord
 from exshadow.policy.retention import Fate, Held
-from exshadow.providers.contract import Mirror, MirrorState, Provider, Verb
-from exshadow.service.policy_run import elsewhere
+from exshadow.providers.contract import Action, Mirror, MirrorState, Provider, Stage, Verb
+from exshadow.providers.steps import carry_out
+from exshadow.service.policy_run import elsewhere, unfinished
+from exshadow.service.policy_run.room import Room
 from exshadow.service.policy_run.rotation import turn
 
 
@@ -169,100 +171,82 @@ def test_broken_mirrors_are_nobodys_turn() -> None:
         turn(("m1",), broken, {}, [])
 
 
-# --- the command ---
+# --- what a killed run left ---
 
 
-@pytest.fixture
-def policy(shop: Shop, tmp_path: Path) -> Path:
-    file = tmp_path / "policy.toml"
-    file.write_text(
-        f"""
-        [group.shop]
-        volumes = ["db", "logs"]
-        mirrors = ["m2", "m3"]
-        verify = ["bytes"]
-        provider.options.mirror-path = "{tmp_path}/{{volume}}-{{mirror}}.img"
-        """
-    )
-    return file
+def begun(room: Room, action: Action, *, starts: bool) -> Action:
+    """As a run leaves it that is killed before or after the provider was given it."""
+    room.journal.begin(room.provider.name, action)
+    if starts:
+        room.provider.start(action)
+    return action
 
 
-def only_group(cli: Cli, *arguments: str | Path, status: int = 0) -> dict[str, object]:
-    (found,) = cli.json("policy", "run", *arguments, status=status)["groups"]
-    return found
+def states(room: Room, *actions: Action) -> list[str]:
+    entries = {one.action.id: one.state for one in room.journal.of_run(room.journal.run_id)}
+    return [entries[one.id] for one in actions]
 
 
-def test_a_run_makes_what_is_missing_and_a_proved_set(shop: Shop, policy: Path) -> None:
-    plan = shop.cli.json("policy", "run", policy, "--dry-run")["plan"]
-    assert [step["action"] for step in plan["steps"]] == [
-        "prepare mirror", "split mirror", "check the new set by",
-    ]  # fmt: skip
-    assert shop.cli.json("snapshot", "list")["sets"] == []
-    found = only_group(shop.cli, policy)
-    assert (found["provider"], found["mirror"], found["error"]) == ("native", "m2", None)
-    (made,) = shop.cli.json("snapshot", "list")["sets"]
-    assert made == {**made, "id": found["set"]["id"], "state": "ready", "hold_us": made["hold_us"]}
-    assert made["hold_us"] > 0
-    assert [one["check"] for one in made["checks"]] == ["bytes"]
-    states = [one["state"] for one in shop.cli.json("mirror", "list", "db")["plexes"]]
-    assert states == ["in_sync", "split", "in_sync"]
+@pytest.mark.parametrize("starts", [False, True])
+def test_a_split_whose_writers_nobody_asked_is_undone(rotation: Rotation, starts: bool) -> None:
+    rotation.good()
+    with rotation.room() as room:
+        asked = room.action(Verb.SPLIT, "m2", str(uuid.uuid4()), "cut", writers=True)
+        begun(room, asked, starts=starts)
+        unfinished.settle(room)
+        assert states(room, asked) == ["undone"]
+        mirrors = {one.label: one.state for one in room.provider.mirrors("mail", room.sources)}
+        assert mirrors["m2"] in (MirrorState.READY, MirrorState.NONE)
+    rotation.good()
+    rotation.check()
 
 
-def test_the_newest_verified_set_is_kept_until_there_is_a_newer(shop: Shop, policy: Path) -> None:
-    text = policy.read_text().replace('["m2", "m3"]', '["m2"]')
-    policy.write_text(text)
-    only_group(shop.cli, policy)
-    found = only_group(shop.cli, policy, status=4)
-    assert "newest verified" in found["error"]["message"]
-    policy.write_text(text.replace('verify = ["bytes"]', ""))
-    shop.cli.json(
-        "snapshot", "resync", "shop@" + shop.cli.json("snapshot", "list")["sets"][0]["label"]
-    )
-    assert only_group(shop.cli, policy)["set"]["verified"] is None
-    assert only_group(shop.cli, policy)["set"]["verified"] is None  # rotates freely
+def test_a_restore_that_had_not_begun_is_never_begun_later(rotation: Rotation) -> None:
+    """Whoever wrote to production meanwhile would lose it."""
+    made = rotation.good()
+    assert made.made is not None
+    now = wrote(rotation, "since then")
+    with rotation.room() as room:
+        asked = room.action(Verb.RESTORE, made.mirror, made.made.id, made.made.label)
+        begun(room, asked, starts=False)
+        unfinished.settle(room)
+        assert states(room, asked) == ["undone"]
+    assert rotation.production() == now
 
 
-def test_a_set_whose_checks_fail_stays_and_is_told(shop: Shop, policy: Path) -> None:
-    policy.write_text(policy.read_text().replace('["bytes"]', '["sqlite"]'))
-    found = only_group(shop.cli, policy, status=5)
-    (made,) = shop.cli.json("snapshot", "list")["sets"]
-    assert found["set"]["id"] == made["id"]
-    assert not made["verified"]["ok"]
+def test_what_was_presented_is_taken_back(rotation: Rotation) -> None:
+    made = rotation.good()
+    assert made.made is not None
+    with rotation.room() as room:
+        asked = room.action(Verb.PRESENT, made.mirror, made.made.id, made.made.label)
+        begun(room, asked, starts=True)
+        unfinished.settle(room)
+        assert states(room, asked) == ["undone"]
+        if elsewhere.is_elsewhere(made.made):
+            standing = room.provider.standing(asked)
+            assert standing.stage is not Stage.DONE
+    rotation.check()
 
 
-def test_a_group_that_fails_does_not_keep_the_others(shop: Shop, policy: Path) -> None:
-    policy.write_text(policy.read_text() + '\n[group.absent]\nvolumes = ["nowhere"]\n')
-    document = shop.cli.json("policy", "run", policy, status=2)
-    by_name = {one["group"]: one for one in document["groups"]}
-    assert by_name["shop"]["set"] is not None
-    assert by_name["absent"]["error"]["code"] == "invalid"
-    assert "nowhere" not in (by_name["shop"]["error"] or "")
+@pytest.mark.parametrize("starts", [False, True])
+def test_a_resync_is_finished(rotation: Rotation, starts: bool) -> None:
+    made = rotation.good()
+    assert made.made is not None
+    with rotation.room() as room:
+        asked = room.action(Verb.RESYNC, made.mirror, made.made.id, made.made.label)
+        begun(room, asked, starts=starts)
+        unfinished.settle(room)
+        assert states(room, asked) == ["done"]
+        assert [one.state for one in room.sets() if one.id == made.made.id] == []
+    rotation.check()
 
 
-def test_a_mirror_that_cannot_be_made_is_said_while_there_is_another(
-    shop: Shop, policy: Path
-) -> None:
-    policy.write_text(policy.read_text().replace("mirror-path", "unknown"))
-    found = only_group(shop.cli, policy)
-    assert any("mirror m3 could not be prepared" in note for note in found["notes"])
-    assert found["set"]
-
-
-def test_sets_of_other_providers_are_listed_as_the_catalog_has_them(shop: Shop) -> None:
-    from contextlib import closing
-
-    from exshadow.service.desk import Desk
-    from exshadow.service.state import StateFolder
-
-    one = a_set("foreign-set", 1)
-    with closing(Desk(StateFolder(shop.cli.state))) as desk:
-        desk.catalog.record_set(one)
-    (found,) = shop.cli.json("snapshot", "list")["sets"]
-    assert (found["provider"], found["state"]) == ("sfw", "ready")
-    assert shop.cli.json("snapshot", "list", "mail")["sets"] == [found]
-    error = shop.cli.error(4, "snapshot", "verify", "mail@foreign-set")
-    assert "provider sfw holds it" in error["message"]
-    error = shop.cli.error(3, "restore", "mail@foreign-set")
-    assert "nothing tells how set" in error["message"]
-    error = shop.cli.error(4, "restore", "mail@foreign-set", "--mode", "instant")
-    assert error["code"] == "unsupported"
+def test_a_set_that_somebody_removed_from_the_product_is_told(rotation: Rotation) -> None:
+    made = rotation.good()
+    assert made.made is not None
+    with rotation.room() as room:
+        resync = room.action(Verb.RESYNC, made.mirror, made.made.id, made.made.label)
+        carry_out(room.provider, resync, MemoryJournal(), limits=LIMITS)
+        unfinished.settle(room)
+        assert room.service.show_set(made.made.id).state in ("failed", "dissolved")
+    rotation.good()

@@ -55,7 +55,7 @@ def carry_out(service: Service, desk: Desk, one: SetRecord, verb: str) -> JobRec
 def _require(one: SetRecord, verb: str) -> None:
     if verb in ("resync", "delete"):
         sets.require_unpinned(one, verb)
-    if one.state != "ready":
+    if one.state != "ready" and not (one.state == "failed" and verb == "delete"):
         raise RefusedError(
             f"cannot {verb} set {one.group}@{one.label} in state {one.state}",
             hint="see: exshadow snapshot list --all",

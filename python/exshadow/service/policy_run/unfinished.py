@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from exshadow.catalog.journal import Entry
+from exshadow.catalog.opening import translated
 from exshadow.errors import Error
 from exshadow.providers.contract import Action, Stage, Verb
+from exshadow.service import sets
 from exshadow.service.policy_run import making
 from exshadow.service.policy_run.room import Room
 
@@ -29,6 +31,22 @@ def settle(room: Room) -> list[str]:
         done = _WAYS.get(entry.action.verb, _finish)(there, entry)
         told.append(f"{entry.action.verb} of mirror {entry.action.mirror} was interrupted: {done}")
         room.note(told[-1])
+    return told + _lost(room)
+
+
+def _lost(room: Room) -> list[str]:
+    """Sets that only the catalog has: somebody removed them from the product. They fail, so that
+    nobody counts on them."""
+    told = []
+    for one in room.sets():
+        entry = room.journal.split_of(one.id)
+        if one.state != "ready" or one.provider == sets.PROVIDER or entry is None:
+            continue
+        if room.provider.standing(entry.action).stage is Stage.ABSENT:
+            with translated():
+                room.desk.catalog.change_set(one.id, state="failed")
+            told.append(f"set {one.label} is gone: {one.provider} holds it no longer")
+            room.note(told[-1])
     return told
 
 
