@@ -150,7 +150,7 @@ def test_a_writer_that_refuses_leaves_no_set(
     assert only_group(shop.cli, policy, status=6)["settled"] == []
 
 
-@pytest.mark.parametrize("event", ["freeze", "thaw"])
+@pytest.mark.parametrize("event", ["freeze", "backup_shutdown"])
 def test_killed_while_writers_stand_nobody_stays_frozen(
     shop: Shop, policy: Path, application: Application, tmp_path: Path, event: str
 ) -> None:

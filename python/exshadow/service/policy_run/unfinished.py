@@ -42,7 +42,7 @@ def _lost(room: Room) -> list[str]:
         entry = room.journal.split_of(one.id)
         if one.state != "ready" or one.provider == sets.PROVIDER or entry is None:
             continue
-        if room.provider.standing(entry.action).stage is Stage.ABSENT:
+        if room.provider.standing(entry.action).stage not in (Stage.DONE, Stage.RUNNING):
             with translated():
                 room.desk.catalog.change_set(one.id, state="failed")
             told.append(f"set {one.label} is gone: {one.provider} holds it no longer")
