@@ -164,8 +164,9 @@ class Rotation:
             ready = [one for one in room.sets() if one.state == "ready"]
             mirrors = room.provider.mirrors(room.group, room.sources)
             split = sorted(one.label for one in mirrors if one.state is MirrorState.SPLIT)
-            assert sorted(room.mirror_of(one) for one in ready) == split
-            assert not [one for one in mirrors if one.state is MirrorState.BROKEN]
+            sets = [(one.label, one.state) for one in room.sets()]
+            assert sorted(room.mirror_of(one) for one in ready) == split, (sets, mirrors)
+            assert not [one for one in mirrors if one.state is MirrorState.BROKEN], mirrors
 
     def bytes_of(self, one: SetRecord) -> dict[str, bytes]:
         with self.room() as room, room.presented(one) as members:

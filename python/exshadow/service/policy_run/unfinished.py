@@ -38,7 +38,10 @@ def _lost(room: Room) -> list[str]:
     """Sets that only the catalog has: somebody removed them from the product. They fail, so that
     nobody counts on them."""
     told = []
+    held = {one.set_id for one in room.provider.mirrors(room.group, room.sources)}
     for one in room.sets():
+        if one.id in held:
+            continue
         entry = room.journal.split_of(one.id)
         if one.state != "ready" or one.provider == sets.PROVIDER or entry is None:
             continue
