@@ -146,6 +146,8 @@ class ContractSplits:
         return Survey({one.name: self.show_volume(one.name) for one in self._room.sources}, {})
 
     def show_volume(self, name: str) -> VolumeRecord:
+        if self._room.provider.name == sets.PROVIDER:
+            return self._room.service.show_volume(name)
         for one in self._room.sources:
             if one.name == name:
                 group = self._room.group
