@@ -22,7 +22,7 @@ from exshadow.model import JobRecord, Member, SetRecord
 from exshadow.providers.contract import Action, Provider, Source, Stage, Standing, Verb
 from exshadow.providers.steps import Journal, Limits, carry_out
 from exshadow.service.contract import Service
-from exshadow.service.desk import Desk
+from exshadow.service.desk import Desk, StopRequested
 
 _ENDS_A_SET = frozenset({Verb.RESYNC, Verb.PROMOTE, Verb.DISSOLVE, Verb.ABORT})
 
@@ -88,8 +88,17 @@ class Room:
         """Carry it out; the caller ends it in the journal."""
         watch = _Watch(self.desk, f"{action.verb} of {_what(action)}")
         return carry_out(
-            provider or self.provider, action, journal, limits=self.limits, report=watch
-        )
+            provider or self.provider, action, journal,
+            limits=self.limits, report=watch, stopped=self._stopped,
+        )  # fmt: skip
+
+    def _stopped(self) -> bool:
+        """Whether somebody asked the desk to stop."""
+        try:
+            self.desk.check_stop()
+        except StopRequested:
+            return True
+        return False
 
     def end_set(self, set_id: str) -> None:
         """The catalog's set is no set any more."""
