@@ -11,6 +11,7 @@ import test_cli_catalog
 import test_cli_group
 import test_cli_interrupt
 import test_cli_mirror
+import test_cli_policy_run
 import test_cli_snapshot
 import test_cli_transfer
 import test_cli_volume
@@ -22,6 +23,7 @@ MODULES = (
     test_cli_group,
     test_cli_interrupt,
     test_cli_mirror,
+    test_cli_policy_run,
     test_cli_snapshot,
     test_cli_transfer,
     test_cli_volume,
@@ -58,3 +60,5 @@ verified = test_cli_catalog.verified
 volume = test_cli_interrupt.volume
 application = test_cli_vss.application
 ticker = test_cli_vss.ticker
+policy = test_cli_policy_run.policy
+application = test_cli_policy_run.application

@@ -62,6 +62,28 @@ def test_every_fault_has_its_line(line: str, told: str) -> None:
     assert told in str(fault.value)
 
 
+def test_volumes_and_providers_have_tables_of_their_own() -> None:
+    text = '[volume.data]\npath = "W:"\nsize = "2G"\n[provider.sfw]\nvxassist = "/opt/vxassist"\n'
+    policy = parse(GOOD + text)
+    assert (policy.volume["data"].path, policy.volume["data"].size) == ("W:", 2 << 30)
+    assert policy.provider["sfw"] == {"vxassist": "/opt/vxassist"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[volume.data]\nsize = "2G"', "volume.data.path: Field required"),
+        ('[volume.data]\npath = "W:"\nsize = "big"', "policy:16: volume.data.size"),
+        ("[provider.sfw]\ntries = 3", "policy:15: provider.sfw.tries"),
+        ("[provider.netapp]", "no provider 'netapp'"),
+    ],
+)
+def test_their_faults_have_lines_too(text: str, told: str) -> None:
+    with pytest.raises(InvalidError) as fault:
+        parse(GOOD.strip() + "\n" + text)
+    assert told in str(fault.value), fault.value
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
 from exshadow.cli.context import open_service
+from exshadow.cli.elsewhere import done_elsewhere
 from exshadow.cli.options import DryRun, Force, Limit, Live, SetName, Yes
 
 
@@ -54,7 +55,11 @@ def restore(
     wish = restores.RestoreWish(
         tuple(volume or ()), mode, keep_current, live, options.rate(limit), roll_forward
     )
+    special = wish != restores.RestoreWish(live=live, limit=wish.limit)
     with open_service(force=force) as service:
+        ended = done_elsewhere(service, set_, "restore", dry_run=dry_run, yes=yes, special=special)
+        if ended is not None:
+            return ended
         plan = service.restore_plan(set_, wish)
         if dry_run:
             return confirm.only_planned(plan)

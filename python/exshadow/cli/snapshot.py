@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
 from exshadow.cli.context import make_reporter, open_service, state_folder
+from exshadow.cli.elsewhere import done_elsewhere
 from exshadow.cli.options import (
     DryRun,
     Folder,
@@ -211,6 +212,8 @@ def resync(
     """
     rate = options.rate(limit)
     with open_service(force=force) as service:
+        if (ended := done_elsewhere(service, set_, "resync", dry_run=dry_run, yes=yes)) is not None:
+            return ended
         plan = service.set_plan(set_, "resync")
         if dry_run:
             return confirm.only_planned(plan)
@@ -228,6 +231,8 @@ def delete(
     Example: exshadow snapshot delete shop@noon
     """
     with open_service(force=force) as service:
+        if (ended := done_elsewhere(service, set_, "delete", dry_run=dry_run, yes=yes)) is not None:
+            return ended
         plan = service.set_plan(set_, "delete")
         if dry_run:
             return confirm.only_planned(plan)
@@ -250,6 +255,10 @@ def promote(
     Example: exshadow snapshot promote shop@noon
     """
     with open_service(force=force) as service:
+        if (
+            ended := done_elsewhere(service, set_, "promote", dry_run=dry_run, yes=yes)
+        ) is not None:
+            return ended
         plan = service.set_plan(set_, "promote")
         if dry_run:
             return confirm.only_planned(plan)

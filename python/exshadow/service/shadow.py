@@ -12,20 +12,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 from uuid import UUID
 
 from exshadow.errors import Error, NotFoundError, RefusedError
-from exshadow.model import SetRecord
-from exshadow.service.contract import Service
+from exshadow.model import JobRecord, Plan, SetRecord, VolumeRecord
 from exshadow.service.documents import save_document
 from exshadow.service.making import OUTLIVE, Makings
-from exshadow.service.restore import RestoreWish
+from exshadow.service.restore import Restored, RestoreWish
 from exshadow.service.shadow_facts import PROVIDER_ID, properties_of, refusal_of, snapshot_id
 from exshadow.service.shadow_volumes import places_of, volumes_of_components
-from exshadow.service.state import StateFolder
+from exshadow.service.snapshots import Listing, Split
+from exshadow.service.state import StateFolder, Survey
 from exshadow.vss.command import Command
 from exshadow.vss.errors import VssError, failure
 from exshadow.vss.isolated import IsolatedCoordinator, in_thread
@@ -43,6 +44,23 @@ from exshadow.vss.tables import HResult, ObjectType, SnapshotAttributes
 from exshadow.vss.values import BackupState, Context, DeleteOutcome, SnapshotProperties
 
 
+class Splits(Protocol):
+    """What a :class:`GroupProvider` needs: some verbs of a service, done by it or by another
+    product."""
+
+    def list_volumes(self) -> Survey: ...
+    def show_volume(self, name: str) -> VolumeRecord: ...
+    def armed_split(
+        self, group: str, *, label: str | None = None, plex: str | None = None
+    ) -> AbstractContextManager[Split]: ...
+    def mark_set(self, text: str, consistency: str) -> SetRecord: ...
+    def set_plan(self, text: str, verb: str) -> Plan: ...
+    def resync_set(self, text: str, *, limit: int | None = None) -> JobRecord: ...
+    def restore_set(self, text: str, wish: RestoreWish) -> Restored: ...
+    def list_sets(self, group: str | None = None, *, everything: bool = False) -> Listing: ...
+    def show_set(self, text: str) -> SetRecord: ...
+
+
 class GroupProvider(Provider):
     """Splits one plex off every volume of a group. `journal`: the state folder, where sets in the
     making are recorded. Whoever makes one calls :meth:`settle` in the end."""
@@ -54,7 +72,7 @@ class GroupProvider(Provider):
 
     def __init__(
         self,
-        service: Service,
+        service: Splits,
         *,
         label: str | None = None,
         plex: str | None = None,
@@ -314,7 +332,7 @@ def _outlives(request: BackupRequest) -> bool:
 
 @contextmanager
 def open_shadow(
-    service: Service,
+    service: Splits,
     writers: Sequence[str],
     state: Path,
     *,
@@ -340,7 +358,7 @@ def open_shadow(
         raise left
 
 
-def _ground(service: Service, state: Path) -> list[str]:
+def _ground(service: Splits, state: Path) -> list[str]:
     """Folders that a split writes to: none of them may be frozen by a writer."""
     volumes = service.list_volumes().volumes.values()
     plexes = {str(Path(one.path).parent) for each in volumes for one in each.plexes if one.path}
@@ -348,7 +366,7 @@ def _ground(service: Service, state: Path) -> list[str]:
 
 
 def create_set(
-    service: Service,
+    service: Splits,
     group: str,
     writers: Sequence[str],
     state: Path,
