@@ -40,6 +40,7 @@ BOTTOM = ("model", "errors", "names", "wire")
 NEIGHBOURS = {
     ("cli", "api"),
     ("cli", "demo"),
+    ("catalog", "providers"),  # its journal keeps their actions
     *((one, other) for one in BOTTOM for other in BOTTOM),
 }
 # The package itself (`__init__`: the public names) may show all that does not speak to people.

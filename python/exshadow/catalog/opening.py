@@ -115,7 +115,10 @@ def _connect(url: str, wait: float = _WAIT_SECONDS) -> Engine:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    reads = connection.get_execution_options().get("exshadow_reads", False)
+    options = connection.get_execution_options()
+    reads = options.get("exshadow_reads", False)
+    if options.get("exshadow_durable", False):  # the journal: also after a power cut
+        connection.exec_driver_sql("PRAGMA synchronous = FULL")
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 

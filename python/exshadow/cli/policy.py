@@ -1,4 +1,4 @@
-"""exshadow policy check | plan | status | simulate | schema"""
+"""exshadow policy check | plan | run | status | simulate | schema"""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from exshadow.policy.planning import GroupPlan, GroupStatus
 
 app = options.group("policy")
+app.command("exshadow.cli.policy_run:run", name="run")
 
 _File = Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")]
 _Only = Annotated[list[str] | None, Parameter(name="--group", help="Only this group; repeats.")]
@@ -71,13 +72,13 @@ def plan(
     """
     from exshadow.policy.planning import plan_group
 
-    policy = _loaded(file, group)
+    policy = loaded(file, group)
     with open_service() as service:
         sets = service.list_sets().sets
         volumes = service.list_volumes().volumes
     labels = {one.id: f"{one.group}@{one.label}" for one in sets}
     plans = [
-        plan_group(name, one, sets, volumes, now=datetime.now(UTC), zone=_zone())
+        plan_group(name, one, sets, volumes, now=datetime.now(UTC), zone=zone())
         for name, one in policy.group.items()
     ]
     text = "\n".join(_plan_text(one, labels, explain=explain) for one in plans)
@@ -100,11 +101,11 @@ def status(
     """
     from exshadow.policy.planning import EXIT_STATUS, NAGIOS, status_of
 
-    policy = _loaded(file, group)
+    policy = loaded(file, group)
     with open_service() as service:
         sets = service.list_sets().sets
     found = [
-        status_of(name, one, sets, now=datetime.now(UTC), zone=_zone())
+        status_of(name, one, sets, now=datetime.now(UTC), zone=zone())
         for name, one in policy.group.items()
     ]
     document = {"groups": [one.to_json() for one in found]}
@@ -134,7 +135,7 @@ def simulate(
     from exshadow.names import parse_duration
     from exshadow.policy.retention import simulate as simulated
 
-    policy = _loaded(file, [group])
+    policy = loaded(file, [group])
     start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     found = simulated(
         policy.group[group].keep.rules(),
@@ -152,8 +153,9 @@ def simulate(
     return output.show(document, output.table(("day", "sets", "oldest"), rows, numbers=("sets",)))
 
 
-def _loaded(file: Path, only: list[str] | None) -> Policy:
-    from exshadow.policy.model import Policy, load
+def loaded(file: Path, only: list[str] | None) -> Policy:
+    """The policy, reduced to these groups."""
+    from exshadow.policy.model import load
 
     policy = load(file)
     if not only:
@@ -162,10 +164,11 @@ def _loaded(file: Path, only: list[str] | None) -> Policy:
         raise InvalidError(
             f"{file} has no group {', '.join(unknown)}", hint=f"it has: {', '.join(policy.group)}"
         )
-    return Policy(group={name: one for name, one in policy.group.items() if name in only})
+    groups = {name: one for name, one in policy.group.items() if name in only}
+    return policy.model_copy(update={"group": groups})
 
 
-def _zone() -> tzinfo:
+def zone() -> tzinfo:
     """The machine's: schedules are written in local time."""
     try:
         with Path("/etc/localtime").open("rb") as file:

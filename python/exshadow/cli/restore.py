@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
 from exshadow.cli.context import open_service
+from exshadow.cli.elsewhere import done_elsewhere
 from exshadow.cli.options import DryRun, Force, Limit, Live, SetName, Yes
 
 
@@ -54,6 +55,8 @@ def restore(
     wish = restores.RestoreWish(
         tuple(volume or ()), mode, keep_current, live, options.rate(limit), roll_forward
     )
+    if (status := done_elsewhere(set_, "restore", dry_run=dry_run, yes=yes)) is not None:
+        return status
     with open_service(force=force) as service:
         plan = service.restore_plan(set_, wish)
         if dry_run:

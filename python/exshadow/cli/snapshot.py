@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
 from exshadow.cli.context import open_service, state_folder
+from exshadow.cli.elsewhere import done_elsewhere
 from exshadow.cli.options import (
     DryRun,
     Folder,
@@ -198,6 +199,8 @@ def resync(
     Example: exshadow snapshot resync shop@noon
     """
     rate = options.rate(limit)
+    if (status := done_elsewhere(set_, "resync", dry_run=dry_run, yes=yes)) is not None:
+        return status
     with open_service(force=force) as service:
         plan = service.set_plan(set_, "resync")
         if dry_run:
@@ -215,6 +218,8 @@ def delete(
 
     Example: exshadow snapshot delete shop@noon
     """
+    if (status := done_elsewhere(set_, "delete", dry_run=dry_run, yes=yes)) is not None:
+        return status
     with open_service(force=force) as service:
         plan = service.set_plan(set_, "delete")
         if dry_run:
@@ -237,6 +242,8 @@ def promote(
 
     Example: exshadow snapshot promote shop@noon
     """
+    if (status := done_elsewhere(set_, "promote", dry_run=dry_run, yes=yes)) is not None:
+        return status
     with open_service(force=force) as service:
         plan = service.set_plan(set_, "promote")
         if dry_run:

@@ -13,7 +13,15 @@
     keep.hourly = 24
     objective = "15m"
 
+    [volume.maildb]
+    path = "W:"
+
+    [provider.sfw]
+    vxassist = "/opt/VRTS/bin/vxassist"
+
 A group takes what it does not say from the template it names (``extends``), and from ``defaults``.
+Volumes that the native engine does not hold have a table that says where they are; a provider's
+table are the settings it is made with.
 """
 
 from __future__ import annotations
@@ -29,7 +37,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from exshadow.errors import InvalidError, RefusedError, from_system
-from exshadow.names import check_name, parse_duration
+from exshadow.names import check_name, parse_duration, parse_size
 from exshadow.policy.retention import UNLIMITED, Keep, Span, parse_span
 
 CHECKS = ("bytes", "filesystem", "ese", "postgresql", "sqlite", "script")
@@ -159,7 +167,8 @@ class NotifyPart(_Part):
 
 
 class Group(_Part):
-    """One protection group. ``mirrors``: plex labels that take turns at being the copy."""
+    """One protection group. ``mirrors``: labels that take turns at being the copy, plexes of the
+    native engine."""
 
     volumes: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
     schedule: Annotated[str, BeforeValidator(_cron)] | None = None
@@ -186,10 +195,37 @@ class Group(_Part):
         return self
 
 
+def _size(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if not isinstance(value, str):
+        raise ValueError("write a size such as 4096 or 20G")
+    try:
+        return parse_size(value)
+    except InvalidError as problem:
+        raise ValueError(f"{problem.message}; {problem.hint}") from None
+
+
+class VolumePart(_Part):
+    """A volume of another product. ``path``: as its host names it; ``size``: bytes, where the
+    provider cannot find it out."""
+
+    path: Annotated[str, Field(min_length=1)]
+    size: Annotated[int, BeforeValidator(_size, json_schema_input_type=int | str)] = 0
+
+
 class Policy(_Part):
     """The whole file after inheritance."""
 
     group: Mapping[str, Group]
+    volume: Mapping[str, VolumePart] = {}
+    provider: Mapping[str, Mapping[str, str]] = {}
+
+    @model_validator(mode="after")
+    def _known(self) -> Policy:
+        if wrong := [name for name in self.provider if name not in PROVIDERS]:
+            raise ValueError(f"no provider {wrong[0]!r}; there are {', '.join(PROVIDERS)}")
+        return self
 
 
 # --- reading ---
@@ -218,7 +254,8 @@ def parse(text: str, name: str = "policy") -> Policy:
         raise InvalidError(f"{name}: {problem}", hint="it must be TOML") from problem
     groups = _inherited(raw, name)
     try:
-        return Policy.model_validate({"group": groups})
+        parts = {name: raw[name] for name in ("volume", "provider") if name in raw}
+        return Policy.model_validate({"group": groups, **parts})
     except ValidationError as problem:
         lines = Lines(text)
         faults = [
@@ -230,11 +267,12 @@ def parse(text: str, name: str = "policy") -> Policy:
 
 def _inherited(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Groups with their templates and the defaults laid under them."""
-    unknown = set(raw) - {"defaults", "template", "group"}
+    unknown = set(raw) - {"defaults", "template", "group", "volume", "provider"}
     if unknown:
         raise InvalidError(
             f"{name}: unknown part {', '.join(sorted(unknown))}",
-            hint="a policy has [defaults], [template.NAME] and [group.NAME]",
+            hint="a policy has [defaults], [template.NAME], [group.NAME], [volume.NAME], "
+            "[provider.NAME]",
         )
     groups = raw.get("group", {})
     if not isinstance(groups, dict) or not groups:

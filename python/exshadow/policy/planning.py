@@ -60,7 +60,7 @@ def plan_group(
 ) -> GroupPlan:
     """The next run; with what stands against it. Only sets that are ready count."""
     mine = [one for one in sets if one.group == name and one.state == "ready"]
-    held = [_held(one) for one in mine]
+    held = [held_of(one) for one in mine]
     newest = max((one.created for one in held), default=None)
     local = now.astimezone(zone)
     due, upcoming = _when(group, newest, local)
@@ -69,7 +69,8 @@ def plan_group(
     return GroupPlan(name, due, upcoming, _turn(group, volumes), tuple(fates), tuple(problems))
 
 
-def _held(one: SetRecord) -> Held:
+def held_of(one: SetRecord) -> Held:
+    """A set as retention sees it."""
     pinned = moment_of(one.pinned_until) if one.pinned_until else None
     return Held(one.id, moment_of(one.created), bool(one.verified and one.verified.ok), pinned)
 

@@ -109,6 +109,7 @@ def _lost(record: VolumeRecord, targets: Sequence[PlexRecord]) -> str:
 
 def _members(desk: Desk, one: SetRecord, survey: Survey, volumes: Sequence[str]) -> list[Member]:
     """The members to be restored; refuses unknown names and sets that are not whole."""
+    sets.require_native(one, "restore")
     if one.state == "ready" and volumes:  # chosen ones need not wait for those that are not here
         sets.require_here(desk, one, survey, "restore")
     elif one.state != "restoring":  # an interrupted restore is continued by repeating it

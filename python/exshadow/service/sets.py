@@ -115,7 +115,10 @@ def _longest_pin(parts: list[tuple[VolumeRecord, SnapshotRecord]]) -> str | None
 
 
 def _gone(one: SetRecord, survey: Survey) -> SetRecord:
-    """A set no volume file holds: dissolved, or a resync that has not brought all plexes back."""
+    """A set no volume file holds: dissolved, or a resync that has not brought all plexes back.
+    What another provider holds is as the catalog has it."""
+    if one.provider != PROVIDER:
+        return one
     if one.state == "resyncing" and unfinished(one, survey):
         return _judged(replace(one, note="its resync was interrupted; repeat it"))
     return _judged(replace(one, state="dissolved", pinned_until=None))
@@ -166,8 +169,18 @@ def choose(every: Sequence[SetRecord], text: str, survey: Survey) -> SetRecord:
     raise NotFoundError(f"no snapshot set {text!r}", hint="see: exshadow snapshot list")
 
 
+def require_native(one: SetRecord, verb: str) -> None:
+    """RefusedError for a set that another provider holds: no volume file here knows it."""
+    if one.provider != PROVIDER:
+        raise RefusedError(
+            f"cannot {verb} set {one.group}@{one.label}: provider {one.provider} holds it",
+            hint="restore and snapshot resync, promote, delete work with any provider",
+        )
+
+
 def require_whole(one: SetRecord, survey: Survey, verb: str) -> None:
     """RefusedError unless every member of the set is here and ready for `verb`."""
+    require_native(one, verb)
     for member in one.members:
         if problem := survey.problems.get(member.volume):
             raise problem
@@ -193,6 +206,7 @@ def require_here(desk: Desk, one: SetRecord, survey: Survey, verb: str) -> None:
 
 def require_readable(desk: Desk, one: SetRecord, survey: Survey, verb: str) -> None:
     """The same for what only reads the copies: an instant restore leaves them as they are."""
+    require_native(one, verb)
     if not is_moving(one, survey):
         require_here(desk, one, survey, verb)
 

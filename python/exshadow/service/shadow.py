@@ -10,19 +10,19 @@ process of their own, so that they are thawed whatever happens to this one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from exshadow.errors import Error, InvalidError, NotFoundError, RefusedError
-from exshadow.model import SetRecord
+from exshadow.model import JobRecord, SetRecord, VolumeRecord
 from exshadow.service.attachments import Attachments, mounted_at
-from exshadow.service.contract import Service
-from exshadow.service.restore import RestoreWish
-from exshadow.service.snapshots import Split
-from exshadow.service.state import StateFolder
+from exshadow.service.restore import Restored, RestoreWish
+from exshadow.service.snapshots import Listing, Split
+from exshadow.service.state import StateFolder, Survey
 from exshadow.vss.command import Command
 from exshadow.vss.errors import VssError, failure
 from exshadow.vss.isolated import IsolatedCoordinator
@@ -54,6 +54,21 @@ class _Making:
     made: SetRecord | None = None
 
 
+class Splits(Protocol):
+    """What a :class:`GroupProvider` needs: some verbs of a service, done by it or by another
+    product."""
+
+    def list_volumes(self) -> Survey: ...
+    def show_volume(self, name: str) -> VolumeRecord: ...
+    def armed_split(
+        self, group: str, *, label: str | None = None, plex: str | None = None
+    ) -> AbstractContextManager[Split]: ...
+    def resync_set(self, text: str, *, limit: int | None = None) -> JobRecord: ...
+    def restore_set(self, text: str, wish: RestoreWish) -> Restored: ...
+    def list_sets(self, group: str | None = None, *, everything: bool = False) -> Listing: ...
+    def show_set(self, text: str) -> SetRecord: ...
+
+
 class GroupProvider(Provider):
     """Splits one plex off every volume of a group. Its calls come one at a time."""
 
@@ -63,7 +78,7 @@ class GroupProvider(Provider):
     reverts = True
 
     def __init__(
-        self, service: Service, *, label: str | None = None, plex: str | None = None
+        self, service: Splits, *, label: str | None = None, plex: str | None = None
     ) -> None:
         self._service = service
         self._label = label
@@ -290,7 +305,7 @@ def _places(folder: StateFolder) -> Places:
 
 @contextmanager
 def open_shadow(
-    service: Service,
+    service: Splits,
     writers: Sequence[str],
     slot: Path,
     *,
@@ -307,7 +322,7 @@ def open_shadow(
 
 
 def create_set(
-    service: Service,
+    service: Splits,
     group: str,
     writers: Sequence[str],
     slot: Path,

@@ -119,13 +119,10 @@ class Listing:
 def listing(desk: Desk, group: str | None = None, *, everything: bool = False) -> Listing:
     """Sets of all groups or one; `everything` adds dissolved ones. Takes no lock."""
     survey = desk.folder.survey()
-    if group is not None:
-        desk.folder.group(group)
-    found = [
-        one
-        for one in sets.assemble(survey, desk.facts())
-        if (everything or sets.is_present(one)) and group in (None, one.group)
-    ]
+    every = [one for one in sets.assemble(survey, desk.facts()) if group in (None, one.group)]
+    if group is not None and not any(one.provider != sets.PROVIDER for one in every):
+        desk.folder.group(group)  # NotFoundError that names the groups
+    found = [one for one in every if everything or sets.is_present(one)]
     return Listing(tuple(found), survey)
 
 

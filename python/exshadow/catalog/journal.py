@@ -1,0 +1,120 @@
+"""The journal of actions: what a provider was asked to do, on disk before the provider starts.
+
+Unlike other facts of the catalog an entry survives a power cut: without it nobody would know of a
+half-made copy in a product.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, RowMapping, and_, insert, or_, select, update
+
+from exshadow.catalog import schema
+from exshadow.catalog.opening import translated
+from exshadow.catalog.store import Catalog
+from exshadow.errors import CorruptError
+from exshadow.providers.contract import Action, Verb
+
+_DETAIL = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One action and what came of it. ``state``: started, done, failed or undone; times are RFC
+    3339 UTC, ``ended`` empty while it goes on."""
+
+    action: Action
+    provider: str
+    run_id: str
+    state: str
+    started: str
+    ended: str
+    detail: str
+
+
+class CatalogJournal:
+    """A :class:`~exshadow.providers.steps.Journal` in the catalog, for one run. BusyError, IoError
+    when it cannot be written: then nothing may be started."""
+
+    def __init__(self, catalog: Catalog, run_id: str) -> None:
+        self.run_id = run_id
+        self._catalog = catalog
+        self._durable = catalog.engine.execution_options(exshadow_durable=True)
+
+    def begin(self, provider: str, action: Action) -> None:
+        """Record it as started. The same id again changes nothing: it is carried on."""
+        row = {
+            "id": action.id,
+            "run_id": self.run_id,
+            "group": action.group,
+            "provider": provider,
+            "verb": action.verb.value,
+            "set_id": action.set_id,
+            "asked": json.dumps(action.to_json()),
+            "state": "started",
+            "started": _moment(),
+        }
+        known = select(schema.actions.c.id).where(schema.actions.c.id == action.id)
+        with translated(), self._durable.begin() as connection:
+            if connection.execute(known).first() is None:
+                connection.execute(insert(schema.actions).values(**row))
+
+    def end(self, action: Action, state: str, detail: str = "") -> None:
+        """``done``, ``failed`` or ``undone``."""
+        row = {"state": state, "ended": _moment(), "detail": detail[:_DETAIL]}
+        one = update(schema.actions).where(schema.actions.c.id == action.id)
+        with translated(), self._durable.begin() as connection:
+            connection.execute(one.values(**row))
+
+    def unfinished(self, group: str) -> list[Entry]:
+        """Oldest first: what was started and has not ended, and splits that failed and were not
+        undone, of which the product may hold something."""
+        actions = schema.actions.c
+        left = or_(
+            actions.state == "started",
+            and_(actions.state == "failed", actions.verb == Verb.SPLIT.value),
+        )
+        return self._entries(actions.group == group, left)
+
+    def of_run(self, run_id: str) -> list[Entry]:
+        """All actions of a run, oldest first."""
+        return self._entries(schema.actions.c.run_id == run_id)
+
+    def split_of(self, set_id: str) -> Entry | None:
+        """The split that made a set: its mirror, volumes and options."""
+        actions = schema.actions.c
+        found = self._entries(actions.set_id == set_id, actions.verb == Verb.SPLIT.value)
+        return found[-1] if found else None
+
+    def _entries(self, *wanted: ColumnElement[bool]) -> list[Entry]:
+        query = select(schema.actions).where(*wanted).order_by(schema.actions.c.started)
+        reader = self._catalog.engine.execution_options(exshadow_reads=True)
+        with translated(), reader.connect() as connection:
+            return [_entry(row) for row in connection.execute(query).mappings()]
+
+
+def _moment() -> str:
+    """With microseconds: actions are read in the order in which they began."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _entry(row: RowMapping) -> Entry:
+    try:
+        action = Action.from_json(json.loads(row["asked"] or ""))
+    except (ValueError, KeyError, TypeError) as problem:
+        raise CorruptError(
+            f"the journal's action {row['id']} cannot be read: {problem!r}",
+            hint="look at it with: exshadow catalog export FILE",
+        ) from problem
+    return Entry(
+        action,
+        str(row["provider"]),
+        str(row["run_id"]),
+        str(row["state"]),
+        str(row["started"]),
+        row["ended"] or "",
+        row["detail"] or "",
+    )

@@ -1,0 +1,132 @@
+"""exshadow policy run"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from exshadow.cli import confirm, output
+from exshadow.cli.context import open_desk, open_service
+from exshadow.cli.options import DryRun
+from exshadow.errors import Error
+from exshadow.model import Plan
+
+if TYPE_CHECKING:
+    from exshadow.policy.model import Policy
+    from exshadow.service.contract import Service
+    from exshadow.service.desk import Desk
+    from exshadow.service.policy_run.run import GroupRun
+
+
+def run(
+    file: Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")],
+    /,
+    *,
+    group: Annotated[
+        list[str] | None, Parameter(name="--group", help="Only this group; repeats.")
+    ] = None,
+    provider: Annotated[
+        str | None, Parameter(help="Who makes the copies, whatever the policy prefers.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> int:
+    """Make the next set of every group: due or not, by the policy's mirrors, writers and checks.
+
+    What an earlier run left is finished or undone first. A set whose checks fail stays, is told
+    (5), and writers keep their logs. Killed at any moment, the next run goes on.
+
+    Example: exshadow policy run /etc/exshadow/policy.toml --group mail
+    """
+    from exshadow.cli.policy import loaded
+
+    policy = loaded(file, group)
+    with open_both() as (service, desk):
+        if dry_run:
+            return confirm.only_planned(_plan(service, desk, policy, provider))
+        found = _run(service, desk, policy, provider)
+    document = {"groups": [one.to_json() for one in found]}
+    text = "\n".join(_text(one) for one in found)
+    return output.show(document, text, _worst(found))
+
+
+@contextmanager
+def open_both() -> Iterator[tuple[Service, Desk]]:
+    """The verbs, done by a daemon where one runs, and a desk with the catalog of the same state
+    folder."""
+    from exshadow.service.local import LocalService
+
+    with open_service() as service:
+        if isinstance(service, LocalService):
+            yield service, service.desk
+        else:
+            with open_desk() as desk:
+                yield service, desk
+
+
+def _run(service: Service, desk: Desk, policy: Policy, provider: str | None) -> list[GroupRun]:
+    """One group after the other; one that fails does not keep the others from their turn."""
+    import uuid
+
+    from exshadow.cli.policy import zone
+    from exshadow.service.policy_run.opening import open_room
+    from exshadow.service.policy_run.run import GroupRun, run_group
+
+    run_id = str(uuid.uuid4())
+    found = []
+    for name, group in policy.group.items():
+        try:
+            room = open_room(service, desk, policy, name, run_id, provider)
+        except Error as problem:
+            found.append(GroupRun(name, provider or "", run_id, error=problem))
+            continue
+        found.append(run_group(room, group, zone=zone()))
+    return found
+
+
+def _plan(service: Service, desk: Desk, policy: Policy, provider: str | None) -> Plan:
+    from exshadow.cli.policy import zone
+    from exshadow.service.policy_run.opening import open_room
+    from exshadow.service.policy_run.run import plan_run
+
+    plans = [
+        plan_run(open_room(service, desk, policy, name, "", provider), group, zone=zone())
+        for name, group in policy.group.items()
+    ]
+    return Plan(
+        "; ".join(one.command for one in plans),
+        tuple(step for one in plans for step in one.steps),
+        tuple(warning for one in plans for warning in one.warnings),
+    )
+
+
+def _worst(found: list[GroupRun]) -> Error | None:
+    """The first failure; those of other groups are named with it."""
+    failed = [one for one in found if one.error is not None]
+    if not failed or failed[0].error is None:
+        return None
+    error = failed[0].error
+    if len(found) > 1:
+        error.message = f"group {failed[0].group}: {error.message}"
+    if len(failed) > 1:
+        error.message += f"; failed as well: {', '.join(one.group for one in failed[1:])}"
+    return error
+
+
+def _text(one: GroupRun) -> str:
+    lines = [f"{one.group}: by {one.provider}" + (f", mirror {one.mirror}" if one.mirror else "")]
+    lines += [f"  {text}" for text in (*one.settled, *one.notes)]
+    if one.made is not None:
+        checks = ", ".join(
+            f"{verdict.check} {'ok' if verdict.ok else 'FAILED'}" for verdict in one.made.checks
+        )
+        made = f"set {one.group}@{one.made.label}, {one.made.consistency} consistent"
+        lines.append(f"  {made}" + (f", checked: {checks}" if checks else ", not checked"))
+    elif one.error is None:
+        lines.append("  no set was made")
+    else:
+        lines.append(f"  no set was made: {one.error.message}")
+    return "\n".join(lines)

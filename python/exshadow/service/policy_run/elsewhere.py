@@ -1,0 +1,67 @@
+"""restore, resync, promote and delete of a set that another provider holds: through its contract,
+journalled like a run."""
+
+from __future__ import annotations
+
+import uuid
+
+from exshadow.errors import RefusedError
+from exshadow.model import JobRecord, Plan, SetRecord, Step
+from exshadow.providers.contract import Standing, Verb
+from exshadow.service import sets
+from exshadow.service.contract import Service
+from exshadow.service.desk import Desk
+from exshadow.service.policy_run import unfinished
+from exshadow.service.policy_run.opening import room_of_set
+
+VERBS = {
+    "restore": Verb.RESTORE,
+    "resync": Verb.RESYNC,
+    "promote": Verb.PROMOTE,
+    "delete": Verb.DISSOLVE,
+}
+_SAYS = {
+    "restore": "make production the copy again",
+    "resync": "bring back into the mirror",
+    "promote": "make it production",
+    "delete": "drop the relation, keep the copy",
+}
+
+
+def is_elsewhere(one: SetRecord) -> bool:
+    """Whether another provider than the native engine holds the set."""
+    return one.provider != sets.PROVIDER
+
+
+def plan(one: SetRecord, verb: str) -> Plan:
+    """What it would do to each member. RefusedError for a set that may not be touched."""
+    _require(one, verb)
+    steps = tuple(Step(_SAYS[verb], member.volume, member.plex) for member in one.members)
+    command = "restore" if verb == "restore" else f"snapshot {verb}"
+    return Plan(f"{command} {one.group}@{one.label}", steps)
+
+
+def carry_out(service: Service, desk: Desk, one: SetRecord, verb: str) -> JobRecord:
+    """Do it to its end. What an earlier command or run left of the group comes first."""
+    _require(one, verb)
+    room = room_of_set(service, desk, one, str(uuid.uuid4()))
+    with room.alone():
+        unfinished.settle(room)
+        action = room.action(VERBS[verb], room.mirror_of(one), one.id, one.label)
+        standing = room.do(action)
+    return _job(verb, standing)
+
+
+def _require(one: SetRecord, verb: str) -> None:
+    if verb in ("resync", "delete"):
+        sets.require_unpinned(one, verb)
+    if one.state != "ready":
+        raise RefusedError(
+            f"cannot {verb} set {one.group}@{one.label} in state {one.state}",
+            hint="see: exshadow snapshot list --all",
+        )
+
+
+def _job(verb: str, standing: Standing) -> JobRecord:
+    total = standing.total
+    return JobRecord(verb, standing.done, 0, total, 0.0, "done", standing.done, standing.detail)

@@ -1,0 +1,190 @@
+"""One set made: split with or without writers round it, and written down before it counts."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from exshadow.catalog.documents import keep_document
+from exshadow.catalog.opening import translated
+from exshadow.errors import Error, NotFoundError
+from exshadow.model import JobRecord, SetRecord, VolumeRecord
+from exshadow.names import now
+from exshadow.providers.contract import Action, Standing, Verb
+from exshadow.service import sets, shadow
+from exshadow.service.policy_run.room import HeldJournal, Room
+from exshadow.service.restore import Restored, RestoreWish
+from exshadow.service.snapshots import Listing, Split
+from exshadow.service.state import Survey
+
+SETTINGS = "provider.json"
+"""Document of a set: what its provider was made with, so that it can be restored without the
+policy."""
+
+
+def make(
+    room: Room,
+    mirror: str,
+    label: str,
+    writers: tuple[str, ...],
+    prove: Callable[[SetRecord], bool],
+) -> SetRecord:
+    """Split the mirror now. With writers they are frozen round it, and hear that the backup
+    succeeded only when ``prove`` said yes. A failure leaves no set."""
+    if not writers:
+        return _without_writers(room, mirror, label)
+    splits = ContractSplits(room)
+    slot = room.desk.folder.path / "vss.lock"
+
+    def proved(set_id: str) -> bool:
+        splits.confirm()
+        return prove(splits.show_set(set_id))
+
+    one = shadow.create_set(
+        splits, room.group, writers, slot, label=label, plex=mirror, prove=proved
+    )
+    _keep_components(room, one)
+    return one
+
+
+def _without_writers(room: Room, mirror: str, label: str) -> SetRecord:
+    held = HeldJournal(room.journal)
+    one = split(room, room.action(Verb.SPLIT, mirror, str(uuid.uuid4()), label), held)
+    held.release()
+    return one
+
+
+def split(room: Room, action: Action, held: HeldJournal) -> SetRecord:
+    """The split itself, undone when it fails, and recorded. The caller ends it in the journal."""
+    begun = time.monotonic()
+    try:
+        standing = room.carry(action, held)
+    except Error:
+        try:
+            undo(room, action)
+        except Error as problem:
+            room.note(f"the split could not be undone now, the next run will: {problem}")
+        raise
+    return record(room, action, standing, int((time.monotonic() - begun) * 1e6))
+
+
+def undo(room: Room, action: Action) -> None:
+    """Drop what a split left in the product; its journal entry says so."""
+    room.do(replace(action, id=str(uuid.uuid5(uuid.UUID(action.id), "abort")), verb=Verb.ABORT))
+    room.journal.end(action, "undone")
+
+
+def record(room: Room, action: Action, standing: Standing, hold_us: int) -> SetRecord:
+    """The set into the catalog, which is all that knows of it where the volume files do not; the
+    product's documents beside it."""
+    native = room.provider.name == sets.PROVIDER
+    if native:
+        one = replace(room.service.show_set(action.set_id), hold_us=hold_us)
+    else:
+        one = SetRecord(
+            id=action.set_id,
+            label=action.label,
+            group=action.group,
+            created=now(),
+            provider=room.provider.name,
+            consistency="application" if action.writers else "crash",
+            state="ready",
+            members=standing.members,
+            hold_us=hold_us,
+        )
+    with translated():
+        room.desk.catalog.record_set(one)
+    for name, content in room.provider.documents(action).items():
+        keep(room, one.id, name, content)
+    if not native:
+        keep(room, one.id, SETTINGS, json.dumps(dict(room.settings)).encode())
+    return one
+
+
+def keep(room: Room, set_id: str, name: str, content: bytes) -> None:
+    """A document of a set: in the catalog, and a second time below the state folder."""
+    folder = room.desk.folder.path / "documents" / set_id
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = folder / Path(name).name
+    file.write_bytes(content)
+    file.chmod(0o600)
+    keep_document(room.desk.catalog, set_id, name, content, [str(file)])
+
+
+def _keep_components(room: Room, one: SetRecord) -> None:
+    """What the writers said of the set, into the catalog as well."""
+    file = shadow.document_file(room.desk.folder.path, one.id)
+    keep_document(room.desk.catalog, one.id, "components.xml", file.read_bytes(), [str(file)])
+
+
+class ContractSplits:
+    """What :class:`~exshadow.service.shadow.GroupProvider` asks of a service, done by any provider
+    through its contract and the journal: so writers can be frozen round a split of any product."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._held = HeldJournal(room.journal)
+        self._made: Action | None = None
+
+    def confirm(self) -> None:
+        """The writers are content: from here on the set counts, whatever happens to this run."""
+        self._held.release()
+
+    def list_volumes(self) -> Survey:
+        return Survey({one.name: self.show_volume(one.name) for one in self._room.sources}, {})
+
+    def show_volume(self, name: str) -> VolumeRecord:
+        for one in self._room.sources:
+            if one.name == name:
+                group = self._room.group
+                return VolumeRecord(name, "", group, one.size, 0, "ok", True, 0, (), ())
+        raise NotFoundError(f"group {self._room.group} has no volume {name!r}")
+
+    @contextmanager
+    def armed_split(
+        self, group: str, *, label: str | None = None, plex: str | None = None
+    ) -> Iterator[Split]:
+        asked = self._room.action(Verb.SPLIT, plex or "", "", label or "", writers=True)
+        with _armed(self._room, asked):
+
+            def now_(set_id: str, consistency: str) -> SetRecord:
+                with_writers = consistency == "application"
+                self._made = replace(asked, set_id=set_id, writers=with_writers)
+                return split(self._room, self._made, self._held)
+
+            yield now_
+
+    def resync_set(self, text: str, *, limit: int | None = None) -> JobRecord:
+        """The way back of a set whose writers failed."""
+        if self._made is not None and self._made.set_id == text:
+            undo(self._room, self._made)
+        else:
+            one = self.show_set(text)
+            mirror = self._room.mirror_of(one)
+            self._room.do(self._room.action(Verb.RESYNC, mirror, one.id, one.label))
+        return JobRecord("resync", 0, 0, 0, 0.0, "done")
+
+    def restore_set(self, text: str, wish: RestoreWish) -> Restored:
+        one = self.show_set(text)
+        asked = self._room.action(Verb.RESTORE, self._room.mirror_of(one), one.id, one.label)
+        volumes = tuple(source for source in asked.volumes if source.name in wish.volumes)
+        self._room.do(replace(asked, volumes=volumes or asked.volumes))
+        return Restored(JobRecord("restore", 0, 0, 0, 0.0, "done"))
+
+    def list_sets(self, group: str | None = None, *, everything: bool = False) -> Listing:
+        return Listing(tuple(self._room.sets()), self.list_volumes())
+
+    def show_set(self, text: str) -> SetRecord:
+        return self._room.service.show_set(text)
+
+
+def _armed(room: Room, action: Action) -> AbstractContextManager[None]:
+    """What the provider can do before anybody is frozen; nothing where it has no such step."""
+    ahead: Callable[[Action], AbstractContextManager[None]] | None
+    ahead = getattr(room.provider, "armed", None)
+    return ahead(action) if ahead is not None else nullcontext()

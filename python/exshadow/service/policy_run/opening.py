@@ -1,0 +1,136 @@
+"""The room of a group: from its policy, or of a set that exists from what was kept with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from exshadow.catalog.documents import documents
+from exshadow.catalog.journal import CatalogJournal
+from exshadow.errors import Error, InvalidError, NotFoundError
+from exshadow.model import SetRecord
+from exshadow.policy.model import PROVIDERS, Group, Policy
+from exshadow.providers.contract import Provider, Source
+from exshadow.service.contract import Service
+from exshadow.service.desk import Desk
+from exshadow.service.native_provider import NativeProvider
+from exshadow.service.policy_run.making import SETTINGS
+from exshadow.service.policy_run.room import Room
+from exshadow.service.sets import PROVIDER as NATIVE
+
+
+def builder(
+    service: Service, settings: Mapping[str, Mapping[str, str]]
+) -> Callable[[str], Provider]:
+    """Makes providers by name. UnsupportedError for one that is not here."""
+
+    def build(name: str) -> Provider:
+        if name == NATIVE:
+            return NativeProvider(service, settings.get(name, {}))
+        from exshadow.providers import registry
+
+        return registry.build(name, settings.get(name, {}))
+
+    return build
+
+
+def open_room(
+    service: Service, desk: Desk, policy: Policy, name: str, run_id: str, forced: str | None = None
+) -> Room:
+    """For a run of the group. ``forced``: that provider, whatever the policy prefers."""
+    group = policy.group[name]
+    chosen = forced or choose(service, group)
+    if chosen not in PROVIDERS:
+        raise InvalidError(f"no provider {chosen!r}", hint=f"there are {', '.join(PROVIDERS)}")
+    build = builder(service, policy.provider)
+    return Room(
+        name,
+        tuple(_source(service, policy, volume, chosen) for volume in group.volumes),
+        build(chosen),
+        build,
+        service,
+        desk,
+        CatalogJournal(desk.catalog, run_id),
+        group.provider.options,
+        policy.provider.get(chosen, {}),
+    )
+
+
+def choose(service: Service, group: Group) -> str:
+    """The policy's first wish, else the native engine where it holds the volumes. InvalidError when
+    neither says who."""
+    if group.provider.prefer:
+        return group.provider.prefer[0]
+    known = service.list_volumes().volumes
+    if NATIVE not in group.provider.forbid and set(group.volumes) <= set(known):
+        return NATIVE
+    raise InvalidError(
+        "the policy names no provider, and the volumes are not the native engine's",
+        hint='say provider.prefer = ["sfw"] in the group, or --provider NAME',
+    )
+
+
+def _source(service: Service, policy: Policy, volume: str, provider: str) -> Source:
+    """Where a volume is: the native engine knows its own, others by their table."""
+    if provider == NATIVE:
+        record = service.show_volume(volume)
+        authority = next((plex.path for plex in record.plexes if plex.authority), "")
+        return Source(volume, authority, record.size)
+    part = policy.volume.get(volume)
+    if part is None:
+        raise InvalidError(
+            f"the policy does not say where volume {volume} is",
+            hint=f'add a table [volume.{volume}] with path = "..."',
+        )
+    return Source(volume, part.path, part.size or _length(part.path))
+
+
+def _length(path: str) -> int:
+    """Bytes of a file or device here; 0 where the path means something to the provider only."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.seek(0, 2)
+    except (OSError, ValueError):
+        return 0
+
+
+def room_of_set(service: Service, desk: Desk, one: SetRecord, run_id: str) -> Room:
+    """For one set, without the policy: by its split in the journal, and the settings kept with it.
+    NotFoundError when these are lost."""
+    journal = CatalogJournal(desk.catalog, run_id)
+    entry = journal.split_of(one.id)
+    if entry is None:
+        raise NotFoundError(
+            f"nothing tells how set {one.group}@{one.label} was made",
+            hint="the catalog it was recorded in has it: exshadow catalog import FILE",
+        )
+    settings = _settings(desk, one)
+    build = builder(service, {one.provider: settings})
+    action = entry.action
+    return Room(
+        one.group,
+        action.volumes,
+        build(one.provider),
+        build,
+        service,
+        desk,
+        journal,
+        action.options,
+        settings,
+    )
+
+
+def _settings(desk: Desk, one: SetRecord) -> dict[str, str]:
+    """From the catalog, else from the second copy; none for what needs none."""
+    try:
+        kept = {found.name: found.content for found in documents(desk.catalog, one.id)}
+        content = kept.get(SETTINGS)
+    except Error as problem:
+        desk.reporter.note(f"{problem}; its other copy is taken")
+        content = None
+    if content is None:
+        file = desk.folder.path / "documents" / one.id / SETTINGS
+        content = file.read_bytes() if file.exists() else b"{}"
+    found: dict[str, str] = json.loads(content)
+    return found

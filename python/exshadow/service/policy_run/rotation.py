@@ -1,0 +1,91 @@
+"""Which mirror is split next, and which set gives its mirror up for it: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from exshadow.errors import RefusedError
+from exshadow.model import SetRecord
+from exshadow.policy.planning import moment_of
+from exshadow.policy.retention import Fate
+from exshadow.providers.contract import Mirror, MirrorState
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """``mirror``: whose turn it is; ``gives_up``: the set that its copies are now, to be resynced
+    first; ``prepare``: mirrors that are to be made before anything else."""
+
+    mirror: str
+    gives_up: SetRecord | None
+    prepare: tuple[str, ...]
+
+
+def turn(
+    labels: Sequence[str],
+    mirrors: Mapping[str, Mirror],
+    held: Mapping[str, SetRecord],
+    fates: Sequence[Fate],
+) -> Turn:
+    """``labels``: the policy's mirrors; ``held``: the set each mirror is, if any; ``fates``: of the
+    group's sets, by retention.
+
+    A ready mirror, one that is still to be made, else the mirror of the set that retention gives
+    up, else of the oldest. Never of a pinned set, never of the newest verified one. RefusedError
+    when none is left.
+    """
+    states = {label: _state(mirrors, label) for label in labels}
+    missing = tuple(
+        label for label in labels if states[label] in (MirrorState.NONE, MirrorState.SYNCING)
+    )
+    ready = [label for label in labels if states[label] is MirrorState.READY]
+    for label in (*ready, *missing):
+        return Turn(label, None, missing)
+    by_id = {fate.held.id: fate for fate in fates}
+    free = [
+        (by_id[one.id].kept, moment_of(one.created), label)
+        for label, one in held.items()
+        if label in states and one.id in by_id and not guarded(by_id[one.id])
+        and states[label] is MirrorState.SPLIT
+    ]  # fmt: skip
+    if not free:
+        raise RefusedError(
+            "no mirror can be split: " + _reasons(labels, states, held, by_id),
+            hint="name another mirror in the policy's mirrors = [...]",
+        )
+    label = min(free, key=_order)[2]
+    return Turn(label, held[label], missing)
+
+
+def _order(one: tuple[bool, datetime, str]) -> tuple[bool, datetime, str]:
+    return one
+
+
+def _state(mirrors: Mapping[str, Mirror], label: str) -> MirrorState:
+    return mirrors[label].state if label in mirrors else MirrorState.NONE
+
+
+def guarded(fate: Fate) -> bool:
+    """Pinned, or the newest verified set: nothing may take its mirror."""
+    return any(
+        reason.startswith("pinned") or reason == "newest verified" for reason in fate.reasons
+    )
+
+
+def _reasons(
+    labels: Sequence[str],
+    states: Mapping[str, MirrorState],
+    held: Mapping[str, SetRecord],
+    by_id: Mapping[str, Fate],
+) -> str:
+    said = []
+    for label in labels:
+        one = held.get(label)
+        if one is None or one.id not in by_id:
+            said.append(f"{label} is {states[label]}")
+            continue
+        why = ", ".join(by_id[one.id].reasons)
+        said.append(f"{label} is set {one.label} ({why})")
+    return "; ".join(said) or "the policy names none"

@@ -1,0 +1,190 @@
+"""One run of one group, from what an earlier one left to the retention of today."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+
+from exshadow.errors import Error, NotFoundError, RefusedError
+from exshadow.model import Json, Plan, SetRecord, Step
+from exshadow.names import time_label
+from exshadow.policy.model import Group
+from exshadow.policy.planning import held_of
+from exshadow.policy.retention import Fate, decide
+from exshadow.providers.contract import Mirror, Verb
+from exshadow.service.checks.wish import CheckWish
+from exshadow.service.policy_run import making, proof, rotation, unfinished
+from exshadow.service.policy_run.room import Room
+from exshadow.service.snapshots import free_label
+
+
+@dataclass(slots=True)
+class GroupRun:
+    """What came of it. ``made``: the new set; ``error``: why the run did not end well, when
+    ``made`` is there all the same its checks are not good; ``fates``: of all sets then."""
+
+    group: str
+    provider: str
+    run_id: str
+    mirror: str = ""
+    made: SetRecord | None = None
+    settled: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    fates: tuple[Fate, ...] = ()
+    error: Error | None = None
+
+    def to_json(self) -> Json:
+        """As ``policy run --json`` has it."""
+        error = self.error
+        return {
+            "group": self.group,
+            "provider": self.provider,
+            "run": self.run_id,
+            "mirror": self.mirror,
+            "set": self.made.to_json(evidence=True) if self.made else None,
+            "settled": self.settled,
+            "notes": self.notes,
+            "given_up": [fate.held.id for fate in self.fates if not fate.kept],
+            "error": error and {"code": error.code, "message": error.message, "hint": error.hint},
+        }
+
+
+def run_group(room: Room, group: Group, *, zone: tzinfo = UTC) -> GroupRun:
+    """Never raises what went wrong with the group: it is in the result. KeyboardInterrupt and
+    CancelledError come through; what was begun is then carried on by the next run."""
+    done = GroupRun(room.group, room.provider.name, room.journal.run_id)
+    try:
+        with room.alone():
+            _Run(room, group, zone, done).run()
+    except Error as problem:
+        if problem.exit_status == 130:
+            raise
+        done.error = problem
+    return done
+
+
+def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> Plan:
+    """What a run would do now, as far as it can be said beforehand. Nothing is changed."""
+    steps = [
+        Step(f"finish or undo {entry.action.verb} of mirror", room.group, entry.action.mirror)
+        for entry in room.journal.unfinished(room.group)
+    ]
+    command = f"policy run of {room.group} by {room.provider.name}"
+    try:
+        turn = _Run(room, group, zone, GroupRun(room.group, "", "")).turn()
+    except RefusedError as problem:
+        return Plan(command, tuple(steps), (problem.message,))
+    size = sum(one.size for one in room.sources)
+    steps += [Step("prepare mirror", room.group, label, size) for label in turn.prepare]
+    if one := turn.gives_up:
+        steps.append(Step(f"resync set {one.label} into mirror", room.group, turn.mirror, size))
+    around = f" with {', '.join(group.writers)} frozen" if group.writers else ""
+    steps.append(Step(f"split{around} mirror", room.group, turn.mirror))
+    steps += [Step("check the new set by", room.group, check) for check in group.verify]
+    return Plan(command, tuple(steps))
+
+
+class _Run:
+    def __init__(self, room: Room, group: Group, zone: tzinfo, done: GroupRun) -> None:
+        self._room, self._group, self._zone, self._done = room, group, zone, done
+
+    def run(self) -> None:
+        room, done = self._room, self._done
+        done.settled = unfinished.settle(room)
+        turn = self._prepared()
+        done.mirror = turn.mirror
+        self._free(turn)
+        label = free_label(time_label(), {one.label for one in room.service.list_sets().sets})
+        made = making.make(room, turn.mirror, label, self._group.writers, self._prove)
+        if not self._group.writers:
+            self._prove(made)
+        done.made = room.service.show_set(made.id)
+        done.fates = tuple(self._fates())
+        self._tell_of_strays()
+
+    def turn(self, without: frozenset[str] = frozenset()) -> rotation.Turn:
+        """The mirror that is split next."""
+        mirrors = self._mirrors()
+        labels = [label for label in self._labels(mirrors) if label not in without]
+        return rotation.turn(labels, mirrors, self._held(), self._fates())
+
+    def _mirrors(self) -> dict[str, Mirror]:
+        room = self._room
+        return {one.label: one for one in room.provider.mirrors(room.group, room.sources)}
+
+    def _labels(self, mirrors: dict[str, Mirror]) -> tuple[str, ...]:
+        return self._group.mirrors or tuple(mirrors) or ("m1",)
+
+    def _held(self) -> dict[str, SetRecord]:
+        found = {}
+        for one in self._ready():
+            with suppress(NotFoundError):  # not made by a policy, of no one mirror
+                found[self._room.mirror_of(one)] = one
+        return found
+
+    def _ready(self) -> list[SetRecord]:
+        return [one for one in self._room.sets() if one.state == "ready"]
+
+    def _fates(self) -> list[Fate]:
+        held = [held_of(one) for one in self._ready()]
+        rules = self._group.keep.rules()
+        return decide(held, rules, now=datetime.now(UTC), zone=self._zone)
+
+    def _prepared(self) -> rotation.Turn:
+        """Make the mirrors that are missing; whose turn it is then. One that fails is said, and
+        raised when there is no other."""
+        failed: dict[str, Error] = {}
+        for label in self.turn().prepare:
+            try:
+                self._room.do(self._room.action(Verb.PREPARE, label))
+            except Error as problem:
+                if problem.exit_status == 130:
+                    raise
+                failed[label] = problem
+                self._say(f"mirror {label} could not be prepared: {problem}")
+        try:
+            return self.turn(frozenset(failed))
+        except RefusedError:
+            if failed:
+                raise next(iter(failed.values())) from None
+            raise
+
+    def _free(self, turn: rotation.Turn) -> None:
+        """The mirror of the set that gives it up comes back into step with production."""
+        one = turn.gives_up
+        if one is not None:
+            self._say(f"set {one.label} gives its mirror {turn.mirror} up")
+            self._room.do(self._room.action(Verb.RESYNC, turn.mirror, one.id, one.label))
+
+    def _prove(self, one: SetRecord) -> bool:
+        """Whether the writers may cut their logs: only after good verdicts on this very set."""
+        if not self._group.verify:
+            if self._group.writers:
+                self._say("not verified: the writers are not told that the backup succeeded")
+            return False
+        try:
+            self._done.error = proof.prove(self._room, one, CheckWish(self._group.verify))
+        except Error as problem:
+            if problem.exit_status == 130:
+                raise
+            self._done.error = problem
+        return self._done.error is None
+
+    def _tell_of_strays(self) -> None:
+        """Sets that retention gives up and no rotation will: their mirror is none of the policy."""
+        labels = self._labels(self._mirrors())
+        held = {one.id: (label, one) for label, one in self._held().items()}
+        for fate in self._done.fates:
+            if fate.kept or fate.held.id not in held:
+                continue
+            label, one = held[fate.held.id]
+            if label not in labels:
+                self._say(
+                    f"set {one.label} is beyond retention, and mirror {label} is none of the "
+                    f"policy's: exshadow snapshot resync {one.group}@{one.label}"
+                )
+
+    def _say(self, text: str) -> None:
+        self._done.notes.append(text)
+        self._room.note(text)
