@@ -7,13 +7,15 @@ half-made copy in a product.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, RowMapping, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, insert, or_, select, update
 
 from exshadow.catalog import schema
-from exshadow.catalog.opening import translated
+from exshadow.catalog.database_errors import translated
 from exshadow.catalog.store import Catalog
 from exshadow.errors import CorruptError
 from exshadow.providers.contract import Action, Verb
@@ -47,6 +49,7 @@ class CatalogJournal:
     def begin(self, provider: str, action: Action) -> None:
         """Record it as started. The same id again changes nothing: it is carried on."""
         row = {
+            "owner": self._catalog.owner,
             "id": action.id,
             "run_id": self.run_id,
             "group": action.group,
@@ -58,7 +61,7 @@ class CatalogJournal:
             "started": _moment(),
         }
         known = select(schema.actions.c.id).where(schema.actions.c.id == action.id)
-        with translated(), self._durable.begin() as connection:
+        with self._writing() as connection:
             if connection.execute(known).first() is None:
                 connection.execute(insert(schema.actions).values(**row))
 
@@ -66,8 +69,15 @@ class CatalogJournal:
         """``done``, ``failed`` or ``undone``."""
         row = {"state": state, "ended": _moment(), "detail": detail[:_DETAIL]}
         one = update(schema.actions).where(schema.actions.c.id == action.id)
-        with translated(), self._durable.begin() as connection:
+        with self._writing() as connection:
             connection.execute(one.values(**row))
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with translated(), self._durable.begin() as connection:
+            if self._catalog.fence is not None:
+                self._catalog.fence(connection)
+            yield connection
 
     def unfinished(self, group: str) -> list[Entry]:
         """Oldest first: what was started and has not ended, and splits that failed and were not
@@ -83,6 +93,13 @@ class CatalogJournal:
         """All actions of a run, oldest first."""
         return self._entries(schema.actions.c.run_id == run_id)
 
+    def done(self, group: str, verb: Verb) -> list[Entry]:
+        """The group's actions of this kind that ended well, oldest first."""
+        actions = schema.actions.c
+        return self._entries(
+            actions.group == group, actions.verb == verb.value, actions.state == "done"
+        )
+
     def split_of(self, set_id: str) -> Entry | None:
         """The split that made a set: its mirror, volumes and options."""
         actions = schema.actions.c
@@ -90,9 +107,9 @@ class CatalogJournal:
         return found[-1] if found else None
 
     def _entries(self, *wanted: ColumnElement[bool]) -> list[Entry]:
-        query = select(schema.actions).where(*wanted).order_by(schema.actions.c.started)
-        reader = self._catalog.engine.execution_options(exshadow_reads=True)
-        with translated(), reader.connect() as connection:
+        mine = schema.actions.c.owner == self._catalog.owner
+        query = select(schema.actions).where(mine, *wanted).order_by(schema.actions.c.started)
+        with self._catalog.reading() as connection:
             return [_entry(row) for row in connection.execute(query).mappings()]
 
 

@@ -1,4 +1,4 @@
-"""exshadow policy check | plan | run | status | simulate | schema"""
+"""exshadow policy check | plan | run | run-due | status | timers | simulate | schema"""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from exshadow.policy.model import Policy
-    from exshadow.policy.planning import GroupPlan, GroupStatus
+    from exshadow.policy.planning import GroupPlan
 
 app = options.group("policy")
 app.command("exshadow.cli.policy_run:run", name="run")
+app.command("exshadow.cli.policy_run:run_due", name="run-due")
+app.command("exshadow.cli.policy_status:status", name="status")
+app.command("exshadow.cli.policy_timers:timers", name="timers")
 
 _File = Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")]
 _Only = Annotated[list[str] | None, Parameter(name="--group", help="Only this group; repeats.")]
@@ -83,40 +86,6 @@ def plan(
     ]
     text = "\n".join(_plan_text(one, labels, explain=explain) for one in plans)
     return output.show({"groups": [one.to_json(labels) for one in plans]}, text)
-
-
-@app.command
-def status(
-    file: _File,
-    /,
-    *,
-    group: _Only = None,
-    nagios: Annotated[bool, Parameter(help="One line, with Nagios' words and statuses.")] = False,
-) -> int:
-    """Show how every group stands.
-
-    Exit 0: all well, 9: a copy is missing or too old, 5: a check failed.
-
-    Example: exshadow policy status /etc/exshadow/policy.toml
-    """
-    from exshadow.policy.planning import EXIT_STATUS, NAGIOS, status_of
-
-    policy = loaded(file, group)
-    with open_service() as service:
-        sets = service.list_sets().sets
-    found = [
-        status_of(name, one, sets, now=datetime.now(UTC), zone=zone())
-        for name, one in policy.group.items()
-    ]
-    document = {"groups": [one.to_json() for one in found]}
-    worst = max((one.state for one in found), key=lambda state: NAGIOS[state][0])
-    if nagios:
-        number, word = NAGIOS[worst]
-        output.show(document, f"EXSHADOW {word}: {'; '.join(_short(one) for one in found)}")
-        return number
-    output.show(document, _status_text(found))
-    states = {EXIT_STATUS[one.state] for one in found}
-    return next((number for number in (5, 9) if number in states), 0)
 
 
 @app.command
@@ -190,32 +159,3 @@ def _plan_text(one: GroupPlan, labels: dict[str, str], *, explain: bool) -> str:
     if not one.fates:
         lines.append("  no sets yet")
     return "\n".join(lines)
-
-
-def _short(one: GroupStatus) -> str:
-    notes = f" ({'; '.join(one.notes)})" if one.notes else ""
-    return f"{one.name} {one.state}{notes}"
-
-
-def _status_text(found: list[GroupStatus]) -> str:
-    rows = [
-        (
-            one.name,
-            one.state,
-            _age(one.age),
-            one.newest.label if one.newest else "-",
-            f"{one.next:%Y-%m-%d %H:%M}" if one.next else "-",
-            "; ".join(one.notes),
-        )
-        for one in found
-    ]
-    return output.table(("group", "state", "age", "newest", "next", ""), rows)
-
-
-def _age(age: timedelta | None) -> str:
-    if age is None:
-        return "-"
-    minutes = int(age.total_seconds()) // 60
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} d"

@@ -1,10 +1,10 @@
-"""What a policy means for the sets that exist: pure, from records to a plan and a status."""
+"""What a policy means for the sets that exist: pure, from records to a plan."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 from exshadow.model import SetRecord, VolumeRecord
 from exshadow.policy.model import Group
@@ -115,70 +115,3 @@ def _turn(group: Group, volumes: Mapping[str, VolumeRecord]) -> str | None:
         if len(states) == len(group.volumes) and set(states) == {"in_sync"}:
             return label
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class GroupStatus:
-    """How a group stands. ``state``: ok, late (copy too old), damaged (a check failed), none."""
-
-    name: str
-    state: str
-    age: timedelta | None
-    newest: SetRecord | None
-    next: datetime | None
-    notes: tuple[str, ...]
-
-    def to_json(self) -> dict[str, object]:
-        """As ``policy status --json`` has it; ``age`` in seconds."""
-        return {
-            "group": self.name,
-            "state": self.state,
-            "age": self.age.total_seconds() if self.age is not None else None,
-            "newest": self.newest.to_json() if self.newest else None,
-            "next": self.next.isoformat() if self.next else None,
-            "notes": list(self.notes),
-        }
-
-
-EXIT_STATUS = {"ok": 0, "late": 9, "none": 9, "damaged": 5}
-NAGIOS = {
-    "ok": (0, "OK"),
-    "late": (1, "WARNING"),
-    "none": (2, "CRITICAL"),
-    "damaged": (2, "CRITICAL"),
-}
-
-
-def status_of(
-    name: str, group: Group, sets: Iterable[SetRecord], *, now: datetime, zone: tzinfo = UTC
-) -> GroupStatus:
-    """Age against ``max-age``, or against the schedule where none is given; the verdict."""
-    ready = [one for one in sets if one.group == name and one.state == "ready"]
-    newest = max(ready, key=lambda one: moment_of(one.created), default=None)
-    local = now.astimezone(zone)
-    upcoming = next_run(group.schedule, local, group.window) if group.schedule else None
-    if newest is None:
-        return GroupStatus(name, "none", None, None, upcoming, ("there is no set",))
-    age = now - moment_of(newest.created)
-    notes: list[str] = []
-    state = "ok"
-    if (limit := _oldest(group, local)) is not None and now - age < limit:
-        state = "late"
-        notes.append(f"the newest set is older than it may be (since {limit:%Y-%m-%d %H:%M})")
-    if newest.verified is not None and not newest.verified.ok:
-        state = "damaged"
-        notes.append(f"check {newest.verified.check} of the newest set failed")
-    elif group.verify and newest.verified is None:
-        notes.append("the newest set was not verified yet")
-    return GroupStatus(name, state, age, newest, upcoming, tuple(notes))
-
-
-def _oldest(group: Group, now: datetime) -> datetime | None:
-    """The newest set must not be older than this."""
-    if group.max_age is not None:
-        return now - group.max_age
-    if group.schedule is None:
-        return None
-    due = last_due(group.schedule, now, group.window)
-    # One run may be under way: the moment before it counts.
-    return last_due(group.schedule, due - timedelta(minutes=1), group.window) if due else None

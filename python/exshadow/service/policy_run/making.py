@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from exshadow.catalog.documents import keep_document
-from exshadow.catalog.opening import translated
 from exshadow.errors import Error, NotFoundError
 from exshadow.model import JobRecord, SetRecord, VolumeRecord
 from exshadow.names import now
@@ -97,8 +96,7 @@ def record(room: Room, action: Action, standing: Standing, hold_us: int) -> SetR
             members=standing.members,
             hold_us=hold_us,
         )
-    with translated():
-        room.desk.catalog.record_set(one)
+    room.desk.catalog.record_set(one)
     for name, content in room.provider.documents(action).items():
         keep(room, one.id, name, content)
     if not native:

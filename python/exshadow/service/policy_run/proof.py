@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from exshadow.catalog.opening import translated
 from exshadow.errors import Error, IntegrityError
 from exshadow.image_files import errors_as_io
 from exshadow.model import Member, SetRecord, Verification
@@ -39,8 +38,7 @@ def prove(room: Room, one: SetRecord, wish: CheckWish) -> Error | None:
     with room.presented(one) as members:
         verdicts = _verdicts(room, replace(one, members=members), wish)
     for verdict in verdicts:
-        with translated():
-            room.desk.catalog.add_verification(one.id, verdict)
+        room.desk.catalog.add_verification(one.id, verdict)
     bad = [verdict for verdict in verdicts if not verdict.ok]
     if not bad:
         return None

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from exshadow.catalog.journal import CatalogJournal
-from exshadow.catalog.opening import translated
 from exshadow.errors import BusyError, NotFoundError
 from exshadow.model import JobRecord, Member, SetRecord
 from exshadow.providers.contract import Action, Provider, Source, Stage, Standing, Verb
@@ -93,8 +92,7 @@ class Room:
 
     def end_set(self, set_id: str) -> None:
         """The catalog's set is no set any more."""
-        with translated():
-            self.desk.catalog.change_set(set_id, state="dissolved", pinned_until=None)
+        self.desk.catalog.change_set(set_id, state="dissolved", pinned_until=None)
 
     def sets(self) -> list[SetRecord]:
         """The group's sets of this provider, oldest first."""
