@@ -28,14 +28,17 @@ class NativeBed(Bed):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.state = folder / "state"
-        self._desks: list[Desk] = []
+        self.resume()
         (folder / "mirrors").mkdir()
         with closing(Desk(StateFolder(self.state))) as desk:
             for name, size in SIZES.items():
                 path = folder / f"{name}.img"
                 path.write_bytes(random.Random(name).randbytes(size))
                 volumes.add(desk, name, str(path), group=self.group)
+
+    def resume(self) -> None:
+        self.state = self.folder / "state"
+        self._desks: list[Desk] = []
 
     @property
     def options(self) -> dict[str, str]:

@@ -23,6 +23,17 @@ class Bed(ABC):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @classmethod
+    def again(cls, folder: Path) -> Bed:
+        """The bed that another process made in the folder, as it is there now."""
+        bed = cls.__new__(cls)
+        Bed.__init__(bed, folder)
+        bed.resume()
+        return bed
+
+    def resume(self) -> None:  # noqa: B027
+        """What ``__init__`` remembers, without making anything: after :meth:`again`."""
+
     @property
     @abstractmethod
     def sources(self) -> tuple[Source, ...]:

@@ -6,15 +6,24 @@ import importlib
 import importlib.util
 import inspect
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 from provider_beds import Bed
 
+from exshadow.catalog.journal import CatalogJournal
 from exshadow.errors import UnsupportedError
+from exshadow.model import SetRecord
+from exshadow.policy.model import Group, KeepPart
 from exshadow.providers.contract import Action, Mirror, MirrorState, Provider, Standing, Verb
 from exshadow.providers.steps import Limits, carry_out
+from exshadow.service.desk import Desk
+from exshadow.service.local import LocalService
+from exshadow.service.policy_run.room import Room
+from exshadow.service.policy_run.run import GroupRun, run_group
+from exshadow.service.state import StateFolder
 
 NAMES = ("native", "sfw", "eva", "vss")
 LIMITS = Limits(seconds=dict.fromkeys(Verb, 60.0), between=0.05)
@@ -113,3 +122,53 @@ class Trial:
         """Something else in both volumes; ``word`` makes it different each time."""
         self.write({one.name: (4096, one.size // 2, one.size - 4096) for one in self.bed.sources},
                    word.ljust(512, b"."))  # fmt: skip
+
+
+class Rotation:
+    """Policy runs of the bed's group in this process; each begins with a provider that remembers
+    nothing."""
+
+    def __init__(self, bed: Bed, verify: tuple[str, ...] = ("bytes",)) -> None:
+        self.bed = bed
+        self.group = Group(volumes=[one.name for one in bed.sources], mirrors=bed.mirrors,
+                           verify=verify, keep=KeepPart(last=2))  # fmt: skip
+        self.state = StateFolder(getattr(bed, "state", bed.folder / "state"))
+
+    @contextmanager
+    def room(self) -> Iterator[Room]:
+        with closing(Desk(self.state)) as desk:
+            provider = self.bed.provider()
+            journal = CatalogJournal(desk.catalog, str(uuid.uuid4()))
+            yield Room(
+                self.bed.group, self.bed.sources, provider, lambda name: provider,
+                LocalService(desk), desk, journal, limits=LIMITS,
+            )  # fmt: skip
+
+    def run(self) -> GroupRun:
+        with self.room() as room:
+            return run_group(room, self.group)
+
+    def good(self) -> GroupRun:
+        """A run that ends well."""
+        done = self.run()
+        assert done.error is None, done.error
+        assert done.made is not None
+        return done
+
+    def check(self) -> None:
+        """Every mirror that is split is one set that is ready, and the other way round; nothing is
+        left to be done."""
+        with self.room() as room:
+            assert room.journal.unfinished(room.group) == []
+            ready = [one for one in room.sets() if one.state == "ready"]
+            mirrors = room.provider.mirrors(room.group, room.sources)
+            split = sorted(one.label for one in mirrors if one.state is MirrorState.SPLIT)
+            assert sorted(room.mirror_of(one) for one in ready) == split
+            assert not [one for one in mirrors if one.state is MirrorState.BROKEN]
+
+    def bytes_of(self, one: SetRecord) -> dict[str, bytes]:
+        with self.room() as room, room.presented(one) as members:
+            return {member.volume: self.bed.read_copy(member) for member in members}
+
+    def production(self) -> dict[str, bytes]:
+        return {one.name: self.bed.read(one.name) for one in self.bed.sources}

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from exshadow.cli import confirm, output, views
-from exshadow.cli.policy_run import open_both
+from exshadow.cli.context import open_desk
+from exshadow.errors import UnsupportedError
 from exshadow.model import SetRecord
 
+if TYPE_CHECKING:
+    from exshadow.service.contract import Service
 
-def done_elsewhere(set_: str, verb: str, *, dry_run: bool, yes: bool) -> int | None:
+
+def done_elsewhere(
+    service: Service, set_: str, verb: str, *, dry_run: bool, yes: bool, special: bool = False
+) -> int | None:
     """Do ``verb`` (restore, resync, promote, delete) to a set that another provider holds; the exit
-    status. None for the native engine's: nothing was done."""
+    status. None for the native engine's: nothing was done.
+
+    ``special``: options were given that only the native engine has: UnsupportedError.
+    """
     from exshadow.service.policy_run import elsewhere
 
-    with open_both() as (service, desk):
-        one = service.show_set(set_)
-        if not elsewhere.is_elsewhere(one):
-            return None
-        plan = elsewhere.plan(one, verb)
-        if dry_run:
-            return confirm.only_planned(plan)
-        confirm.confirm(plan, yes=yes)
+    one = service.show_set(set_)
+    if not elsewhere.is_elsewhere(one):
+        return None
+    if special:
+        raise UnsupportedError(
+            f"{verb} of {one.group}@{one.label} takes no such options: {one.provider} holds it",
+            hint=f"without them the whole set is meant: {verb}",
+        )
+    plan = elsewhere.plan(one, verb)
+    if dry_run:
+        return confirm.only_planned(plan)
+    confirm.confirm(plan, yes=yes)
+    with open_desk() as desk:
         job = elsewhere.carry_out(service, desk, one, verb)
-        return _shown(verb, job.to_json(), service.show_set(one.id))
+    return _shown(verb, job.to_json(), service.show_set(one.id))
 
 
 def _shown(verb: str, job: dict[str, object], one: SetRecord) -> int:

@@ -55,9 +55,11 @@ def restore(
     wish = restores.RestoreWish(
         tuple(volume or ()), mode, keep_current, live, options.rate(limit), roll_forward
     )
-    if (status := done_elsewhere(set_, "restore", dry_run=dry_run, yes=yes)) is not None:
-        return status
+    special = wish != restores.RestoreWish(live=live, limit=wish.limit)
     with open_service(force=force) as service:
+        ended = done_elsewhere(service, set_, "restore", dry_run=dry_run, yes=yes, special=special)
+        if ended is not None:
+            return ended
         plan = service.restore_plan(set_, wish)
         if dry_run:
             return confirm.only_planned(plan)

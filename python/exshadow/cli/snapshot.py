@@ -199,9 +199,9 @@ def resync(
     Example: exshadow snapshot resync shop@noon
     """
     rate = options.rate(limit)
-    if (status := done_elsewhere(set_, "resync", dry_run=dry_run, yes=yes)) is not None:
-        return status
     with open_service(force=force) as service:
+        if (ended := done_elsewhere(service, set_, "resync", dry_run=dry_run, yes=yes)) is not None:
+            return ended
         plan = service.set_plan(set_, "resync")
         if dry_run:
             return confirm.only_planned(plan)
@@ -218,9 +218,9 @@ def delete(
 
     Example: exshadow snapshot delete shop@noon
     """
-    if (status := done_elsewhere(set_, "delete", dry_run=dry_run, yes=yes)) is not None:
-        return status
     with open_service(force=force) as service:
+        if (ended := done_elsewhere(service, set_, "delete", dry_run=dry_run, yes=yes)) is not None:
+            return ended
         plan = service.set_plan(set_, "delete")
         if dry_run:
             return confirm.only_planned(plan)
@@ -242,9 +242,11 @@ def promote(
 
     Example: exshadow snapshot promote shop@noon
     """
-    if (status := done_elsewhere(set_, "promote", dry_run=dry_run, yes=yes)) is not None:
-        return status
     with open_service(force=force) as service:
+        if (
+            ended := done_elsewhere(service, set_, "promote", dry_run=dry_run, yes=yes)
+        ) is not None:
+            return ended
         plan = service.set_plan(set_, "promote")
         if dry_run:
             return confirm.only_planned(plan)

@@ -53,7 +53,9 @@ def make(
 
 def _without_writers(room: Room, mirror: str, label: str) -> SetRecord:
     held = HeldJournal(room.journal)
-    one = split(room, room.action(Verb.SPLIT, mirror, str(uuid.uuid4()), label), held)
+    action = room.action(Verb.SPLIT, mirror, str(uuid.uuid4()), label)
+    with _armed(room, action):
+        one = split(room, action, held)
     held.release()
     return one
 

@@ -1,0 +1,118 @@
+"""kill -9 at every step of a policy run: the next run finishes or undoes it. No half set, no
+orphan, whatever the provider."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from provider_beds import Bed
+from provider_trial import Rotation, bed_classes
+
+CHILD = Path(__file__).with_name("policy_child.py")
+
+
+class Killer:
+    """Runs policies in processes that may be killed at a step."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(CHILD)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": ":".join(sys.path)},
+        )
+
+    def run(self, bed: Bed, deadly: int = 0) -> int | None:
+        """How many steps the run had; None when it was killed."""
+        order = {"bed_name": type(bed).__name__, "folder": str(bed.folder), "deadly": deadly}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        status, said = json.loads(self._process.stdout.readline())
+        assert status in (0, -9), status
+        if status == -9:
+            return None
+        assert int(said) < 1000, "the run did not end well"
+        return int(said)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def killer() -> Iterator[Killer]:
+    made = Killer()
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=bed_classes(), ids=lambda one: one.__name__)
+def kind(request: pytest.FixtureRequest) -> type[Bed]:
+    found: type[Bed] = request.param
+    return found
+
+
+def goes_on(bed: Bed, rotation: Rotation, number: int) -> None:
+    """After a kill: production is written to, and a run makes its set of it."""
+    bed.write("db", 4096 * (number % 64), f"{number}".encode().ljust(512, b"k"))
+    made = rotation.good().made
+    assert made is not None
+    rotation.check()
+    assert rotation.bytes_of(made) == rotation.production()
+
+
+def test_killed_at_any_step_of_the_first_run(
+    kind: type[Bed], killer: Killer, tmp_path: Path
+) -> None:
+    """From the run that was not killed it is known how many copies there are to be."""
+    counts = {}
+    for number in range(1, 100):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        bed = kind(folder)
+        try:
+            ended = killer.run(bed, number)
+            rotation = Rotation(bed)
+            if ended is None:
+                goes_on(bed, rotation, number)
+            rotation.check()
+            counts[number] = len(bed.copies())
+        finally:
+            bed.close()
+        if ended is not None:
+            break
+    assert number > 10
+    assert set(counts.values()) == {counts[number]}
+
+
+def test_killed_at_any_step_of_a_rotation(kind: type[Bed], killer: Killer, tmp_path: Path) -> None:
+    bed = kind(tmp_path)
+    try:
+        rotation = Rotation(bed)
+        for _ in bed.mirrors:
+            rotation.good()
+        there = len(bed.copies())
+        number = 0
+        while True:
+            number += 1
+            bed.write("logs", 0, f"{number}".encode().ljust(512, b"w"))
+            ended = killer.run(bed, number)
+            goes_on(bed, rotation, number)
+            assert len(bed.copies()) == there
+            if ended is not None:
+                break
+    finally:
+        bed.close()
+    assert number > 8
