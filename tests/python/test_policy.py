@@ -11,8 +11,9 @@ import pytest
 from exshadow.errors import InvalidError, RefusedError
 from exshadow.model import SetRecord, Verification
 from exshadow.policy.model import load, parse
-from exshadow.policy.planning import EXIT_STATUS, plan_group, status_of
+from exshadow.policy.planning import plan_group
 from exshadow.policy.schedule import inside, last_due, next_run
+from exshadow.policy.standing import EXIT_STATUS, status_of
 
 NOW = datetime(2024, 6, 5, 12, 30, tzinfo=UTC)  # a Wednesday
 GOOD = """

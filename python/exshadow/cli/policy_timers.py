@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -38,8 +37,8 @@ def timers(
     """Write the timers that run what is due: units of systemd, or a task of Windows (XML).
 
     Timers of groups that the policy has no more are removed from the folder. Then: systemctl
-    daemon-reload, systemctl enable --now 'exshadow-policy@GROUP.timer'; on Windows: schtasks /create
-    /tn exshadow /xml exshadow-policy.xml
+    daemon-reload, systemctl enable --now 'exshadow-policy@GROUP.timer'; on Windows: schtasks
+    /create /tn exshadow /xml exshadow-policy.xml
 
     Example: exshadow policy timers /etc/exshadow/policy.toml --into /etc/systemd/system
     """
@@ -89,7 +88,7 @@ def _write(into: Path, units: list[Unit], gone: list[Path]) -> None:
             encoding = "utf-16" if one.name.endswith(".xml") else "utf-8"
             fresh = into / f".{one.name}.new"
             fresh.write_text(one.text, encoding=encoding)
-            os.replace(fresh, into / one.name)
+            fresh.replace(into / one.name)
         for path in gone:
             path.unlink()
     except OSError as problem:

@@ -5,6 +5,7 @@ What cannot be told never fails a run: the reasons come back as text.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,7 +29,9 @@ def tell(part: NotifyPart, message: Message) -> list[str]:
     outcome that is no failure also pings the dead-man switch."""
     problems = []
     if part.urls and message.outcome in part.on:
-        problems += _send(part.urls, message)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of what apprise itself imports
+            problems += _send(part.urls, message)
     if part.ping and message.outcome != "failure":
         problems += _ping(part.ping)
     return problems

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, tzinfo
 from exshadow.model import SetRecord, VolumeRecord
 from exshadow.policy.model import Group
 from exshadow.policy.retention import Fate, Held, decide
-from exshadow.policy.schedule import last_due, next_run
+from exshadow.policy.schedule import inside, last_due, next_run
 
 
 def moment_of(text: str) -> datetime:
@@ -73,6 +73,16 @@ def held_of(one: SetRecord) -> Held:
     """A set as retention sees it."""
     pinned = moment_of(one.pinned_until) if one.pinned_until else None
     return Held(one.id, moment_of(one.created), bool(one.verified and one.verified.ok), pinned)
+
+
+def is_due(
+    name: str, group: Group, sets: Iterable[SetRecord], *, now: datetime, zone: tzinfo = UTC
+) -> bool:
+    """Whether no set was made since the group's last scheduled moment."""
+    made = [moment_of(one.created) for one in sets if one.group == name and one.state == "ready"]
+    local = now.astimezone(zone)
+    # A window that is over permits no start any more.
+    return inside(local, group.window) and _when(group, max(made, default=None), local)[0]
 
 
 def _when(group: Group, newest: datetime | None, now: datetime) -> tuple[bool, datetime | None]:

@@ -114,7 +114,7 @@ def status_of(
         recovery,
         group.objective,
         tuple(note for _, note in found if note),
-        tuple(text for one in measured if (text := _unusual(one))),
+        tuple(text for one in measured if (text := unusual(one))),
     )
 
 
@@ -162,7 +162,7 @@ def _oldest(group: Group, now: datetime) -> datetime | None:
     return last_due(group.schedule, due - timedelta(minutes=1), group.window) if due else None
 
 
-def _unusual(one: Series) -> str:
+def unusual(one: Series) -> str:
     """What people should look at; empty when the newest value is as ever."""
     if not one.values:
         return ""

@@ -34,21 +34,17 @@ def calendar(cron: str) -> tuple[str, ...]:
     minutes, hours, days, months, weekdays = croniter.expand(cron)[0][:5]
     clock = f"{_listed(hours)}:{_listed(minutes)}:00"
     month = _listed(months)
-    by_day = f"*-{month}-{_days(days)} {clock}"
-    by_weekday = f"{_weekdays(weekdays)} *-{month}-* {clock}"
-    any_day, any_weekday = days == ["*"], weekdays == ["*"]
-    if any_weekday:
+    # cron's ``l`` is the last day, which systemd counts from the end.
+    day = "~01" if days == ["l"] else f"-{_listed(days)}"
+    by_day = f"*-{month}{day} {clock}"
+    if weekdays == ["*"]:
         return (by_day,)
-    return (by_weekday,) if any_day else (by_day, by_weekday)
+    by_weekday = f"{_weekdays(weekdays)} *-{month}-* {clock}"
+    return (by_weekday,) if days == ["*"] else (by_day, by_weekday)
 
 
 def _listed(values: Sequence[int | str]) -> str:
     return ",".join(str(value) for value in values)
-
-
-def _days(values: Sequence[int | str]) -> str:
-    """cron's ``l`` is the last day, which systemd counts from the end."""
-    return "~01" if list(values) == ["l"] else _listed(values)
 
 
 def _weekdays(values: Sequence[int | str]) -> str:

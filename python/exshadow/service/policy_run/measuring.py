@@ -1,6 +1,5 @@
 """What a run measures of its new set, so that later ones can be seen to be unusual: how much
-changed since the set before, and how much of that does not compress (encrypted by somebody, perhaps).
-"""
+changed since the set before, and how much of that does not compress: encrypted, perhaps."""
 
 from __future__ import annotations
 
