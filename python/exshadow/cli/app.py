@@ -38,6 +38,12 @@ app.command(
     name="demo",
     help="Show the main job on a made-up server.\n\nExample: exshadow demo",
 )
+app.command(
+    "exshadow.cli.report:report",
+    name="report",
+    help="Write a status page for people.\n\n"
+    "Example: exshadow report --html status.html --policy policy.toml",
+)
 for _name in ("attach", "detach"):
     app.command(f"exshadow.cli.attach:{_name}", name=_name, help=options.LEAVES[_name])
 app.command(doctor)

@@ -10,16 +10,15 @@ from zoneinfo import ZoneInfo
 from cyclopts import Parameter
 
 from exshadow.cli import options, output
-from exshadow.cli.context import open_service
 from exshadow.errors import InvalidError
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
     from exshadow.policy.model import Policy
-    from exshadow.policy.planning import GroupPlan
 
 app = options.group("policy")
+app.command("exshadow.cli.policy_plan:plan", name="plan")
 app.command("exshadow.cli.policy_run:run", name="run")
 app.command("exshadow.cli.policy_run:run_due", name="run-due")
 app.command("exshadow.cli.policy_status:status", name="status")
@@ -57,35 +56,6 @@ def schema() -> int:
 
     document = described()
     return output.show(document, json.dumps(document, indent=1))
-
-
-@app.command
-def plan(
-    file: _File,
-    /,
-    *,
-    group: _Only = None,
-    explain: Annotated[bool, Parameter(help="The reasons for every set that is kept.")] = False,
-) -> int:
-    """Show what the next run would do: when it is due, which mirror, which sets are given up.
-
-    Nothing is changed.
-
-    Example: exshadow policy plan /etc/exshadow/policy.toml --explain
-    """
-    from exshadow.policy.planning import plan_group
-
-    policy = loaded(file, group)
-    with open_service() as service:
-        sets = service.list_sets().sets
-        volumes = service.list_volumes().volumes
-    labels = {one.id: f"{one.group}@{one.label}" for one in sets}
-    plans = [
-        plan_group(name, one, sets, volumes, now=datetime.now(UTC), zone=zone())
-        for name, one in policy.group.items()
-    ]
-    text = "\n".join(_plan_text(one, labels, explain=explain) for one in plans)
-    return output.show({"groups": [one.to_json(labels) for one in plans]}, text)
 
 
 @app.command
@@ -144,18 +114,3 @@ def zone() -> tzinfo:
             return ZoneInfo.from_file(file, key="localtime")
     except (OSError, ValueError):
         return UTC
-
-
-def _plan_text(one: GroupPlan, labels: dict[str, str], *, explain: bool) -> str:
-    when = (
-        "due now" if one.due else f"next {one.next:%Y-%m-%d %H:%M}" if one.next else "no schedule"
-    )
-    lines = [f"{one.name}: {when}" + (f", mirror {one.mirror}" if one.mirror else "")]
-    lines += [f"  problem: {text}" for text in one.problems]
-    for fate in one.fates:
-        verdict = "keep" if fate.kept else "give up"
-        reasons = f"  ({', '.join(fate.reasons)})" if explain and fate.reasons else ""
-        lines.append(f"  {verdict:<7} {labels.get(fate.held.id, fate.held.id)}{reasons}")
-    if not one.fates:
-        lines.append("  no sets yet")
-    return "\n".join(lines)
