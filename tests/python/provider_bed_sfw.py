@@ -25,16 +25,16 @@ class SfwBed(Bed):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.state = folder / "sfw"
+        self.world = folder / "sfw"
         self.sets = folder / "sets"
-        world.create(self.state)
+        world.create(self.world)
         disks = {f"Harddisk{number}": 64 * MIB for number in range(1, 6)}
-        world.add_group(self.state, "MAIL", disks)
+        world.add_group(self.world, "MAIL", disks)
         for volume, disk in (("db", "Harddisk1"), ("logs", "Harddisk2")):
             size, path = SIZES[volume], PATHS[volume]
-            world.add_volume(self.state, "MAIL", volume, size, disk, places=(path,))
+            world.add_volume(self.world, "MAIL", volume, size, disk, places=(path,))
             self.write(volume, 0, os.urandom(size))
-        self.commands = SimulatedRunner(state=self.state)
+        self.commands = SimulatedRunner(state=self.world)
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -48,7 +48,7 @@ class SfwBed(Bed):
             "letters": "P: Q: R: S:",
             "sets": str(self.sets),
             "sets_copy": str(self.folder / "share"),
-            "devices": str(self.state / "devices"),
+            "devices": str(self.world / "devices"),
             "host": "HOST1",
         }
 
@@ -56,14 +56,14 @@ class SfwBed(Bed):
         return SfwProvider({**self.settings, **settings}, self.commands)
 
     def write(self, volume: str, offset: int, data: bytes) -> None:
-        world.write(self.state, PATHS[volume], offset, data)
+        world.write(self.world, PATHS[volume], offset, data)
 
     def read(self, volume: str) -> bytes:
-        return (self.state / "devices" / PATHS[volume]).read_bytes()
+        return (self.world / "devices" / PATHS[volume]).read_bytes()
 
     def copies(self) -> Sequence[str]:
         """Every plex that is there, by disk group and name: production's own as well."""
-        with world.opened(self.state) as found:
+        with world.opened(self.world) as found:
             return sorted(
                 f"{group}/{plex}"
                 for group, data in found.groups.items()
@@ -72,7 +72,7 @@ class SfwBed(Bed):
             )
 
     def hold(self) -> None:
-        (self.state / "held").touch()
+        (self.world / "held").touch()
 
     def release(self) -> None:
-        (self.state / "held").unlink(missing_ok=True)
+        (self.world / "held").unlink(missing_ok=True)

@@ -66,6 +66,8 @@ def advance(world: World) -> None:
     """Let background synchronisation go on by the time that passed, unless it is held."""
     now = time.time()
     passed = max(0.0, now - world.state["looked"])
+    if not syncing(world):
+        return
     world.state["looked"] = now
     if (world.folder / "held").exists():
         return
@@ -90,6 +92,12 @@ def _finish(world: World, volume: Json, plex: Json) -> None:
     plex.update(state="SNAPDONE", at=0.0)
     for key in ("dirty", "reverse"):
         plex.pop(key, None)
+
+
+def begin(world: World) -> None:
+    """Time counts from now on, unless something is under way already."""
+    if not syncing(world):
+        world.state["looked"] = time.time()
 
 
 def syncing(world: World) -> bool:

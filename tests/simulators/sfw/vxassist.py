@@ -72,6 +72,7 @@ def _prepare(world: World, line: Line, group: str, name: str) -> str:
     if len(volume["plexes"]) >= MIRRORS:
         raise Refused(f"V-0 ERROR: {name} has {MIRRORS} mirrors")
     disk = _room(world, group, volume, disks)
+    copying.begin(world)
     volume["plexes"][world.new_plex_name(group, name)] = {
         "disk": disk,
         "state": "SNAPATT",
@@ -147,6 +148,7 @@ def reattach(world: World, relation: Json, *, reverse: bool) -> None:
         raise Refused(f"V-0 ERROR: {relation['original'][1]} has {MIRRORS} mirrors")
     dirty = sorted(copying.changed(world, relation))
     copying.catch_up(world, original)  # plexes in sync took part in every write until now
+    copying.begin(world)
     for plex_name, plex in snapshot["plexes"].items():
         plex.update(state="SNAPTMP", at=0.0, dirty=dirty, reverse=reverse)
         original["plexes"][plex_name] = plex

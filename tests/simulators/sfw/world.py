@@ -39,7 +39,8 @@ class World:
     def __init__(self, folder: Path, host: str = "HOST1") -> None:
         self.folder = folder
         self.host = host
-        self.state: Json = json.loads((folder / "world.json").read_text())
+        self._read = (folder / "world.json").read_text()
+        self.state: Json = json.loads(self._read)
 
     @property
     def groups(self) -> dict[str, Json]:
@@ -52,10 +53,12 @@ class World:
         return self.state["relations"]
 
     def save(self) -> None:
-        plain = self.folder / "world.json"
-        fresh = plain.with_suffix(".new")
-        fresh.write_text(json.dumps(self.state, indent=1))
-        fresh.replace(plain)
+        content = json.dumps(self.state)
+        if content != self._read:
+            plain = self.folder / "world.json"
+            fresh = plain.with_suffix(".new")
+            fresh.write_text(content)
+            fresh.replace(plain)
 
     # --- looking up ---
 
@@ -123,21 +126,26 @@ class World:
 
     def link_devices(self) -> None:
         """Letters and device paths as links to the bytes of imported volumes."""
+        wanted = self._links()
+        if wanted == self.state["links"]:
+            return
         devices = self.folder / "devices"
-        for link in [*devices.glob("*:*"), *devices.glob("GLOBALROOT/**/*")]:
-            if link.is_symlink():
-                link.unlink()
+        for link in self.state["links"]:
+            (devices / link).unlink()
+        for link, image in wanted.items():
+            (devices / link).parent.mkdir(parents=True, exist_ok=True)
+            (devices / link).symlink_to(self.folder / "images" / image)
+        self.state["links"] = wanted
+
+    def _links(self) -> dict[str, str]:
+        """Name under ``devices`` to name under ``images``."""
+        found = {}
         for name, group in self.groups.items():
-            if group["host"] != self.host:
-                continue
-            for volume, data in group["volumes"].items():
-                image = self.image(self.primary(data))
-                place = devices / "GLOBALROOT" / "Device" / "HarddiskDmVolumes" / name
-                place.mkdir(parents=True, exist_ok=True)
-                (place / volume).symlink_to(image)
-                for letter in data["places"]:
-                    if "\\" not in letter:
-                        (devices / letter).symlink_to(image)
+            for volume, data in group["volumes"].items() if group["host"] == self.host else ():
+                image = self.primary(data)["file"]
+                found[f"GLOBALROOT/Device/HarddiskDmVolumes/{name}/{volume}"] = image
+                found |= {place: image for place in data["places"] if "\\" not in place}
+        return found
 
 
 @contextlib.contextmanager
@@ -172,6 +180,7 @@ def create(folder: Path, *, sync_seconds: float = 0.0) -> None:
         "relations": [],
         "images": 0,
         "sync_seconds": sync_seconds,
+        "links": {},
         "looked": time.time(),
         "writers": {},
         "vss_busy": False,
