@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from provider_beds import Bed
 from sfw_tools import SimulatedRunner
@@ -14,7 +15,6 @@ from exshadow.providers.sfw import SfwProvider
 from simulators.sfw import world
 
 MIB = 1 << 20
-SIZES = {"db": 3 * MIB, "logs": 2 * MIB}
 PATHS = {"db": "W:", "logs": "L:"}
 
 
@@ -22,6 +22,7 @@ class SfwBed(Bed):
     """Mirror m1 lies on Harddisk3, m2 on Harddisk4; copies get P: to S:."""
 
     name = "sfw"
+    sizes: ClassVar = {"db": 3 * MIB, "logs": 2 * MIB}
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -31,14 +32,14 @@ class SfwBed(Bed):
         disks = {f"Harddisk{number}": 64 * MIB for number in range(1, 6)}
         world.add_group(self.world, "MAIL", disks)
         for volume, disk in (("db", "Harddisk1"), ("logs", "Harddisk2")):
-            size, path = SIZES[volume], PATHS[volume]
+            size, path = self.sizes[volume], PATHS[volume]
             world.add_volume(self.world, "MAIL", volume, size, disk, places=(path,))
             self.write(volume, 0, os.urandom(size))
         self.commands = SimulatedRunner(state=self.world)
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        return tuple(Source(name, PATHS[name], size) for name, size in SIZES.items())
+        return tuple(Source(name, PATHS[name], size) for name, size in self.sizes.items())
 
     @property
     def settings(self) -> dict[str, str]:

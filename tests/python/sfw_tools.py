@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,8 +20,8 @@ class Killed(BaseException):
 class SimulatedRunner(CommandRunner):
     """The simulators called in this process: what `program.py` does as a command, but quick.
 
-    ``kill_at``: the call, counted from 0, round which the caller dies: before it when even, after
-    it when odd (``2 * call + 1``). ``calls``: how many there were.
+    ``kill_at``: the call, counted from 0, before which the caller dies. ``calls``: how many there
+    were; ``seen``: what ``watch`` gave before each.
     """
 
     state: Path = Path()
@@ -29,22 +29,28 @@ class SimulatedRunner(CommandRunner):
     kill_at: int | None = None
     calls: int = 0
     given: list[list[str]] = field(default_factory=list)
+    watch: Callable[[], str] | None = None
+    seen: list[str] = field(default_factory=list)
 
     def run(
         self, program_name: str, arguments: Sequence[str], limit: float, *, cwd: str | None = None
     ) -> Ran:
         call = self.calls
         self.calls += 1
-        if self.kill_at == 2 * call:
+        if self.kill_at == call:
             raise Killed
+        if self.watch:
+            self.seen.append(self.watch())
         self.given.append([program_name, *arguments])
         try:
             status, text = program.call(self.state, program_name, list(arguments), self.host)
         except Hang:
             raise TimedOutError(f"{program_name} was not done after {limit:g} s") from None
-        if self.kill_at == 2 * call + 1:
-            raise Killed
         return Ran((program_name, *arguments), status, text, 0.0)
+
+    def moments(self) -> list[int]:
+        """Calls before which something on disk was new: a kill elsewhere leaves the same."""
+        return [at for at, now in enumerate(self.seen) if at == 0 or now != self.seen[at - 1]]
 
     def changing(self) -> list[list[str]]:
         """Commands that were meant to change something, in order."""

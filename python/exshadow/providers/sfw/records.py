@@ -114,8 +114,8 @@ class Records:
         new = self.xml(record.set_id, "new")
         if new.exists():
             first = self._either(f"{record.set_id}.first.xml")
-            old = self._either(f"{record.set_id}.xml")
-            if first is None and old is not None:
+            old = first or self._either(f"{record.set_id}.xml")
+            if old is not None:
                 self._keep(f"{record.set_id}.first.xml", old)
             new.replace(self.xml(record.set_id))
         return self.take_xml(record)
@@ -148,8 +148,7 @@ class Records:
         """Remove all of it; the record last, so that a repeated call finds the rest."""
         for kind in ("new.xml", "first.xml", "xml", "json"):
             for folder in (self.second, self.folder):
-                with contextlib.suppress(FileNotFoundError):
-                    (folder / f"{set_id}.{kind}").unlink()
+                _remove(folder / f"{set_id}.{kind}")
 
     def _either(self, name: str) -> bytes | None:
         for folder in (self.folder, self.second):
@@ -164,6 +163,11 @@ class Records:
                 _durable(folder / name, content)
         except OSError as problem:
             raise from_system(problem, "cannot keep the set's files") from problem
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
 
 
 def _durable(path: Path, content: bytes) -> None:
