@@ -28,6 +28,11 @@ class SfwBed(Bed):
         super().__init__(folder)
         self.world = folder / "sfw"
         self.sets = folder / "sets"
+        self.commands = SimulatedRunner(state=self.world)
+        if not (self.world / "world.json").exists():  # else: a copy of another bed's folder
+            self._build()
+
+    def _build(self) -> None:
         world.create(self.world)
         disks = {f"Harddisk{number}": 64 * MIB for number in range(1, 6)}
         world.add_group(self.world, "MAIL", disks)
@@ -35,7 +40,6 @@ class SfwBed(Bed):
             size, path = self.sizes[volume], PATHS[volume]
             world.add_volume(self.world, "MAIL", volume, size, disk, places=(path,))
             self.write(volume, 0, os.urandom(size))
-        self.commands = SimulatedRunner(state=self.world)
 
     @property
     def sources(self) -> tuple[Source, ...]:

@@ -18,12 +18,12 @@ from typing import ClassVar
 import pytest
 from provider_bed_sfw import SfwBed
 from sfw_tools import Killed, SimulatedRunner
-from simulators.sfw import copying, world
 
 from exshadow.errors import Error
 from exshadow.providers.contract import Action, Stage, Verb
 from exshadow.providers.sfw import records
 from exshadow.providers.steps import Limits, carry_out
+from simulators.sfw import copying, world
 
 LIMITS = Limits(seconds=dict.fromkeys(Verb, 30.0), between=0.01)
 FIRST = "11111111-2222-3333-4444-555555555555"

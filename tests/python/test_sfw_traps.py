@@ -1,4 +1,4 @@
-"""Every trap of Storage Foundation ends in its refusal, or in a recovery, with nothing half done."""
+"""Every trap of Storage Foundation ends in its refusal, or a recovery, with nothing half done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import ClassVar
 import pytest
 from provider_bed_sfw import SfwBed
 from sfw_tools import SimulatedRunner
-from simulators.sfw import world
 
 from exshadow.errors import (
     Error,
@@ -22,6 +21,7 @@ from exshadow.errors import (
 from exshadow.providers.contract import Action, MirrorState, Stage, Standing, Verb
 from exshadow.providers.sfw import SfwProvider, offhost
 from exshadow.providers.steps import Limits, carry_out
+from simulators.sfw import world
 
 LIMITS = Limits(seconds=dict.fromkeys(Verb, 30.0), between=0.01)
 
@@ -202,7 +202,8 @@ def test_a_set_of_another_host_is_refused_until_the_host_is_named(trial: Trial) 
     node = trial.provider(host="HOST2", hosts="HOST1 HOST2")
     trial.do(Verb.RESYNC, set_id, provider=node)
     assert len(trial.gave("snapback")) == 2  # the product itself refuses the XML of HOST1
-    assert [one.state for one in node.mirrors(trial.group, trial.sources)][0] is MirrorState.READY
+    mirrors = {one.label: one.state for one in node.mirrors(trial.group, trial.sources)}
+    assert mirrors["m1"] is MirrorState.READY
 
 
 # --- mounted ---
@@ -375,6 +376,13 @@ def test_the_thirty_third_mirror_is_refused(trial: Trial) -> None:
     assert not trial.gave("prepare")
 
 
+def test_a_mirror_on_the_disk_of_production_itself_is_refused(trial: Trial) -> None:
+    provider = trial.provider(mirrors="m1=Harddisk1")
+    with pytest.raises(RefusedError, match="itself lies on Harddisk1"):
+        trial.do(Verb.PREPARE, provider=provider)
+    assert not trial.gave("prepare")
+
+
 # --- the writer ---
 
 
@@ -450,5 +458,5 @@ def test_after_a_promotion_an_older_set_is_not_restored_over_it(trial: Trial) ->
     new = trial.split("m1")
     trial.do(Verb.PROMOTE, new)
     for verb in (Verb.RESTORE, Verb.RESYNC):
-        with pytest.raises(RefusedError, match="another set was promoted since"):
+        with pytest.raises(RefusedError, match=r"the set is of .*, but W: is .* now"):
             trial.do(verb, old, "m2")

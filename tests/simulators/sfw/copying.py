@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import zlib
 from pathlib import Path
@@ -38,8 +37,6 @@ def copy_regions(source: Path, target: Path, regions: set[int]) -> None:
             one.seek(at * REGION)
             other.seek(at * REGION)
             other.write(one.read(REGION))
-        other.flush()
-        os.fsync(other.fileno())
 
 
 def copy_all(source: Path, target: Path) -> None:

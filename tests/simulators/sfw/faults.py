@@ -5,7 +5,7 @@
 kinds: ``fail`` (says no, does nothing), ``fail-after`` (does it and ends non-zero), ``lie`` (ends
 with 0, does nothing), ``hang`` (never ends, does nothing), ``hang-after`` (does it, never ends),
 ``half`` (vxsnap create: splits the first volume only, ends with 0), ``no-xml`` (vxsnap create:
-writes no XML), ``wrong-plex`` (vxsnap create: takes the last ready plex whatever was asked).
+writes no XML), ``wrong-plex`` (vxsnap create: takes another ready plex than was asked).
 """
 
 from __future__ import annotations

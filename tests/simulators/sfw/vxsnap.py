@@ -108,11 +108,11 @@ def _ask_writer(world: World, named: dict[str, str], sources: list[Json]) -> Non
 def _plex(world: World, source: Json, fault: str) -> str:
     volume = world.volume(source["group"], source["volume"])
     ready = [name for name, one in volume["plexes"].items() if one["state"] == "SNAPDONE"]
-    if "plex" in source and fault != "wrong-plex":
-        ready = [name for name in ready if name == source["plex"]]
+    if "plex" in source:
+        ready = [name for name in ready if (name == source["plex"]) != (fault == "wrong-plex")]
     if not ready:
         raise Refused(f"V-0 ERROR: {source['volume']} has no snap plex that is ready")
-    return ready[-1] if fault == "wrong-plex" else ready[0]
+    return ready[0]
 
 
 def _split(world: World, source: Json, plex_name: str) -> None:

@@ -134,7 +134,8 @@ class World:
             (devices / link).unlink()
         for link, image in wanted.items():
             (devices / link).parent.mkdir(parents=True, exist_ok=True)
-            (devices / link).symlink_to(self.folder / "images" / image)
+            up = "../" * (link.count("/") + 1)  # relative, so that the folder may be copied
+            (devices / link).symlink_to(f"{up}images/{image}")
         self.state["links"] = wanted
 
     def _links(self) -> dict[str, str]:

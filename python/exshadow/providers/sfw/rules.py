@@ -36,14 +36,21 @@ def may_mirror(volume: Volume, place: Place, group: Group | None) -> None:
             hint="correct meaning.layout in the file of commands",
         )
     if place.plex:
-        serving = [one.name for one in volume.plexes if one.state == "active"]
-        if place.plex not in serving:
+        names = [one.name for one in volume.plexes if one.state == "active"]
+        if place.plex not in names:
             raise NotFoundError(
-                f"{volume.name} has no mirror {place.plex}", hint=f"it has {', '.join(serving)}"
+                f"{volume.name} has no mirror {place.plex}", hint=f"it has {', '.join(names)}"
             )
-        if len(serving) < 2:
+        if len(names) < 2:
             raise RefusedError(f"{place.plex} is the only mirror of {volume.name}")
-    elif len(volume.plexes) >= SFW_MIRRORS:
+        return
+    serving = [disk for one in volume.plexes if one.state == "active" for disk in one.disks]
+    if set(place.disks) <= set(serving):
+        raise RefusedError(
+            f"{volume.name} itself lies on {', '.join(place.disks)}, a mirror would be no copy",
+            hint="name another disk for the mirror in [provider.sfw], also after a promotion",
+        )
+    if len(volume.plexes) >= SFW_MIRRORS:
         raise RefusedError(
             f"{volume.name} has {SFW_MIRRORS} mirrors, no more are possible",
             hint="dissolve a set, or abort a mirror",
