@@ -6,6 +6,7 @@ process.
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -90,6 +91,7 @@ def main(words: list[str]) -> int:
     try:
         status, text = call(Path(words[1]), words[4], words[5:], words[3])
     except faults.Hang:
+        Path(words[1], "hanging").write_text(str(os.getpid()))
         while True:
             time.sleep(3600)
     print(text, file=sys.stderr if status else sys.stdout)
