@@ -26,13 +26,7 @@ class SfwBed(Bed):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.world = folder / "sfw"
-        self.sets = folder / "sets"
-        self.commands = SimulatedRunner(state=self.world)
-        if not (self.world / "world.json").exists():  # else: a copy of another bed's folder
-            self._build()
-
-    def _build(self) -> None:
+        self.resume()
         world.create(self.world)
         disks = {f"Harddisk{number}": 64 * MIB for number in range(1, 6)}
         world.add_group(self.world, "MAIL", disks)
@@ -40,6 +34,12 @@ class SfwBed(Bed):
             size, path = self.sizes[volume], PATHS[volume]
             world.add_volume(self.world, "MAIL", volume, size, disk, places=(path,))
             self.write(volume, 0, os.urandom(size))
+
+    def resume(self) -> None:
+        """What is needed to go on with a host that is there already."""
+        self.world = self.folder / "sfw"
+        self.sets = self.folder / "sets"
+        self.commands = SimulatedRunner(state=self.world)
 
     @property
     def sources(self) -> tuple[Source, ...]:

@@ -58,7 +58,10 @@ def trial(tmp_path: Path, stages: dict[str, Path]) -> Trial:
 
 def at(folder: Path, stage: Path) -> Trial:
     shutil.copytree(stage, folder, symlinks=True, dirs_exist_ok=True)
-    return Trial(folder)
+    trial = Trial.__new__(Trial)
+    trial.folder = folder
+    trial.resume()
+    return trial
 
 
 def ready_for(

@@ -194,5 +194,6 @@ def members(ground: Ground, action: Action, copies: Sequence[Copy]) -> tuple[Mem
             place = copy.snapshot.places[0]
             at = place if is_letter(place) else device(copy.snapshot.group, copy.snapshot.name)
             path = opened_at(ground.settings.devices, at)
-        found.append(Member(copy.source.name, action.mirror, path, copy.source.size))
+        size = copy.snapshot.size if copy.snapshot else copy.source.size
+        found.append(Member(copy.source.name, action.mirror, path, size))
     return tuple(found)
