@@ -1,5 +1,5 @@
-"""Providers by name, loaded when they are asked for. The native one needs the service and is made
-there."""
+"""Providers by name, each imported when it is asked for. The native one needs the service and is
+made there."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from importlib import import_module
 from exshadow.errors import UnsupportedError
 from exshadow.providers.contract import Provider
 
-MODULES = {"sfw": "exshadow.providers.sfw", "eva": "exshadow.providers.eva"}
+_MODULES = {
+    "eva": "exshadow.providers.eva",
+    "sfw": "exshadow.providers.sfw",
+    "vss": "exshadow.providers.vss",
+}
 
 
 def build(name: str, settings: Mapping[str, str]) -> Provider:
-    """The provider with these settings. UnsupportedError for one that is not here."""
-    try:
-        module = import_module(MODULES[name])
-    except (KeyError, ModuleNotFoundError):
-        raise UnsupportedError(f"provider {name} is not here") from None
-    made: Provider = module.build(settings)
+    """The provider with the settings of the policy's ``[provider.NAME]``. UnsupportedError for one
+    that is not here."""
+    module = _MODULES.get(name)
+    if module is None:
+        raise UnsupportedError(
+            f"provider {name} is not here", hint=f"there are {', '.join(sorted(_MODULES))}"
+        )
+    made: Provider = import_module(module).build(settings)
     return made
