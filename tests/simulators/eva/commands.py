@@ -14,7 +14,6 @@ from pathlib import Path
 
 import listing
 import rules
-import state as eva
 from rules import Refused
 
 TOKEN = re.compile(r'(?:(?P<key>[A-Za-z_]+)=)?(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s"=]+))')

@@ -1,7 +1,7 @@
 """How the imitated SSSU shows objects: XML without a root, the text form, the list form.
 
-Fields and nesting are those of the fact sheet, section 2.4. Imagined: the types of containers, fully
-allocated snapshots, snapclones and mirrorclones, ``mirrorclonestate`` and the progress fields.
+Fields and nesting are those of the fact sheet, section 2.4. Imagined: the types of containers,
+fully allocated snapshots, snapclones and mirrorclones, ``mirrorclonestate``, progress fields.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def vdisk_record(state, folder: Path, one) -> dict:
         record["mirrorclonestate"] = PHASES[one["phase"]]
     if one["phase"] == "syncing":
         long = max(one["until"] - one["began"], 1e-6)
-        record["mirrorcloneprogress"] = max(0, min(99, int(100 * (time.time() - one["began"]) / long)))
+        record["mirrorcloneprogress"] = max(
+            0, min(99, int(100 * (time.time() - one["began"]) / long))
+        )
     if one["restoring"]:
         record["restoreprogress"] = 50
     return record

@@ -3,6 +3,7 @@ are imagined where no source has them."""
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import state as eva
 
 SNAPTYPES = {"VSNAP": "demand", "SNAPSHOT": "fully", "SNAPCLONE": "snapclone"}
 NAME_LIMIT = 32
+GIB = 1 << 30  # containers have whole gigabytes; vdisks of tests are smaller and are rounded up
 
 
 class Refused(Exception):
@@ -76,14 +78,9 @@ def add_container(state, folder: Path, name: str, given) -> None:
     licensed(state)
     free_name(state, name)
     redundancy = given.get("REDUNDANCY", "vraid5").lower()
-    size = int(float(given.get("SIZE", "0")) * (1 << 30))
+    size = int(given.get("SIZE", "0")) * GIB if given.get("SIZE", "").isdigit() else 0
     if size <= 0:
         raise Refused("Invalid size")
-    # Whole gigabytes here would make tests slow: an image of the same size as the only vdisk that
-    # rounds up to it is made instead. Real containers have the size they were asked for.
-    sizes = [one["size"] for one in state["vdisks"].values() if one["form"] == "original"]
-    small = sorted(one for one in sizes if -(-one // (1 << 30)) << 30 == size)
-    size = small[-1] if small else size
     group = given.get("DISKGROUP", "")
     space(state, folder, group, size, redundancy)
     eva.add_vdisk(state, folder, name, "container", size, group=group, redundancy=redundancy)
@@ -151,7 +148,7 @@ def _may_copy(state, source, kind: str, container) -> None:
         raise Refused("All snapshots must be of the same allocation type")
     if len(snapshots) >= 16:
         raise Refused("Maximum number of snapshots reached")
-    if container and container["size"] != source["size"]:
+    if container and container["size"] != -(-source["size"] // GIB) * GIB:
         raise Refused("Container and source differ in size")
     if container and kind != "snapclone" and container["group"] != source["group"]:
         raise Refused("Container is in another disk group")
@@ -174,6 +171,8 @@ def _make(state, folder: Path, name, given, source, kind, container, redundancy)
         copy = container
         copy |= {"name": name, "form": kind, "prepared": "", "created": time.time()} | more | {
             "redundancy": container["redundancy"], "group": container["group"]}  # fmt: skip
+        copy["size"] = source["size"]
+        os.truncate(eva.image(folder, copy), copy["size"])
         source["cache"] = source["actual"] = "writeback"
     else:
         copy = eva.add_vdisk(state, folder, name, kind, source["size"], **more)
@@ -214,7 +213,15 @@ def _mirrorclone(state, name: str, phase: str, what: str):
 
 
 def fracture(state, folder: Path, wanted) -> None:
-    found = [_mirrorclone(state, name, "synchronised", "Fracture") for name in wanted]
+    """All or none. No source says whether a mirrorclone that is still synchronising can be
+    fractured (to be dropped): a switch; its bytes are then half copied."""
+    found = []
+    for name in wanted:
+        one = find(state, name)
+        if one["phase"] == "syncing" and state["traps"]["fracture_syncing"]:
+            one["phase"] = "fractured"
+            return
+        found.append(_mirrorclone(state, name, "synchronised", "Fracture"))
     if not found:
         raise Refused("No mirrorclone")
     for one in found:

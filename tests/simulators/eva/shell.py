@@ -55,8 +55,7 @@ class Shell:
         manager = heard()
         say("Username: ")
         user = heard()
-        say("Password: ")
-        password = heard(shown=False)
+        password = secret("Password: ")
         with eva.edit(self.folder) as state:
             try:
                 self.session.log_in(state, manager, user, password)
@@ -95,7 +94,7 @@ class Shell:
             say(f"Status : {0 if good else 1}\n")
         if self.session.xml_status:
             say(f"<sssucommandstatus>{0 if good else 1}</sssucommandstatus>\n")
-        return True if good or self.session.goes_on else False
+        return bool(good or self.session.goes_on)
 
     def command(self, line: str) -> tuple[str, bool]:
         after = ""
@@ -155,18 +154,24 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def heard(*, shown: bool = True) -> str:
-    if shown or not sys.stdin.isatty():
-        line = sys.stdin.readline()
-    else:
-        import termios
+def secret(prompt: str) -> str:
+    """As getpass does it: the terminal is silent before the prompt is shown."""
+    if not sys.stdin.isatty():
+        say(prompt)
+        return heard()
+    import termios
 
-        old = termios.tcgetattr(0)
-        quiet = [*old[:3], old[3] & ~termios.ECHO, *old[4:]]
-        termios.tcsetattr(0, termios.TCSADRAIN, quiet)
-        line = sys.stdin.readline()
-        termios.tcsetattr(0, termios.TCSADRAIN, old)
-        say("\n")
+    old = termios.tcgetattr(0)
+    termios.tcsetattr(0, termios.TCSADRAIN, [*old[:3], old[3] & ~termios.ECHO, *old[4:]])
+    say(prompt)
+    line = heard()
+    termios.tcsetattr(0, termios.TCSADRAIN, old)
+    say("\n")
+    return line
+
+
+def heard() -> str:
+    line = sys.stdin.readline()
     if not line:
         raise EOFError
     return line.rstrip("\n")

@@ -23,11 +23,11 @@ TRAPS = {
     "full_outcome": "invalidate",  # or "stop_writes": what a full disk group does
     "at": 0,  # counting changing commands from 1: at this one happens ...
     "what": "",  # ... lose | lose_after | hang | hang_after | kill | kill_after | takeover
-    "no_multisnap_after": False,
+    "fracture_syncing": True,  # whether a mirrorclone that is not in sync can be fractured
 }
 
 
-def new(folder: Path, name: str = "EVA1", total: int = 1 << 32) -> None:
+def new(folder: Path, name: str = "EVA1", total: int = 1 << 36) -> None:
     """An array with one disk group and two hosts, no vdisks. Folder must not exist."""
     for part in ("images", "sys/block", "sys/class/block", "sys/class/scsi_host/host0", "dev"):
         (folder / part).mkdir(parents=True)
@@ -145,7 +145,12 @@ def tick(state, folder: Path) -> None:
         if one["phase"] == "syncing" and now >= one["until"]:
             one["phase"] = "synchronised"
         if one["copying"] and now >= one["copying"]:
-            one["copying"], one["form"], one["source"], one["family"] = 0.0, "original", "", one["name"]
+            one["copying"], one["form"], one["source"], one["family"] = (
+                0.0,
+                "original",
+                "",
+                one["name"],
+            )
         if one["restoring"] and now >= one["restoring"]:
             one["restoring"] = 0.0
             if one["phase"] == "restoring":

@@ -8,12 +8,12 @@ although the command failed counts as done.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from exshadow.commands import CommandRunner
-from exshadow.errors import NotFoundError, ProviderError, RefusedError, TimedOutError
+from exshadow.errors import NotFoundError, RefusedError, TimedOutError
 from exshadow.providers.eva import objects, parsing
 from exshadow.providers.eva.objects import DiskGroup, System, Vdisk
 from exshadow.providers.eva.session import (
@@ -181,20 +181,6 @@ class Array:
             return self._session.ask(command, limit)
 
 
-def one_by_one(check: Callable[[Vdisk], bool], paths: Iterable[str]) -> Check:
-    """A check that holds when it holds for each of these vdisks (which must exist)."""
-    wanted: Sequence[str] = tuple(paths)
-
-    def holds(view: View) -> bool:
-        found = [view.by_path(path) for path in wanted]
-        return all(one is not None and check(one) for one in found)
-
-    return holds
-
-
-def require(view: View, path: str) -> Vdisk:
-    """The vdisk, ProviderError when it went away between two looks."""
-    found = view.by_path(path)
-    if found is None:
-        raise ProviderError(f"vdisk {path} went away", hint="somebody else deleted or renamed it")
-    return found
+def exists(name: str) -> Check:
+    """A check that holds once something has this short name."""
+    return lambda view: view.named(name) is not None

@@ -67,9 +67,7 @@ def copy_name(group: str, volume: str, mirror: str, role: Role, set_id: str = ""
         )
     room = LONGEST - _FIXED - len(mirror)
     plain = re.sub(r"[^a-z0-9]", "", volume.lower())[:room]
-    return CopyName(
-        plain, key(group, volume), mirror, role, digest(set_id, 8) if set_id else ""
-    )
+    return CopyName(plain, key(group, volume), mirror, role, digest(set_id, 8) if set_id else "")
 
 
 def parse(name: str) -> CopyName | None:

@@ -1,9 +1,9 @@
 """Reads what SSSU prints. Pure: text in, values out.
 
 XML comes as one ``<object>`` after the other, without a root, with banners, prompts, echoes, lines
-such as ``\\Virtual Disks\\... information:`` and now and then a byte 0x01 in between. A listing that
-ends within an object, is not XML or is too large is refused as a whole: half a listing would make a
-copy that exists look absent.
+such as ``\\Virtual Disks\\... information:`` and now and then a byte 0x01 in between. A listing
+that ends within an object, is not XML or is too large is refused as a whole: half a listing would
+make a copy that exists look absent.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _TIME = re.compile(r"\s*(\d{1,2})-([A-Za-z]{3})-(\d{4})\s+(\d{1,2}):(\d{2}):(\d{2})\b")
 _CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BARE = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9A-Fa-f]{1,6});)")
-_DETAIL = re.compile(r"^(?P<indent>[ \t]*)(?P<key>[^:\r\n]*?[^:\s.])[ \t]*\.{2,}[ \t]*: ?(?P<value>.*)$")
+_DETAIL = re.compile(
+    r"^(?P<indent>[ \t]*)(?P<key>[^:\r\n]*?[^:\s.])[ \t]*\.{2,}[ \t]*: ?(?P<value>.*)$"
+)
 
 
 def objects(text: str) -> tuple[Element, ...]:
-    """Every ``<object>`` of an answer, in order. ProviderError when the answer cannot be trusted."""
+    """Every ``<object>`` of an answer, in order. ProviderError when it cannot be trusted."""
     if len(text) > LIMIT:
         raise ProviderError(f"sssu printed {len(text)} characters, more than are looked at")
     start = text.find("<object>")

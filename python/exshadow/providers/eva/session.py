@@ -201,7 +201,8 @@ class Session:
 
         waits = {name: re.compile(rf"(?:\A|[\r\n])({one})\Z", re.IGNORECASE) for name, one in
                  prompts.items()}  # fmt: skip
-        text, tail, deadline, pieces = "", "", time.monotonic() + limit, []
+        tail, deadline = "", time.monotonic() + limit
+        pieces: list[str] = []
         size = 0
         while True:
             left = deadline - time.monotonic()
@@ -282,7 +283,7 @@ def _spawn(words: list[str], folder: str) -> Any:
             from pexpect.popen_spawn import PopenSpawn
 
             return PopenSpawn(words, cwd=folder, encoding="utf-8", codec_errors="replace")
-        child = pexpect.spawn(
+        child: Any = pexpect.spawn(
             words[0],
             words[1:],
             cwd=folder,
@@ -291,8 +292,8 @@ def _spawn(words: list[str], folder: str) -> Any:
             dimensions=(50, _WIDE),
         )
         child.delaybeforesend = None
-        child.delayafterclose = child.delayafterterminate = 0.02
-        child.ptyproc.delayafterclose = child.ptyproc.delayafterterminate = 0.02
+        for one in (child, child.ptyproc):
+            one.delayafterclose = one.delayafterterminate = 0.02
     except (pexpect.ExceptionPexpect, OSError) as problem:
         raise ProviderError(f"cannot start {words[0]}: {problem}") from problem
     return child
