@@ -8,7 +8,7 @@ although the command failed counts as done.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
@@ -53,6 +53,8 @@ class View:
 
 Check = Callable[[View], bool]
 """Whether a command's effect is there."""
+Job = tuple[Check, Mapping[str, Value]]
+"""A command's effect, and its values."""
 
 
 class Array:
@@ -62,6 +64,7 @@ class Array:
         self.settings = settings
         self.book = book
         self._session = Session(settings, book, commands)
+        self._known: View | None = None
 
     def close(self) -> None:
         """End the session."""
@@ -82,7 +85,13 @@ class Array:
                     one = objects.vdisk(record, self.book)
                     if one.path:
                         found[one.id or one.path] = one
-        return View(tuple(sorted(found.values(), key=lambda one: one.path)))
+        self._known = View(tuple(sorted(found.values(), key=lambda one: one.path)))
+        return self._known
+
+    def known(self) -> View:
+        """The last look, or a new one when we changed something since. A listing of a big array
+        takes seconds, so a verb looks once when it begins and once after each change."""
+        return self._known or self.look()
 
     def disk_groups(self) -> dict[str, DiskGroup]:
         """By full path."""
@@ -119,30 +128,37 @@ class Array:
         ProviderError (the array's words) when it was refused and has no effect, TimedOutError when
         the effect does not show.
         """
-        view = self.look()
-        if check(view):
-            return view
-        for attempt in (1, 2):
+        return self.change_all(name, [(check, values)])
+
+    def change_all(self, name: str, jobs: Sequence[Job]) -> View:
+        """The same for several, with one look after all of them."""
+        rounds = 2  # a lost session is tried again once
+        for left in reversed(range(rounds)):
+            view = self.known()
+            missing = [values for check, values in jobs if not check(view)]
+            if not missing:
+                return view
             try:
-                self._ask(name, values)
-            except SessionLostError:
+                for values in missing:
+                    self._known = None
+                    self._ask(name, values)
+            except (SessionLostError, ArrayRefusedError, NotAnsweredError) as problem:
                 view = self.look()
-                if check(view):
+                if all(check(view) for check, _ in jobs):
                     return view
-                if attempt == 2:
-                    raise
-                continue
-            except (ArrayRefusedError, NotAnsweredError):
-                view = self.look()
-                if check(view):
-                    return view
+                if left and isinstance(problem, SessionLostError):
+                    continue
                 raise
             break
-        return self.wait(check, self.settings.settle_seconds, self.book.line(name, values))
+        said = self.book.line(name, missing[0])
+        return self.wait(
+            lambda view: all(check(view) for check, _ in jobs), self.settings.settle_seconds, said
+        )
 
     def order(self, name: str, /, **values: Value) -> None:
         """Give a command whose effect no listing shows for certain. A lost session repeats it:
         only for commands that may be repeated."""
+        self._known = None
         try:
             self._ask(name, values)
         except SessionLostError:
@@ -152,10 +168,8 @@ class Array:
         """Look until ``check`` holds. TimedOutError after ``limit`` seconds."""
         deadline = time.monotonic() + limit
         pause = 0.02
-        while True:
-            view = self.look()
-            if check(view):
-                return view
+        view = self.known()
+        while not check(view):
             if time.monotonic() >= deadline:
                 raise TimedOutError(
                     f"the array shows no effect after {limit:g} s: {what}",
@@ -163,6 +177,8 @@ class Array:
                 )
             time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
             pause = min(pause * 1.7, 5.0)
+            view = self.look()
+        return view
 
     def _ask(self, name: str, values: Mapping[str, Value]) -> str:
         if not self.has(name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from exshadow.errors import (
 from exshadow.model import Member
 from exshadow.providers.contract import Action, Source, Stage, Standing
 from exshadow.providers.eva import names, preflight
-from exshadow.providers.eva.array import Array, Check, View
+from exshadow.providers.eva.array import Array, Check, Job, View
 from exshadow.providers.eva.devices import Devices
 from exshadow.providers.eva.names import CopyName, Role
 from exshadow.providers.eva.objects import Form, MirrorPhase, Presentation, Vdisk
@@ -117,9 +118,8 @@ class Base:
         """Ask for write-through, then wait until it is the actual mode and all is flushed.
         RefusedError when that does not happen; the mode is then put back."""
         ids = [one.id for one in found]
-        for one in ids:
-            path = self.path(one)
-            self.array.change("write_through", self._cache(one, THROUGH), vdisk=path)
+        jobs: list[Job] = [(self._cache(one, THROUGH), {"vdisk": self.path(one)}) for one in ids]
+        self.array.change_all("write_through", jobs)
 
         def flushed(view: View) -> bool:
             sources = [one for one in view.vdisks if one.id in ids]
@@ -142,10 +142,11 @@ class Base:
         """The mode that sources have between splits; while armed, what ends that does it."""
         if self.settings.write_cache == THROUGH or self._armed:
             return
-        for one in ids:
-            with contextlib.suppress(Error) if quietly else contextlib.nullcontext():
-                path = self.path(one)
-                self.array.change("write_back", self._cache(one, "writeback"), vdisk=path)
+        with contextlib.suppress(Error) if quietly else contextlib.nullcontext():
+            jobs: list[Job] = [
+                (self._cache(one, "writeback"), {"vdisk": self.path(one)}) for one in ids
+            ]
+            self.array.change_all("write_back", jobs)
 
     def cache_is_back(self, found: Iterable[Vdisk]) -> bool:
         """Whether no split left its write-through behind."""
@@ -159,7 +160,7 @@ class Base:
 
     def path(self, identity: str) -> str:
         """The full name that this vdisk has now (renaming changes it)."""
-        for one in self.array.look().vdisks:
+        for one in self.array.known().vdisks:
             if one.id == identity:
                 return one.path
         raise ProviderError("a vdisk went away", hint="somebody else deleted it")
@@ -189,15 +190,17 @@ class Base:
         """The Vraid level of its copies."""
         return (self.settings.redundancy or source.redundancy).lower()
 
-    def rename(self, one: Copy, name: CopyName) -> None:
-        """Give it another name, seen by its id."""
-        if str(name) != one.vdisk.name:
-            self.array.change(
-                "rename",
-                lambda view: any(x.id == one.vdisk.id and x.name == str(name) for x in view.vdisks),
-                vdisk=one.vdisk.path,
-                name=str(name),
-            )
+    def rename_all(self, wanted: Iterable[tuple[Copy, CopyName]]) -> None:
+        """Give copies other names, seen by their ids."""
+        jobs: list[Job] = [
+            (_named(one.vdisk.id, str(name)), {"vdisk": one.vdisk.path, "name": str(name)})
+            for one, name in wanted
+        ]
+        self.array.change_all("rename", jobs)
+
+    def delete_all(self, command: str, ids: Iterable[str]) -> None:
+        """Vdisks that nothing sees any more."""
+        self.array.change_all(command, [(_gone(one), {"vdisk": self.path(one)}) for one in ids])
 
     def wait_normalised(self, found: Sequence[Vdisk], *, why: str) -> None:
         """Until no snapclone of these is copying any more."""
@@ -215,7 +218,7 @@ class Base:
     def present(self, action: Action) -> None:
         """Give the set's copies LUNs on the host, the same numbers each time if they are free."""
         host = self._host()
-        found = self.whole_set(self.array.look(), action)
+        found = self.whole_set(self.array.known(), action)
         for volume, one in found.items():
             permit(Operation.PRESENT, one.vdisk)
             if one.vdisk.copying:
@@ -224,7 +227,7 @@ class Base:
         self.await_devices([one.vdisk.wwn for one in found.values()])
 
     def _add_lun(self, action: Action, volume: str, one: Copy, host: str) -> None:
-        view = self.array.look()
+        view = self.array.known()
         taken = {
             lun.number for vdisk in view.vdisks for lun in vdisk.presentations if lun.host == host
         }
@@ -266,22 +269,23 @@ class Base:
         """Rescan until each is a device of this host."""
         self.devices.rescan()
 
-        def there(_view: View) -> bool:
-            return all(self.devices.path_of(wwn) for wwn in wwns)
-
-        try:
-            self.array.wait(there, self.settings.device_seconds, "the LUNs as devices")
-        except TimedOutError as problem:
-            raise TimedOutError(
-                f"presented to {self.settings.host}, but no device with the id "
-                f"{', '.join(wwn for wwn in wwns if not self.devices.path_of(wwn))} appeared here",
-                hint="is host = ... this host? rescan its adapters and repeat",
-            ) from problem
+        deadline = time.monotonic() + self.settings.device_seconds
+        pause = 0.02
+        while missing := [wwn for wwn in wwns if not self.devices.path_of(wwn)]:
+            if time.monotonic() > deadline:
+                raise TimedOutError(
+                    f"presented to {self.settings.host}, but no device with the id "
+                    f"{', '.join(missing)} appeared here",
+                    hint="is host = ... this host? rescan its adapters and repeat",
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.7, 2.0)
+            self.devices.rescan()
 
     def unpresent(self, action: Action) -> None:
         """Take the LUNs away from the host. RefusedError while a copy is in use here."""
         roles = (Role.SET, Role.DISSOLVED, Role.CONTAINER, Role.MIRROR)
-        for one in self.copies(self.array.look(), action, *roles, of_set=True).values():
+        for one in self.copies(self.array.known(), action, *roles, of_set=True).values():
             if one.vdisk.presentations:
                 self.refuse_in_use(one.vdisk, "unpresent it")
                 self.devices.forget(one.vdisk.wwn)
@@ -339,7 +343,7 @@ class Base:
     def restore(self, action: Action) -> None:
         """Production becomes the set. The trace that it began is in the copies' names: there after
         a crash, so that a finished restore is not begun again."""
-        view = self.array.look()
+        view = self.array.known()
         found, sources = self.whole_set(view, action), self.sources(view, action)
         for volume, one in found.items():
             if not self._marked(one, action) and not one.restoring:
@@ -355,13 +359,13 @@ class Base:
             if not self._marked(one, action):
                 if not one.restoring:
                     self._begin_restore(sources[volume], one)
-                self.rename(one, one.name.marked(action.id))
+                self.rename_all([(one, one.name.marked(action.id))])
 
     def _begin_restore(self, source: Vdisk, one: Copy) -> None:
         try:
             self.array.order("restore", source=source.path, copy=one.vdisk.path)
         except (ArrayRefusedError, NotAnsweredError):
-            now = [x for x in self.array.look().vdisks if x.id == one.vdisk.id]
+            now = [x for x in self.array.known().vdisks if x.id == one.vdisk.id]
             if not now or not Copy(one.name, now[0]).restoring:
                 raise
 
@@ -396,7 +400,7 @@ class Base:
     @contextlib.contextmanager
     def armed(self, action: Action) -> Iterator[None]:
         """Checked, flushed and in write-through: a split within only makes the copies."""
-        view = self.array.look()
+        view = self.array.known()
         sources = self.sources(view, action)
         self.ready_to_split(action, view, sources)
         self.write_through(sources.values())
@@ -421,3 +425,11 @@ class Base:
     def refuse_kind(self, what: str, hint: str) -> UnsupportedError:
         """For verbs that this kind of copy does not have."""
         return UnsupportedError(f"an EVA {self.settings.kind} cannot {what}", hint=hint)
+
+
+def _named(identity: str, name: str) -> Check:
+    return lambda view: any(one.id == identity and one.name == name for one in view.vdisks)
+
+
+def _gone(identity: str) -> Check:
+    return lambda view: all(one.id != identity for one in view.vdisks)

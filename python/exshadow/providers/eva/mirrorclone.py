@@ -8,12 +8,12 @@ fractured again together: never a set of two instants.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from exshadow.errors import ProviderError, RefusedError
 from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Standing
 from exshadow.providers.eva import names
-from exshadow.providers.eva.array import View, exists
+from exshadow.providers.eva.array import Check, Job, View, exists
 from exshadow.providers.eva.base import Base, Copy
 from exshadow.providers.eva.names import CopyName, Role
 from exshadow.providers.eva.objects import Form, MirrorPhase, Vdisk
@@ -30,27 +30,30 @@ class Mirrorclones(Base):
 
     def prepare(self, action: Action) -> None:
         """Make or go on making a mirrorclone of each volume."""
-        view = self.array.look()
+        view = self.array.known()
         sources, found = self.sources(view, action), self._live(view, action)
         for one in found.values():
             if one.vdisk.phase is MirrorPhase.FRACTURED and one.name.role is Role.SET:
                 raise self._holds_set(action, one)
         missing = {name: one for name, one in sources.items() if name not in found}
         self.check_sources(view, missing, wanted=True)
+        jobs: list[Job] = []
         for volume, source in missing.items():
             name = names.copy_name(action.group, volume, action.mirror, Role.MIRROR)
-            self.array.change(
-                "add_mirrorclone",
+            jobs.append((
                 exists(str(name)),
-                name=str(name),
-                source=source.path,
-                disk_group=self.settings.disk_group,
-                redundancy=self.settings.redundancy,
-            )
+                {
+                    "name": str(name),
+                    "source": source.path,
+                    "disk_group": self.settings.disk_group,
+                    "redundancy": self.settings.redundancy,
+                },
+            ))  # fmt: skip
+        self.array.change_all("add_mirrorclone", jobs)
         for volume, one in found.items():
             self._refuse_stranger(sources[volume], one)
-            if one.vdisk.phase is MirrorPhase.FRACTURED:
-                self._resync(one)
+        torn = [one for one in found.values() if one.vdisk.phase is MirrorPhase.FRACTURED]
+        self._resync(torn)
 
     def standing_prepare(self, action: Action, view: View) -> Standing:
         found = self._live(view, action)
@@ -65,17 +68,18 @@ class Mirrorclones(Base):
 
     def split(self, action: Action) -> None:
         """Name, write-through, flush, fracture all at once, write-back."""
-        view = self.array.look()
+        view = self.array.known()
         sources, found = self.sources(view, action), self._live(view, action)
         if self._is_split(action, found):
             self.cache_back([one.id for one in sources.values()])
             return
         if not self._armed:
             self.ready_to_split(action, view, sources)
-        found = self._all_in_sync(action, self._live(self.array.look(), action))
-        for volume, one in found.items():
-            named = names.copy_name(action.group, volume, action.mirror, Role.SET, action.set_id)
-            self.rename(one, named)
+        found = self._all_in_sync(action, self._live(self.array.known(), action))
+        self.rename_all(
+            (one, names.copy_name(action.group, volume, action.mirror, Role.SET, action.set_id))
+            for volume, one in found.items()
+        )
         self.write_through(sources.values())
         try:
             self._fracture([one.vdisk.id for one in found.values()])
@@ -89,7 +93,7 @@ class Mirrorclones(Base):
         found = self._all_in_sync(action, self._live(view, action))
         for volume, one in found.items():
             self._refuse_stranger(sources[volume], one)
-        self.check_sources(self.array.look(), sources, wanted=False)
+        self.check_sources(self.array.known(), sources, wanted=False)
         self._require_set_command(len(found))
 
     def _fracture(self, ids: list[str]) -> None:
@@ -115,15 +119,14 @@ class Mirrorclones(Base):
         for one in torn:
             if one.name.set != names.digest(action.set_id, 8):
                 raise self._holds_set(action, one)
-        for one in torn:
-            self._resync(one)
+        self._resync(torn)
         if torn:
             self.array.wait(
                 lambda view: self._phases(view, action) == {MirrorPhase.SYNCHRONISED},
                 self.settings.copying_seconds,
                 "mirrorclones of an interrupted split in sync again",
             )
-            return self._live(self.array.look(), action)
+            return self._live(self.array.known(), action)
         for one in found.values():
             permit(Operation.FRACTURE, one.vdisk)
         return found
@@ -149,7 +152,7 @@ class Mirrorclones(Base):
 
     def resync(self, action: Action) -> None:
         """Changed blocks of production go to the set's mirrorclones."""
-        view = self.array.look()
+        view = self.array.known()
         found = self.copies(view, action, *_LIVE, of_set=True)
         torn = {n: one for n, one in found.items() if one.vdisk.phase is MirrorPhase.FRACTURED}
         for one in torn.values():
@@ -158,19 +161,15 @@ class Mirrorclones(Base):
         for volume, one in torn.items():
             self._refuse_stranger(sources[volume], one)
         self.cache_back([one.id for one in sources.values()])
-        for one in torn.values():
-            self._resync(one)
+        self._resync(torn.values())
 
-    def _resync(self, one: Copy) -> None:
-        permit(Operation.RESYNC, one.vdisk)
-        self.array.change(
-            "resync",
-            lambda view: any(
-                x.id == one.vdisk.id and x.phase in (MirrorPhase.SYNCING, MirrorPhase.SYNCHRONISED)
-                for x in view.vdisks
-            ),
-            copy=one.vdisk.path,
-        )
+    def _resync(self, torn: Iterable[Copy]) -> None:
+        jobs: list[Job] = []
+        for one in torn:
+            permit(Operation.RESYNC, one.vdisk)
+            begun = _is(one.vdisk.id, MirrorPhase.SYNCING, MirrorPhase.SYNCHRONISED)
+            jobs.append((begun, {"copy": one.vdisk.path}))
+        self.array.change_all("resync", jobs)
 
     def standing_resync(self, action: Action, view: View) -> Standing:
         found = self.copies(view, action, *_LIVE, of_set=True)
@@ -187,50 +186,47 @@ class Mirrorclones(Base):
 
     def detach(self, action: Action) -> None:
         """The set's mirrorclones become ordinary vdisks."""
-        for one in self.whole_set(self.array.look(), action).values():
-            if one.vdisk.form is Form.MIRRORCLONE:
-                self._detach(one.vdisk)
+        found = self.whole_set(self.array.known(), action).values()
+        self._detach([one.vdisk for one in found if one.vdisk.form is Form.MIRRORCLONE])
 
-    def _detach(self, vdisk: Vdisk) -> None:
-        permit(Operation.DETACH, vdisk)
-        self.array.change(
-            "detach",
-            lambda view: any(
-                one.id == vdisk.id and one.form is not Form.MIRRORCLONE for one in view.vdisks
-            ),
-            copy=vdisk.path,
-        )
+    def _detach(self, vdisks: Sequence[Vdisk]) -> None:
+        jobs: list[Job] = []
+        for one in vdisks:
+            permit(Operation.DETACH, one)
+            jobs.append((_loose(one.id), {"copy": one.path}))
+        self.array.change_all("detach", jobs)
 
     def dissolve(self, action: Action) -> None:
         """Detach; the name says so."""
         self.detach(action)
-        for one in self.whole_set(self.array.look(), action).values():
-            if one.name.role is Role.SET:
-                self.rename(one, one.name.into(Role.DISSOLVED))
+        found = self.whole_set(self.array.known(), action).values()
+        self.rename_all(
+            (one, one.name.into(Role.DISSOLVED)) for one in found if one.name.role is Role.SET
+        )
 
     def abort(self, action: Action) -> None:
         """Of a split: back into the mirror. Of a preparation: fracture, detach, delete."""
         if action.set_id:
             self.resync(action)
             return
-        for one in self._live(self.array.look(), action).values():
+        for one in self._live(self.array.known(), action).values():
             if one.name.role is Role.SET and one.vdisk.phase is MirrorPhase.FRACTURED:
                 raise self._holds_set(action, one)
-        for roles in (_LIVE, (Role.DISSOLVED,)):
-            for one in self.copies(self.array.look(), action, *roles).values():
-                if one.name.role is not Role.DISSOLVED or not one.name.set:
-                    self._drop(one)
+        for roles in (_LIVE, (Role.DROPPED,)):
+            for one in self.copies(self.array.known(), action, *roles).values():
+                self._drop(one)
 
     def _drop(self, one: Copy) -> None:
-        """A mirrorclone that is no set, whatever it is doing: away. It is named as dissolved and
-        without a set before it is detached: a detached one would look like any other vdisk."""
-        away = CopyName(one.name.volume, one.name.key, one.name.mirror, Role.DISSOLVED)
+        """A mirrorclone that is no set, whatever it is doing: away. Its name says so before it
+        is detached: a detached one looks like any other vdisk."""
+        away = CopyName(one.name.volume, one.name.key, one.name.mirror, Role.DROPPED)
         if one.vdisk.form is Form.MIRRORCLONE:
-            self.rename(one, away)
+            self.rename_all([(one, away)])
             if self._again(one).phase is not MirrorPhase.FRACTURED:
                 self._fracture_to_drop(self._again(one))
-            self._detach(self._again(one))
-        self.delete(self._again(one))
+            self._detach([self._again(one)])
+        permit(Operation.DELETE, self._again(one))
+        self.delete_all("delete_vdisk", [one.vdisk.id])
 
     def _fracture_to_drop(self, vdisk: Vdisk) -> None:
         """Whether one that is still synchronising can be fractured is not known: it is tried, and
@@ -246,21 +242,11 @@ class Mirrorclones(Base):
             self.array.wait(steady, self.settings.copying_seconds, what)
             self.array.change("fracture", done, copy=vdisk.path)
 
-    def delete(self, vdisk: Vdisk) -> None:
-        """The vdisk itself, once nothing sees it."""
-        permit(Operation.DELETE, vdisk)
-        self.array.change(
-            "delete_vdisk",
-            lambda view: all(one.id != vdisk.id for one in view.vdisks),
-            vdisk=vdisk.path,
-        )
-
     def standing_abort(self, action: Action, view: View) -> Standing:
         if action.set_id:
             found = self.copies(view, action, *_LIVE, of_set=True)
             return self.standing_resync(action, view) if found else Standing(Stage.DONE)
-        dropped = self.copies(view, action, Role.DISSOLVED)
-        left = [one for one in dropped.values() if not one.name.set]
+        left = self.copies(view, action, Role.DROPPED)
         if self._live(view, action) or left:
             return Standing(Stage.HALF if left else Stage.ABSENT)
         return Standing(Stage.DONE)
@@ -307,7 +293,7 @@ class Mirrorclones(Base):
         )
 
     def _again(self, one: Copy) -> Vdisk:
-        for now in self.array.look().vdisks:
+        for now in self.array.known().vdisks:
             if now.id == one.vdisk.id:
                 return now
         raise ProviderError(f"{one.vdisk.name} went away", hint="somebody else deleted it")
@@ -338,8 +324,14 @@ class Mirrorclones(Base):
         return Standing(Stage.FAILED, f"mirrorclones are {', '.join(sorted(phases))}")
 
 
-def _is(identity: str, *phases: MirrorPhase) -> Callable[[View], bool]:
+def _is(identity: str, *phases: MirrorPhase) -> Check:
     return lambda view: any(one.id == identity and one.phase in phases for one in view.vdisks)
+
+
+def _loose(identity: str) -> Check:
+    return lambda view: any(
+        one.id == identity and one.form is not Form.MIRRORCLONE for one in view.vdisks
+    )
 
 
 def _percent(one: Copy) -> int:

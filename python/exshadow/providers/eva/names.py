@@ -21,7 +21,7 @@ LONGEST = 32
 _FIXED = 24  # everything but volume and mirror
 _NAME = re.compile(
     r"(?P<volume>[a-z0-9]*)-(?P<key>[a-z2-7]{6})-(?P<mirror>[A-Za-z0-9._-]{1,8})"
-    r"-(?P<role>[cmsdp])(?P<set>[a-z2-7]{8})?(?P<mark>[a-z2-7]{6})?"
+    r"-(?P<role>[cmsdpx])(?P<set>[a-z2-7]{8})?(?P<mark>[a-z2-7]{6})?"
 )
 
 
@@ -33,6 +33,7 @@ class Role(StrEnum):
     SET = "s"
     DISSOLVED = "d"  # the relation is forgotten, the copy stays
     PROMOTED = "p"  # is production itself
+    DROPPED = "x"  # is being removed
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from exshadow.errors import NotFoundError, ProviderError, RefusedError
 from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Standing
 from exshadow.providers.eva import names
-from exshadow.providers.eva.array import View, exists
+from exshadow.providers.eva.array import Job, View, exists
 from exshadow.providers.eva.base import Base, Copy
 from exshadow.providers.eva.names import Role
-from exshadow.providers.eva.objects import Form, Vdisk
+from exshadow.providers.eva.objects import Vdisk
 from exshadow.providers.eva.rules import Operation, permit
 from exshadow.providers.eva.settings import Allocation, Kind
 
@@ -30,7 +30,7 @@ class PointCopies(Base):
 
     def prepare(self, action: Action) -> None:
         """Reserve space for the next set."""
-        view = self.array.look()
+        view = self.array.known()
         sources, sets = self.sources(view, action), self.copies(view, action, Role.SET)
         if sets:
             raise self._holds_set(action, next(iter(sets.values())))
@@ -40,22 +40,25 @@ class PointCopies(Base):
         """A container for each volume that has none."""
         if not self.settings.containers:
             if check:
-                self.check_sources(self.array.look(), sources, wanted=True)
+                self.check_sources(self.array.known(), sources, wanted=True)
             return
-        found = self.copies(self.array.look(), action, Role.CONTAINER)
+        found = self.copies(self.array.known(), action, Role.CONTAINER)
         missing = {name: one for name, one in sources.items() if name not in found}
         if check and missing:
-            self.check_sources(self.array.look(), missing, wanted=True)
+            self.check_sources(self.array.known(), missing, wanted=True)
+        jobs: list[Job] = []
         for volume, source in missing.items():
             name = names.copy_name(action.group, volume, action.mirror, Role.CONTAINER)
-            self.array.change(
-                "add_container",
+            jobs.append((
                 exists(str(name)),
-                name=str(name),
-                disk_group=self.disk_group(source),
-                gigabytes=str(-(-source.size // _GIB)),
-                redundancy=self.redundancy(source),
-            )
+                {
+                    "name": str(name),
+                    "disk_group": self.disk_group(source),
+                    "gigabytes": str(-(-source.size // _GIB)),
+                    "redundancy": self.redundancy(source),
+                },
+            ))  # fmt: skip
+        self.array.change_all("add_container", jobs)
 
     def standing_prepare(self, action: Action, view: View) -> Standing:
         if self.copies(view, action, Role.SET):
@@ -78,7 +81,7 @@ class PointCopies(Base):
 
     def split(self, action: Action) -> None:
         """Write-through, flush, all copies at once, write-back."""
-        view = self.array.look()
+        view = self.array.known()
         sources, found = self.sources(view, action), self.copies(view, action, Role.SET)
         ids = [one.id for one in sources.values()]
         if found:
@@ -117,7 +120,7 @@ class PointCopies(Base):
             )
         if not action.writers:
             self.wait_normalised(list(sources.values()), why="make the next copy")
-            view = self.array.look()
+            view = self.array.known()
             sources = self.sources(view, action)
         self.check_sources(view, sources, wanted=not self.settings.containers)
         for volume, one in containers.items():
@@ -130,7 +133,7 @@ class PointCopies(Base):
                 )
 
     def _copy_all(self, action: Action, sources: Mapping[str, Vdisk]) -> None:
-        containers = self.copies(self.array.look(), action, Role.CONTAINER)
+        containers = self.copies(self.array.known(), action, Role.CONTAINER)
         members = []
         for volume, source in sources.items():
             name = names.copy_name(action.group, volume, action.mirror, Role.SET, action.set_id)
@@ -189,7 +192,7 @@ class PointCopies(Base):
 
     def resync(self, action: Action) -> None:
         """Delete the set's copies, reserve space again: LUNs must be gone, unsharing ended."""
-        view = self.array.look()
+        view = self.array.known()
         found = self.copies(view, action, Role.SET, of_set=True)
         sources = self.sources(view, action)
         for one in found.values():
@@ -200,18 +203,7 @@ class PointCopies(Base):
 
     def _delete_all(self, found: Mapping[str, Copy]) -> None:
         self.wait_normalised([one.vdisk for one in found.values()], why="delete it")
-        for one in found.values():
-            self.delete(one.vdisk)
-
-    def delete(self, vdisk: Vdisk) -> None:
-        """The vdisk itself, once nothing sees it."""
-        permit(Operation.DELETE, vdisk)
-        command = "delete_container" if vdisk.form is Form.CONTAINER else "delete_vdisk"
-        self.array.change(
-            command,
-            lambda view: all(one.id != vdisk.id for one in view.vdisks),
-            vdisk=self.path(vdisk.id),
-        )
+        self.delete_all("delete_vdisk", [one.vdisk.id for one in found.values()])
 
     def standing_resync(self, action: Action, view: View) -> Standing:
         if self.copies(view, action, Role.SET, of_set=True):
@@ -229,24 +221,25 @@ class PointCopies(Base):
             raise self.refuse_kind(
                 "live without its source", "use snapclones or mirrorclones where copies must"
             )
-        found = self.whole_set(self.array.look(), action)
+        found = self.whole_set(self.array.known(), action)
         self.wait_normalised([one.vdisk for one in found.values()], why="stand by itself")
 
     def dissolve(self, action: Action) -> None:
         """Wait until it is independent; the name says so."""
         self.detach(action)
-        for one in self.whole_set(self.array.look(), action).values():
-            if one.name.role is Role.SET:
-                self.rename(one, one.name.into(Role.DISSOLVED))
+        found = self.whole_set(self.array.known(), action).values()
+        self.rename_all(
+            (one, one.name.into(Role.DISSOLVED)) for one in found if one.name.role is Role.SET
+        )
 
     def abort(self, action: Action) -> None:
         """Of a split: its copies go, space is reserved again. Of a preparation: containers go."""
         if action.set_id:
-            if self.copies(self.array.look(), action, Role.SET, of_set=True):
+            if self.copies(self.array.known(), action, Role.SET, of_set=True):
                 self.resync(action)
             return
-        for one in self.copies(self.array.look(), action, Role.CONTAINER).values():
-            self.delete(one.vdisk)
+        found = self.copies(self.array.known(), action, Role.CONTAINER).values()
+        self.delete_all("delete_container", [one.vdisk.id for one in found])
 
     def standing_abort(self, action: Action, view: View) -> Standing:
         if action.set_id:

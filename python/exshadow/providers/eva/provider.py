@@ -90,6 +90,7 @@ class EvaProvider:
             Verb.PRESENT: self.kind.present,
             Verb.UNPRESENT: self.kind.unpresent,
         }
+        self.array.look()
         verbs[action.verb](action)
 
     def standing(self, action: Action) -> Standing:
@@ -112,6 +113,7 @@ class EvaProvider:
         """Everything about a split that takes long or may be refused (preflight, write-through and
         its flush), before anybody is frozen: a split within only makes the copies. The set's id
         need not be known yet."""
+        self.array.look()
         with self.kind.armed(action):
             yield
 
@@ -156,7 +158,7 @@ class EvaProvider:
             found = set()
         for vdisk in view.vdisks:
             name = names.parse(vdisk.name)
-            if name and name.key in keys and name.role.value in "cms":
+            if name and name.key in keys and name.role.value in "cmsx":
                 found.add(name.mirror)
         return sorted(found)
 

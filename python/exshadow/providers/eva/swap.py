@@ -42,7 +42,7 @@ class Swap:
 
     def promote(self, action: Action) -> None:
         """Go through to the end, from wherever it stopped."""
-        view = self._array.look()
+        view = self._array.known()
         found = self._kind.whole_set(view, action)
         if all(one.name.role is Role.PROMOTED for one in found.values()):
             return
@@ -50,13 +50,12 @@ class Swap:
         self._refuse_in_use(view, found, plan)
         self._kind.detach(action)
         for volume, place in plan.items():
-            one = self._kind.whole_set(self._array.look(), action)[volume]
+            one = self._kind.whole_set(self._array.known(), action)[volume]
             if one.name.role is not Role.PROMOTED:
                 self._take_place(one, place)
-        fresh = self._kind.whole_set(self._array.look(), action)
+        fresh = self._kind.whole_set(self._array.known(), action)
         self._kind.await_devices([one.vdisk.wwn for one in fresh.values()])
-        for one in fresh.values():
-            self._kind.rename(one, one.name.into(Role.PROMOTED))
+        self._kind.rename_all((one, one.name.into(Role.PROMOTED)) for one in fresh.values())
         self._file(action).unlink(missing_ok=True)
 
     def standing(self, action: Action, view: View) -> Standing:
@@ -101,7 +100,7 @@ class Swap:
             self._kind.refuse_in_use(one.vdisk, "promote it")
 
     def _find(self, identity: str) -> Vdisk | None:
-        return next((one for one in self._array.look().vdisks if one.id == identity), None)
+        return next((one for one in self._array.known().vdisks if one.id == identity), None)
 
     # --- the plan ---
 
