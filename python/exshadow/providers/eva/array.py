@@ -132,24 +132,23 @@ class Array:
 
     def change_all(self, name: str, jobs: Sequence[Job]) -> View:
         """The same for several, with one look after all of them."""
-        rounds = 2  # a lost session is tried again once
-        for left in reversed(range(rounds)):
-            view = self.known()
-            missing = [values for check, values in jobs if not check(view)]
+        lost = 0  # a session that is lost without effect is tried again once
+        while True:
+            missing = [values for check, values in jobs if not check(self.known())]
             if not missing:
-                return view
+                return self.known()
             try:
                 for values in missing:
                     self._known = None
                     self._ask(name, values)
+                break
             except (SessionLostError, ArrayRefusedError, NotAnsweredError) as problem:
                 view = self.look()
-                if all(check(view) for check, _ in jobs):
-                    return view
-                if left and isinstance(problem, SessionLostError):
-                    continue
-                raise
-            break
+                left = sum(not check(view) for check, _ in jobs)
+                lost += isinstance(problem, SessionLostError)
+                again = isinstance(problem, SessionLostError) and lost == 1
+                if left == len(missing) and not again:
+                    raise
         said = self.book.line(name, missing[0])
         return self.wait(
             lambda view: all(check(view) for check, _ in jobs), self.settings.settle_seconds, said

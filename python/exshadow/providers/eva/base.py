@@ -68,8 +68,19 @@ class Base:
         return found
 
     def sources(self, view: View, action: Action) -> dict[str, Vdisk]:
-        """By volume name."""
-        return {one.name: self.source(view, one) for one in action.volumes}
+        """By volume name. RefusedError when two volumes are one vdisk: restoring the one (a
+        database) would take the other (its logs) along."""
+        found: dict[str, Vdisk] = {}
+        for one in action.volumes:
+            vdisk = self.source(view, one)
+            other = next((name for name, held in found.items() if held.id == vdisk.id), None)
+            if other is not None:
+                raise RefusedError(
+                    f"volumes {other} and {one.name} are the same vdisk {vdisk.name}",
+                    hint="put them on vdisks of their own: they cannot be restored apart",
+                )
+            found[one.name] = vdisk
+        return found
 
     def copies(
         self, view: View, action: Action, *roles: Role, of_set: bool = False

@@ -122,13 +122,14 @@ def parse(settings: Mapping[str, str]) -> EvaSettings:
 
 def _first_line(path: Path) -> str:
     try:
-        if os.name != "nt" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise PermissionRefusedError(
-                f"{path} holds a password and can be read by others", hint=f"chmod 600 {path}"
-            )
+        mode = path.stat().st_mode
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as problem:
         raise from_system(problem, f"cannot read the password in {path}") from problem
     except UnicodeDecodeError as problem:
         raise InvalidError(f"{path} is not UTF-8 text") from problem
+    if os.name != "nt" and stat.S_IMODE(mode) & 0o077:
+        raise PermissionRefusedError(
+            f"{path} holds a password and can be read by others", hint=f"chmod 600 {path}"
+        )
     return lines[0] if lines else ""
