@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
 import tomllib
 from datetime import datetime
@@ -89,11 +90,9 @@ def test_damaged_listings_are_refused_or_read_and_nothing_else(data: st.DataObje
             st.one_of(st.text(max_size=8), st.sampled_from(["<object>", "</", "&x;"]))
         )
         text = text[:at] + piece + text[end:]
-    try:
+    with contextlib.suppress(ProviderError):  # anything else fails the test
         for record in parsing.objects(text):
             vdisk(record, load_once())
-    except ProviderError as problem:
-        assert problem.message
 
 
 def load_once(book: list = []):  # noqa: B006
@@ -119,7 +118,7 @@ def test_entities_and_document_types_are_refused() -> None:
 
 
 def test_a_listing_beyond_all_measure_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parsing, "LIMIT", 1000)
+    monkeypatch.setattr(parsing, "LIMIT", 100)
     with pytest.raises(ProviderError, match="more than"):
         parsing.objects(SNAPSHOT)
 
@@ -130,13 +129,12 @@ def test_an_ampersand_in_a_name_is_only_an_ampersand() -> None:
     assert parsing.value(record, "objectname") == "\\Virtual Disks\\R&D & Q&x;"
 
 
-@pytest.mark.parametrize(
-    ("text", "month"),
-    [(f"03-{name}-2009 23:59:59", at) for at, name in enumerate(
-        "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)],
-)  # fmt: skip
-def test_months_are_english_in_every_locale(text: str, month: int) -> None:
-    found = parsing.moment(text)
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+def test_months_are_english_in_every_locale(month: int) -> None:
+    found = parsing.moment(f"03-{MONTHS[month - 1]}-2009 23:59:59")
     assert found == datetime(2009, month, 3, 23, 59, 59)
     assert found.tzinfo is None  # the array does not tell its zone, so none is made up
 

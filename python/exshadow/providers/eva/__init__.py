@@ -2,7 +2,8 @@
 
 Reading order: settings, session (talks), parsing and objects (reads), array (looks and changes,
 with read-back), names (how copies are found again), rules and preflight (what is permitted),
-mirrorclone and pointcopy (the verbs), swap (promotion), provider (the contract).
+base and luns (what all kinds share), mirrorclone and pointcopy (the verbs), swap (promotion),
+provider (the contract).
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from exshadow.errors import ProviderError, RefusedError
 from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Standing
 from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Check, Job, View, exists
-from exshadow.providers.eva.base import Base, Copy
+from exshadow.providers.eva.base import Copy
+from exshadow.providers.eva.luns import Presenting
 from exshadow.providers.eva.names import CopyName, Role
 from exshadow.providers.eva.objects import Form, MirrorPhase, Vdisk
 from exshadow.providers.eva.rules import Operation, permit
@@ -23,7 +24,7 @@ from exshadow.providers.eva.session import ArrayRefusedError
 _LIVE = (Role.MIRROR, Role.SET)  # roles of a copy that is still a mirror
 
 
-class Mirrorclones(Base):
+class Mirrorclones(Presenting):
     """The verbs for kind ``mirrorclone``."""
 
     # --- prepare ---
@@ -244,6 +245,8 @@ class Mirrorclones(Base):
 
     def standing_abort(self, action: Action, view: View) -> Standing:
         if action.set_id:
+            if self.cache_left(action, view):
+                return Standing(Stage.HALF, "the sources are still in write-through")
             found = self.copies(view, action, *_LIVE, of_set=True)
             return self.standing_resync(action, view) if found else Standing(Stage.DONE)
         left = self.copies(view, action, Role.DROPPED)

@@ -14,7 +14,8 @@ from exshadow.errors import NotFoundError, ProviderError, RefusedError
 from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Standing
 from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Job, View, exists
-from exshadow.providers.eva.base import Base, Copy
+from exshadow.providers.eva.base import Copy
+from exshadow.providers.eva.luns import Presenting
 from exshadow.providers.eva.names import Role
 from exshadow.providers.eva.objects import Vdisk
 from exshadow.providers.eva.rules import Operation, permit
@@ -23,7 +24,7 @@ from exshadow.providers.eva.settings import Allocation, Kind
 _GIB = 1 << 30
 
 
-class PointCopies(Base):
+class PointCopies(Presenting):
     """The verbs for kinds ``snapshot`` and ``snapclone``."""
 
     # --- prepare ---
@@ -235,8 +236,13 @@ class PointCopies(Base):
     def abort(self, action: Action) -> None:
         """Of a split: its copies go, space is reserved again. Of a preparation: containers go."""
         if action.set_id:
-            if self.copies(self.array.known(), action, Role.SET, of_set=True):
+            view = self.array.known()
+            reserved = len(self.copies(view, action, Role.CONTAINER))
+            torn = 0 < reserved < len(action.volumes)
+            if torn or self.copies(view, action, Role.SET, of_set=True):
                 self.resync(action)
+            else:
+                self.cache_back([one.id for one in self.sources(view, action).values()])
             return
         found = self.copies(self.array.known(), action, Role.CONTAINER).values()
         self.delete_all("delete_container", [one.vdisk.id for one in found])
@@ -245,7 +251,7 @@ class PointCopies(Base):
         if action.set_id:
             ours = self.copies(view, action, Role.SET, of_set=True)
             containers = self.copies(view, action, Role.CONTAINER)
-            torn = 0 < len(containers) < len(action.volumes)
+            torn = 0 < len(containers) < len(action.volumes) or self.cache_left(action, view)
             return Standing(Stage.ABSENT if ours else Stage.HALF if torn else Stage.DONE)
         containers = self.copies(view, action, Role.CONTAINER)
         return Standing(Stage.ABSENT if containers else Stage.DONE)
