@@ -23,7 +23,17 @@ app = App(
     **options.SETTINGS,  # type: ignore[arg-type]
 )
 
-for _name in ("volume", "mirror", "snapshot", "vss", "catalog", "ese", "recovery", "policy"):
+for _name in (
+    "volume",
+    "mirror",
+    "snapshot",
+    "vss",
+    "catalog",
+    "ese",
+    "recovery",
+    "policy",
+    "provider",
+):
     app.command(f"exshadow.cli.{_name}:app", name=_name, help=options.GROUPS[_name])
 app.command(restore)
 app.command("exshadow.cli.drill:drill", name="drill", help=options.LEAVES["drill"])

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -53,6 +53,15 @@ def build(settings: Mapping[str, str]) -> VssProvider:
             hint="choose another provider, or name exshadow-vss.exe: tool = ... in [provider.vss]",
         )
     return VssProvider(mine, tool)
+
+
+@dataclass(frozen=True, slots=True)
+class VssProviderProperties:
+    """A registered VSS provider; ``is_system``: Windows' own."""
+
+    provider_id: str
+    name: str
+    is_system: bool
 
 
 class VssProvider:
@@ -132,6 +141,15 @@ class VssProvider:
         """The Backup Components Document, which a restore of the writers' data needs."""
         slot = self._slots.of_set(action.group, action.mirror, action.set_id)
         return {DOCUMENT: slot.document.encode()} if slot.document else {}
+
+    def providers(self) -> list[VssProviderProperties]:
+        """The VSS providers that are registered with the service."""
+        return [
+            VssProviderProperties(
+                str(one.provider_id), one.name, one.provider_id == SYSTEM_PROVIDER_ID
+            )
+            for one in self._service.providers()
+        ]
 
     # --- making and dropping
 
