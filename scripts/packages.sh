@@ -10,6 +10,7 @@ packages=(
     qemu-utils qemu-system-common libnbd-bin python3-libnbd nbdkit fio e2fsprogs xfsprogs btrfs-progs ntfs-3g dosfstools sqlite3 util-linux fdisk attr  # peers
     g++-mingw-w64-x86-64-posix wine wine64 libcli11-dev            # Windows: cross build, tests/wine
     fuse3 nbd-client qemu-system-x86 busybox-static cpio postgresql kmod mariadb-server-core mariadb-client  # tests/interop (nbdfuse is in libnbd-bin)
+    systemd chromium  # timers judged by systemd itself, the report looked at in a browser
     libesedb-utils  # bench: esedbinfo beside the checker of ESE files
 )
 

@@ -11,12 +11,21 @@ import os
 import shlex
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from exshadow.errors import TimedOutError, UnsupportedError, from_system
+from exshadow.errors import (
+    InvalidError,
+    NotFoundError,
+    RefusedError,
+    TimedOutError,
+    UnsupportedError,
+    from_system,
+)
 
 _KEPT = 1 << 20  # characters of output that are kept
 
@@ -114,3 +123,38 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     if process.stdout:
         process.stdout.close()
+
+
+def private_command(text: str) -> list[str]:
+    """The words of a command that somebody else's file names, its program by full path. No shell.
+
+    RefusedError when others than root and we could change what runs: the program, or a folder on
+    the way to it (a folder with the sticky bit protects what is in it).
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as problem:
+        raise InvalidError(f"command {text!r}: {problem}") from problem
+    if not words:
+        raise InvalidError("a command is empty", hint="name a program and its arguments")
+    program = shutil.which(words[0])
+    if program is None:
+        raise NotFoundError(f"{words[0]} is not there or cannot be executed")
+    found = Path(program).resolve()
+    for place in (found, *found.parents):
+        _require_private(place, is_program=place == found)
+    return [str(found), *words[1:]]
+
+
+def _require_private(place: Path, *, is_program: bool) -> None:
+    facts = place.stat()
+    if facts.st_uid not in (0, os.geteuid()):
+        raise RefusedError(
+            f"{place} belongs to another user, who may change what runs",
+            hint=f"chown root {place}, then repeat",
+        )
+    sticky = not is_program and facts.st_mode & stat.S_ISVTX
+    if facts.st_mode & stat.S_IWOTH and not sticky:
+        raise RefusedError(
+            f"{place} may be changed by anybody", hint=f"chmod o-w {place}, then repeat"
+        )

@@ -25,6 +25,7 @@ FLOOR = {
     "writers": 1.5,  # real applications, on the interface of vss
     "providers": 1,
     "vss": 1,  # requestor, writers and providers of the Volume Shadow Copy Service
+    "report": 2,  # the status page, from records
     "recovery": 2,
     "service": 3,
     "client": 3.2,  # the verbs of the service, done by a running daemon

@@ -21,8 +21,9 @@ from exshadow.providers.contract import Action, Mirror, MirrorState, Provider, S
 from exshadow.providers.steps import Limits, carry_out
 from exshadow.service.desk import Desk
 from exshadow.service.local import LocalService
+from exshadow.service.policy_run.record import GroupRun
 from exshadow.service.policy_run.room import Room
-from exshadow.service.policy_run.run import GroupRun, run_group
+from exshadow.service.policy_run.run import run_group
 from exshadow.service.state import StateFolder
 
 NAMES = ("native", "sfw", "eva", "vss")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 from exshadow.errors import InvalidError, RefusedError
 from exshadow.model import SetRecord, Verification
 from exshadow.policy.model import load, parse
-from exshadow.policy.planning import EXIT_STATUS, plan_group, status_of
+from exshadow.policy.planning import held_of, misfits, plan_group
 from exshadow.policy.schedule import inside, last_due, next_run
+from exshadow.policy.standing import EXIT_STATUS, status_of
 
 NOW = datetime(2024, 6, 5, 12, 30, tzinfo=UTC)  # a Wednesday
 GOOD = """
@@ -157,13 +159,13 @@ def test_the_state_of_a_group(sets: list[SetRecord], state: str) -> None:
 
 def test_a_plan_tells_what_is_kept_and_what_stands_against_it() -> None:
     sets = [one_set(hours, ok=hours == 30) for hours in range(0, 60, 2)]
-    plan = plan_group("shop", GROUP, sets, {}, now=NOW)
-    assert plan.problems == ("there is no volume data", "there is no volume logs")
+    plan = plan_group("shop", GROUP, sets, now=NOW)
+    assert misfits("shop", GROUP, {}) == ["there is no volume data", "there is no volume logs"]
     assert not plan.due
     kept = {fate.held.id for fate in plan.fates if fate.kept}
     assert {"set-0", "set-2", "set-30"} <= kept
     assert len(kept) < len(sets)
-    assert plan_group("shop", GROUP, [one_set(2)], {}, now=NOW).due
+    assert plan_group("shop", GROUP, [one_set(2)], now=NOW).due
 
 
 def test_the_commands(cli, image, tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_the_commands(cli, image, tmp_path: Path) -> None:
     text = cli("policy", "plan", path, "--explain").out
     assert "shop@noon" in text
     assert "newest verified" in text
-    assert "nothing could split" in text
+    assert "no mirror can be split" in text
     rows = json.loads(cli("--json", "policy", "simulate", path, "shop", "--days", "30").out)["days"]
     assert len(rows) == 30
     assert len(rows[-1]["sets"]) <= 2 + 7 + 24
@@ -189,3 +191,10 @@ def test_the_commands(cli, image, tmp_path: Path) -> None:
     path.write_text("[group.g]\nvolumes = []\n")
     assert f"{path}:2: group.g.volumes" in cli("policy", "check", path, status=2).err
     cli("policy", "plan", path.with_name("missing"), status=3)
+
+
+def test_a_pin_for_ever_never_ends() -> None:
+    pinned = SetRecord("i", "l", "g", "2024-06-01T00:00:00Z", "native", "crash", "ready", ())
+    held = held_of(replace(pinned, pinned_until="forever"))
+    assert held.pinned_until is not None
+    assert held.pinned_until.year == 9999

@@ -155,11 +155,11 @@ def test_after_any_start_a_new_instance_finishes(trial: Trial) -> None:
 
 def test_a_resynced_mirror_splits_again_with_new_bytes(trial: Trial) -> None:
     old = trial.split()
+    there = len(trial.bed.copies())
     trial.scribble(b"newer")
     then = trial.production()
     trial.do(Verb.RESYNC, set_id=old)
     assert trial.mirror().state is MirrorState.READY
-    there = len(trial.bed.copies())
     set_id = str(uuid.uuid4())
     trial.do(Verb.SPLIT, set_id=set_id)
     assert trial.copy(set_id) == then

@@ -19,7 +19,7 @@ ADDED: dict[str, dict[str, dict[str, object]]] = {
 }
 """By revision and table: columns it added, and what rows of before have there."""
 
-ADDED_TABLES: dict[str, tuple[str, ...]] = {"0003": ("actions", "documents", "remarks")}
+ADDED_TABLES: dict[str, tuple[str, ...]] = {"0003": ("actions", "documents", "remarks", "measures")}
 """By revision: tables it added that are exported."""
 
 

@@ -158,3 +158,15 @@ remarks = Table(
     Column("what", String(32), nullable=False),
     Column("reason", Text, nullable=False),
 )
+
+measures = Table(
+    "measures",  # what a run measured of its set, for what is usual of the group
+    metadata,
+    _owner(),
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("group", String(64), nullable=False, index=True),
+    Column("set_id", String(36), nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("name", String(32), nullable=False),
+    Column("value", Float, nullable=False),
+)

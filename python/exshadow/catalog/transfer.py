@@ -29,6 +29,7 @@ _TABLES: tuple[Table, ...] = (
     schema.actions,
     schema.documents,
     schema.remarks,
+    schema.measures,
 )
 
 

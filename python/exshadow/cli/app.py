@@ -23,7 +23,17 @@ app = App(
     **options.SETTINGS,  # type: ignore[arg-type]
 )
 
-for _name in ("volume", "mirror", "snapshot", "vss", "catalog", "ese", "recovery", "policy"):
+for _name in (
+    "volume",
+    "mirror",
+    "snapshot",
+    "vss",
+    "catalog",
+    "ese",
+    "recovery",
+    "policy",
+    "provider",
+):
     app.command(f"exshadow.cli.{_name}:app", name=_name, help=options.GROUPS[_name])
 app.command(restore)
 app.command("exshadow.cli.drill:drill", name="drill", help=options.LEAVES["drill"])
@@ -37,6 +47,12 @@ app.command(
     "exshadow.cli.demo:demo",
     name="demo",
     help="Show the main job on a made-up server.\n\nExample: exshadow demo",
+)
+app.command(
+    "exshadow.cli.report:report",
+    name="report",
+    help="Write a status page for people.\n\n"
+    "Example: exshadow report --html status.html --policy policy.toml",
 )
 for _name in ("attach", "detach"):
     app.command(f"exshadow.cli.attach:{_name}", name=_name, help=options.LEAVES[_name])

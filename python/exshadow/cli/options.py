@@ -66,6 +66,8 @@ GROUPS = {
     "Example: exshadow ese check /mnt/snapshot/mdbdata",
     "recovery": "Runbooks: mailboxes and Exchange databases brought back out of a set.\n\n"
     "Example: exshadow recovery mailbox mail@noon --help",
+    "provider": "See which products can make copies here, and which one a group gets.\n\n"
+    "Example: exshadow provider choose /etc/exshadow/policy.toml",
     "policy": "Check a policy and see what it would do and how its groups stand.\n\n"
     "Example: exshadow policy status /etc/exshadow/policy.toml",
     "help": "Topics: exit-codes, ese.\n\nExample: exshadow help exit-codes",

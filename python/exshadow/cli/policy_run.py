@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from exshadow.policy.model import Policy
     from exshadow.service.contract import Service
     from exshadow.service.desk import Desk
-    from exshadow.service.policy_run.run import GroupRun
+    from exshadow.service.policy_run.record import GroupRun
 
 
 def run(
@@ -53,6 +54,38 @@ def run(
     return output.show(document, text, _worst(found))
 
 
+def run_due(
+    file: Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")],
+    /,
+    *,
+    group: Annotated[
+        list[str] | None, Parameter(name="--group", help="Only this group; repeats.")
+    ] = None,
+) -> int:
+    """Run the groups that are due by their schedule and window, and no others. For timers.
+
+    A group is due when no set was made since its last scheduled moment. Nothing due is no error.
+
+    Example: exshadow policy run-due /etc/exshadow/policy.toml
+    """
+    from exshadow.cli.policy import loaded, zone
+    from exshadow.policy.planning import is_due
+
+    policy = loaded(file, group)
+    moment = datetime.now(UTC)
+    with open_both() as (service, desk):
+        sets = service.list_sets().sets
+        due = {
+            name: one
+            for name, one in policy.group.items()
+            if is_due(name, one, sets, now=moment, zone=zone())
+        }
+        found = _run(service, desk, policy.model_copy(update={"group": due}), None)
+    document = {"groups": [one.to_json() for one in found]}
+    text = "\n".join(_text(one) for one in found) or "nothing is due"
+    return output.show(document, text, _worst(found))
+
+
 @contextmanager
 def open_both() -> Iterator[tuple[Service, Desk]]:
     """The verbs, done by a daemon where one runs, and a desk with the catalog of the same state
@@ -73,7 +106,8 @@ def _run(service: Service, desk: Desk, policy: Policy, provider: str | None) -> 
 
     from exshadow.cli.policy import zone
     from exshadow.service.policy_run.opening import open_room
-    from exshadow.service.policy_run.run import GroupRun, run_group
+    from exshadow.service.policy_run.record import GroupRun
+    from exshadow.service.policy_run.run import run_group
 
     run_id = str(uuid.uuid4())
     found = []
@@ -119,6 +153,7 @@ def _worst(found: list[GroupRun]) -> Error | None:
 def _text(one: GroupRun) -> str:
     lines = [f"{one.group}: by {one.provider}" + (f", mirror {one.mirror}" if one.mirror else "")]
     lines += [f"  {text}" for text in (*one.settled, *one.notes)]
+    lines += [f"  warning: {text}" for text in one.warnings]
     if one.made is not None:
         checks = ", ".join(
             f"{verdict.check} {'ok' if verdict.ok else 'FAILED'}" for verdict in one.made.checks

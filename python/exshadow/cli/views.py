@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from exshadow.cli.output import table
 from exshadow.model import ChangedMember, JobRecord, PlexRecord, SetRecord, VolumeRecord
-from exshadow.names import format_size
+from exshadow.names import FOREVER, format_size
 
 
 def volumes(records: Iterable[VolumeRecord]) -> str:
@@ -117,7 +117,8 @@ def set_(one: SetRecord) -> str:
         lines.append(f"{title:<13}{verdict.check}: {judged}, {time}: {verdict.detail}")
         title = ""
     if one.pinned_until:
-        lines.append(f"pinned       until {one.pinned_until}")
+        ever = one.pinned_until == FOREVER
+        lines.append(f"pinned       {'for ever' if ever else f'until {one.pinned_until}'}")
     rows = [(m.volume, m.plex, format_size(m.size), m.path) for m in one.members]
     return "\n".join([*lines, "", table(("VOLUME", "PLEX", "SIZE", "PATH"), rows, ("SIZE",))])
 

@@ -145,11 +145,13 @@ class Hook(_Part):
 
 
 class HooksPart(_Part):
-    """Commands round a run."""
+    """Commands round a run. ``hand-over``: gets the new set, presented on this host, with paths and
+    documents, for a backup program; only one whose checks are good."""
 
     before: tuple[Hook, ...] = ()
     after: tuple[Hook, ...] = ()
     on_error: tuple[Hook, ...] = Field(default=(), alias="on-error")
+    hand_over: tuple[Hook, ...] = Field(default=(), alias="hand-over")
 
 
 class NotifyPart(_Part):

@@ -155,7 +155,9 @@ def _always(sets: list[Held], reasons: list[list[str]], keep: Keep, now: datetim
     verified = next((held for held in sets if held.verified), None)
     for held, why in zip(sets, reasons, strict=True):
         if held.pinned_until is not None and held.pinned_until > now:
-            why.append(f"pinned until {held.pinned_until:%Y-%m-%d %H:%M}")
+            until = held.pinned_until
+            ever = until.year == datetime.max.year
+            why.append("pinned for ever" if ever else f"pinned until {until:%Y-%m-%d %H:%M}")
         if held is verified:
             why.append("newest verified")
         if keep.empty:

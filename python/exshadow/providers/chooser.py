@@ -136,8 +136,9 @@ def _sfw(facts: Facts, wish: Wish) -> Capability | str:
     for group in sorted({volume.group for volume in facts.volumes}):
         members = [volume for volume in facts.volumes if volume.group == group]
         needed = sum(volume.size for volume in members) * wish.copies
-        room = min(volume.spare_in_group for volume in members)
-        if needed > room:
+        told = [one.spare_in_group for one in members if one.spare_in_group is not None]
+        room = min(told, default=None)
+        if room is not None and needed > room:
             return f"disk group {group} has {room} bytes free, {needed} are needed"
     return Capability(CopyKind.PLEX, True, True, False, True, True)
 

@@ -56,7 +56,7 @@ class VolumeStack:
     group: str = ""
     raid5: bool = False
     plexes: int = 1
-    spare_in_group: int = 0  # bytes free in the disk group on other disks
+    spare_in_group: int | None = 0  # bytes free there on other disks; None: nobody tells
     disks: tuple[Disk, ...] = ()
 
 

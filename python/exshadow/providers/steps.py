@@ -111,6 +111,8 @@ def _done(
             )
         time.sleep(min(pause, max(0.0, deadline - time.monotonic()) + 0.01))
         pause = min(pause * 2, limits.between)
+        if standing.stage is Stage.HALF:  # a step ended in the background, the next one is due
+            provider.start(action)
         standing = provider.standing(action)
     report(action, standing)
     return standing

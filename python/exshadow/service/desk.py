@@ -54,6 +54,11 @@ class Desk:
         """Ask what runs at this desk to stop as Ctrl-C would: soon, resumably."""
         self._stopping.set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stopping.is_set()
+
     def check_stop(self) -> None:
         """StopRequested when :meth:`stop` was called."""
         if self._stopping.is_set():

@@ -12,18 +12,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
-import shutil
 import signal
-import stat
 import subprocess
 import threading
-from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 from uuid import UUID
 
-from exshadow.errors import InvalidError, NotFoundError, RefusedError
+from exshadow.commands import private_command
 from exshadow.vss import (
     ComponentMetadata,
     FileSet,
@@ -51,7 +47,7 @@ class ScriptWriter(Writer):
     def __init__(
         self, command: str, limit: str | float = 20, timeout: str | float = 300, path: str = ""
     ) -> None:
-        self.command = _checked(command)
+        self.command = private_command(command)
         self.instance_name = command
         self.freeze_limit = seconds("limit", limit, most=60)
         self.timeout = seconds("timeout", timeout, most=86_400)
@@ -163,25 +159,3 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE)
-
-
-def _checked(command: str) -> list[str]:
-    """The words of the command; refused when others could change what will run."""
-    try:
-        words = shlex.split(command)
-    except ValueError as problem:
-        raise InvalidError(f"command {command!r}: {problem}") from problem
-    if not words:
-        raise InvalidError("the script writer needs a command")
-    program = shutil.which(words[0])
-    if program is None:
-        raise NotFoundError(f"{words[0]} is not there or cannot be executed")
-    found = Path(program).resolve()
-    for place in (found, found.parent):
-        mode = place.stat().st_mode
-        sticky_folder = place == found.parent and mode & stat.S_ISVTX
-        if mode & stat.S_IWOTH and not sticky_folder:
-            raise RefusedError(
-                f"{place} may be changed by anybody", hint=f"chmod o-w {place}, then repeat"
-            )
-    return [str(found), *words[1:]]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from exshadow.catalog.documents import documents
 from exshadow.catalog.journal import CatalogJournal
-from exshadow.errors import Error, InvalidError, NotFoundError
+from exshadow.errors import Error, InvalidError, NotFoundError, RefusedError
 from exshadow.model import SetRecord
-from exshadow.policy.model import PROVIDERS, Group, Policy
+from exshadow.policy.model import PROVIDERS, Policy
 from exshadow.providers.contract import Provider, Source
+from exshadow.service.choice import choose_group, length_of
 from exshadow.service.contract import Service
 from exshadow.service.desk import Desk
 from exshadow.service.native_provider import NativeProvider
@@ -40,7 +40,7 @@ def open_room(
 ) -> Room:
     """For a run of the group. ``forced``: that provider, whatever the policy prefers."""
     group = policy.group[name]
-    chosen = forced or choose(service, group)
+    chosen = forced or choose(service, policy, name)
     if chosen not in PROVIDERS:
         raise InvalidError(f"no provider {chosen!r}", hint=f"there are {', '.join(PROVIDERS)}")
     build = builder(service, policy.provider)
@@ -57,17 +57,19 @@ def open_room(
     )
 
 
-def choose(service: Service, group: Group) -> str:
-    """The policy's first wish, else the native engine where it holds the volumes. InvalidError when
-    neither says who."""
-    if group.provider.prefer:
+def choose(service: Service, policy: Policy, name: str) -> str:
+    """The one provider that the policy names, else the chooser's. RefusedError, with every reason,
+    when nobody can."""
+    group = policy.group[name]
+    if len(group.provider.prefer) == 1:  # an order: the provider itself says what stands against it
         return group.provider.prefer[0]
-    known = service.list_volumes().volumes
-    if NATIVE not in group.provider.forbid and set(group.volumes) <= set(known):
-        return NATIVE
-    raise InvalidError(
-        "the policy names no provider, and the volumes are not the native engine's",
-        hint='say provider.prefer = ["sfw"] in the group, or --provider NAME',
+    found = choose_group(service, policy, name).choice
+    if found.provider is not None:
+        return found.provider
+    reasons = "; ".join(f"{one.provider}: {one.reason}" for one in found.refused)
+    raise RefusedError(
+        f"{found.why}: {reasons}",
+        hint="see: exshadow provider choose FILE, or name one: --provider",
     )
 
 
@@ -83,16 +85,7 @@ def _source(service: Service, policy: Policy, volume: str, provider: str) -> Sou
             f"the policy does not say where volume {volume} is",
             hint=f'add a table [volume.{volume}] with path = "..."',
         )
-    return Source(volume, part.path, part.size or _length(part.path))
-
-
-def _length(path: str) -> int:
-    """Bytes of a file or device here; 0 where the path means something to the provider only."""
-    try:
-        with Path(path).open("rb") as file:
-            return file.seek(0, 2)
-    except (OSError, ValueError):
-        return 0
+    return Source(volume, part.path, part.size or length_of(part.path))
 
 
 def room_of_set(service: Service, desk: Desk, one: SetRecord, run_id: str) -> Room:

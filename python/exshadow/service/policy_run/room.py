@@ -20,8 +20,10 @@ from exshadow.errors import BusyError, NotFoundError
 from exshadow.model import JobRecord, Member, SetRecord
 from exshadow.providers.contract import Action, Provider, Source, Stage, Standing, Verb
 from exshadow.providers.steps import Journal, Limits, carry_out
+from exshadow.service import sets
 from exshadow.service.contract import Service
-from exshadow.service.desk import Desk, StopRequested
+from exshadow.service.desk import Desk
+from exshadow.service.keeper import Keeper, holding
 
 _ENDS_A_SET = frozenset({Verb.RESYNC, Verb.PROMOTE, Verb.DISSOLVE, Verb.ABORT})
 
@@ -87,17 +89,13 @@ class Room:
         """Carry it out; the caller ends it in the journal."""
         watch = _Watch(self.desk, f"{action.verb} of {_what(action)}")
         return carry_out(
-            provider or self.provider, action, journal,
-            limits=self.limits, report=watch, stopped=self._stopped,
-        )  # fmt: skip
-
-    def _stopped(self) -> bool:
-        """Whether somebody asked the desk to stop."""
-        try:
-            self.desk.check_stop()
-        except StopRequested:
-            return True
-        return False
+            provider or self.provider,
+            action,
+            journal,
+            limits=self.limits,
+            report=watch,
+            stopped=lambda: self.desk.stopping,
+        )
 
     def end_set(self, set_id: str) -> None:
         """The catalog's set is no set any more."""
@@ -152,9 +150,23 @@ class Room:
                 raise BusyError(
                     f"another run of group {self.group} is under way", hint="wait for its end"
                 ) from None
-            yield
+            with self._leases():
+                yield
         finally:
             os.close(lock)
+
+    @contextmanager
+    def _leases(self) -> Iterator[None]:
+        """Hold the volumes for this host where hosts share the catalog. The native engine's are
+        held when they are opened."""
+        if not self.desk.folder.catalog_url or self.provider.name == sets.PROVIDER:
+            yield
+            return
+        keeper = Keeper(self.desk.catalog, lambda problem: self.desk.stop())
+        with holding(keeper, self.desk.catalog):
+            for one in self.sources:
+                keeper.hold(f"{self.provider.name}:{one.path}"[:255], f"run of {self.group}")
+            yield
 
     def note(self, text: str) -> None:
         """Something people should know."""

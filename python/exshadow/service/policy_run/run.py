@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from exshadow.errors import Error, NotFoundError, RefusedError
-from exshadow.model import Json, Plan, SetRecord, Step
+from exshadow.model import Plan, SetRecord, Step
 from exshadow.names import time_label
 from exshadow.policy.model import Group
 from exshadow.policy.planning import held_of
@@ -15,52 +15,25 @@ from exshadow.policy.retention import Fate, decide
 from exshadow.providers.contract import Mirror, Verb
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.policy_run import making, proof, rotation, unfinished
+from exshadow.service.policy_run.around import Around
+from exshadow.service.policy_run.record import GroupRun
 from exshadow.service.policy_run.room import Room
 from exshadow.service.snapshots import free_label
-
-
-@dataclass(slots=True)
-class GroupRun:
-    """What came of it. ``made``: the new set; ``error``: why the run did not end well, when
-    ``made`` is there all the same its checks are not good; ``fates``: of all sets then."""
-
-    group: str
-    provider: str
-    run_id: str
-    mirror: str = ""
-    made: SetRecord | None = None
-    settled: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    fates: tuple[Fate, ...] = ()
-    error: Error | None = None
-
-    def to_json(self) -> Json:
-        """As ``policy run --json`` has it."""
-        error = self.error
-        return {
-            "group": self.group,
-            "provider": self.provider,
-            "run": self.run_id,
-            "mirror": self.mirror,
-            "set": self.made.to_json(evidence=True) if self.made else None,
-            "settled": self.settled,
-            "notes": self.notes,
-            "given_up": [fate.held.id for fate in self.fates if not fate.kept],
-            "error": error and {"code": error.code, "message": error.message, "hint": error.hint},
-        }
 
 
 def run_group(room: Room, group: Group, *, zone: tzinfo = UTC) -> GroupRun:
     """Never raises what went wrong with the group: it is in the result. KeyboardInterrupt and
     CancelledError come through; what was begun is then carried on by the next run."""
     done = GroupRun(room.group, room.provider.name, room.journal.run_id)
+    around = Around(room, group, done)
     try:
         with room.alone():
-            _Run(room, group, zone, done).run()
+            _Run(room, group, zone, done).run(around)
     except Error as problem:
         if problem.exit_status == 130:
             raise
         done.error = problem
+    around.ended()
     return done
 
 
@@ -89,9 +62,10 @@ class _Run:
     def __init__(self, room: Room, group: Group, zone: tzinfo, done: GroupRun) -> None:
         self._room, self._group, self._zone, self._done = room, group, zone, done
 
-    def run(self) -> None:
+    def run(self, around: Around) -> None:
         room, done = self._room, self._done
         done.settled = unfinished.settle(room)
+        around.before()
         turn = self._prepared()
         done.mirror = turn.mirror
         self._free(turn)
@@ -102,6 +76,7 @@ class _Run:
         done.made = room.service.show_set(made.id)
         done.fates = tuple(self._fates())
         self._tell_of_strays()
+        around.made(done.made)
 
     def turn(self, without: frozenset[str] = frozenset()) -> rotation.Turn:
         """The mirror that is split next."""

@@ -62,6 +62,16 @@ def upgrade() -> None:
         sa.Column("what", sa.String(32), nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
     )
+    op.create_table(
+        "measures",
+        _owner(),
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("group", sa.String(64), nullable=False, index=True),
+        sa.Column("set_id", sa.String(36), nullable=False),
+        sa.Column("at", sa.String(32), nullable=False),
+        sa.Column("name", sa.String(32), nullable=False),
+        sa.Column("value", sa.Float, nullable=False),
+    )
 
 
 def _volumes_by_owner() -> None:

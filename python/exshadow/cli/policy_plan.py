@@ -1,0 +1,112 @@
+"""exshadow policy plan"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from exshadow.cli import output
+from exshadow.errors import Error
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from exshadow.model import SetRecord
+    from exshadow.policy.model import Policy
+    from exshadow.policy.planning import GroupPlan
+    from exshadow.service.contract import Service
+    from exshadow.service.desk import Desk
+
+
+def plan(
+    file: Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")],
+    /,
+    *,
+    group: Annotated[
+        list[str] | None, Parameter(name="--group", help="Only this group; repeats.")
+    ] = None,
+    provider: Annotated[
+        str | None, Parameter(help="Who makes the copies, whatever the policy prefers.")
+    ] = None,
+    explain: Annotated[bool, Parameter(help="The reasons for every set that is kept.")] = False,
+) -> int:
+    """Show what the next run would do: when it is due, its steps, which sets are given up.
+
+    Nothing is changed.
+
+    Example: exshadow policy plan /etc/exshadow/policy.toml --explain
+    """
+    from exshadow.cli.policy import loaded, zone
+    from exshadow.cli.policy_run import open_both
+
+    policy = loaded(file, group)
+    with open_both() as (service, desk):
+        sets = service.list_sets().sets
+        plans = [
+            _planned(service, desk, policy, name, sets, provider, zone()) for name in policy.group
+        ]
+    labels = {one.id: f"{one.group}@{one.label}" for one in sets}
+    text = "\n".join(_text(one, labels, explain=explain) for one in plans)
+    return output.show({"groups": [one.to_json(labels) for one in plans]}, text)
+
+
+def _planned(
+    service: Service,
+    desk: Desk,
+    policy: Policy,
+    name: str,
+    sets: tuple[SetRecord, ...],
+    forced: str | None,
+    zone: tzinfo,
+) -> GroupPlan:
+    """A group that cannot run is shown with the reason."""
+    from exshadow.policy.planning import misfits, plan_group
+    from exshadow.service.policy_run.opening import open_room
+    from exshadow.service.policy_run.run import plan_run
+    from exshadow.service.sets import PROVIDER as NATIVE
+
+    group = policy.group[name]
+    moment = datetime.now(UTC)
+    try:
+        room = open_room(service, desk, policy, name, "", forced)
+        run = plan_run(room, group, zone=zone)
+    except Error as problem:
+        known = service.list_volumes().volumes
+        reasons = misfits(name, group, known) if forced in (None, NATIVE) else []
+        found = [problem.message, *(text for text in reasons if text != problem.message)]
+        return plan_group(name, group, sets, now=moment, zone=zone, problems=found)
+    found = list(run.warnings)
+    if room.provider.name == NATIVE:
+        found += misfits(name, group, service.list_volumes().volumes)
+    return plan_group(
+        name,
+        group,
+        sets,
+        now=moment,
+        zone=zone,
+        provider=room.provider.name,
+        steps=run.steps,
+        problems=found,
+    )
+
+
+def _text(one: GroupPlan, labels: dict[str, str], *, explain: bool) -> str:
+    when = (
+        "due now" if one.due else f"next {one.next:%Y-%m-%d %H:%M}" if one.next else "no schedule"
+    )
+    lines = [f"{one.name}: {when}" + (f", by {one.provider}" if one.provider else "")]
+    lines += [f"  problem: {text}" for text in one.problems]
+    lines += [
+        f"  {number}. {step.action} {step.target}".rstrip()
+        for number, step in enumerate(one.steps, 1)
+    ]
+    for fate in one.fates:
+        verdict = "keep" if fate.kept else "give up"
+        reasons = f"  ({', '.join(fate.reasons)})" if explain and fate.reasons else ""
+        lines.append(f"  {verdict:<7} {labels.get(fate.held.id, fate.held.id)}{reasons}")
+    if not one.fates:
+        lines.append("  no sets yet")
+    return "\n".join(lines)

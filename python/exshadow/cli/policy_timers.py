@@ -1,0 +1,103 @@
+"""exshadow policy timers"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from exshadow.cli import output
+from exshadow.cli.context import state_folder
+from exshadow.cli.options import DryRun
+from exshadow.errors import InvalidError, NotFoundError, from_system
+
+if TYPE_CHECKING:
+    from exshadow.policy.timers import Unit
+
+
+def timers(
+    file: Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")],
+    /,
+    *,
+    into: Annotated[
+        Path | None,
+        Parameter(
+            name="--into",
+            help="Folder to write to, /etc/systemd/system say; they are printed otherwise.",
+        ),
+    ] = None,
+    kind: Annotated[
+        Literal["systemd", "windows"], Parameter(help="Whose timers.", show_default=True)
+    ] = "systemd",
+    dry_run: DryRun = False,
+) -> int:
+    """Write the timers that run what is due: units of systemd, or a task of Windows (XML).
+
+    Timers of groups that the policy has no more are removed from the folder. Then: systemctl
+    daemon-reload, systemctl enable --now 'exshadow-policy@GROUP.timer'; on Windows: schtasks
+    /create /tn exshadow /xml exshadow-policy.xml
+
+    Example: exshadow policy timers /etc/exshadow/policy.toml --into /etc/systemd/system
+    """
+    from exshadow.cli.policy import loaded
+    from exshadow.policy.timers import systemd_units, windows_task
+
+    policy = loaded(file, None)
+    place = str(file.absolute())
+    if kind == "windows":
+        units = [windows_task(policy.group, _command(), place)]
+    else:
+        state = str(state_folder().path)
+        units = systemd_units(policy.group, _command(), place, state)
+    if not any(group.schedule for group in policy.group.values()):
+        raise InvalidError(
+            f"no group of {file} has a schedule", hint='give one: schedule = "0 * * * *"'
+        )
+    gone = _gone(into, units) if into is not None and kind == "systemd" else []
+    if into is not None and not dry_run:
+        _write(into, units, gone)
+    document = {
+        "units": [{"name": one.name, "text": one.text} for one in units],
+        "removed": [path.name for path in gone],
+        "written": str(into) if into is not None and not dry_run else None,
+    }
+    return output.show(document, _text(into, units, gone, written=not dry_run))
+
+
+def _command() -> list[str]:
+    """What starts this very program."""
+    found = shutil.which("exshadow", path=str(Path(sys.executable).parent))
+    found = found or shutil.which("exshadow")
+    return [found] if found else [sys.executable, "-m", "exshadow"]
+
+
+def _gone(into: Path, units: list[Unit]) -> list[Path]:
+    """Timers of ours in the folder that the policy does not have."""
+    names = {one.name for one in units}
+    return sorted(path for path in into.glob("exshadow-policy@*.timer") if path.name not in names)
+
+
+def _write(into: Path, units: list[Unit], gone: list[Path]) -> None:
+    if not into.is_dir():
+        raise NotFoundError(f"there is no folder {into}")
+    try:
+        for one in units:
+            encoding = "utf-16" if one.name.endswith(".xml") else "utf-8"
+            fresh = into / f".{one.name}.new"
+            fresh.write_text(one.text, encoding=encoding)
+            fresh.replace(into / one.name)
+        for path in gone:
+            path.unlink()
+    except OSError as problem:
+        raise from_system(problem, f"cannot write to {into}") from problem
+
+
+def _text(into: Path | None, units: list[Unit], gone: list[Path], *, written: bool) -> str:
+    if into is None:
+        return "\n".join(f"# {one.name}\n{one.text}" for one in units).rstrip()
+    verb = ("written", "removed") if written else ("would write", "would remove")
+    lines = [f"{verb[0]} {into / one.name}" for one in units]
+    return "\n".join(lines + [f"{verb[1]} {path}" for path in gone])

@@ -1,0 +1,157 @@
+"""exshadow provider list | probe | choose"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from exshadow.cli import options, output
+from exshadow.cli.context import open_service
+from exshadow.names import format_size
+
+if TYPE_CHECKING:
+    from exshadow.model import Json
+    from exshadow.policy.model import Policy
+    from exshadow.service.choice import GroupChoice
+
+app = options.group("provider")
+
+_Policy = Annotated[
+    Path | None,
+    Parameter(name="--policy", help="Take the providers' settings from this policy."),
+]
+_SAYS = {
+    "native": "exshadow's own engine: mirrors of images and block devices",
+    "sfw": "Veritas Storage Foundation for Windows: vxassist, vxsnap, vxdg",
+    "eva": "HP EVA: sssu",
+    "vss": "a VSS provider of this Windows host: exshadow-vss.exe",
+}
+
+
+@app.command(name="list")
+def list_(*, policy: _Policy = None) -> int:
+    """Show the providers and whether each is here. Nothing is asked of an array.
+
+    Example: exshadow provider list --policy /etc/exshadow/policy.toml
+    """
+    rows = [
+        {"provider": name, "here": not why, "reason": why, "what": _SAYS[name]}
+        for name, why in _absent(_settings(policy)).items()
+    ]
+    table = output.table(
+        ("provider", "here", "what", ""),
+        [(one["provider"], "yes" if one["here"] else "no", one["what"], one["reason"])
+         for one in rows],
+    )  # fmt: skip
+    return output.show({"providers": rows}, table)
+
+
+@app.command
+def probe(*, policy: _Policy = None) -> int:
+    """Ask every product that is here how it stands: arrays with room and licence, VSS providers.
+
+    Example: exshadow provider probe --policy /etc/exshadow/policy.toml
+    """
+    from exshadow.providers.gather import survey
+
+    found = survey(_settings(policy))
+    document: Json = {
+        "arrays": [
+            {
+                "name": one.name,
+                "licensed": one.licensed,
+                "managed_by_other": one.managed_by_other,
+                "free": one.free,
+                "used_percent": one.used_percent,
+                "alarm_percent": one.alarm_percent,
+                "vdisks": len(one.volumes),
+            }
+            for one in found.arrays
+        ],
+        "sfw": found.sfw is not None,
+        "vss": [{"id": one.id, "name": one.name, "kind": one.kind.value} for one in found.vss],
+        "problems": dict(found.problems),
+    }
+    return output.show(document, _probe_text(document))
+
+
+@app.command
+def choose(
+    file: Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")],
+    /,
+    *,
+    group: Annotated[
+        list[str] | None, Parameter(name="--group", help="Only this group; repeats.")
+    ] = None,
+) -> int:
+    """Show which provider each group gets, and one reason for each other.
+
+    Example: exshadow provider choose /etc/exshadow/policy.toml
+    """
+    from exshadow.cli.policy import loaded
+    from exshadow.service.choice import choose_group
+
+    policy = loaded(file, group)
+    with open_service() as service:
+        found = [choose_group(service, policy, name) for name in policy.group]
+    text = "\n".join(_choice_text(one) for one in found)
+    output.show({"groups": [one.to_json() for one in found]}, text)
+    return 0 if all(one.choice.provider for one in found) else 4
+
+
+def _settings(policy: Path | None) -> Any:
+    from exshadow.policy.model import load
+
+    found: Policy | None = load(policy) if policy is not None else None
+    return found.provider if found is not None else {}
+
+
+def _absent(settings: Any) -> dict[str, str]:
+    """By provider why it is not here; empty when it is."""
+    import os
+
+    from exshadow.commands import CommandRunner
+    from exshadow.errors import Error
+    from exshadow.vss.tool import find_tool
+
+    found = {"native": ""}
+    for name, programs in (("sfw", ("vxassist", "vxsnap", "vxdg")), ("eva", ("sssu",))):
+        mine = settings.get(name, {})
+        runner = CommandRunner(programs={one: mine[one] for one in programs if mine.get(one)})
+        missing = [one for one in programs if runner.find(one) is None]
+        found[name] = f"{', '.join(missing)} not found" if missing else ""
+    mine = settings.get("vss", {})
+    try:
+        tool = find_tool(mine.get("tool"), mine.get("launcher"), os.environ)
+        found["vss"] = "" if tool is not None else "this is no Windows host"
+    except Error as problem:
+        found["vss"] = problem.message
+    return found
+
+
+def _probe_text(found: Json) -> str:
+    lines = []
+    for one in found["arrays"]:
+        owner = f", managed by {one['managed_by_other']}" if one["managed_by_other"] else ""
+        licence = "" if one["licensed"] else ", no Business Copy licence"
+        lines.append(
+            f"eva: array {one['name']}: {one['vdisks']} vdisks, {format_size(one['free'])} free, "
+            f"{one['used_percent']} % used (alarm at {one['alarm_percent']} %){licence}{owner}"
+        )
+    if found["sfw"]:
+        lines.append("sfw: its commands are here")
+    lines += [f"vss: {one['name']} {{{one['id']}}}, {one['kind']}" for one in found["vss"]]
+    lines += [f"{name}: {why}" for name, why in found["problems"].items()]
+    return "\n".join(["native: here", *lines])
+
+
+def _choice_text(one: GroupChoice) -> str:
+    choice = one.choice
+    head = f"{one.group}: {choice.provider or 'nobody'}, {choice.why}"
+    stacks = ", ".join(f"{volume.name} ({volume.kind.value})" for volume in one.stacks)
+    lines = [head, f"  volumes: {stacks}"]
+    lines += [f"  not {found.provider}: {found.reason}" for found in choice.refused]
+    lines += [f"  {found.provider}: {found.reason}" for found in choice.passed_over]
+    return "\n".join(lines)

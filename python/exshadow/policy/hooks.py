@@ -1,0 +1,71 @@
+"""Commands of the policy round a run: facts as JSON on their input, ended at their limit."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+
+from exshadow.commands import private_command
+from exshadow.errors import ProviderError, TimedOutError, from_system
+from exshadow.model import Json
+from exshadow.policy.model import Hook
+
+_SAID = 2000  # characters of output that are told
+
+
+def check_hooks(hooks: Sequence[Hook]) -> None:
+    """InvalidError, NotFoundError, RefusedError for one that may not be run: before anything is."""
+    for hook in hooks:
+        private_command(hook.command)
+
+
+def run_hooks(hooks: Sequence[Hook], event: str, facts: Json) -> None:
+    """One after the other. ``facts`` and the event's name are the JSON. ProviderError when one ends
+    with another status than 0, TimedOutError past its limit: it and its children are gone then."""
+    for hook in hooks:
+        _run(hook, json.dumps({"event": event, **facts}).encode())
+
+
+def _run(hook: Hook, document: bytes) -> None:
+    words = private_command(hook.command)
+    limit = hook.timeout.total_seconds()
+    # A child that the hook leaves behind may keep its output open: a file is not waited for.
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = subprocess.Popen(
+                words, stdin=subprocess.PIPE, stdout=said, stderr=said, start_new_session=True
+            )
+        except OSError as problem:
+            raise from_system(problem, f"cannot start hook {words[0]}") from problem
+        try:
+            with contextlib.suppress(BrokenPipeError):  # it need not read
+                assert process.stdin is not None
+                process.stdin.write(document)
+                process.stdin.close()
+            process.wait(limit)
+        except BaseException as problem:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if isinstance(problem, subprocess.TimeoutExpired):
+                raise TimedOutError(
+                    f"hook {hook.command} was not done after {limit:g} s",
+                    hint="give it more with timeout, or make it quicker",
+                ) from None
+            raise
+        if process.returncode:
+            raise ProviderError(
+                f"hook {hook.command} ended with {process.returncode}: {_last(said.fileno())}"
+            )
+
+
+def _last(descriptor: int) -> str:
+    """The end of what it said."""
+    length = os.fstat(descriptor).st_size
+    kept = os.pread(descriptor, _SAID, max(0, length - _SAID))
+    return kept.decode(errors="replace").strip() or "it said nothing"

@@ -1,0 +1,182 @@
+"""How protection groups stand: pure, from records and estimates to a state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from exshadow.model import SetRecord
+from exshadow.names import format_size
+from exshadow.policy.model import Group
+from exshadow.policy.planning import moment_of
+from exshadow.policy.schedule import last_due, next_run
+from exshadow.policy.usual import usual
+
+EXIT_STATUS = {"ok": 0, "late": 9, "slow": 9, "none": 9, "damaged": 5}
+NAGIOS = {
+    "ok": (0, "OK"),
+    "late": (1, "WARNING"),
+    "slow": (1, "WARNING"),
+    "none": (2, "CRITICAL"),
+    "damaged": (2, "CRITICAL"),
+}
+_SLACK_BYTES = 64 << 20
+_SLACK_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """How long a recovery from the newest set would take. ``seconds`` None: nothing was measured
+    yet; ``basis``: what the estimate stands on, or why there is none."""
+
+    seconds: float | None
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Values that runs measured, oldest first; the last is the newest set's."""
+
+    name: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """``state``: ok, late (copy too old), slow (recovery would miss its objective), damaged (a
+    check failed), none (no set). ``warnings``: what is unusual; the state is not worse for it."""
+
+    name: str
+    state: str
+    age: timedelta | None
+    newest: SetRecord | None
+    next: datetime | None
+    recovery: Recovery | None
+    objective: timedelta | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def nagios(self) -> tuple[int, str]:
+        """Status and word; a warning makes OK a WARNING."""
+        number, word = NAGIOS[self.state]
+        return (1, "WARNING") if self.warnings and number == 0 else (number, word)
+
+    def to_json(self) -> dict[str, object]:
+        """As ``policy status --json`` has it; times in seconds."""
+        return {
+            "group": self.name,
+            "state": self.state,
+            "age": self.age.total_seconds() if self.age is not None else None,
+            "newest": self.newest.to_json() if self.newest else None,
+            "next": self.next.isoformat() if self.next else None,
+            "recovery": self.recovery.seconds if self.recovery else None,
+            "recovery_basis": self.recovery.basis if self.recovery else "",
+            "objective": self.objective.total_seconds() if self.objective else None,
+            "notes": list(self.notes),
+            "warnings": list(self.warnings),
+        }
+
+
+def status_of(
+    name: str,
+    group: Group,
+    sets: Iterable[SetRecord],
+    *,
+    now: datetime,
+    zone: tzinfo = UTC,
+    recovery: Recovery | None = None,
+    measured: Sequence[Series] = (),
+) -> GroupStatus:
+    """Age against ``max-age``, or against the schedule where none is given; the verdict; the time
+    to recover against the objective. The worst of them is the state."""
+    newest = newest_of(name, sets)
+    local = now.astimezone(zone)
+    upcoming = next_run(group.schedule, local, group.window) if group.schedule else None
+    if newest is None:
+        none = ("there is no set",)
+        return GroupStatus(name, "none", None, None, upcoming, None, group.objective, none)
+    age = now - moment_of(newest.created)
+    found = [
+        _recovery(group, recovery),
+        _age(group, local, now - age),
+        _verdict(group, newest),
+    ]
+    states = [state for state, _ in found]
+    worst = max(states, key=list(EXIT_STATUS).index)
+    return GroupStatus(
+        name,
+        worst,
+        age,
+        newest,
+        upcoming,
+        recovery,
+        group.objective,
+        tuple(note for _, note in found if note),
+        tuple(text for one in measured if (text := unusual(one))),
+    )
+
+
+def newest_of(name: str, sets: Iterable[SetRecord]) -> SetRecord | None:
+    """The group's newest set that is ready."""
+    ready = [one for one in sets if one.group == name and one.state == "ready"]
+    return max(ready, key=lambda one: moment_of(one.created), default=None)
+
+
+def _age(group: Group, now: datetime, made: datetime) -> tuple[str, str]:
+    limit = _oldest(group, now)
+    if limit is None or made >= limit:
+        return "ok", ""
+    return "late", f"the newest set is older than it may be (since {limit:%Y-%m-%d %H:%M})"
+
+
+def _verdict(group: Group, newest: SetRecord) -> tuple[str, str]:
+    if newest.verified is not None and not newest.verified.ok:
+        return "damaged", f"check {newest.verified.check} of the newest set failed"
+    if group.verify and newest.verified is None:
+        return "ok", "the newest set was not verified yet"
+    return "ok", ""
+
+
+def _recovery(group: Group, recovery: Recovery | None) -> tuple[str, str]:
+    if group.objective is None or recovery is None:
+        return "ok", ""
+    if recovery.seconds is None:
+        return "ok", f"the objective cannot be judged: {recovery.basis}"
+    if recovery.seconds <= group.objective.total_seconds():
+        return "ok", ""
+    wanted = timedelta(seconds=round(group.objective.total_seconds()))
+    needed = timedelta(seconds=round(recovery.seconds))
+    return "slow", f"recovery would take {needed}, the objective is {wanted}"
+
+
+def _oldest(group: Group, now: datetime) -> datetime | None:
+    """The newest set must not be older than this."""
+    if group.max_age is not None:
+        return now - group.max_age
+    if group.schedule is None:
+        return None
+    due = last_due(group.schedule, now, group.window)
+    # One run may be under way: the moment before it counts.
+    return last_due(group.schedule, due - timedelta(minutes=1), group.window) if due else None
+
+
+def unusual(one: Series) -> str:
+    """What people should look at; empty when the newest value is as ever."""
+    if not one.values:
+        return ""
+    *earlier, newest = one.values
+    slack = _SLACK_SHARE if one.name == "incompressible" else _SLACK_BYTES
+    found = usual(earlier, slack=slack)
+    if found is None or found.has(newest):
+        return ""
+    if one.name == "incompressible":
+        return (
+            f"{newest:.0%} of what changed does not compress, usual are "
+            f"{max(found.low, 0):.0%} to {min(found.high, 1):.0%}: has something encrypted it?"
+        )
+    many = "more" if newest > found.high else "less"
+    low, high = format_size(max(int(found.low), 0)), format_size(int(found.high))
+    changed = format_size(int(newest))
+    return f"{changed} changed since the set before, {many} than the usual {low} to {high}"

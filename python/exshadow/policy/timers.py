@@ -1,0 +1,160 @@
+"""Timers of the operating system for a policy: units of systemd, a task of Windows.
+
+Each group has a timer of its own where systemd is, exactly at its cron moments. Windows' scheduler
+has no such expression: one task wakes as often as the finest schedule needs, and ``policy run-due``
+decides.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape, quoteattr
+
+from croniter import croniter
+
+from exshadow.policy.model import Group
+
+_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A file to be written."""
+
+    name: str
+    text: str
+
+
+def calendar(cron: str) -> tuple[str, ...]:
+    """systemd's OnCalendar for five cron fields. Two where day of month and day of week are both
+    given: cron means either, systemd both."""
+    minutes, hours, days, months, weekdays = croniter.expand(cron)[0][:5]
+    clock = f"{_listed(hours)}:{_listed(minutes)}:00"
+    month = _listed(months)
+    # cron's ``l`` is the last day, which systemd counts from the end.
+    day = "~01" if days == ["l"] else f"-{_listed(days)}"
+    by_day = f"*-{month}{day} {clock}"
+    if weekdays == ["*"]:
+        return (by_day,)
+    by_weekday = f"{_weekdays(weekdays)} *-{month}-* {clock}"
+    return (by_weekday,) if days == ["*"] else (by_day, by_weekday)
+
+
+def _listed(values: Sequence[int | str]) -> str:
+    return ",".join(str(value) for value in values)
+
+
+def _weekdays(values: Sequence[int | str]) -> str:
+    numbers = sorted({int(value) % 7 for value in values})
+    return ",".join(_DAYS[number] for number in numbers)
+
+
+def systemd_units(
+    groups: Mapping[str, Group], command: Sequence[str], policy: str, state: str
+) -> list[Unit]:
+    """One service, started by one timer a group."""
+    found = [Unit("exshadow-policy@.service", _service(command, policy, state))]
+    for name, group in sorted(groups.items()):
+        if group.schedule is not None:
+            found.append(Unit(f"exshadow-policy@{_escaped(name)}.timer", _timer(name, group)))
+    return found
+
+
+def _service(command: Sequence[str], policy: str, state: str) -> str:
+    words = [*command, "--state", state, "policy", "run-due", policy, "--group", "%I"]
+    return f"""[Unit]
+Description=exshadow: protection group %I
+Documentation=man:systemd.service(5)
+After=local-fs.target network-online.target
+
+[Service]
+Type=oneshot
+ExecStart={" ".join(_quoted(word) for word in words)}
+# A run that is stopped is carried on by the next.
+KillSignal=SIGINT
+TimeoutStartSec=infinity
+TimeoutStopSec=120
+Nice=5
+IOSchedulingClass=best-effort
+"""
+
+
+def _timer(name: str, group: Group) -> str:
+    moments = "\n".join(f"OnCalendar={one}" for one in calendar(group.schedule or ""))
+    return f"""[Unit]
+Description=exshadow: when group {name} is due ({group.schedule})
+
+[Timer]
+{moments}
+# A machine that was off makes up for it; run-due looks at the window.
+Persistent=true
+AccuracySec=1s
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def _quoted(word: str) -> str:
+    """As systemd splits words; %I stays a specifier, no other per cent sign becomes one."""
+    text = word if word == "%I" else word.replace("%", "%%")
+    text = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    return f'"{text}"' if re.search(r"[\s\"'\\;]", text) else text
+
+
+def _escaped(name: str) -> str:
+    """As ``systemd-escape`` spells an instance; a group's name has no other letters to escape."""
+    return name.replace("-", "\\x2d")
+
+
+def windows_task(groups: Mapping[str, Group], command: Sequence[str], policy: str) -> Unit:
+    """A task for ``schtasks /create /xml``, as the system account."""
+    every = wake_minutes([group.schedule for group in groups.values() if group.schedule])
+    program, *rest = command
+    words = " ".join(_argument(word) for word in (*rest, "policy", "run-due", policy))
+    text = f"""<?xml version="1.0" encoding="UTF-16"?>
+<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
+  <RegistrationInfo>
+    <Description>exshadow: runs the protection groups that are due</Description>
+  </RegistrationInfo>
+  <Triggers>
+    <CalendarTrigger>
+      <StartBoundary>2020-01-01T00:00:00</StartBoundary>
+      <Repetition><Interval>PT{every}M</Interval><Duration>P1D</Duration></Repetition>
+      <ScheduleByDay><DaysInterval>1</DaysInterval></ScheduleByDay>
+    </CalendarTrigger>
+  </Triggers>
+  <Principals>
+    <Principal id="system">
+      <UserId>S-1-5-18</UserId><RunLevel>HighestAvailable</RunLevel>
+    </Principal>
+  </Principals>
+  <Settings>
+    <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
+    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
+    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
+    <StartWhenAvailable>true</StartWhenAvailable>
+    <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>
+  </Settings>
+  <Actions Context="system">
+    <Exec><Command>{escape(program)}</Command><Arguments>{escape(words)}</Arguments></Exec>
+  </Actions>
+</Task>
+"""
+    return Unit("exshadow-policy.xml", text)
+
+
+def wake_minutes(crons: Sequence[str]) -> int:
+    """Minutes between two looks so that no moment of any schedule is missed; from midnight on."""
+    every = 60
+    for cron in crons:
+        for minute in croniter.expand(cron)[0][0]:
+            every = math.gcd(every, 1 if minute == "*" else int(minute))
+    return max(every, 1)
+
+
+def _argument(word: str) -> str:
+    return quoteattr(word).replace("&quot;", '\\"') if re.search(r"[\s\"]", word) else word

@@ -1,0 +1,51 @@
+"""The array as the chooser sees it."""
+
+from __future__ import annotations
+
+from exshadow.errors import RefusedError
+from exshadow.providers.eva.array import Array, View
+from exshadow.providers.eva.objects import Form, Vdisk
+from exshadow.providers.eva.session import OtherManagerError
+from exshadow.providers.eva.settings import EvaSettings, Kind
+from exshadow.providers.facts import ArrayFacts, ArrayVolume, CopyKind
+
+_KINDS = {
+    Form.DEMAND: CopyKind.DIFFERENTIAL,
+    Form.FULLY: CopyKind.DIFFERENTIAL,
+    Form.SNAPCLONE: CopyKind.SNAPCLONE,
+    Form.MIRRORCLONE: CopyKind.MIRRORCLONE,
+}
+
+
+def array_facts(array: Array, settings: EvaSettings) -> ArrayFacts:
+    """Of the fullest disk group that copies may go to. An array of another manager is told as
+    such, not raised."""
+    system = array.system()
+    try:
+        view, groups = array.look(), array.disk_groups()
+    except RefusedError as problem:
+        if not isinstance(problem.__cause__, OtherManagerError):
+            raise
+        other = problem.__cause__.manager or "another manager"
+        return ArrayFacts(settings.system, system.licensed is not False, managed_by_other=other)
+    wanted = [groups[settings.disk_group]] if settings.disk_group in groups else groups.values()
+    room = [(group.free(settings.redundancy), group) for group in wanted]
+    free, group = min(room, key=lambda one: one[0]) if room else (0, None)
+    return ArrayFacts(
+        name=settings.system,
+        licensed=system.licensed is not False,
+        free=free,
+        alarm_percent=group.alarm_percent if group else 100,
+        used_percent=group.used * 100 // group.total if group and group.total else 0,
+        copies_limit=settings.snapshots_limit if settings.kind is Kind.SNAPSHOT else None,
+        volumes={one.wwn: _volume(view, one) for one in view.vdisks if one.wwn},
+    )
+
+
+def _volume(view: View, one: Vdisk) -> ArrayVolume:
+    copies = view.copies_of(one)
+    return ArrayVolume(
+        state="good" if one.good else one.state,
+        normalising=one.copying or any(copy.copying for copy in copies),
+        copies=tuple(_KINDS[copy.form] for copy in copies if copy.form in _KINDS),
+    )

@@ -1,0 +1,124 @@
+"""What is checked before a copy is made, from the array's own records. Pure: raises RefusedError
+(NoSpaceError for room) with the first reason found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from exshadow.errors import NoSpaceError, RefusedError
+from exshadow.providers.eva.array import View
+from exshadow.providers.eva.objects import DiskGroup, Form, MirrorPhase, System, Vdisk
+from exshadow.providers.eva.settings import Allocation, EvaSettings, Kind
+
+_GIB = 1 << 30  # containers have whole gigabytes
+_RESERVE = 10  # per cent of the source that a demand allocated snapshot needs at least (E4d)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A copy that is to be made. ``reserved``: its space is taken already (a container)."""
+
+    source: Vdisk
+    disk_group: str
+    redundancy: str
+    reserved: bool = False
+
+
+def array(system: System) -> None:
+    """Licence and state."""
+    if system.licensed is False:
+        raise RefusedError(
+            f"array {system.name} has no Business Copy licence",
+            hint="enter its key in Command View",
+        )
+    if not system.good:
+        raise RefusedError(f"array {system.name} is in state {system.state!r}")
+
+
+def sources(view: View, found: Iterable[Vdisk], settings: EvaSettings) -> None:
+    """State, and copies there are already."""
+    for one in found:
+        if one.is_snapshot or one.form is Form.CONTAINER:
+            raise RefusedError(f"{one.name} is a {one.form}: it cannot be copied from")
+        if not one.good:
+            raise RefusedError(
+                f"vdisk {one.name} is in state {one.state!r}",
+                hint="look at it in Command View: copies are made of good vdisks only",
+            )
+        if one.form is Form.MIRRORCLONE and (
+            settings.kind is not Kind.SNAPSHOT or one.phase is not MirrorPhase.FRACTURED
+        ):
+            raise RefusedError(f"{one.name} is a mirrorclone: detach it first")
+        _conflicts(one, view.copies_of(one), settings)
+
+
+def _conflicts(source: Vdisk, copies: Sequence[Vdisk], settings: EvaSettings) -> None:
+    copying = source.copying or any(one.copying for one in copies)
+    if copying and settings.kind is not Kind.MIRRORCLONE:
+        raise RefusedError(
+            f"{source.name} is being copied by a snapclone that is not normalised",
+            hint="wait for it: no other copy can be made meanwhile",
+        )
+    snapshots = [one for one in copies if one.is_snapshot]
+    if settings.kind is Kind.SNAPCLONE:
+        for one in copies:
+            if one.is_snapshot or one.form is Form.MIRRORCLONE:
+                raise RefusedError(
+                    f"{source.name} has a {one.form} copy {one.name}: no snapclone can be made",
+                    hint="remove it first, or use one kind of copy for this vdisk",
+                )
+    if settings.kind is Kind.SNAPSHOT:
+        form = Form.DEMAND if settings.allocation is Allocation.DEMAND else Form.FULLY
+        for one in snapshots:
+            if one.form is not form:
+                raise RefusedError(
+                    f"{source.name} has a snapshot {one.name} allocated {one.form}: all must be",
+                    hint=f"set allocation = {one.form}, or remove that snapshot",
+                )
+            if settings.redundancy and one.redundancy != settings.redundancy.lower():
+                raise RefusedError(
+                    f"{source.name} has a snapshot {one.name} in {one.redundancy}: all must be",
+                    hint=f"set redundancy = {one.redundancy}",
+                )
+        if len(snapshots) >= settings.snapshots_limit:
+            raise RefusedError(
+                f"{source.name} has {len(snapshots)} snapshots, the limit",
+                hint="abort a set, or raise snapshots_limit if the firmware takes more",
+            )
+
+
+def space(wanted: Sequence[Wanted], groups: Mapping[str, DiskGroup], settings: EvaSettings) -> None:
+    """Room, the reserve for snapshots that grow, the alarm level, and where snapshots may be."""
+    demand = settings.kind is Kind.SNAPSHOT and settings.allocation is Allocation.DEMAND
+    needs: dict[tuple[str, str], int] = {}
+    for one in wanted:
+        group = groups.get(one.disk_group)
+        if group is None:
+            raise RefusedError(
+                f"there is no disk group {one.disk_group}",
+                hint=f"there are: {', '.join(sorted(groups)) or 'none'}",
+            )
+        if settings.kind is Kind.SNAPSHOT and one.disk_group != one.source.disk_group:
+            raise RefusedError(
+                f"a snapshot of {one.source.name} must be in {one.source.disk_group}",
+                hint="leave disk_group out",
+            )
+        if group.total and group.used * 100 >= group.alarm_percent * group.total:
+            raise NoSpaceError(
+                f"disk group {group.path} is at its alarm level of {group.alarm_percent} %",
+                hint="make room there before more copies are made",
+            )
+        if not one.reserved:
+            size = one.source.size * _RESERVE // 100 if demand else one.source.size
+            size = -(-size // _GIB) * _GIB if settings.containers else size
+            at = (one.disk_group, one.redundancy)
+            needs[at] = needs.get(at, 0) + size
+    for (path, level), size in needs.items():
+        free = groups[path].free(level)
+        if size > free:
+            raise NoSpaceError(
+                f"disk group {path} has room for {free} bytes in {level or 'its level'}, "
+                f"{size} are needed",
+                hint="make room, or use demand allocated snapshots",
+            )

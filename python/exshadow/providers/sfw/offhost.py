@@ -1,0 +1,119 @@
+"""Sets on another host: their disks in a disk group of their own, which is imported there.
+
+    split_off  ->  (other host) take  ->  work on it  ->  release  ->  (first host) take, bring_back
+
+Whole disks move; nothing of them may be mounted; both groups keep a disk. Once back, the set is
+resynced as any other. Every step may be repeated: it is looked at first.
+"""
+
+from __future__ import annotations
+
+from exshadow.errors import ExistsError, InvalidError, NotFoundError, RefusedError
+from exshadow.names import check_name
+from exshadow.providers.contract import Action
+from exshadow.providers.sfw import rules
+from exshadow.providers.sfw.look import Copy, Ground, Look
+
+
+def split_off(ground: Ground, action: Action, new_group: str) -> None:
+    """Move the set's snapshot volumes and their disks into a disk group of their own."""
+    check_name(new_group, "disk group")
+    look = Look(ground)
+    copies = look.copies(action, ground.records.read(action.set_id))
+    if all(copy.where == new_group and copy.exists for copy in copies):
+        return
+    rules.whole(copies, action)
+    rules.at_home(copies)
+    rules.unmounted(copies)
+    homes = {copy.home for copy in copies}
+    if len(homes) > 1:
+        raise RefusedError(
+            f"the set lies in disk groups {', '.join(sorted(homes))}; one group can be split",
+            hint="keep the volumes of a set that leaves the host in one disk group",
+        )
+    home = homes.pop()
+    if new_group in ground.product.groups():
+        raise ExistsError(f"there is a disk group {new_group} already", hint="choose another name")
+    _whole_disks(look, copies, home)
+    said = ground.product.do(
+        "group_split",
+        group=home,
+        new=new_group,
+        volumes=[{"volume": copy.name} for copy in copies],
+    )
+    ground.product.do("rescan")
+    now = Look(ground).copies(action, ground.records.read(action.set_id))
+    if any(copy.where != new_group for copy in now):
+        raise said.error(f"the set is not in disk group {new_group}")
+
+
+def _whole_disks(look: Look, copies: list[Copy], home: str) -> None:
+    """No disk of the set has something else that is known here."""
+    moving = {copy.name for copy in copies}
+    disks = {
+        disk
+        for copy in copies
+        if copy.snapshot
+        for plex in copy.snapshot.plexes
+        for disk in plex.disks
+    }
+    staying = [copy.production for copy in copies if copy.production]
+    for pair in look.pairs(home):
+        if pair.snapshot[1] not in moving and (other := look.volume(pair.snapshot[1], home)):
+            staying.append(other)
+    for volume in staying:
+        for plex in volume.plexes:
+            if shared := disks & set(plex.disks):
+                raise RefusedError(
+                    f"whole disks move, and {', '.join(sorted(shared))} also has {plex.name} of "
+                    f"{volume.name}",
+                    hint="give every mirror disks of its own",
+                )
+
+
+def release(ground: Ground, group: str) -> None:
+    """This host lets go of the group (deport). Nothing of it may be mounted."""
+    known = ground.product.groups()
+    if group not in known or not known[group].imported:
+        return
+    said = ground.product.do("group_deport", group=group)
+    after = ground.product.groups()
+    if group in after and after[group].imported:
+        raise said.error(f"disk group {group} is still imported here")
+
+
+def take(ground: Ground, group: str) -> None:
+    """This host imports the group, also where the other one did not let go properly: make sure that
+    nobody uses it there."""
+    ground.product.do("rescan")
+    known = ground.product.groups()
+    if group in known and known[group].imported:
+        return
+    if group not in known:
+        raise NotFoundError(
+            f"no disk of disk group {group} is seen by this host", hint="look at the zoning"
+        )
+    said = ground.product.do("group_import", group=group)
+    after = ground.product.groups()
+    if group not in after or not after[group].imported:
+        raise said.error(f"disk group {group} is not imported here")
+
+
+def bring_back(ground: Ground, group: str, into: str) -> None:
+    """Join the group with the one it came from. Both are imported here; nothing is mounted."""
+    if group == into:
+        raise InvalidError("a disk group cannot be joined with itself")
+    known = ground.product.groups()
+    if into not in known or not known[into].imported:
+        raise NotFoundError(f"disk group {into} is not imported here", hint="import it first")
+    if group not in known:
+        return
+    if not known[group].imported:
+        raise RefusedError(
+            f"disk group {group} is not imported here",
+            hint=f"import it first: vxdg -g {group} -f -C import",
+        )
+    said = ground.product.do("group_join", group=group, into=into)
+    ground.product.do("rescan")
+    if group in ground.product.groups():
+        raise said.error(f"disk group {group} is still there")

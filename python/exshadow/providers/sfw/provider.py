@@ -1,0 +1,181 @@
+"""The provider for Storage Foundation for Windows: verbs to their modules, and the mirrors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from exshadow.commands import CommandRunner
+from exshadow.model import ChangedMember
+from exshadow.providers.contract import Action, Mirror, MirrorState, Source, Standing, Verb
+from exshadow.providers.facts import Capability, CopyKind
+from exshadow.providers.sfw import (
+    dropping,
+    preparing,
+    presenting,
+    promoting,
+    restoring,
+    resyncing,
+    splitting,
+)
+from exshadow.providers.sfw.look import Ground, Look, lies_at, place_of
+from exshadow.providers.sfw.naming import device, is_letter, opened_at
+from exshadow.providers.sfw.product import Product, Volume
+from exshadow.providers.sfw.records import Records
+from exshadow.providers.sfw.settings import PROGRAMS, read
+from exshadow.providers.templates import load
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    standing: Callable[[Ground, Action], Standing]
+    start: Callable[[Ground, Action], None]
+
+
+_WAYS = {
+    Verb.PREPARE: _Way(preparing.standing, preparing.start),
+    Verb.SPLIT: _Way(splitting.standing, splitting.start),
+    Verb.RESYNC: _Way(resyncing.standing, resyncing.start),
+    Verb.RESTORE: _Way(restoring.standing, restoring.start),
+    Verb.PROMOTE: _Way(promoting.standing, promoting.start),
+    Verb.DISSOLVE: _Way(dropping.standing, dropping.start),
+    Verb.ABORT: _Way(dropping.standing_of_abort, dropping.abort),
+    Verb.PRESENT: _Way(presenting.standing, presenting.start),
+    Verb.UNPRESENT: _Way(presenting.standing_of_unpresent, presenting.unpresent),
+}
+
+
+def build(settings: Mapping[str, str]) -> SfwProvider:
+    """With the programs that the settings name, else those on PATH."""
+    named = {program: settings[program] for program in PROGRAMS if settings.get(program)}
+    return SfwProvider(settings, CommandRunner(programs=named))
+
+
+class SfwProvider:
+    """A mirror is a snap plex at a place that the settings name (see settings.py); a set is the
+    snapshot volumes ``xs-...`` that one vxsnap made of them, with a record and the XML kept twice.
+    """
+
+    name = "sfw"
+
+    def __init__(self, settings: Mapping[str, str], commands: CommandRunner) -> None:
+        mine = read(settings)
+        book = load("sfw", mine.version, mine.commands)
+        self.ground = Ground(mine, Product(book, commands), Records(mine.sets, mine.sets_copy))
+
+    def capability(self, volumes: Sequence[Source]) -> Capability:
+        """Full mirrors on other disks; the changed-region map of the product is not readable."""
+        return Capability(CopyKind.PLEX, True, True, False, True, True)
+
+    def start(self, action: Action) -> None:
+        """See :class:`Provider`."""
+        _WAYS[action.verb].start(self.ground, action)
+
+    def standing(self, action: Action) -> Standing:
+        """See :class:`Provider`."""
+        return _WAYS[action.verb].standing(self.ground, action)
+
+    def mirrors(self, group: str, volumes: Sequence[Source]) -> tuple[Mirror, ...]:
+        """Every mirror that has a place in the settings, as the product shows it."""
+        look = Look(self.ground)
+        return tuple(self._mirror(look, group, label, volumes) for label in self._labels(volumes))
+
+    def _labels(self, volumes: Sequence[Source]) -> list[str]:
+        places = self.ground.settings.places
+        return [
+            label
+            for label in self.ground.settings.labels
+            if all((label, one.name) in places or (label, "") in places for one in volumes)
+        ]
+
+    def _mirror(self, look: Look, group: str, label: str, volumes: Sequence[Source]) -> Mirror:
+        states: list[MirrorState] = []
+        percents: list[int] = []
+        snapshots: list[str] = []
+        presented: list[str] = []
+        odd = ""
+        for source in volumes:
+            production = look.needed(source, group)
+            place = self.ground.settings.place(label, source.name)
+            plex = place_of(production.plexes, place)
+            snapshot = None if plex else self._snapshot(look, group, label, production, source)
+            if plex is not None:
+                odd = odd or ("" if plex.state else f"{plex.name} shows the state {plex.shown}")
+                states.append(_STATES.get(plex.state, MirrorState.BROKEN))
+                if plex.percent is not None:
+                    percents.append(plex.percent)
+            elif snapshot is not None:
+                states.append(MirrorState.SPLIT)
+                snapshots.append(snapshot[0])
+                presented += self._paths(snapshot[1])
+            else:
+                states.append(MirrorState.NONE)
+        set_id, under_way = self._set_of(group, label, snapshots)
+        state = MirrorState.RESTORING if under_way else _combined(states)
+        if state is MirrorState.BROKEN and not odd:
+            odd = "some volumes are split, others are not"
+        return Mirror(label, state, min(percents, default=None), set_id, tuple(presented), odd)
+
+    def _snapshot(
+        self, look: Look, group: str, label: str, production: Volume, source: Source
+    ) -> tuple[str, Volume | None] | None:
+        """The snapshot volume split off at the mirror's place; its volume None while away."""
+        place = self.ground.settings.place(label, source.name)
+        for pair in look.pairs(production.group):
+            if pair.original[1] != production.name:
+                continue
+            name = pair.snapshot[1]
+            volume = look.volume(name, pair.snapshot[0])
+            if volume is not None:
+                if lies_at(volume, place):
+                    return name, volume
+                continue
+            if any(
+                part.snapshot == name
+                for record in self.ground.records.all()
+                if (record.policy_group, record.mirror) == (group, label)
+                for part in record.parts
+            ):
+                return name, None
+        return None
+
+    def _paths(self, volume: Volume | None) -> list[str]:
+        if volume is None or not volume.places:
+            return []
+        place = volume.places[0]
+        at = place if is_letter(place) else device(volume.group, volume.name)
+        return [opened_at(self.ground.settings.devices, at)]
+
+    def _set_of(self, group: str, label: str, snapshots: list[str]) -> tuple[str, bool]:
+        """Whose snapshot volumes these are, and whether that set is being restored."""
+        for record in self.ground.records.all():
+            if (record.policy_group, record.mirror) != (group, label):
+                continue
+            if record.step:
+                return record.set_id, True
+            names = {part.snapshot for part in record.parts}
+            if snapshots and set(snapshots) <= names:
+                return record.set_id, False
+        return "", False
+
+    def changed(self, action: Action) -> tuple[ChangedMember, ...] | None:
+        """The product tells a percentage only."""
+        return None
+
+    def documents(self, action: Action) -> Mapping[str, bytes]:
+        """The set's XML, that of its first split after a restore, and the record."""
+        return self.ground.records.documents(action.set_id)
+
+
+_STATES = {"syncing": MirrorState.SYNCING, "ready": MirrorState.READY}
+
+
+def _combined(states: Sequence[MirrorState]) -> MirrorState:
+    """The least advanced counts; part split, part ready is no set and no mirror."""
+    found = set(states)
+    for state in (MirrorState.BROKEN, MirrorState.NONE, MirrorState.SYNCING):
+        if state in found:
+            return state
+    if len(found) > 1:
+        return MirrorState.BROKEN
+    return found.pop() if found else MirrorState.NONE

@@ -1,0 +1,123 @@
+"""What Storage Foundation forbids, looked at before it is asked; a refusal says what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exshadow.errors import NotFoundError, RefusedError, UnsupportedError
+from exshadow.providers.contract import Action
+from exshadow.providers.facts import SFW_MIRRORS
+from exshadow.providers.sfw.look import Copy, Ground
+from exshadow.providers.sfw.product import Group, Volume
+from exshadow.providers.sfw.records import Record
+from exshadow.providers.sfw.settings import Place
+
+
+def may_mirror(volume: Volume, place: Place, group: Group | None) -> None:
+    """A snap plex may be added at the place."""
+    if group is None or group.kind == "ldm":
+        raise UnsupportedError(
+            f"{volume.name} is in the Microsoft disk group {volume.group}, which vxassist refuses",
+            hint="make it a Veritas disk group, or choose another provider",
+        )
+    if group.kind != "sfw":
+        raise RefusedError(
+            f"nobody knows what kind of disk group {volume.group} is",
+            hint="correct meaning.group in the file of commands",
+        )
+    if volume.layout == "raid5":
+        raise UnsupportedError(
+            f"{volume.name} is software RAID-5, of which there are no snapshots",
+            hint="choose another provider for this group",
+        )
+    if volume.layout != "plain":
+        raise RefusedError(
+            f"nobody knows the layout of {volume.name}",
+            hint="correct meaning.layout in the file of commands",
+        )
+    if place.plex:
+        names = [one.name for one in volume.plexes if one.state == "active"]
+        if place.plex not in names:
+            raise NotFoundError(
+                f"{volume.name} has no mirror {place.plex}", hint=f"it has {', '.join(names)}"
+            )
+        if len(names) < 2:
+            raise RefusedError(f"{place.plex} is the only mirror of {volume.name}")
+        return
+    serving = [disk for one in volume.plexes if one.state == "active" for disk in one.disks]
+    if set(place.disks) <= set(serving):
+        raise RefusedError(
+            f"{volume.name} itself lies on {', '.join(place.disks)}, a mirror would be no copy",
+            hint="name another disk for the mirror in [provider.sfw], also after a promotion",
+        )
+    if len(volume.plexes) >= SFW_MIRRORS:
+        raise RefusedError(
+            f"{volume.name} has {SFW_MIRRORS} mirrors, no more are possible",
+            hint="dissolve a set, or abort a mirror",
+        )
+
+
+def same_host(ground: Ground, record: Record | None) -> None:
+    """The set was split here, or on a node of the same cluster."""
+    if record and record.host not in ground.settings.hosts:
+        raise RefusedError(
+            f"set {record.set_id} was split on {record.host}, this is {ground.settings.host}",
+            hint="do it there; nodes of one cluster are named by the setting hosts",
+        )
+
+
+def no_other_work(record: Record | None, action: Action) -> None:
+    """No other restore or promotion of the set is under way."""
+    if record and record.step and record.action != action.id:
+        raise RefusedError(
+            f"set {record.set_id} is being restored or promoted by action {record.action}",
+            hint="repeat that first: exshadow policy run",
+        )
+
+
+def unmounted(copies: Sequence[Copy]) -> None:
+    """No copy is mounted: a plex cannot be taken from under a file system."""
+    for copy in copies:
+        if copy.snapshot and copy.snapshot.places:
+            raise RefusedError(
+                f"the copy of {copy.source.name} is still mounted at "
+                f"{', '.join(copy.snapshot.places)}",
+                hint="take it back first (unpresent)",
+            )
+
+
+def at_home(copies: Sequence[Copy]) -> None:
+    """Every copy is in the disk group of its original."""
+    for copy in copies:
+        if copy.away:
+            raise RefusedError(
+                f"the copy of {copy.source.name} is in disk group {copy.where}, its original in "
+                f"{copy.home}",
+                hint=f"bring it back first: vxdg -g {copy.where} -n {copy.home} -C -f join",
+            )
+
+
+def is_production(copies: Sequence[Copy]) -> None:
+    """The originals of the set are what production is now."""
+    for copy in copies:
+        now = copy.production
+        if now is None:
+            raise NotFoundError(
+                f"production of {copy.source.name} is gone", hint="promote the set instead"
+            )
+        if (now.group, now.name) != (copy.home, copy.original):
+            raise RefusedError(
+                f"the set is of {copy.home}\\{copy.original}, but {copy.source.path} is "
+                f"{now.group}\\{now.name} now",
+                hint="another set was promoted since",
+            )
+
+
+def whole(copies: Sequence[Copy], action: Action) -> None:
+    """Every volume of the set has its copy here."""
+    lost = [copy.source.name for copy in copies if copy.snapshot is None]
+    if lost:
+        raise NotFoundError(
+            f"set {action.label or action.set_id} has no copy of {', '.join(lost)} on this host",
+            hint="look at what is here: exshadow provider probe",
+        )

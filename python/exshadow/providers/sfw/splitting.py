@@ -1,0 +1,209 @@
+"""Split: one vxsnap for all volumes, at one instant, with the set's XML.
+
+With ``writer`` and ``component`` vxsnap is the requestor itself: it asks the writer, so the set is
+application-consistent and nobody may open a second VSS set beside it. Without them the set is
+crash-consistent, unless somebody holds the application still meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from exshadow.errors import Error, ExistsError, InvalidError, ProviderError, RefusedError
+from exshadow.providers.contract import Action, Stage, Standing
+from exshadow.providers.sfw import rules
+from exshadow.providers.sfw.look import Copy, Ground, Look, members
+from exshadow.providers.sfw.naming import device, is_letter, snapshot_volume
+from exshadow.providers.sfw.product import Said, Volume
+from exshadow.providers.sfw.records import Part, Record
+
+
+def asks_writer(options: Mapping[str, str]) -> bool:
+    """Whether vxsnap itself makes the set application-consistent. InvalidError for half of it."""
+    if bool(options.get("writer")) != bool(options.get("component")):
+        raise InvalidError("writer and component go together", hint="say both in provider.options")
+    return bool(options.get("writer"))
+
+
+def standing(ground: Ground, action: Action) -> Standing:
+    """Done when every volume has its snapshot volume and the XML was kept."""
+    record = ground.records.read(action.set_id)
+    copies = Look(ground).copies(action, record)
+    there = [copy for copy in copies if copy.exists]
+    if not there:
+        return Standing(Stage.ABSENT)
+    if len(there) < len(copies) or (record and record.phase == "splitting"):
+        return Standing(Stage.HALF, "the split was interrupted")
+    asked = record.writer if record else ""
+    detail = f"vxsnap asked {asked}: application-consistent" if asked else ""
+    return Standing(Stage.DONE, detail, members=members(ground, action, copies))
+
+
+def start(ground: Ground, action: Action) -> None:
+    """Split, or finish what a crash left. When this returns the set is there."""
+    record = ground.records.read(action.set_id)
+    rules.same_host(ground, record)
+    rules.no_other_work(record, action)
+    look = Look(ground)
+    copies = look.copies(action, record)
+    there = [copy for copy in copies if copy.exists]
+    if record and there:
+        if record.phase == "split":
+            return
+        _finish(ground, action, record, None)
+        return
+    if there:
+        raise ExistsError(
+            f"volume {there[0].name} exists, but nothing is recorded of set {action.set_id}",
+            hint="take the set's record from the catalog's documents",
+        )
+    if record and record.phase == "split":
+        raise RefusedError(f"set {action.label or action.set_id} was split and is gone")
+    planned = _planned(ground, action, copies)
+    _clear_the_way(ground, action.set_id, begun=record is not None)
+    _sweep(ground, look, action)
+    ground.records.write(planned)
+    said = _create(ground, planned, copies, ground.records.xml(action.set_id))
+    _finish(ground, action, planned, said)
+
+
+def _planned(ground: Ground, action: Action, copies: list[Copy]) -> Record:
+    """What will be made. RefusedError when a mirror is not ready."""
+    asks = asks_writer(action.options)
+    if asks and action.writers:
+        raise RefusedError(
+            "vxsnap asks the writer itself; no second set may be opened beside it",
+            hint="leave the group's writers out, or provider.options writer and component",
+        )
+    parts = []
+    for copy in copies:
+        if copy.production is None or copy.plex is None:
+            raise RefusedError(
+                f"mirror {action.mirror} of {copy.source.name} is not prepared",
+                hint="prepare it first",
+            )
+        if copy.plex.state != "ready":
+            percent = "" if copy.plex.percent is None else f" ({copy.plex.percent} %)"
+            raise RefusedError(
+                f"mirror {action.mirror} of {copy.source.name} is not ready: "
+                f"{copy.plex.shown}{percent}",
+                hint="wait until it is in sync",
+            )
+        parts.append(
+            Part(
+                copy.source.name,
+                copy.production.group,
+                copy.production.name,
+                snapshot_volume(action.set_id, copy.source.name),
+                copy.plex.name,
+                copy.production.places,
+            )
+        )
+    return Record(
+        set_id=action.set_id,
+        policy_group=action.group,
+        mirror=action.mirror,
+        host=ground.settings.host,
+        parts=tuple(parts),
+        writer=action.options.get("writer", ""),
+        component=action.options.get("component", ""),
+    )
+
+
+def _clear_the_way(ground: Ground, set_id: str, *, begun: bool) -> None:
+    """vxsnap refuses an XML that is there. One of our own interrupted split may go."""
+    path = ground.records.xml(set_id)
+    if not path.exists():
+        return
+    if not begun:
+        raise ExistsError(
+            f"{path} is there already, and nothing is recorded of its set",
+            hint="find out whose it is; it is the key to a set",
+        )
+    path.unlink()
+
+
+def _sweep(ground: Ground, look: Look, action: Action) -> None:
+    """Forget sets whose plexes are back in this mirror: it is about to become another one."""
+    for record in list(ground.records.all()):
+        mine = (record.policy_group, record.mirror) == (action.group, action.mirror)
+        if not mine or record.set_id == action.set_id:
+            continue
+        if not any(
+            look.volume(part.snapshot, part.group)
+            or any(one.snapshot[1] == part.snapshot for one in look.pairs(part.group))
+            for part in record.parts
+        ):
+            ground.records.forget(record.set_id)
+
+
+def _create(ground: Ground, record: Record, copies: list[Copy], xml: Path) -> Said:
+    sources = []
+    for part, copy in zip(record.parts, copies, strict=True):
+        if copy.production is None:
+            raise Error(f"{part.volume} has no production volume")
+        letters = [place for place in copy.production.places if is_letter(place)]
+        ready = [plex for plex in copy.production.plexes if plex.state == "ready"]
+        sources.append(
+            {
+                "path": letters[0] if letters else device(part.group, part.original),
+                "newvol": part.snapshot,
+                # The option is remembered, not read: given only where there is a choice.
+                "plex": part.plex if len(ready) > 1 else "",
+            }
+        )
+    return ground.product.do(
+        "create",
+        xml=str(xml),
+        sources=sources,
+        writer=record.writer,
+        component=record.component,
+    )
+
+
+def split_again(ground: Ground, record: Record, copies: list[Copy]) -> Said:
+    """The same volumes under the same names, nobody asked: production is not mounted."""
+    xml = ground.records.xml(record.set_id, "new")
+    xml.unlink(missing_ok=True)
+    return _create(ground, replace(record, writer="", component=""), copies, xml)
+
+
+def _finish(ground: Ground, action: Action, record: Record, said: Said | None) -> None:
+    """Judge by the state what the command did; a set that is not right is undone."""
+    look = Look(ground)
+    copies = look.copies(action, record)
+    there = [copy for copy in copies if copy.snapshot]
+    if not there:
+        ground.records.forget(record.set_id)
+        blame = said.error("no volume was split") if said else ProviderError("nothing was split")
+        raise blame
+    problem = ""
+    if len(there) < len(copies):
+        problem = "only some of the volumes were split"
+    for part, copy in zip(record.parts, copies, strict=True):
+        if copy.snapshot and not _has_plex(copy.snapshot, part.plex):
+            problem = f"another mirror of {part.volume} was split"
+    kept = ground.records.take_xml(record)
+    if not kept.xml:
+        problem = problem or f"the set's XML {ground.records.xml(record.set_id)} is not there"
+    if not problem:
+        ground.records.write(replace(kept, phase="split"))
+        return
+    _undo(ground, there)
+    ground.records.forget(record.set_id)
+    if said:
+        raise said.error(f"{problem}; what was split goes back")
+    raise ProviderError(f"the split was not right: {problem}; what was split goes back")
+
+
+def _has_plex(volume: Volume, plex: str) -> bool:
+    return any(one.name == plex for one in volume.plexes)
+
+
+def _undo(ground: Ground, copies: list[Copy]) -> None:
+    for copy in copies:
+        said = ground.product.do("snapback", group=copy.where, volume=copy.name)
+        if ground.product.volume(copy.name, copy.where) is not None:
+            raise said.error(f"{copy.name} could not be given back")

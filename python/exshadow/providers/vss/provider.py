@@ -1,0 +1,341 @@
+"""A VSS provider of a Windows host as a :class:`~exshadow.providers.contract.Provider`.
+
+VSS is its own requestor: one backup of the service makes the set, with Windows' writers when the
+setting says so. A mirror is a slot that a set occupies; there is nothing to be synchronised. A
+refresh is a new copy, as VSS cannot resynchronise a copy from its source.
+
+VSS gives a set its id only while making it. A slot is therefore marked before; a set that is found
+afterwards, younger than the mark, of the same volumes and of no other slot, is what a killed split
+left, and is deleted before the split is made again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from exshadow.errors import NotFoundError, ProviderError, RefusedError, UnsupportedError
+from exshadow.model import ChangedMember, Member
+from exshadow.providers.contract import (
+    Action,
+    Mirror,
+    MirrorState,
+    Source,
+    Stage,
+    Standing,
+    Verb,
+)
+from exshadow.providers.facts import Capability, CopyKind
+from exshadow.providers.vss.copying import copy_back, place
+from exshadow.providers.vss.records import Slot, Slots
+from exshadow.providers.vss.settings import Kind, RestoreWay, VssSettings, parse
+from exshadow.vss.procedures import BackupRequest, RetryLimits
+from exshadow.vss.service import VssService
+from exshadow.vss.tables import BreakFlags, ObjectType, SnapshotAttributes
+from exshadow.vss.values import SYSTEM_PROVIDER_ID, BackupState, Context, SnapshotProperties
+
+DOCUMENT = "components.xml"
+_CLOCKS = timedelta(seconds=5)  # that a snapshot's time may lie before ours
+
+
+def build(settings: Mapping[str, str]) -> VssProvider:
+    """Over the service of this host. UnsupportedError where there is no Windows."""
+    from exshadow.vss.tool import find_tool
+
+    mine = parse(settings)
+    tool = find_tool(mine.tool or None, mine.launcher or None, os.environ)
+    if tool is None:
+        raise UnsupportedError(
+            "there is no Volume Shadow Copy Service here: this is no Windows host",
+            hint="choose another provider, or name exshadow-vss.exe: tool = ... in [provider.vss]",
+        )
+    return VssProvider(mine, tool)
+
+
+@dataclass(frozen=True, slots=True)
+class VssProviderProperties:
+    """A registered VSS provider; ``is_system``: Windows' own."""
+
+    provider_id: str
+    name: str
+    is_system: bool
+
+
+class VssProvider:
+    """``service``: Windows', or whoever plays it."""
+
+    name = "vss"
+
+    def __init__(self, settings: VssSettings, service: VssService) -> None:
+        self._settings = settings
+        self._service = service
+        self._slots = Slots(settings.sets)
+
+    def capability(self, volumes: Sequence[Source]) -> Capability:
+        """As the kind that is asked for; the service takes several volumes at one instant."""
+        full = self._settings.kind is Kind.PLEX
+        kind = CopyKind.PLEX if full else CopyKind.DIFFERENTIAL
+        return Capability(kind, full, False, False, True, False)
+
+    def start(self, action: Action) -> None:
+        """See :class:`Provider`."""
+        starts: Mapping[Verb, Callable[[Action], None]] = {
+            Verb.PREPARE: self._prepare,
+            Verb.SPLIT: self._split,
+            Verb.RESYNC: self._give_up,
+            Verb.RESTORE: self._restore,
+            Verb.PROMOTE: self._promote,
+            Verb.DISSOLVE: self._dissolve,
+            Verb.ABORT: self._abort,
+            Verb.PRESENT: lambda action: None,
+            Verb.UNPRESENT: lambda action: None,
+        }
+        starts[action.verb](action)
+
+    def standing(self, action: Action) -> Standing:
+        """See :class:`Provider`."""
+        slot = self._slots.read(action.group, action.mirror)
+        mine = slot if slot is not None and slot.set_id == action.set_id else None
+        match action.verb:
+            case Verb.PREPARE:
+                return Standing(Stage.ABSENT if slot is None else Stage.DONE)
+            case Verb.ABORT | Verb.RESYNC | Verb.DISSOLVE:
+                left = slot is not None if not action.set_id else mine is not None
+                return Standing(Stage.ABSENT if left else Stage.DONE)
+            case Verb.SPLIT | Verb.PRESENT:
+                return self._made(action, mine)
+            case Verb.RESTORE:
+                return self._restored(action, mine)
+            case _:
+                return Standing(Stage.DONE if action.verb is Verb.UNPRESENT else Stage.ABSENT)
+
+    def mirrors(self, group: str, volumes: Sequence[Source]) -> tuple[Mirror, ...]:
+        """Every slot of the group. A set whose snapshots are gone is broken: Windows deletes the
+        oldest when their storage is full."""
+        there = {str(one.snapshot_id) for one in self._service.snapshots()}
+        found = []
+        for slot in self._slots.all():
+            if slot.group != group:
+                continue
+            if not slot.set_id:
+                found.append(Mirror(slot.mirror, MirrorState.READY))
+            elif not slot.is_set or set(slot.snapshots.values()) <= there:
+                state = MirrorState.SPLIT if slot.is_set else MirrorState.BROKEN
+                detail = "" if slot.is_set else "a split was interrupted"
+                found.append(Mirror(slot.mirror, state, set_id=slot.set_id, detail=detail))
+            else:
+                gone = "Windows has deleted snapshots of it"
+                found.append(
+                    Mirror(slot.mirror, MirrorState.BROKEN, set_id=slot.set_id, detail=gone)
+                )
+        return tuple(found)
+
+    def changed(self, action: Action) -> tuple[ChangedMember, ...] | None:
+        """VSS shows no map."""
+        return None
+
+    def documents(self, action: Action) -> Mapping[str, bytes]:
+        """The Backup Components Document, which a restore of the writers' data needs."""
+        slot = self._slots.of_set(action.group, action.mirror, action.set_id)
+        return {DOCUMENT: slot.document.encode()} if slot.document else {}
+
+    def providers(self) -> list[VssProviderProperties]:
+        """The VSS providers that are registered with the service."""
+        return [
+            VssProviderProperties(
+                str(one.provider_id), one.name, one.provider_id == SYSTEM_PROVIDER_ID
+            )
+            for one in self._service.providers()
+        ]
+
+    # --- making and dropping
+
+    def _prepare(self, action: Action) -> None:
+        if self._slots.read(action.group, action.mirror) is None:
+            self._slots.write(Slot(action.group, action.mirror))
+
+    def _split(self, action: Action) -> None:
+        slot = self._slots.read(action.group, action.mirror)
+        if slot is None:
+            raise RefusedError(
+                f"mirror {action.mirror} of {action.group} is not prepared", hint="prepare it first"
+            )
+        if slot.is_set and slot.set_id == action.set_id:
+            return
+        if slot.is_set:
+            raise RefusedError(
+                f"mirror {action.mirror} holds set {slot.set_id}", hint="resync or delete it first"
+            )
+        self._undo_half(slot, action.volumes)
+        slot = self._slots.write(slot.making(action.set_id))
+        report = self._service.backup(self._request(action)).check()
+        originals = {self._named(one.original_volume): one for one in report.snapshots}
+        made = {one.name: originals.get(self._named(one.path)) for one in action.volumes}
+        if missing := [name for name, one in made.items() if one is None]:
+            self._undo_half(slot, action.volumes)
+            raise ProviderError(f"the service made no snapshot of {', '.join(missing)}")
+        ids = {name: str(one.snapshot_id) for name, one in made.items() if one is not None}
+        vss_set = str(report.snapshot_set_id)
+        self._slots.write(replace(slot, vss_set=vss_set, snapshots=ids, document=report.document))
+
+    def _request(self, action: Action) -> BackupRequest:
+        with_writers = self._settings.writers
+        context = int(Context.APP_ROLLBACK if with_writers else Context.NAS_ROLLBACK)
+        if self._settings.kind is Kind.PLEX:
+            context |= int(SnapshotAttributes.PLEX)
+        return BackupRequest(
+            volumes=[one.path for one in action.volumes],
+            provider=self._settings.provider,
+            context=context,
+            state=BackupState(select_components=False),
+            retry=RetryLimits(tries=self._settings.tries),
+        )
+
+    def _undo_half(self, slot: Slot, volumes: Sequence[Source]) -> None:
+        """Delete what an interrupted split of this slot left with the service."""
+        if not slot.begun:
+            return
+        begun = datetime.fromisoformat(slot.begun) - _CLOCKS
+        others = {one.vss_set for one in self._slots.all()}
+        wanted = {self._named(one.path) for one in volumes}
+        sets: dict[UUID, list[SnapshotProperties]] = {}
+        for one in self._service.snapshots():
+            sets.setdefault(one.set_id, []).append(one)
+        for set_id, found in sets.items():
+            originals = {self._named(one.original_volume) for one in found}
+            young = all(one.created_at >= begun for one in found)
+            if str(set_id) not in others and originals == wanted and young:
+                self._delete(set_id)
+
+    def _delete(self, set_id: UUID) -> None:
+        outcome = self._service.delete(set_id, ObjectType.SNAPSHOT_SET, force=True)
+        if outcome.failed_snapshot is not None:
+            raise ProviderError(
+                f"snapshot {outcome.failed_snapshot} cannot be deleted: {outcome.failure.name}",
+                hint="is it mounted or exposed? Then repeat",
+            )
+
+    def _give_up(self, action: Action) -> None:
+        """The set goes, the slot stays."""
+        slot = self._slots.read(action.group, action.mirror)
+        if slot is None or slot.set_id != action.set_id:
+            return
+        self._drop(slot, action.volumes)
+        self._slots.write(slot.free())
+
+    def _abort(self, action: Action) -> None:
+        slot = self._slots.read(action.group, action.mirror)
+        if slot is None:
+            return
+        if action.set_id:
+            self._give_up(action)
+            return
+        if slot.set_id:
+            raise RefusedError(f"mirror {action.mirror} holds set {slot.set_id}")
+        self._slots.remove(action.group, action.mirror)
+
+    def _drop(self, slot: Slot, volumes: Sequence[Source]) -> None:
+        if not slot.vss_set:
+            self._undo_half(slot, volumes)
+        elif any(str(one.set_id) == slot.vss_set for one in self._service.snapshots()):
+            self._delete(UUID(slot.vss_set))
+
+    def _dissolve(self, action: Action) -> None:
+        """Full copies stay as volumes of their own that VSS knows no more."""
+        if self._settings.kind is not Kind.PLEX:
+            raise UnsupportedError(
+                "a differential copy cannot outlive its relation: it lies on its source's blocks",
+                hint="delete it with: exshadow snapshot resync SET",
+            )
+        slot = self._slots.of_set(action.group, action.mirror, action.set_id)
+        if any(str(one.set_id) == slot.vss_set for one in self._service.snapshots()):
+            self._service.break_set(UUID(slot.vss_set), BreakFlags.MAKE_READ_WRITE)
+        self._slots.remove(action.group, action.mirror)
+
+    def _promote(self, action: Action) -> None:
+        raise UnsupportedError(
+            "VSS gives a copy no production's place",
+            hint="restore it: exshadow restore SET; or dissolve it and give it the drive letter",
+        )
+
+    # --- what is made
+
+    def _made(self, action: Action, mine: Slot | None) -> Standing:
+        if mine is None:
+            return Standing(Stage.ABSENT)
+        if not mine.is_set:
+            return Standing(Stage.HALF, "the service was being asked")
+        devices = {str(one.snapshot_id): one.device for one in self._service.snapshots()}
+        gone = [name for name, one in mine.snapshots.items() if one not in devices]
+        if gone:
+            return Standing(Stage.FAILED, f"the snapshot of {', '.join(gone)} is gone")
+        return Standing(Stage.DONE, members=self._members(action, mine, devices))
+
+    def _members(
+        self, action: Action, slot: Slot, devices: Mapping[str, str]
+    ) -> tuple[Member, ...]:
+        """Snapshots are devices that can be read as soon as they exist."""
+        return tuple(
+            Member(
+                one.name,
+                action.mirror,
+                place(self._settings.devices, devices[slot.snapshots[one.name]]),
+                one.size,
+            )
+            for one in action.volumes
+        )
+
+    def _restored(self, action: Action, mine: Slot | None) -> Standing:
+        if mine is None or not mine.is_set:
+            return Standing(Stage.ABSENT)
+        done = mine.restored.get(action.id, [])
+        left = [one.name for one in action.volumes if one.name not in done]
+        if not left:
+            return Standing(Stage.DONE)
+        return Standing(Stage.HALF if done else Stage.ABSENT, f"left: {', '.join(left)}")
+
+    def _restore(self, action: Action) -> None:
+        slot = self._slots.of_set(action.group, action.mirror, action.set_id)
+        devices = {str(one.snapshot_id): one for one in self._service.snapshots()}
+        for one in action.volumes:
+            done = slot.restored.get(action.id, [])
+            if one.name in done:
+                continue
+            snapshot = devices.get(slot.snapshots.get(one.name, ""))
+            if snapshot is None:
+                raise NotFoundError(f"the snapshot of {one.name} is gone")
+            if self._settings.restore is RestoreWay.REVERT:
+                self._refuse_newer(snapshot, devices.values())
+                self._service.revert(snapshot.snapshot_id)
+            else:
+                folder = self._settings.devices
+                copy_back(place(folder, snapshot.device), place(folder, one.path))
+            restored = {**slot.restored, action.id: [*done, one.name]}
+            slot = self._slots.write(replace(slot, restored=restored))
+
+    def _refuse_newer(
+        self, snapshot: SnapshotProperties, every: Iterable[SnapshotProperties]
+    ) -> None:
+        """Windows' own provider loses all newer copies of a volume when it reverts to an older."""
+        if snapshot.provider_id != SYSTEM_PROVIDER_ID:
+            return
+        volume = self._named(snapshot.original_volume)
+        newer = [
+            one
+            for one in every
+            if one.provider_id == SYSTEM_PROVIDER_ID
+            and self._named(one.original_volume) == volume
+            and one.created > snapshot.created
+        ]
+        if newer:
+            raise RefusedError(
+                f"reverting {snapshot.original_volume} would lose {len(newer)} newer copies of it",
+                hint='copy it back instead: restore = "copy" in [provider.vss]; or delete them',
+            )
+
+    def _named(self, volume: str) -> str:
+        """Volumes compare without case and closing backslash."""
+        return volume.rstrip("\\").lower()

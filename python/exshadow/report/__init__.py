@@ -1,0 +1,1 @@
+"""The status page: one self-contained HTML file for people."""

@@ -1,0 +1,90 @@
+"""What happens round a run: hooks, the hand-over of the new set to a backup program, what the set
+measures, and who hears of it all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exshadow.catalog.documents import documents
+from exshadow.catalog.measures import add_measures
+from exshadow.errors import Error
+from exshadow.model import Json, SetRecord
+from exshadow.policy.hooks import check_hooks, run_hooks
+from exshadow.policy.model import Group, Hook
+from exshadow.policy.notify import Message, Outcome, tell
+from exshadow.policy.standing import newest_of, unusual
+from exshadow.service.policy_run.measuring import measure
+from exshadow.service.policy_run.record import GroupRun
+from exshadow.service.policy_run.room import Room
+from exshadow.service.standing import series
+
+
+@dataclass(slots=True)
+class Around:
+    """Of one run. Calls come in the order of the methods; ``ended`` always comes."""
+
+    room: Room
+    group: Group
+    done: GroupRun
+    previous: SetRecord | None = None
+
+    def before(self) -> None:
+        """Before anything is touched. Raises what a hook said: then there is no run."""
+        hooks = self.group.hooks
+        every = (*hooks.before, *hooks.after, *hooks.on_error, *hooks.hand_over)
+        check_hooks(every)  # one that may not run is told before the work, not after it
+        self.previous = newest_of(self.room.group, self.room.sets())
+        run_hooks(hooks.before, "before", self._facts())
+
+    def made(self, one: SetRecord) -> None:
+        """The set is there and checked. A hand-over that fails makes the run fail, not the set."""
+        values = measure(self.room, one, self.previous)
+        catalog = self.room.desk.catalog
+        add_measures(catalog, self.room.group, one.id, values)
+        for found in series(catalog, self.room.group) if values else ():
+            if text := unusual(found):
+                self._warn(text)
+        hooks = self.group.hooks.hand_over
+        if not hooks or self.done.error is not None:
+            return
+        with self.room.presented(one) as members:
+            copies = [member.to_json() for member in members]
+            facts = {**self._facts(), "set": one.to_json(), "members": copies}
+            run_hooks(hooks, "hand-over", {**facts, "documents": self._documents(one)})
+
+    def ended(self) -> None:
+        """Whatever came of it. Nothing of this changes how the run ended, but it is said."""
+        error = self.done.error
+        hooks: tuple[Hook, ...] = self.group.hooks.on_error if error else self.group.hooks.after
+        try:
+            run_hooks(hooks, "on-error" if error else "after", self._facts())
+        except Error as problem:
+            self._warn(str(problem))
+        for text in tell(self.group.notify, self._message()):
+            self._warn(text)
+
+    def _facts(self) -> Json:
+        return {"run": self.done.to_json()}
+
+    def _documents(self, one: SetRecord) -> list[Json]:
+        """The files that a restore elsewhere needs: names, hashes, places."""
+        return [
+            {"name": found.name, "sha256": found.sha256, "paths": list(found.paths)}
+            for found in documents(self.room.desk.catalog, one.id)
+        ]
+
+    def _message(self) -> Message:
+        done = self.done
+        outcome: Outcome = "failure" if done.error else "warning" if done.warnings else "success"
+        if done.error is not None:
+            title = f"exshadow: {done.group} failed"
+            text = f"{done.error.message}\n{done.error.hint}".strip()
+        else:
+            label = done.made.label if done.made else "no set"
+            title = f"exshadow: {done.group}: {label}"
+            text = "The new set is there and its checks are good."
+        return Message(outcome, title, "\n".join((text, *done.warnings, *done.notes)))
+
+    def _warn(self, text: str) -> None:
+        self.done.warnings.append(text)
+        self.room.note(text)

@@ -1,0 +1,151 @@
+"""Killed, or cut off from the array, between any two of its commands: the same verb again ends as
+if nothing had happened, with no orphan vdisk, LUN or container."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from eva_story import LIMITS, NoJournal, action, again, do
+from provider_bed_eva import EvaBed, EvaSnapcloneBed, EvaSnapshotBed
+
+from exshadow.errors import Error
+from exshadow.providers.contract import Verb
+from exshadow.providers.steps import carry_out
+
+_MIRRORCLONE = (Verb.PREPARE, Verb.SPLIT, Verb.PRESENT, Verb.UNPRESENT, Verb.RESTORE, Verb.RESYNC,
+                Verb.PROMOTE, Verb.ABORT)  # fmt: skip
+STORIES: dict[type[EvaBed], tuple[Verb, ...]] = {
+    EvaBed: _MIRRORCLONE,
+    EvaSnapshotBed: (Verb.PREPARE, Verb.SPLIT, Verb.RESYNC),
+    EvaSnapcloneBed: (Verb.SPLIT, Verb.RESYNC, Verb.PROMOTE, Verb.DISSOLVE),
+}
+BEFORE = {
+    Verb.PREPARE: (),
+    Verb.SPLIT: (Verb.PREPARE,),
+    Verb.UNPRESENT: (Verb.PREPARE, Verb.SPLIT, Verb.PRESENT),
+    Verb.ABORT: (Verb.PREPARE,),
+}
+_SET = (Verb.PREPARE, Verb.SPLIT)
+
+
+@dataclass
+class Case:
+    """A verb on an array that is ready for it, how many changes it makes, and its right end."""
+
+    verb: Verb
+    bed: EvaBed
+    changes: int
+    end: tuple[object, ...]
+
+
+def case(kind: type[EvaBed], verb: Verb, folder: Path) -> Case:
+    (folder / "ready").mkdir()
+    bed = kind(folder / "ready")
+    do(bed, *BEFORE.get(verb, _SET))
+    bed.write("db", 65536, b"written since")
+    bed.close()
+    right = again(bed, folder / "right")
+    repeat(right, verb)
+    count = right.get("changes") - bed.get("changes")
+    return Case(verb, bed, count, end(right))
+
+
+def repeat(bed: EvaBed, verb: Verb) -> None:
+    set_id = "" if verb is Verb.ABORT else None
+    do(bed, verb, set_id=set_id)
+    bed.close()
+
+
+def end(bed: EvaBed) -> tuple[object, ...]:
+    """All that counts: what there is and in which state, LUNs, bytes of production, plans left.
+    A snapclone is normalised sooner or later: that is no difference."""
+    vdisks = sorted(
+        (one["name"], one["form"].replace("snapclone", "original"), one["phase"], one["cache"])
+        for one in bed.get("vdisks").values()
+    )
+    luns = sorted((lun["host"], lun["number"]) for lun in bed.get("luns"))
+    plans = sorted(path.name for path in (bed.folder / "work").glob("promotion-*"))
+    return vdisks, luns, [bed.read(one.name) for one in bed.sources], plans
+
+
+def killed(bed: EvaBed, verb: Verb) -> bool:
+    """The verb in another process; whether it was killed."""
+    child = os.fork()
+    if child == 0:
+        try:
+            repeat(bed, verb)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("kind", "verb"), [(kind, verb) for kind, verbs in STORIES.items() for verb in verbs]
+)
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.soak)])
+def test_killed_before_any_change_it_ends_the_same_when_repeated(
+    kind: type[EvaBed], verb: Verb, every: int, tmp_path: Path
+) -> None:
+    ready = case(kind, verb, tmp_path)
+    assert ready.changes
+    for at in range((ready.changes + 1) // 2 % every + 1, ready.changes + 1, every):
+        bed = again(ready.bed, tmp_path / f"killed-{at}")
+        bed.set(traps={"at": bed.get("changes") + at, "what": "kill"})
+        assert killed(bed, verb), at
+        bed.set(traps={"at": 0})
+        repeat(bed, verb)
+        assert end(bed) == ready.end, at
+
+
+def test_killed_after_the_last_change_nothing_is_done_again(tmp_path: Path) -> None:
+    ready = case(EvaBed, Verb.RESTORE, tmp_path)
+    bed = again(ready.bed, tmp_path / "killed")
+    bed.set(traps={"at": bed.get("changes") + ready.changes, "what": "kill_after"})
+    assert killed(bed, Verb.RESTORE)
+    bed.write("db", 0, b"the application goes on")
+    changes = bed.get("changes")
+    repeat(bed, Verb.RESTORE)
+    assert bed.get("changes") == changes
+    assert bed.read("db").startswith(b"the application goes on")
+
+
+@pytest.mark.parametrize("what", ["lose", "lose_after"])
+@pytest.mark.parametrize(
+    ("kind", "verb"), [(EvaBed, Verb.SPLIT), (EvaSnapcloneBed, Verb.RESYNC), (EvaBed, Verb.PROMOTE)]
+)
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.soak)])
+def test_a_session_lost_at_any_change_is_opened_again_and_read_back(
+    kind: type[EvaBed], verb: Verb, what: str, every: int, tmp_path: Path
+) -> None:
+    ready = case(kind, verb, tmp_path)
+    for at in range(2, ready.changes + 1, every):
+        bed = again(ready.bed, tmp_path / f"lost-{at}")
+        bed.set(traps={"at": bed.get("changes") + at, "what": what})
+        repeat(bed, verb)  # no error: it recovers by itself
+        assert end(bed) == ready.end, at
+
+
+def test_a_split_that_was_cut_off_can_also_be_aborted(tmp_path: Path) -> None:
+    ready = case(EvaBed, Verb.SPLIT, tmp_path)
+    for at in range(1, ready.changes + 1):
+        bed = again(ready.bed, tmp_path / f"aborted-{at}")
+        bed.set(traps={"at": bed.get("changes") + at, "what": "kill"})
+        assert killed(bed, Verb.SPLIT)
+        one, abort = bed.provider(), action(bed, Verb.ABORT)
+        carry_out(one, abort, NoJournal(), limits=LIMITS)
+        [mirror] = one.mirrors(bed.group, bed.sources)
+        assert mirror.state == "ready", at
+        assert {x["cache"] for x in bed.get("vdisks").values()} == {"writeback"}, at
+        bed.close()
+
+
+def test_a_session_that_is_lost_again_and_again_is_an_error(tmp_path: Path) -> None:
+    bed = EvaBed(tmp_path)
+    one = bed.provider(sssu="/bin/true")
+    with pytest.raises(Error, match="sssu"):
+        one.start(action(bed, Verb.PREPARE))

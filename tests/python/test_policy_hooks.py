@@ -1,0 +1,269 @@
+"""Hooks, notification and what is measured round a run."""
+
+import json
+import random
+import threading
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from conftest import MIB
+
+from exshadow import wire
+from exshadow.catalog import open_catalog
+from exshadow.catalog.measures import add_measures
+from exshadow.errors import NotFoundError, ProviderError, RefusedError, TimedOutError
+from exshadow.model import ChangedMember, Member
+from exshadow.policy.hooks import check_hooks, run_hooks
+from exshadow.policy.model import Hook, NotifyPart, load
+from exshadow.policy.notify import Message, tell
+from exshadow.policy.standing import Recovery, Series, status_of, unusual
+from exshadow.policy.usual import usual
+from exshadow.service.policy_run.measuring import incompressible
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Makes a program of the administrator's."""
+
+    def make(text, mode=0o755):
+        path = tmp_path / f"hook{len(list(tmp_path.iterdir()))}"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(mode)
+        return path
+
+    return make
+
+
+def hook(path, seconds=10.0):
+    return Hook(command=str(path), timeout=timedelta_text(seconds))
+
+
+def timedelta_text(seconds):
+    return f"{int(seconds)}s"
+
+
+def test_a_hook_gets_facts_as_json(script, tmp_path):
+    run_hooks([hook(script(f"cat > {tmp_path}/got"))], "before", {"run": {"group": "g"}})
+    assert json.loads((tmp_path / "got").read_text()) == {"event": "before", "run": {"group": "g"}}
+
+
+def test_a_hook_that_fails_is_told_with_its_last_words(script):
+    with pytest.raises(ProviderError, match=r"ended with 3: no tape in the drive") as caught:
+        run_hooks([hook(script("echo no tape in the drive; exit 3"))], "before", {})
+    assert caught.value.exit_status == 6
+
+
+def test_a_hook_past_its_limit_is_ended_with_its_children(script, tmp_path):
+    late = script(f"(sleep 3; touch {tmp_path}/late) & sleep 60")
+    with pytest.raises(TimedOutError, match="not done after 1 s"):
+        run_hooks([hook(late, 1)], "before", {})
+    threading.Event().wait(3)
+    assert not (tmp_path / "late").exists()
+
+
+def test_a_child_left_behind_is_not_waited_for(script):
+    run_hooks([hook(script("sleep 20 & exit 0"), 5)], "before", {})
+
+
+def test_a_hook_that_others_could_change_is_refused(script, tmp_path):
+    with pytest.raises(RefusedError, match="changed by anybody"):
+        check_hooks([hook(script("true", 0o777))])
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    inside = folder / "hook"
+    inside.write_text("#!/bin/sh\n")
+    inside.chmod(0o755)
+    with pytest.raises(RefusedError, match="open may be changed"):
+        check_hooks([hook(inside)])
+    with pytest.raises(NotFoundError):
+        check_hooks([hook(tmp_path / "none")])
+
+
+@pytest.fixture
+def web():
+    """A web server that keeps what it was asked."""
+    heard = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            heard.append((self.path, b""))
+            self.send_response(500 if "broken" in self.path else 200)
+            self.end_headers()
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            heard.append((self.path, body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *words):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port, heard
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_those_who_asked_hear_of_it_and_the_dead_man_switch_is_pinged(web):
+    port, heard = web
+    part = NotifyPart(
+        urls=(f"json://127.0.0.1:{port}/told",),
+        on=frozenset({"failure"}),
+        ping=f"http://127.0.0.1:{port}/ping",
+    )
+    assert tell(part, Message("success", "t", "x")) == []
+    assert [path for path, _ in heard] == ["/ping"]
+    assert tell(part, Message("failure", "exshadow: g failed", "no mirror")) == []
+    assert [path.rstrip("/") for path, _ in heard] == ["/ping", "/told"]
+    assert json.loads(heard[1][1])["message"] == "no mirror"
+
+
+def test_what_cannot_be_told_is_said_without_its_secret(web):
+    port, _ = web
+    part = NotifyPart(
+        urls=("nonsense://secret@x", "json://user:secret@127.0.0.1:1/"),
+        on=frozenset({"failure"}),
+        ping=f"http://user:secret@127.0.0.1:{port}/broken",
+    )
+    said = tell(part, Message("failure", "t", "x")) + tell(part, Message("success", "t", "x"))
+    assert len(said) == 3
+    assert "secret" not in " ".join(said)
+
+
+def test_a_value_is_unusual_only_beside_enough_others():
+    assert usual([1, 2, 3, 4], slack=0) is None
+    assert unusual(Series("changed_bytes", (1e9, 1.1e9, 0.9e9, 1e9, 1.05e9, 9e9)))
+    assert not unusual(Series("changed_bytes", (1e9, 1.1e9, 0.9e9, 1e9, 1.05e9, 1.2e9)))
+    told = unusual(Series("incompressible", (0.1, 0.12, 0.1, 0.09, 0.11, 0.97)))
+    assert "97% of what changed does not compress" in told
+    assert unusual(Series("incompressible", (0.97,) * 9)) == ""
+
+
+def test_one_outlier_of_the_past_hides_nothing():
+    values = (1e9, 1e9, 1e9, 90e9, 1e9, 1e9, 1e9, 90e9)
+    assert unusual(Series("changed_bytes", values))
+
+
+def test_share_of_what_does_not_compress(tmp_path):
+    image = tmp_path / "db.img"
+    image.write_bytes(b"mail " * (MIB // 5 + 1) + random.Random(1).randbytes(MIB))
+    member = Member("db", "m1", str(image), image.stat().st_size)
+    text = ChangedMember("db", 65536, ((0, MIB),))
+    noise = ChangedMember("db", 65536, ((MIB + 65536, MIB - 131072),))
+    assert incompressible([member], [text], seed="a") == 0
+    assert incompressible([member], [noise], seed="a") == 1
+    both = ChangedMember("db", 65536, (*text.changed, *noise.changed))
+    assert 0.3 < incompressible([member], [both], seed="a") < 0.7
+    assert incompressible([member], [ChangedMember("db", 65536, ())], seed="a") is None
+
+
+POLICY = """
+[group.db]
+volumes = ["db"]
+mirrors = ["m1", "m2"]
+objective = "1m"
+verify = ["bytes"]
+keep.last = 1
+schedule = "* * * * *"
+[group.db.provider.options]
+mirror-path = "{folder}/{{volume}}-{{mirror}}.img"
+[group.db.hooks]
+before = [{{ command = "{before}" }}]
+after = [{{ command = "{after}" }}]
+on-error = [{{ command = "{wrong}" }}]
+hand-over = [{{ command = "{hand}" }}]
+"""
+
+
+@pytest.fixture
+def policy(cli, tmp_path, script):
+    image = tmp_path / "db.img"
+    image.write_bytes(random.Random(3).randbytes(4 * MIB))
+    cli("volume", "add", "db", image)
+    calls = {
+        name: script(f"cat > {tmp_path}/{name}.json; {end}")
+        for name, end in (("before", "exit ${FAIL:-0}"), ("after", ""), ("wrong", ""), ("hand", ""))
+    }
+    path = tmp_path / "policy.toml"
+    path.write_text(POLICY.format(folder=tmp_path, **calls))
+    return path
+
+
+def heard(tmp_path, name):
+    return json.loads((tmp_path / f"{name}.json").read_text())
+
+
+def test_a_run_tells_its_hooks_and_hands_the_set_over(cli, policy, tmp_path):
+    (run,) = cli.json("policy", "run", policy)["groups"]
+    assert heard(tmp_path, "before")["event"] == "before"
+    hand = heard(tmp_path, "hand")
+    (member,) = hand["members"]
+    assert (tmp_path / "db.img").read_bytes() == Path(member["path"]).read_bytes()
+    assert hand["set"]["id"] == run["set"]["id"]
+    assert heard(tmp_path, "after")["run"]["set"]["id"] == run["set"]["id"]
+    assert not (tmp_path / "wrong.json").exists()
+
+
+def test_a_hook_that_says_no_keeps_the_run_from_starting(cli, policy, tmp_path):
+    cli.environment["FAIL"] = "1"
+    assert "ended with 1" in cli.error(6, "policy", "run", policy)["message"]
+    assert cli.json("snapshot", "list")["sets"] == []
+    assert heard(tmp_path, "wrong")["run"]["error"]["code"] == "provider_failed"
+
+
+def test_only_what_is_due_runs(cli, policy):
+    assert len(cli.json("policy", "run-due", policy)["groups"]) == 1
+    text = policy.read_text()
+    policy.write_text(text.replace("* * * * *", "0 0 1 1 *"))
+    assert cli.json("policy", "run-due", policy)["groups"] == []
+    assert "nothing is due" in cli("policy", "run-due", policy).out
+
+
+def test_status_judges_recovery_against_the_objective(cli, policy, tmp_path):
+    cli("policy", "run", policy)
+    (group,) = cli.json("policy", "status", policy)["groups"]
+    assert (group["state"], group["recovery"], group["objective"]) == ("ok", 0.0, 60.0)
+    assert "bytes ok" in cli("policy", "status", policy).out
+    group = load(policy).group["db"]
+    one = wire.set_(cli.json("snapshot", "list")["sets"][0])
+    found = status_of("db", group, [one], now=datetime.now(UTC), recovery=Recovery(61, "measured"))
+    assert found.state == "slow"
+    assert found.notes == ("recovery would take 0:01:01, the objective is 0:01:00",)
+    unknown = status_of("db", group, [one], now=datetime.now(UTC), recovery=Recovery(None, "none"))
+    assert (unknown.state, unknown.notes) == ("ok", ("the objective cannot be judged: none",))
+
+
+def test_status_warns_when_a_set_is_unusual(cli, policy, state):
+    (run,) = cli.json("policy", "run", policy)["groups"]
+    with closing(open_catalog(state / "catalog.sqlite").catalog) as catalog:
+        for value in (1e9, 1e9, 1e9, 1e9, 1e9, 8e9):
+            add_measures(catalog, "db", run["set"]["id"], {"changed_bytes": value})
+    assert "unusual: 7.5 GiB changed" in cli("policy", "status", policy).out
+    said = cli("policy", "status", policy, "--nagios", status=1).out
+    assert said.startswith("EXSHADOW WARNING: db ok (7.5 GiB changed")
+
+
+def test_a_second_set_is_measured(cli, policy, tmp_path):
+    cli("policy", "run", policy)
+    with cli_volume(cli) as volume:
+        volume.write(0, bytes(2 * MIB))
+    cli("policy", "run", policy)
+    exported = cli.json("catalog", "export")["catalog"]["measures"]
+    found = {row["name"]: row["value"] for row in exported}
+    assert found == {"changed_bytes": 2.0 * MIB, "incompressible": 0.0}
+
+
+def cli_volume(cli):
+    return cli.opened("db")
+
+
+def test_durations_are_read_from_the_policy():
+    assert Hook(command="x", timeout="90s").timeout == timedelta(seconds=90)

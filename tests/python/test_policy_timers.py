@@ -1,0 +1,124 @@
+"""Timers: systemd's own reading of our calendars meets croniter's of the cron text."""
+
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+import pytest
+from croniter import croniter
+
+from exshadow.policy.model import parse
+from exshadow.policy.timers import calendar, systemd_units, wake_minutes, windows_task
+
+POLICY = """
+[group.mail]
+volumes = ["db"]
+schedule = "*/15 8-18 * * mon-fri"
+[group.log-files]
+volumes = ["logs"]
+schedule = "10 3 1 * *"
+[group.by-hand]
+volumes = ["x"]
+"""
+CRONS = [
+    "* * * * *", "0 * * * *", "*/15 8-18 * * mon-fri", "10 3 1 * *", "0 0 29 2 *",
+    "5,35 */6 * 1-3 *", "0 12 13 * fri", "30 4 * * 0", "30 4 * * 7", "0 0 l * *", "59 23 31 12 *",
+    "0 2 * jan,jul sun,wed",
+]  # fmt: skip
+
+
+def systemd_moments(texts, count):
+    """The next moments of any of the calendars."""
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        pytest.skip("needs systemd: run scripts/packages.sh")
+    found = set()
+    for text in texts:
+        words = [tool, "calendar", f"--iterations={count}", "--base-time=2024-01-10 00:00:00 UTC"]
+        said = subprocess.run(
+            [*words, text], check=True, capture_output=True, text=True, env={"TZ": "UTC"}
+        ).stdout
+        for line in said.splitlines():
+            if match := re.search(
+                r"(?:elapse|Iter.*):.* (\d{4}-\d\d-\d\d \d\d:\d\d):\d\d UTC", line
+            ):
+                found.add(datetime.strptime(match[1], "%Y-%m-%d %H:%M").replace(tzinfo=UTC))
+    return sorted(found)[:count]
+
+
+@pytest.mark.parametrize("cron", CRONS)
+def test_systemd_wakes_when_cron_would(cron):
+    base = datetime(2024, 1, 10, tzinfo=UTC)
+    moments = croniter(cron, base)
+    wanted = [moments.get_next(datetime) for _ in range(12)]
+    found = [one for one in systemd_moments(calendar(cron), 13) if one > base]  # cron: after it
+    assert found[:12] == wanted[: len(found[:12])]
+    assert len(found) >= 12
+
+
+def test_units_of_a_policy():
+    groups = parse(POLICY).group
+    units = systemd_units(groups, ["/opt/ex shadow/bin"], "/etc/p 100%.toml", "/var/lib/exshadow")
+    names = [one.name for one in units]
+    assert names == [
+        "exshadow-policy@.service",
+        "exshadow-policy@log\\x2dfiles.timer",
+        "exshadow-policy@mail.timer",
+    ]
+    (line,) = [one for one in units[0].text.splitlines() if one.startswith("ExecStart=")]
+    assert line == (
+        'ExecStart="/opt/ex shadow/bin" --state /var/lib/exshadow policy run-due'
+        ' "/etc/p 100%%.toml" --group %I'
+    )
+
+
+def test_systemd_takes_the_units(tmp_path):
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        pytest.skip("needs systemd: run scripts/packages.sh")
+    for one in systemd_units(parse(POLICY).group, ["/bin/true"], "/etc/p.toml", "/var/lib/x"):
+        (tmp_path / one.name).write_text(one.text)
+    timers = [str(path) for path in tmp_path.glob("*.timer")]
+    done = subprocess.run(
+        [tool, "verify", "--man=no", *timers], check=False, capture_output=True, text=True
+    )
+    ours = [line for line in done.stderr.splitlines() if "exshadow" in line]
+    assert not ours
+
+
+def test_a_windows_task_wakes_often_enough():
+    unit = windows_task(parse(POLICY).group, ["C:\\a b\\exshadow.exe"], "C:\\my policies\\p.toml")
+    root = ElementTree.fromstring(unit.text.partition("?>")[2])
+    space = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
+    assert root.find(f".//{space}Interval").text == "PT5M"
+    assert root.find(f".//{space}Arguments").text == 'policy run-due "C:\\my policies\\p.toml"'
+    assert root.find(f".//{space}Command").text == "C:\\a b\\exshadow.exe"
+
+
+@pytest.mark.parametrize(
+    ("crons", "every"),
+    [(["0 * * * *"], 60), (["*/15 * * * *"], 15), (["7 3 * * *"], 1), (["* * * * *"], 1),
+     (["10 3 1 * *", "*/15 8-18 * * *"], 5)],
+)  # fmt: skip
+def test_minutes_between_two_looks(crons, every):
+    assert wake_minutes(crons) == every
+
+
+def test_the_command_writes_and_removes(cli, tmp_path):
+    policy, folder = tmp_path / "p.toml", tmp_path / "units"
+    policy.write_text(POLICY)
+    folder.mkdir()
+    cli("policy", "timers", policy, "--into", folder, "--dry-run")
+    assert not list(folder.iterdir())
+    cli("policy", "timers", policy, "--into", folder)
+    assert len(list(folder.iterdir())) == 3
+    policy.write_text(POLICY.replace("group.mail", "group.post"))
+    removed = cli.json("policy", "timers", policy, "--into", folder)["removed"]
+    assert removed == ["exshadow-policy@mail.timer"]
+    assert "exshadow-policy.xml" in cli("policy", "timers", policy, "--kind", "windows").out
+    cli("policy", "timers", policy, "--kind", "windows", "--into", folder)
+    assert (folder / "exshadow-policy.xml").read_bytes().startswith(b"\xff\xfe")
+    policy.write_text('[group.x]\nvolumes = ["db"]\n')
+    assert "schedule" in cli.error(2, "policy", "timers", policy)["hint"]

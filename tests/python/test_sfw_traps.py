@@ -1,0 +1,462 @@
+"""Every trap of Storage Foundation ends in its refusal, or a recovery, with nothing half done."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from provider_bed_sfw import SfwBed
+from sfw_tools import SimulatedRunner
+
+from exshadow.errors import (
+    Error,
+    ExistsError,
+    NotFoundError,
+    ProviderError,
+    RefusedError,
+    UnsupportedError,
+)
+from exshadow.providers.contract import Action, MirrorState, Stage, Standing, Verb
+from exshadow.providers.sfw import SfwProvider, offhost
+from exshadow.providers.steps import Limits, carry_out
+from simulators.sfw import world
+
+LIMITS = Limits(seconds=dict.fromkeys(Verb, 30.0), between=0.01)
+
+
+class NoJournal:
+    def begin(self, provider: str, action: Action) -> None:
+        """Nothing."""
+
+    def end(self, action: Action, state: str, detail: str = "") -> None:
+        """Nothing."""
+
+
+class Trial(SfwBed):
+    """A bed with small volumes that can be told what to do."""
+
+    sizes: ClassVar = {"db": 192 << 10, "logs": 128 << 10}
+
+    def act(self, verb: Verb, set_id: str = "", mirror: str = "m1", **options: str) -> Action:
+        return Action(str(uuid.uuid4()), verb, self.group, mirror, self.sources, set_id,
+                      options=options)  # fmt: skip
+
+    def do(
+        self,
+        verb: Verb,
+        set_id: str = "",
+        mirror: str = "m1",
+        provider: SfwProvider | None = None,
+        **options: str,
+    ) -> Standing:
+        action = self.act(verb, set_id, mirror, **options)
+        return carry_out(provider or self.provider(), action, NoJournal(), limits=LIMITS)
+
+    def split(self, mirror: str = "m1", **options: str) -> str:
+        """A set of a mirror that is prepared first."""
+        self.do(Verb.PREPARE, mirror=mirror)
+        set_id = str(uuid.uuid4())
+        self.do(Verb.SPLIT, set_id, mirror, **options)
+        return set_id
+
+    def all(self) -> dict[str, bytes]:
+        return {one.name: self.read(one.name) for one in self.sources}
+
+    def copy(self, set_id: str) -> dict[str, bytes]:
+        members = self.do(Verb.PRESENT, set_id).members
+        found = {one.volume: self.read_copy(one) for one in members}
+        self.do(Verb.UNPRESENT, set_id)
+        return found
+
+    def state_of(self, mirror: str = "m1") -> MirrorState:
+        found = self.provider().mirrors(self.group, self.sources)
+        return next(one.state for one in found if one.label == mirror)
+
+    def gave(self, *words: str) -> list[list[str]]:
+        """Commands given so far that have all these words."""
+        return [one for one in self.commands.given if set(words) <= set(one)]
+
+    def change(self, volume: str, **values: object) -> None:
+        """Something about a volume, as somebody else would make it."""
+        with world.opened(self.world) as found:
+            found.groups["MAIL"]["volumes"][volume].update(values)
+
+    def xml(self, set_id: str) -> Path:
+        return self.sets / f"{set_id}.xml"
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    return Trial(tmp_path)
+
+
+# --- split asked before the mirror is ready ---
+
+
+def test_a_split_before_the_mirror_is_ready_is_refused_without_asking_vxsnap(trial: Trial) -> None:
+    trial.hold()
+    trial.provider().start(trial.act(Verb.PREPARE))
+    with pytest.raises(RefusedError, match="not ready: SNAPATT"):
+        trial.do(Verb.SPLIT, str(uuid.uuid4()))
+    assert not trial.gave("create")
+
+
+def test_two_mirrors_with_one_ready_split_the_ready_one(trial: Trial) -> None:
+    trial.do(Verb.PREPARE, mirror="m2")
+    trial.hold()
+    trial.provider().start(trial.act(Verb.PREPARE))
+    trial.do(Verb.SPLIT, str(uuid.uuid4()), "m2")
+    with pytest.raises(RefusedError, match="not ready"):
+        trial.do(Verb.SPLIT, str(uuid.uuid4()), "m1")
+
+
+# --- UNIX grammar ---
+
+
+def test_an_overlay_of_unix_grammar_is_refused_by_the_product_and_nothing_is_split(
+    trial: Trial, tmp_path: Path
+) -> None:
+    overlay = tmp_path / "unix.toml"
+    overlay.write_text(
+        '[command.create]\ntext = "vxsnap -g MAIL make {sources...}"\n'
+        'each.sources = "source={path}/newvol={newvol}"\nsure = "confirmed"\n'
+    )
+    trial.do(Verb.PREPARE)
+    before = trial.copies()
+    action = trial.act(Verb.SPLIT, str(uuid.uuid4()))
+    provider = trial.provider(commands=str(overlay))
+    with pytest.raises(ProviderError, match="ended with 2, but no volume was split"):
+        provider.start(action)
+    assert trial.copies() == before
+    assert trial.state_of() is MirrorState.READY
+
+
+# --- the set's XML ---
+
+
+def test_the_xml_is_kept_twice_and_among_the_documents(trial: Trial) -> None:
+    set_id = trial.split()
+    kept = trial.xml(set_id).read_bytes()
+    assert (trial.folder / "share" / f"{set_id}.xml").read_bytes() == kept
+    documents = trial.provider().documents(trial.act(Verb.SPLIT, set_id))
+    assert documents["set.xml"] == kept
+
+
+@pytest.mark.parametrize("damage", [b"", b"<SnapshotSet Host='HOST9'/>", None])
+def test_an_xml_that_was_lost_or_changed_is_put_back_and_drives_the_set(
+    trial: Trial, damage: bytes | None
+) -> None:
+    set_id = trial.split()
+    if damage is None:
+        trial.xml(set_id).unlink()
+    else:
+        trial.xml(set_id).write_bytes(damage)
+    trial.do(Verb.RESYNC, set_id)
+    assert trial.gave("vxsnap", "reattach")
+    assert not trial.gave("snapback")
+    assert trial.state_of() is MirrorState.READY
+
+
+def test_with_every_copy_of_the_xml_lost_the_volumes_go_back_one_by_one(trial: Trial) -> None:
+    set_id = trial.split()
+    trial.xml(set_id).unlink()
+    (trial.folder / "share" / f"{set_id}.xml").unlink()
+    trial.do(Verb.RESYNC, set_id)
+    assert not trial.gave("reattach")
+    assert len(trial.gave("snapback")) == 2
+    assert trial.state_of() is MirrorState.READY
+
+
+def test_with_the_whole_record_lost_a_resync_still_works(trial: Trial) -> None:
+    set_id = trial.split()
+    for folder in (trial.sets, trial.folder / "share"):
+        for path in folder.glob("*"):
+            path.unlink() if path.is_file() else None
+    trial.do(Verb.RESYNC, set_id)
+    assert trial.state_of() is MirrorState.READY
+    trial.split()
+
+
+def test_a_foreign_xml_in_the_way_is_refused_and_left_alone(trial: Trial) -> None:
+    trial.do(Verb.PREPARE)
+    set_id = str(uuid.uuid4())
+    trial.sets.mkdir()
+    trial.xml(set_id).write_bytes(b"somebody else's")
+    with pytest.raises(ExistsError, match="is there already"):
+        trial.do(Verb.SPLIT, set_id)
+    assert trial.xml(set_id).read_bytes() == b"somebody else's"
+    assert trial.state_of() is MirrorState.READY
+
+
+def test_a_set_of_another_host_is_refused_until_the_host_is_named(trial: Trial) -> None:
+    set_id = trial.split()
+    with world.opened(trial.world) as found:
+        for group in found.groups.values():
+            group["host"] = "HOST2"
+    trial.commands = SimulatedRunner(state=trial.world, host="HOST2")
+    for verb in (Verb.RESYNC, Verb.RESTORE, Verb.PROMOTE):
+        with pytest.raises(RefusedError, match="was split on HOST1, this is HOST2"):
+            trial.do(verb, set_id, provider=trial.provider(host="HOST2"))
+    node = trial.provider(host="HOST2", hosts="HOST1 HOST2")
+    trial.do(Verb.RESYNC, set_id, provider=node)
+    assert len(trial.gave("snapback")) == 2  # the product itself refuses the XML of HOST1
+    mirrors = {one.label: one.state for one in node.mirrors(trial.group, trial.sources)}
+    assert mirrors["m1"] is MirrorState.READY
+
+
+# --- mounted ---
+
+
+@pytest.mark.parametrize("verb", [Verb.RESYNC, Verb.RESTORE, Verb.PROMOTE])
+def test_a_copy_that_is_mounted_is_not_taken_from_under_its_readers(
+    trial: Trial, verb: Verb
+) -> None:
+    set_id = trial.split()
+    trial.do(Verb.PRESENT, set_id)
+    there, then = trial.copies(), trial.all()
+    changing = len(trial.commands.changing())
+    with pytest.raises(RefusedError, match="still mounted at P:"):
+        trial.do(verb, set_id)
+    assert (trial.copies(), trial.all()) == (there, then)
+    assert len(trial.commands.changing()) == changing
+    trial.do(Verb.UNPRESENT, set_id)
+    trial.do(verb, set_id)
+
+
+def test_unpresent_is_refused_while_files_are_open(trial: Trial) -> None:
+    set_id = trial.split()
+    trial.do(Verb.PRESENT, set_id)
+    with world.opened(trial.world) as found:
+        name = next(n for n in found.groups["MAIL"]["volumes"] if n.startswith("xs-"))
+    trial.change(name, open=True)
+    with pytest.raises(RefusedError, match="still mounted at"):
+        trial.do(Verb.UNPRESENT, set_id)
+    trial.change(name, open=False)
+    trial.do(Verb.UNPRESENT, set_id)
+
+
+@pytest.mark.parametrize("busy", ["db", "logs"])
+@pytest.mark.parametrize("verb", [Verb.RESTORE, Verb.PROMOTE])
+def test_production_with_open_files_is_left_as_it_was(trial: Trial, verb: Verb, busy: str) -> None:
+    set_id = trial.split()
+    trial.write("db", 4096, b"later")
+    now, there = trial.all(), trial.copies()
+    trial.change(busy, open=True)
+    with pytest.raises(RefusedError, match="still mounted at"):
+        trial.do(verb, set_id)
+    assert (trial.all(), trial.copies()) == (now, there)
+    assert trial.state_of() is MirrorState.SPLIT
+    trial.change(busy, open=False)
+    trial.do(verb, set_id)
+    assert trial.all() != now
+
+
+# --- another disk group, one side cleared ---
+
+
+def test_a_set_in_another_disk_group_is_cleared_on_both_sides(trial: Trial) -> None:
+    set_id = trial.split()
+    ground = trial.provider().ground
+    offhost.split_off(ground, trial.act(Verb.SPLIT, set_id), "MAILOFF")
+    trial.do(Verb.DISSOLVE, set_id)
+    cleared = {word for one in trial.gave("snapclear") for word in one if word.startswith("-g")}
+    assert cleared == {"-gMAIL", "-gMAILOFF"}
+    with world.opened(trial.world) as found:
+        assert not found.relations
+
+
+@pytest.mark.parametrize("side", ["MAIL", "MAILOFF"])
+def test_a_set_cleared_on_one_side_only_is_half_and_gets_cleared_on_the_other(
+    trial: Trial, side: str
+) -> None:
+    set_id = trial.split()
+    provider = trial.provider()
+    offhost.split_off(provider.ground, trial.act(Verb.SPLIT, set_id), "MAILOFF")
+    with world.opened(trial.world) as found:
+        names = list(found.groups["MAILOFF"]["volumes"])
+    for name in names:
+        trial.commands.run("vxassist", [f"-g{side}", "snapclear", name], 10)
+    dissolve = trial.act(Verb.DISSOLVE, set_id)
+    assert provider.standing(dissolve).stage in (Stage.ABSENT, Stage.HALF)
+    trial.do(Verb.DISSOLVE, set_id)
+    assert provider.standing(dissolve).stage is Stage.DONE
+    with world.opened(trial.world) as found:
+        assert not found.relations
+
+
+def test_a_set_in_another_disk_group_is_not_resynced_before_it_came_back(trial: Trial) -> None:
+    set_id = trial.split()
+    ground = trial.provider().ground
+    offhost.split_off(ground, trial.act(Verb.SPLIT, set_id), "MAILOFF")
+    for verb in (Verb.RESYNC, Verb.RESTORE, Verb.PROMOTE):
+        with pytest.raises(RefusedError, match="is in disk group MAILOFF"):
+            trial.do(verb, set_id)
+    assert trial.state_of() is MirrorState.SPLIT
+    offhost.bring_back(ground, "MAILOFF", "MAIL")
+    trial.do(Verb.RESYNC, set_id)
+    assert trial.state_of() is MirrorState.READY
+
+
+def test_a_set_is_read_on_another_host_and_comes_back(trial: Trial) -> None:
+    then = trial.all()
+    set_id = trial.split()
+    here = trial.provider()
+    split = trial.act(Verb.SPLIT, set_id)
+    offhost.split_off(here.ground, split, "MAILOFF")
+    offhost.release(here.ground, "MAILOFF")
+    assert trial.state_of() is MirrorState.SPLIT
+    other = SfwProvider(
+        {**trial.settings, "host": "HOST2"}, SimulatedRunner(state=trial.world, host="HOST2")
+    )
+    offhost.take(other.ground, "MAILOFF")
+    assert other.ground.product.groups()["MAILOFF"].imported
+    volume = other.ground.product.volume(here_name(here, set_id), "MAILOFF")
+    assert volume is not None
+    assert volume.size == len(then["db"])
+    offhost.release(other.ground, "MAILOFF")
+    offhost.take(here.ground, "MAILOFF")
+    offhost.bring_back(here.ground, "MAILOFF", "MAIL")
+    assert trial.copy(set_id) == then
+    trial.do(Verb.RESYNC, set_id)
+
+
+def here_name(provider: SfwProvider, set_id: str) -> str:
+    record = provider.ground.records.read(set_id)
+    assert record is not None
+    return record.parts[0].snapshot
+
+
+def test_disks_that_also_hold_something_else_do_not_leave(trial: Trial) -> None:
+    provider = trial.provider(mirrors="m1=Harddisk3 m2=Harddisk3")
+    trial.do(Verb.PREPARE, provider=provider)
+    first, second = str(uuid.uuid4()), str(uuid.uuid4())
+    trial.do(Verb.SPLIT, first, provider=provider)
+    world.add_volume(trial.world, "MAIL", "other", 65536, "Harddisk3")
+    action = trial.act(Verb.SPLIT, first)
+    with pytest.raises(Error, match="whole disks move"):
+        offhost.split_off(provider.ground, action, "MAILOFF")
+    with pytest.raises(NotFoundError):
+        offhost.split_off(provider.ground, trial.act(Verb.SPLIT, second), "MAILOFF")
+    assert trial.state_of() is MirrorState.SPLIT
+
+
+# --- what cannot be mirrored ---
+
+
+@pytest.mark.parametrize("volume", ["db", "logs"])
+def test_a_raid5_volume_is_refused_and_no_volume_of_the_group_touched(
+    trial: Trial, volume: str
+) -> None:
+    trial.change(volume, layout="raid5")
+    before = trial.copies()
+    with pytest.raises(UnsupportedError, match="software RAID-5"):
+        trial.do(Verb.PREPARE)
+    assert trial.copies() == before
+    assert not trial.gave("prepare")
+
+
+def test_a_microsoft_disk_group_is_refused(trial: Trial) -> None:
+    with world.opened(trial.world) as found:
+        found.groups["MAIL"]["kind"] = "ldm"
+    with pytest.raises(UnsupportedError, match="Microsoft disk group"):
+        trial.do(Verb.PREPARE)
+    assert not trial.gave("prepare")
+
+
+def test_the_thirty_third_mirror_is_refused(trial: Trial) -> None:
+    with world.opened(trial.world) as found:
+        volume = found.groups["MAIL"]["volumes"]["logs"]
+        for number in range(2, 33):
+            plex = {"disk": f"d{number}", "state": "ACTIVE", "file": "1.img", "at": 0.0}
+            volume["plexes"][f"logs-{number:02}"] = plex
+    with pytest.raises(RefusedError, match="has 32 mirrors"):
+        trial.do(Verb.PREPARE)
+    assert not trial.gave("prepare")
+
+
+def test_a_mirror_on_the_disk_of_production_itself_is_refused(trial: Trial) -> None:
+    provider = trial.provider(mirrors="m1=Harddisk1")
+    with pytest.raises(RefusedError, match="itself lies on Harddisk1"):
+        trial.do(Verb.PREPARE, provider=provider)
+    assert not trial.gave("prepare")
+
+
+# --- the writer ---
+
+
+def test_vxsnap_asks_the_writer_and_no_second_set_is_opened_beside_it(trial: Trial) -> None:
+    with world.opened(trial.world) as found:
+        found.state["writers"] = {"Store": {"Mail": ["MAIL\\db", "MAIL\\logs"]}}
+    trial.do(Verb.PREPARE)
+    asked = {"writer": "Store", "component": "Mail"}
+    held = Action("a", Verb.SPLIT, trial.group, "m1", trial.sources, str(uuid.uuid4()),
+                  writers=True, options=asked)  # fmt: skip
+    with pytest.raises(RefusedError, match="no second set"):
+        trial.provider().start(held)
+    done = trial.do(Verb.SPLIT, str(uuid.uuid4()), **asked)
+    assert "application-consistent" in done.detail
+    assert trial.gave("writer=Store", "component=Mail")
+
+
+def test_a_component_that_lies_elsewhere_as_well_is_no_set(trial: Trial) -> None:
+    with world.opened(trial.world) as found:
+        found.state["writers"] = {"Store": {"Mail": ["MAIL\\db", "MAIL\\other"]}}
+    trial.do(Verb.PREPARE)
+    with pytest.raises(ProviderError, match="also lies on"):
+        trial.do(Verb.SPLIT, str(uuid.uuid4()), writer="Store", component="Mail")
+    assert trial.state_of() is MirrorState.READY
+
+
+def test_a_restore_by_the_writer_needs_consent_as_it_uses_the_set_up(trial: Trial) -> None:
+    with world.opened(trial.world) as found:
+        found.state["writers"] = {"Store": {"Mail": ["MAIL\\db", "MAIL\\logs"]}}
+        found.state["log_volumes"] = ["MAIL\\logs"]
+    then = trial.all()
+    set_id = trial.split(writer="Store", component="Mail")
+    for volume in ("db", "logs"):
+        trial.write(volume, 4096, b"later")
+    now = trial.all()
+    with pytest.raises(RefusedError, match="uses the set up"):
+        trial.do(Verb.RESTORE, set_id, restore="POF")
+    assert trial.all() == now
+    done = trial.do(Verb.RESTORE, set_id, **{"restore": "POF", "keep-set": "no"})
+    assert "used up" in done.detail
+    assert trial.all() == {"db": then["db"], "logs": now["logs"]}
+    assert trial.state_of() is MirrorState.READY
+    trial.split()
+
+
+# --- promotion ---
+
+
+def test_a_copy_becomes_production_when_the_disks_of_production_are_gone(trial: Trial) -> None:
+    then = trial.all()
+    set_id = trial.split()
+    with world.opened(trial.world) as found:
+        for volume in ("db", "logs"):
+            del found.groups["MAIL"]["volumes"][volume]
+    trial.do(Verb.PROMOTE, set_id)
+    assert trial.all() == then
+
+
+def test_production_named_by_device_path_is_not_promoted(trial: Trial) -> None:
+    set_id = trial.split()
+    paths = {"db": "W:", "logs": "\\Device\\HarddiskDmVolumes\\MAIL\\logs"}
+    sources = tuple(type(one)(one.name, paths[one.name], one.size) for one in trial.sources)
+    action = Action("a", Verb.PROMOTE, trial.group, "m1", sources, set_id)
+    before = trial.all()
+    with pytest.raises(RefusedError, match="names the old volume for ever"):
+        trial.provider().start(action)
+    assert trial.all() == before
+    assert trial.provider().mirrors(trial.group, sources)[0].state is MirrorState.SPLIT
+
+
+def test_after_a_promotion_an_older_set_is_not_restored_over_it(trial: Trial) -> None:
+    old = trial.split("m2")
+    new = trial.split("m1")
+    trial.do(Verb.PROMOTE, new)
+    for verb in (Verb.RESTORE, Verb.RESYNC):
+        with pytest.raises(RefusedError, match=r"the set is of .*, but W: is .* now"):
+            trial.do(verb, old, "m2")

@@ -1,0 +1,102 @@
+"""The programs as commands: ``python program.py --state DIR [--host H] PROGRAM WORDS...``.
+
+:func:`install` writes a folder of commands named as the product's; :func:`call` is the same in this
+process.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from simulators.sfw import copying, faults, vxassist, vxdg, vxsnap, vxvol
+from simulators.sfw.words import Line
+from simulators.sfw.world import Refused, opened
+
+PROGRAMS = {
+    "vxassist": vxassist.run,
+    "vxsnap": vxsnap.run,
+    "vxdg": vxdg.run,
+    "vxvol": vxvol.run,
+}
+VERBS = {
+    "prepare", "snapstart", "snapback", "snapclear", "snapabort", "snapprint", "assign", "unassign",
+    "rescan", "create", "reattach", "restore", "list", "split", "deport", "import", "join",
+    "volinfo",
+}  # fmt: skip
+
+
+def call(folder: Path, program: str, words: list[str], host: str = "HOST1") -> tuple[int, str]:
+    """Exit status and output. ``Hang`` where the program would not come back."""
+    verb = next((word for word in words if word in VERBS), "")
+    fault = faults.next_fault(folder, program, verb)
+    if fault == "hang":
+        raise faults.Hang
+    if fault == "fail":
+        return 1, "V-0 ERROR: something went wrong"
+    if fault == "lie":
+        return 0, "Done."
+    status, text = _done(folder, program, words, host, fault)
+    if fault == "hang-after":
+        raise faults.Hang
+    return (1, "V-0 ERROR: something went wrong") if fault == "fail-after" else (status, text)
+
+
+def _done(folder: Path, program: str, words: list[str], host: str, fault: str) -> tuple[int, str]:
+    line = Line(program, words)
+    background = "-b" in words
+    with opened(folder, host) as world:
+        copying.advance(world)
+        was_busy = copying.syncing(world)
+        try:
+            text = PROGRAMS[program](world, line, fault)
+        except Refused as refusal:
+            return refusal.status, refusal.text
+        if not background and program != "vxvol" and copying.syncing(world) and not was_busy:
+            background = False
+        else:
+            background = True
+    while not background:  # without -b the command lasts as long as the copy
+        time.sleep(0.02)
+        with opened(folder, host) as world:
+            copying.advance(world)
+            background = not copying.syncing(world)
+    return 0, text
+
+
+def install(folder: Path, state: Path, host: str = "HOST1") -> dict[str, str]:
+    """Commands in ``folder`` that work on ``state``: program name to path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {}
+    for program in PROGRAMS:
+        words = [sys.executable, str(Path(__file__).resolve()), "--state", str(state),
+                 "--host", host, program]  # fmt: skip
+        path = folder / program
+        path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        path.chmod(0o755)
+        made[program] = str(path)
+    return made
+
+
+def main(words: list[str]) -> int:
+    if words[:1] != ["--state"] or words[2:3] != ["--host"] or words[4:5][0] not in PROGRAMS:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        status, text = call(Path(words[1]), words[4], words[5:], words[3])
+    except faults.Hang:
+        Path(words[1], "hanging").write_text(str(os.getpid()))
+        while True:
+            time.sleep(3600)
+    print(text, file=sys.stderr if status else sys.stdout)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
