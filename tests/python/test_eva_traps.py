@@ -435,6 +435,15 @@ def test_a_lun_number_that_is_taken_is_passed_over(bed: EvaBed) -> None:
     assert sorted(lun["number"] for lun in bed.get("luns")) == [1, 2, 3, 4]
 
 
+def test_a_host_that_the_array_does_not_know_is_told(bed: EvaBed) -> None:
+    do(bed, Verb.PREPARE, Verb.SPLIT)
+    with pytest.raises(NotFoundError, match="knows no host") as found:
+        do(bed, Verb.PRESENT, provider=bed.provider(host="\\Hosts\\nobody"))
+    assert BACKUP in found.value.hint
+    with pytest.raises(InvalidError, match="no host"):
+        do(bed, Verb.PRESENT, provider=bed.provider(host=""))
+
+
 def test_volumes_that_are_not_on_the_array_are_told(bed: EvaBed) -> None:
     one = bed.provider()
     for path, word in (("/dev/nowhere", "no block device"), ("naa." + "6" * 32, "no vdisk")):

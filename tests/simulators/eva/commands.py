@@ -158,6 +158,8 @@ class Session:
         kind = words.word("VDISK", "SNAPSHOT", "CONTAINER", "DISK_GROUP", "HOST", "LUN")
         given, wanted = words.switches({"FULL", "XML"}, until_name=True), ""
         if not words.done():
+            if given:
+                raise Syntax(words.at)
             wanted = words.name()
             given |= {"FULL": ""} | words.switches({"FULL", "XML"})
         records = list(self._records(state, kind))

@@ -46,7 +46,8 @@ class Shell:
         say(BANNER)
         for line in lines:
             say(f"{self.prompt()}{line}\n")
-            if self.handle(line) is None:
+            done = self.handle(line)
+            if done is None or not (done or self.session.goes_on):
                 break
         return 0
 
@@ -94,7 +95,7 @@ class Shell:
             say(f"Status : {0 if good else 1}\n")
         if self.session.xml_status:
             say(f"<sssucommandstatus>{0 if good else 1}</sssucommandstatus>\n")
-        return bool(good or self.session.goes_on)
+        return good
 
     def command(self, line: str) -> tuple[str, bool]:
         after = ""

@@ -164,7 +164,7 @@ class Base:
         return all(one.cache[0] != THROUGH for one in found)
 
     def cache_left(self, action: Action, view: View) -> bool:
-        """Whether a split that is to be undone left its write-through behind."""
+        """Whether a split left its write-through behind."""
         with contextlib.suppress(LookupError):  # production gone: nothing to put back
             return not self.cache_is_back(self.sources(view, action).values())
         return False

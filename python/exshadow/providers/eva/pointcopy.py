@@ -184,7 +184,7 @@ class PointCopies(Presenting):
             return Standing(Stage.FAILED, f"copy {bad[0].name} is in state {bad[0].state!r}")
         if any(one.vdisk.busy for one in found.values()):
             return Standing(Stage.RUNNING, "being made")
-        if not self.cache_is_back(self.sources(view, action).values()):
+        if self.cache_left(action, view):
             return Standing(Stage.HALF, "the sources are still in write-through")
         detail = "copying" if any(one.vdisk.copying for one in found.values()) else ""
         return Standing(Stage.DONE, detail, members=self.members(action, found))
