@@ -76,6 +76,8 @@ def vdisk_record(state, folder: Path, one) -> dict:
         record["mirrorcloneprogress"] = max(
             0, min(99, int(100 * (time.time() - one["began"]) / long))
         )
+    if one["restoring"] == -1:
+        one["restoring"] = time.time() + state["times"]["restore"]
     if one["restoring"]:
         record["restoreprogress"] = 50
     return record

@@ -252,7 +252,7 @@ def restore(state, folder: Path, source_name: str, name: str) -> None:
     if presented(state, one):
         raise Refused("Restore is not allowed while the copy is presented")
     eva.copy_data(state, folder, one, source)
-    one["restoring"] = time.time() + state["times"]["restore"]
+    one["restoring"] = -1  # its time begins when somebody has looked
     if one["form"] == "mirrorclone":
         one["phase"] = "restoring"
 

@@ -126,7 +126,10 @@ class Shell:
 
     def tried(self, state, line: str) -> tuple[str, bool]:
         word = state["traps"]["error_but_zero"]
+        ignored = state["traps"]["ignored"]
         try:
+            if ignored and ignored in line.upper():
+                return "", True
             if word and word in line.upper():
                 return "Error: Operation failed\n", True
             return self.session.run(state, line), True
