@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import state as eva
+from eva_array import state as eva
 
 TYPES = {
     "original": "original", "demand": "demand_allocated_snapshot",

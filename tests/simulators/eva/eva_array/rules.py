@@ -7,9 +7,8 @@ import os
 import time
 from pathlib import Path
 
-import host
-import listing
-import state as eva
+from eva_array import host, listing
+from eva_array import state as eva
 
 SNAPTYPES = {"VSNAP": "demand", "SNAPSHOT": "fully", "SNAPCLONE": "snapclone"}
 NAME_LIMIT = 32

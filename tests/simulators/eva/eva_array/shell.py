@@ -14,10 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-import host
-import state as eva
-from commands import Session, Syntax
-from rules import Refused
+from eva_array import host
+from eva_array import state as eva
+from eva_array.commands import Session, Syntax
+from eva_array.rules import Refused
 
 BANNER = "\nSSSU for HP StorageWorks Command View EVA\nVersion: 6.0.2\nBuild: 5\n"
 CHANGES = re.compile(r"(?i)\s*(ADD|DELETE|SET\s+(VDISK|MULTISNAP|MULTIMIRROR))\b")

@@ -12,9 +12,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import listing
-import rules
-from rules import Refused
+from eva_array import listing, rules
+from eva_array.rules import Refused
 
 TOKEN = re.compile(r'(?:(?P<key>[A-Za-z_]+)=)?(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s"=]+))')
 
