@@ -77,6 +77,18 @@ def test_a_filter_and_a_script_work(bed: EvaBed) -> None:
     assert DB in answer(bed, f"FILE {script}")
 
 
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [("?", "SELECT"), ("ADD ?", "MIRRORCLONE"), ("SET VDISK SG1_db ?", "WRITECACHE"),
+     ("ADD SNAPSHOT x VDISK=?", "ALLOCATION_POLICY")],
+)  # fmt: skip
+def test_a_question_mark_lists_what_is_legal_and_does_nothing(
+    bed: EvaBed, line: str, word: str
+) -> None:
+    assert word in answer(bed, line)
+    assert not bed.copies()
+
+
 def test_a_vdisk_is_found_by_its_id(bed: EvaBed) -> None:
     wwn = next(iter(bed.get("vdisks").values()))["wwn"]
     dashed = "-".join(wwn[at : at + 4] for at in range(0, 32, 4))

@@ -22,6 +22,10 @@ class Syntax(Exception):
     """At this column."""
 
 
+class Help(Exception):
+    """These options are legal here."""
+
+
 class Words:
     """A command's words, taken one after the other."""
 
@@ -44,6 +48,8 @@ class Words:
 
     def word(self, *legal: str) -> str:
         key, value, quoted = self.next()
+        if value == "?" and not key:
+            raise Help(legal)
         if key or quoted or (legal and value.upper() not in legal):
             raise Syntax(self.begin)
         return value.upper()
@@ -55,7 +61,10 @@ class Words:
         return value
 
     def switches(self, legal, until_name: bool = False):
-        """KEY=value and lone words of ``legal``; with ``until_name`` stops at the next name."""
+        """KEY=value and lone words of ``legal``; with ``until_name`` stops at the next name. A
+        ``?`` asks for the legal ones, also after ``KEY=``."""
+        if self.text.rstrip().endswith("?"):
+            raise Help(sorted(legal))
         found = {}
         while not self.done():
             before = self.at
@@ -87,7 +96,7 @@ class Session:
     def run(self, state, line: str) -> str:
         """The output. Refused or Syntax when it is not done."""
         words = Words(line)
-        first = words.word()
+        first = words.word("LS", "FIND", "ADD", "SET", "DELETE", "SELECT")
         if first == "SELECT":
             return self._select(state, words)
         if first == "SET" and re.match(r"\s*OPTIONS\b", line[words.at :], re.IGNORECASE):

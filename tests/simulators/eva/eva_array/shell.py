@@ -16,7 +16,7 @@ from pathlib import Path
 
 from eva_array import host
 from eva_array import state as eva
-from eva_array.commands import Session, Syntax
+from eva_array.commands import Help, Session, Syntax
 from eva_array.rules import Refused
 
 BANNER = "\nSSSU for HP StorageWorks Command View EVA\nVersion: 6.0.2\nBuild: 5\n"
@@ -135,6 +135,8 @@ class Shell:
             return self.session.run(state, line), True
         except Refused as problem:
             return f"Error: {problem}\n", False
+        except Help as problem:
+            return "The options are:\n" + "".join(f"  {one}\n" for one in problem.args[0]), True
         except Syntax as problem:
             column = problem.args[0] if problem.args else 0
             return f"{' ' * column}^\nError: Syntax error at or near here\n", False
