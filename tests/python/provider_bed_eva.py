@@ -21,8 +21,8 @@ from exshadow.providers.eva.provider import EvaProvider
 SIMULATOR = Path(__file__).resolve().parents[1] / "simulators" / "eva"
 sys.path.append(str(SIMULATOR))
 
-import host as eva_host  # noqa: E402
-import state as eva_state  # noqa: E402
+from eva_array import host as eva_host  # noqa: E402
+from eva_array import state as eva_state  # noqa: E402
 
 MIB = 1 << 20
 SIZES = {"db": 2 * MIB, "logs": MIB}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from exshadow.errors import (
     TimedOutError,
     UnsupportedError,
 )
-from exshadow.providers import eva
+from exshadow.providers import eva, registry
 from exshadow.providers.contract import MirrorState, Source, Stage, Verb
 from exshadow.providers.steps import carry_out
 
@@ -117,6 +119,42 @@ def test_a_password_file_that_others_can_read_is_refused(bed: EvaBed) -> None:
     (bed.folder / "password").chmod(0o644)
     with pytest.raises(PermissionRefusedError, match="read by others"):
         bed.provider().standing(action(bed, Verb.PREPARE))
+
+
+@pytest.mark.parametrize(
+    ("word", "verb"),
+    [
+        ("ADD MIRRORCLONE", Verb.PREPARE),
+        ("NAME=", Verb.SPLIT),
+        ("WRITETHROUGH", Verb.SPLIT),
+        ("FRACTURE", Verb.SPLIT),
+        ("WRITEBACK", Verb.SPLIT),
+        ("ADD LUN", Verb.PRESENT),
+        ("INSTANT_RESTORE", Verb.RESTORE),
+        ("RESYNC", Verb.RESYNC),
+        ("DETACH", Verb.DISSOLVE),
+    ],
+)
+def test_a_command_that_says_it_was_good_and_did_nothing_is_not_believed(
+    bed: EvaBed, word: str, verb: Verb
+) -> None:
+    if verb is not Verb.PREPARE:
+        do(bed, Verb.PREPARE)
+    if verb not in (Verb.PREPARE, Verb.SPLIT):
+        do(bed, Verb.SPLIT)
+    then = production(bed)
+    bed.write("db", 0, b"newer")
+    bed.set(traps={"ignored": word})
+    one = bed.provider(settle_seconds="0.3", flush_seconds="0.3")
+    with pytest.raises(
+        (ProviderError, TimedOutError, RefusedError), match=r"no effect|showed no|flush"
+    ):
+        do(bed, verb, provider=one)
+    assert one.standing(action(bed, verb)).stage is not Stage.DONE
+    bed.set(traps={"ignored": ""})
+    do(bed, verb)
+    if verb is Verb.RESTORE:
+        assert production(bed) == then
 
 
 @pytest.mark.parametrize("what", ["hang", "hang_after"])
@@ -411,16 +449,24 @@ def test_no_split_is_made_from_an_unflushed_cache(kind: type[EvaBed], tmp_path: 
     bed.close()
 
 
-def test_armed_a_split_changes_nothing_but_names_and_the_instant(bed: EvaBed) -> None:
+@pytest.mark.parametrize(
+    ("kind", "count"), [(EvaBed, 3), (EvaSnapshotBed, 1), (EvaSnapcloneBed, 1)]
+)
+def test_armed_a_split_changes_nothing_but_names_and_the_instant(
+    kind: type[EvaBed], count: int, tmp_path: Path
+) -> None:
+    bed = kind(tmp_path)
     do(bed, Verb.PREPARE)
     one, split = bed.provider(), action(bed, Verb.SPLIT, writers=True)
     with one.armed(action(bed, Verb.SPLIT, set_id="", writers=True)):
         before = len(bed.get("log"))
         carry_out(one, split, NoJournal(), limits=LIMITS)
-        inside = [line.split()[-1] for line in bed.get("log")[before:] if line[:2] != "LS"]
-    assert len(inside) == 3  # two names, one fracture of both
+        inside = [line for line in bed.get("log")[before:] if not line.startswith("LS")]
+    assert len(inside) == count  # the instant, and before it a name for each mirrorclone
     assert one.standing(split).stage is Stage.DONE
     assert {one["cache"] for one in bed.get("vdisks").values()} == {"writeback"}
+    assert bed.get("unflushed") == 0
+    bed.close()
 
 
 # --- LUNs and devices ---
@@ -433,6 +479,15 @@ def test_a_lun_number_that_is_taken_is_passed_over(bed: EvaBed) -> None:
         do(bed, Verb.PRESENT, provider=one)
     do(bed, Verb.PRESENT, provider=bed.provider(lun_first="1", lun_last="4", host=PROD))
     assert sorted(lun["number"] for lun in bed.get("luns")) == [1, 2, 3, 4]
+
+
+def test_a_host_that_the_array_does_not_know_is_told(bed: EvaBed) -> None:
+    do(bed, Verb.PREPARE, Verb.SPLIT)
+    with pytest.raises(NotFoundError, match="knows no host") as found:
+        do(bed, Verb.PRESENT, provider=bed.provider(host="\\Hosts\\nobody"))
+    assert BACKUP in found.value.hint
+    with pytest.raises(InvalidError, match="no host"):
+        do(bed, Verb.PRESENT, provider=bed.provider(host=""))
 
 
 def test_volumes_that_are_not_on_the_array_are_told(bed: EvaBed) -> None:
@@ -473,6 +528,17 @@ def test_after_a_promotion_the_other_mirror_is_told_to_be_a_strangers(bed: EvaBe
     do(bed, Verb.PREPARE, Verb.SPLIT, mirror="m2", set_id=OTHER)
 
 
+def test_a_copy_of_another_kind_than_asked_for_is_no_set(snapclones: EvaBed) -> None:
+    own = snapclones.folder / "own.toml"
+    own.write_text('[meaning.snaptype]\nwords = { SNAPSHOT = "snapclone" }\nsure = "confirmed"\n')
+    do(snapclones, Verb.PREPARE)
+    wrong = snapclones.provider(commands=str(own), settle_seconds="0.3")
+    with pytest.raises(TimedOutError, match="no effect"):
+        do(snapclones, Verb.SPLIT, provider=wrong)
+    do(snapclones, Verb.ABORT)
+    do(snapclones, Verb.PREPARE, Verb.SPLIT, Verb.PRESENT)
+
+
 # --- settings ---
 
 
@@ -486,6 +552,13 @@ def test_settings_that_make_no_sense_are_named(bed: EvaBed) -> None:
     ):
         with pytest.raises(InvalidError, match=word):
             bed.provider(**changed)
+
+
+def test_the_registry_makes_it_and_nothing_heavy_is_loaded_for_its_name(bed: EvaBed) -> None:
+    assert registry.build("eva", bed.settings).name == "eva"
+    program = "import sys, exshadow.providers.eva; print('pexpect' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
 
 
 def test_sssu_that_is_not_there_is_told(bed: EvaBed) -> None:

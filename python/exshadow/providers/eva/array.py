@@ -116,9 +116,14 @@ class Array:
 
     def _records(self, name: str) -> tuple[Element, ...]:
         try:
-            return parsing.objects(self._ask(name, {}))
-        except SessionLostError:
-            return parsing.objects(self._ask(name, {}))  # a look may be repeated
+            try:
+                return parsing.objects(self._ask(name, {}))
+            except SessionLostError:
+                return parsing.objects(self._ask(name, {}))  # a look may be repeated
+        except ArrayRefusedError as problem:
+            if self.book.matches("no_such_object", problem.said):
+                return ()  # of that kind there are none
+            raise
 
     # --- changing ---
 

@@ -24,6 +24,7 @@ from exshadow.providers.eva.objects import Form, MirrorPhase, Vdisk
 from exshadow.providers.eva.rules import Operation, permit
 from exshadow.providers.eva.session import ArrayRefusedError, NotAnsweredError
 from exshadow.providers.eva.settings import EvaSettings, Kind
+from exshadow.providers.templates import Sure
 
 THROUGH = "writethrough"
 
@@ -164,7 +165,7 @@ class Base:
         return all(one.cache[0] != THROUGH for one in found)
 
     def cache_left(self, action: Action, view: View) -> bool:
-        """Whether a split that is to be undone left its write-through behind."""
+        """Whether a split left its write-through behind."""
         with contextlib.suppress(LookupError):  # production gone: nothing to put back
             return not self.cache_is_back(self.sources(view, action).values())
         return False
@@ -261,12 +262,28 @@ class Base:
                 self.rename_all([(one, one.name.marked(action.id))])
 
     def _begin_restore(self, source: Vdisk, one: Copy) -> None:
+        """Give the command and see it work. A command that is not confirmed may do nothing: unseen,
+        it is not believed, for nothing on the array tells a finished restore from none."""
+
+        def begun(view: View) -> bool:
+            return any(x.id == one.vdisk.id and Copy(one.name, x).restoring for x in view.vdisks)
+
         try:
             self.array.order("restore", source=source.path, copy=one.vdisk.path)
         except (ArrayRefusedError, NotAnsweredError):
-            now = [x for x in self.array.known().vdisks if x.id == one.vdisk.id]
-            if not now or not Copy(one.name, now[0]).restoring:
+            if not begun(self.array.look()):
                 raise
+            return
+        if self.array.book.sure("restore") is Sure.CONFIRMED:
+            return
+        try:
+            self.array.wait(begun, self.settings.settle_seconds, "a restore in progress")
+        except TimedOutError as problem:
+            raise ProviderError(
+                f"the array took the command to restore {source.name}, but showed no restore",
+                hint="compare production with the set; if it was restored, say in your commands "
+                'file that the command is good: [command.restore] sure = "confirmed"',
+            ) from problem
 
     def standing_restore(self, action: Action, view: View) -> Standing:
         found = self.copies(view, action, Role.SET, of_set=True)

@@ -26,6 +26,11 @@ class Devices:
         self._devices = Path(devices)
         self._mounts = Path(mounts)
 
+    @staticmethod
+    def is_id(path: str) -> bool:
+        """Whether it names the vdisk itself, which then need not be a device of this host."""
+        return _ID.fullmatch(path.replace("-", "").lower()) is not None
+
     def id_of(self, path: str) -> str:
         """The normal page-83 id behind a device. NotFoundError when there is no such device or it
         has no id, UnsupportedError for a partition."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from exshadow.errors import InvalidError, RefusedError, TimedOutError
+from exshadow.errors import InvalidError, NotFoundError, RefusedError, TimedOutError
 from exshadow.providers.contract import Action, Stage, Standing
 from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Check, View
@@ -22,6 +22,12 @@ class Presenting(Base):
     def present(self, action: Action) -> None:
         """Give the set's copies LUNs on the host, the same numbers each time if they are free."""
         host = self._host()
+        known = self.array.hosts()
+        if host not in known:
+            raise NotFoundError(
+                f"array {self.settings.system} knows no host {host}",
+                hint=f"it knows: {', '.join(known) or 'none'}",
+            )
         found = self.whole_set(self.array.known(), action)
         for volume, one in found.items():
             permit(Operation.PRESENT, one.vdisk)

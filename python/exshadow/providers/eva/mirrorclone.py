@@ -142,7 +142,7 @@ class Mirrorclones(Presenting):
     def standing_split(self, action: Action, view: View) -> Standing:
         found = self._live(view, action)
         if self._is_split(action, found):
-            if not self.cache_is_back(self.sources(view, action).values()):
+            if self.cache_left(action, view):
                 return Standing(Stage.HALF, "the sources are still in write-through")
             return Standing(Stage.DONE, members=self.members(action, found))
         tag = names.digest(action.set_id, 8)

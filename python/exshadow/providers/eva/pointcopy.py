@@ -17,7 +17,7 @@ from exshadow.providers.eva.array import Job, View, exists
 from exshadow.providers.eva.base import Copy
 from exshadow.providers.eva.luns import Presenting
 from exshadow.providers.eva.names import Role
-from exshadow.providers.eva.objects import Vdisk
+from exshadow.providers.eva.objects import Form, Vdisk
 from exshadow.providers.eva.rules import Operation, permit
 from exshadow.providers.eva.settings import Allocation, Kind
 
@@ -151,7 +151,7 @@ class PointCopies(Presenting):
 
         def made(view: View) -> bool:
             found = [view.named(one["name"]) for one in members]
-            return all(one is not None and one.good for one in found)
+            return all(one is not None and one.good and self._fits(one) for one in found)
 
         if len(members) > 1:
             demand = "" if self.settings.containers else "_demand"
@@ -161,6 +161,14 @@ class PointCopies(Presenting):
         else:
             container = "_container" if self.settings.containers else ""
             self.array.change(f"add_snapshot{container}", made, **members[0])
+
+    def _fits(self, copy: Vdisk) -> bool:
+        """Whether it is what was asked for, as far as the array tells: a command that is not
+        confirmed may make something else."""
+        if self.settings.kind is Kind.SNAPCLONE:
+            return not copy.is_snapshot and copy.form is not Form.CONTAINER
+        demand = self.settings.allocation is Allocation.DEMAND
+        return copy.form in (Form.DEMAND if demand else Form.FULLY, Form.UNKNOWN)
 
     def _snaptype(self) -> str:
         """The product's word for the kind."""
@@ -184,7 +192,7 @@ class PointCopies(Presenting):
             return Standing(Stage.FAILED, f"copy {bad[0].name} is in state {bad[0].state!r}")
         if any(one.vdisk.busy for one in found.values()):
             return Standing(Stage.RUNNING, "being made")
-        if not self.cache_is_back(self.sources(view, action).values()):
+        if self.cache_left(action, view):
             return Standing(Stage.HALF, "the sources are still in write-through")
         detail = "copying" if any(one.vdisk.copying for one in found.values()) else ""
         return Standing(Stage.DONE, detail, members=self.members(action, found))

@@ -54,7 +54,8 @@ class Swap:
             if one.name.role is not Role.PROMOTED:
                 self._take_place(one, place)
         fresh = self._kind.whole_set(self._array.known(), action)
-        self._kind.await_devices([one.vdisk.wwn for one in fresh.values()])
+        here = [one.name for one in action.volumes if not self._kind.devices.is_id(one.path)]
+        self._kind.await_devices([fresh[name].vdisk.wwn for name in here])
         self._kind.rename_all((one, one.name.into(Role.PROMOTED)) for one in fresh.values())
         self._file(action).unlink(missing_ok=True)
 

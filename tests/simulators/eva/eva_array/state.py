@@ -20,6 +20,7 @@ TRAPS = {
     "dirty_xml": False,  # banner, prompt and 0x01 within a listing
     "write_back_stuck": False,  # write-through is asked for and never becomes actual
     "error_but_zero": "",  # a command with this word prints an Error line and Status : 0
+    "ignored": "",  # a command with this word prints Status : 0 and does nothing
     "full_outcome": "invalidate",  # or "stop_writes": what a full disk group does
     "at": 0,  # counting changing commands from 1: at this one happens ...
     "what": "",  # ... lose | lose_after | hang | hang_after | kill | kill_after | takeover
@@ -151,7 +152,7 @@ def tick(state, folder: Path) -> None:
                 "",
                 one["name"],
             )
-        if one["restoring"] and now >= one["restoring"]:
+        if one["restoring"] > 0 and now >= one["restoring"]:
             one["restoring"] = 0.0
             if one["phase"] == "restoring":
                 one["phase"] = "fractured"

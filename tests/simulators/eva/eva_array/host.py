@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import state as eva
+from eva_array import state as eva
 
 
 def update(state, folder: Path) -> None:

@@ -12,15 +12,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import listing
-import rules
-from rules import Refused
+from eva_array import listing, rules
+from eva_array.rules import Refused
 
 TOKEN = re.compile(r'(?:(?P<key>[A-Za-z_]+)=)?(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s"=]+))')
 
 
 class Syntax(Exception):
     """At this column."""
+
+
+class Help(Exception):
+    """These options are legal here."""
 
 
 class Words:
@@ -45,6 +48,8 @@ class Words:
 
     def word(self, *legal: str) -> str:
         key, value, quoted = self.next()
+        if value == "?" and not key:
+            raise Help(legal)
         if key or quoted or (legal and value.upper() not in legal):
             raise Syntax(self.begin)
         return value.upper()
@@ -56,7 +61,10 @@ class Words:
         return value
 
     def switches(self, legal, until_name: bool = False):
-        """KEY=value and lone words of ``legal``; with ``until_name`` stops at the next name."""
+        """KEY=value and lone words of ``legal``; with ``until_name`` stops at the next name. A
+        ``?`` asks for the legal ones, also after ``KEY=``."""
+        if self.text.rstrip().endswith("?"):
+            raise Help(sorted(legal))
         found = {}
         while not self.done():
             before = self.at
@@ -88,7 +96,7 @@ class Session:
     def run(self, state, line: str) -> str:
         """The output. Refused or Syntax when it is not done."""
         words = Words(line)
-        first = words.word()
+        first = words.word("LS", "FIND", "ADD", "SET", "DELETE", "SELECT")
         if first == "SELECT":
             return self._select(state, words)
         if first == "SET" and re.match(r"\s*OPTIONS\b", line[words.at :], re.IGNORECASE):
@@ -158,6 +166,8 @@ class Session:
         kind = words.word("VDISK", "SNAPSHOT", "CONTAINER", "DISK_GROUP", "HOST", "LUN")
         given, wanted = words.switches({"FULL", "XML"}, until_name=True), ""
         if not words.done():
+            if given:
+                raise Syntax(words.at)
             wanted = words.name()
             given |= {"FULL": ""} | words.switches({"FULL", "XML"})
         records = list(self._records(state, kind))

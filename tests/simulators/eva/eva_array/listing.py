@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import state as eva
+from eva_array import state as eva
 
 TYPES = {
     "original": "original", "demand": "demand_allocated_snapshot",
@@ -76,6 +76,8 @@ def vdisk_record(state, folder: Path, one) -> dict:
         record["mirrorcloneprogress"] = max(
             0, min(99, int(100 * (time.time() - one["began"]) / long))
         )
+    if one["restoring"] == -1:
+        one["restoring"] = time.time() + state["times"]["restore"]
     if one["restoring"]:
         record["restoreprogress"] = 50
     return record

@@ -14,10 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-import host
-import state as eva
-from commands import Session, Syntax
-from rules import Refused
+from eva_array import host
+from eva_array import state as eva
+from eva_array.commands import Help, Session, Syntax
+from eva_array.rules import Refused
 
 BANNER = "\nSSSU for HP StorageWorks Command View EVA\nVersion: 6.0.2\nBuild: 5\n"
 CHANGES = re.compile(r"(?i)\s*(ADD|DELETE|SET\s+(VDISK|MULTISNAP|MULTIMIRROR))\b")
@@ -46,7 +46,8 @@ class Shell:
         say(BANNER)
         for line in lines:
             say(f"{self.prompt()}{line}\n")
-            if self.handle(line) is None:
+            done = self.handle(line)
+            if done is None or not (done or self.session.goes_on):
                 break
         return 0
 
@@ -94,7 +95,7 @@ class Shell:
             say(f"Status : {0 if good else 1}\n")
         if self.session.xml_status:
             say(f"<sssucommandstatus>{0 if good else 1}</sssucommandstatus>\n")
-        return bool(good or self.session.goes_on)
+        return good
 
     def command(self, line: str) -> tuple[str, bool]:
         after = ""
@@ -125,12 +126,17 @@ class Shell:
 
     def tried(self, state, line: str) -> tuple[str, bool]:
         word = state["traps"]["error_but_zero"]
+        ignored = state["traps"]["ignored"]
         try:
+            if ignored and ignored in line.upper():
+                return "", True
             if word and word in line.upper():
                 return "Error: Operation failed\n", True
             return self.session.run(state, line), True
         except Refused as problem:
             return f"Error: {problem}\n", False
+        except Help as problem:
+            return "The options are:\n" + "".join(f"  {one}\n" for one in problem.args[0]), True
         except Syntax as problem:
             column = problem.args[0] if problem.args else 0
             return f"{' ' * column}^\nError: Syntax error at or near here\n", False

@@ -7,9 +7,8 @@ import os
 import time
 from pathlib import Path
 
-import host
-import listing
-import state as eva
+from eva_array import host, listing
+from eva_array import state as eva
 
 SNAPTYPES = {"VSNAP": "demand", "SNAPSHOT": "fully", "SNAPCLONE": "snapclone"}
 NAME_LIMIT = 32
@@ -252,7 +251,7 @@ def restore(state, folder: Path, source_name: str, name: str) -> None:
     if presented(state, one):
         raise Refused("Restore is not allowed while the copy is presented")
     eva.copy_data(state, folder, one, source)
-    one["restoring"] = time.time() + state["times"]["restore"]
+    one["restoring"] = -1  # its time begins when somebody has looked
     if one["form"] == "mirrorclone":
         one["phase"] = "restoring"
 
