@@ -6,6 +6,7 @@
 #include "vss/component_names.h"
 #include "vss/documents.h"
 #include "vss/procedure_steps.h"
+#include "vss/writer_match.h"
 
 namespace exshadow::vss {
 
@@ -13,6 +14,13 @@ namespace {
 
 bool with_writers(SnapshotAttributes context) {
     return !has(context, SnapshotAttributes::no_writers);
+}
+
+const BackupComponent* find_component(const BackupWriter& writer, const ComponentKey& key) {
+    const auto found = std::ranges::find_if(writer.components, [&](const BackupComponent& one) {
+        return one.type == key.type && one.logical_path == key.logical_path && one.name == key.name;
+    });
+    return found == writer.components.end() ? nullptr : &*found;
 }
 
 // One try: one Requestor from its making to its end.
@@ -41,6 +49,7 @@ private:
     [[nodiscard]] std::vector<std::string> volumes_of(const WriterMetadata& writer,
                                                       const ComponentMetadata& component) const;
     Status set_component_facts();
+    Status set_stamps(const BackupDocument& base);
     Status open_set();
     Status add_volumes();
     Status prepare();
@@ -198,24 +207,46 @@ std::vector<ComponentKey> BackupTry::explicit_keys() const {
     return keys;
 }
 
+// What the base's document says of a component, as backup_base() wants it. The writer's own schema decides
+// what the base really was. A base that was saved before its outcome was told is not known to have failed.
+PastBackup past_backup(const BackupDocument& base, const BackupWriter& writer, const BackupComponent& part) {
+    return {actual_backup(base.type, writer.schema).type, part.succeeded.value_or(true), part.backup_stamp};
+}
+
+// The stamps of the base, of the same instance. Refused where the base is none for this kind of backup.
+Status BackupTry::set_stamps(const BackupDocument& base) {
+    const auto running = running_writers(metadata_);
+    const auto parts = match_writers(base.writers, running);
+    for (const auto& one : report_.components) {
+        if (!one.explicitly) continue;
+        const auto at = std::ranges::find(metadata_, one.key.instance_id, &WriterMetadata::instance_id);
+        const auto part = parts[static_cast<std::size_t>(at - metadata_.begin())];
+        const auto actual = actual_backup(request_.state.type, at->schema).type;
+        const std::string what =
+            "component '" + full_name(one.key.logical_path, one.key.name) + "' of writer '" + at->name + "'";
+        const auto* before = part ? find_component(base.writers[*part], one.key) : nullptr;
+        if (before == nullptr) {
+            if (needs_base(actual))
+                report_.notes.push_back("the base does not hold " + what + ": it gets no stamp");
+            continue;
+        }
+        const auto past = past_backup(base, base.writers[*part], *before);
+        const auto found = backup_base(actual, at->schema, std::span(&past, 1));
+        if (!found.ok()) return found.error().within(what);
+        if (!found->stamp.empty()) EXSHADOW_TRY(requestor_->set_previous_backup_stamp(one.key, found->stamp));
+    }
+    return {};
+}
+
 // The base's stamps and the private options.
 Status BackupTry::set_component_facts() {
-    std::optional<BackupDocument> base;
     if (!request_.base_document.empty()) {
-        auto parsed = parse_backup_document(request_.base_document);
-        if (!parsed.ok()) return parsed.error().within("the base's document");
-        base = std::move(parsed).value();
-    } else if (request_.state.type == BackupType::incremental ||
-               request_.state.type == BackupType::differential) {
+        const auto base = parse_backup_document(request_.base_document);
+        if (!base.ok()) return base.error().within("the base's document");
+        EXSHADOW_TRY(set_stamps(*base));
+    } else if (needs_base(request_.state.type)) {
         report_.notes.push_back(
             "no document of a base backup was given: writers get no stamp to compare with");
-    }
-    for (const auto& key : explicit_keys()) {
-        auto of_class = key;
-        of_class.instance_id = {};  // a writer's instance is another one after its restart
-        const auto* before = base ? base->find(of_class) : nullptr;
-        if (before != nullptr && !before->backup_stamp.empty())
-            EXSHADOW_TRY(requestor_->set_previous_backup_stamp(key, before->backup_stamp));
     }
     for (const auto& one : report_.components) {
         if (!one.explicitly) continue;
@@ -413,11 +444,9 @@ Status BackupTry::step_failed(const Error& error, std::string_view after) {
 Status BackupTry::tell_outcome(const Copied& copied) {
     for (auto& one : report_.components) {
         if (!one.included) continue;
-        one.succeeded =
-            copied.all_succeeded && std::ranges::none_of(copied.failed, [&](const ComponentKey& key) {
-                return key.writer_id == one.key.writer_id && key.name == one.key.name &&
-                       key.logical_path == one.key.logical_path;
-            });
+        one.succeeded = copied.all_succeeded &&
+                        std::ranges::none_of(copied.failed,
+                                             [&](const ComponentKey& key) { return is_meant(key, one.key); });
     }
     for (auto& one : report_.components) {
         if (!one.explicitly) continue;

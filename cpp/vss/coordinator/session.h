@@ -192,6 +192,7 @@ private:
     Status filter(std::vector<Uuid>& list, std::span<const Uuid> ids);
     [[nodiscard]] Result<BackupComponent*> component(Call call, const ComponentKey& key);
     [[nodiscard]] const WriterMetadata* live_metadata(const ComponentKey& key) const;
+    [[nodiscard]] const WriterMetadata* restored_by(const ComponentKey& key) const;
     [[nodiscard]] Status check_file_set(const ComponentKey& key, const FileSet& files) const;
     Task<Result<std::vector<SnapshotProperties>>> all_snapshots();
     struct Found {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "vss/hresult.h"
+#include "vss/writer_match.h"
 
 namespace exshadow::vss {
 
@@ -110,23 +111,6 @@ void adopt_identity(WriterMetadata& metadata, const WriterOptions& options) {
 }
 
 }  // namespace
-
-BackupWriter* find_part(BackupDocument& document, const WriterOptions& writer) {
-    const auto first = [&](auto&& matches) -> BackupWriter* {
-        const auto found = std::ranges::find_if(document.writers, matches);
-        return found == document.writers.end() ? nullptr : &*found;
-    };
-    if (auto* part = first([&](const BackupWriter& one) { return one.instance_id == writer.instance_id; })) {
-        return part;
-    }
-    const auto same_class = [&](const BackupWriter& one) { return one.writer_id == writer.writer_id; };
-    if (auto* part = first([&](const BackupWriter& one) {
-            return same_class(one) && one.instance_name == writer.instance_name;
-        })) {
-        return part;
-    }
-    return first(same_class);
-}
 
 Task<bool> WriterSet::identify(std::vector<Participant> candidates) {
     CallGroup<Result<WriterMetadata>> calls(hub_);
@@ -395,7 +379,19 @@ std::optional<Refusal> WriterSet::expire(std::string_view waiting_for) {
 }
 
 BackupWriter* WriterSet::part_of(const Participant& one) const {
-    return document_ == nullptr ? nullptr : find_part(*document_, one.options);
+    return part_of(one.options.instance_id);
+}
+
+BackupWriter* WriterSet::part_of(const Uuid& instance) const {
+    if (document_ == nullptr) return nullptr;
+    std::vector<RunningWriter> running;
+    for (const auto& one : participants_)
+        running.push_back({one.options.writer_id, one.options.instance_id, one.options.instance_name});
+    const auto matches = match_writers(document_->writers, running);
+    for (std::size_t i = 0; i < running.size(); ++i) {
+        if (running[i].instance_id == instance && matches[i]) return &document_->writers[*matches[i]];
+    }
+    return nullptr;
 }
 
 void WriterSet::observe(const Participant& one, WriterEvent event) const {
