@@ -85,7 +85,7 @@ private:
     [[nodiscard]] Indices takers(WriterEvent event) const;
     Task<EventOutcome> send_to(WriterEvent event, Indices to, Stoppable stoppable);
     [[nodiscard]] WriterCallPtr prepare_call(WriterEvent event, Participant& one);
-    [[nodiscard]] Nanoseconds due(WriterEvent event) const;
+    [[nodiscard]] Nanoseconds due(WriterEvent event, std::size_t taker, const Indices& to) const;
     std::optional<Refusal> take(Participant& one, const WriterCall& call, const WriterAnswer& answer);
     Refusal cut_off(Participant& one, const WriterCallPtr& call);
     void note_well(Participant& one, WriterEvent event);
