@@ -227,7 +227,9 @@ Task<Session::StepOutcome> Session::recover(RecoveryFlags flags) {
         place->second.push_back(pair);
     }
     for (auto& [maker, pairs] : work) {
-        auto asking = ask(maker, ProviderCall::resync, maker->resync(std::move(pairs), flags));
+        // As long as the data takes: the requestor has its own limit.
+        auto asking =
+            ask(maker, ProviderCall::resync, maker->resync(std::move(pairs), flags), Patience::endless);
         const auto done = co_await std::move(asking);
         if (!done.ok()) co_return outcome_of(done.error());
     }
