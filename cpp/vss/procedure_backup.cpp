@@ -65,6 +65,7 @@ private:
     [[nodiscard]] std::string shown(const std::string& volume) const;
     [[nodiscard]] Error about_volume(const Error& error, const std::string& volume) const;
     void discard();
+    void sweep();
     [[nodiscard]] bool is_wanted(const WriterStatus& status) const;
     [[nodiscard]] std::vector<ComponentKey> explicit_keys() const;
 
@@ -75,7 +76,8 @@ private:
     BackupReport& report_;
     bool writers_;
     bool files_were_touched_ = false;
-    bool snapped_ = false;
+    bool snapping_ = false;  // DoSnapshotSet was begun
+    bool snapped_ = false;   // and ended well
     bool snapshot_needed_ = true;
     std::unique_ptr<Requestor> requestor_;
     Uuid set_;
@@ -320,7 +322,9 @@ Status BackupTry::snap() {
         return {};
     }
     say(host_, "making the snapshots");
-    const auto made = run(requestor_->do_snapshot_set(), "DoSnapshotSet", limits_);
+    auto begun = requestor_->do_snapshot_set();
+    snapping_ = begun.ok();
+    const auto made = run(std::move(begun), "DoSnapshotSet", limits_);
     if (!made.ok()) return step_failed(made.error(), "DoSnapshotSet");
     snapped_ = true;
     report_.snapshot_set_id = set_;
@@ -469,7 +473,15 @@ Status BackupTry::complete() {
     report_.completed = true;
     const auto status = check_writers("BackupComplete");
     auto document = requestor_->save_as_xml();
-    if (document.ok()) report_.document = std::move(document).value();
+    if (document.ok()) {
+        report_.document = std::move(document).value();
+        return status;
+    }
+    // What was saved before the outcome was told is no document of this backup.
+    report_.document.clear();
+    const auto error = document.error().within("the backup is complete, but its document cannot be saved");
+    if (status.ok()) return error;
+    report_.notes.push_back(error.message());
     return status;
 }
 
@@ -490,6 +502,16 @@ void BackupTry::discard() {
     }
     static_cast<void>(requestor_->abort_backup());  // refused where there is nothing to abort
     requestor_.reset();
+    if (snapping_ && !snapped_ && has(request_.context, SnapshotAttributes::no_auto_release)) sweep();
+}
+
+// A service may finish a set after it was given up, or after it called it failed: its snapshots would stay.
+void BackupTry::sweep() {
+    const auto gone = vss::delete_snapshots(host_, set_, ObjectType::snapshot_set, true);
+    const bool none = !gone.ok() && hresult_of(gone.error()) == HResult::vss_e_object_not_found;
+    if (none || (gone.ok() && !gone->failed_snapshot)) return;
+    report_.notes.push_back("whether snapshots of set " + set_.text() +
+                            " were left is not known: look for them, and delete them by hand");
 }
 
 Status BackupTry::run_through(const Between& between) {

@@ -67,7 +67,10 @@ struct Callback {
 struct CoordinatorOptions {
     std::string machine = "localhost";
     CoordinatorLimits limits;
-    std::shared_ptr<CreationSlot> slot;                                // null: a local_slot()
+    // Who may make a set, and who may import one: one at a time among those who share the slot. Null: one
+    // for this coordinator alone; file_slot() is shared by the processes of a machine.
+    std::shared_ptr<CreationSlot> slot;
+    std::shared_ptr<CreationSlot> import_slot;
     std::shared_ptr<WriteHolder> holder;                               // null: nothing is held
     std::function<std::string(std::string_view path)> volume_of_path;  // empty: by the volumes' names
     std::function<void(const Callback&)> observe;                      // empty: nobody listens
@@ -107,6 +110,7 @@ public:
     [[nodiscard]] const std::vector<Subscription>& writers() const { return writers_; }
     [[nodiscard]] const std::vector<std::shared_ptr<Provider>>& providers() const { return providers_; }
     [[nodiscard]] CreationSlot& slot() { return *options_.slot; }
+    [[nodiscard]] CreationSlot& import_slot() { return *options_.import_slot; }
     void forget(const Session& session);
 
 private:

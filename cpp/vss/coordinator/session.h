@@ -172,6 +172,7 @@ private:
     Task<StepOutcome> make_set();
     Task<StepOutcome> break_set(Uuid set, BreakFlags flags);
     Task<StepOutcome> import_set();
+    Task<StepOutcome> import_recorded();
     Task<StepOutcome> wait_for_revert(std::string volume);
     Task<StepOutcome> recover(RecoveryFlags flags);
     Task<StepOutcome> before_restore();

@@ -124,7 +124,8 @@ Task<Result<DeleteOutcome>> Session::delete_snapshots(Uuid id, ObjectType type, 
     for (const auto& one : *found) {
         const Uuid snapshot = one.properties.snapshot_id;
         auto deleting =
-            ask(one.provider, ProviderCall::remove, one.provider->delete_snapshot(snapshot, force));
+            ask(one.provider, ProviderCall::remove, one.provider->delete_snapshot(snapshot, force),
+                Patience::endless);  // its data may be moved for it
         const auto deleted = co_await std::move(deleting);
         if (!deleted.ok()) {
             outcome.failed_snapshot = snapshot;
@@ -184,7 +185,22 @@ Result<StepPtr> Session::import_snapshots() {
     return begin_step(Call::import_snapshots, import_set());
 }
 
+// One import at a time on a machine.
 Task<Session::StepOutcome> Session::import_set() {
+    auto& slot = coordinator_.import_slot();
+    const auto taken = slot.try_take();
+    if (!taken.ok())
+        co_return StepOutcome{HResult::vss_e_unexpected, "ImportSnapshots: " + taken.error().message()};
+    // No page says which code Windows gives for a second one: unsure.
+    if (!*taken)
+        co_return StepOutcome{HResult::vss_e_snapshot_set_in_progress, "another import runs on this machine"};
+    auto importing = import_recorded();
+    auto outcome = co_await std::move(importing);
+    slot.give_back();
+    co_return outcome;
+}
+
+Task<Session::StepOutcome> Session::import_recorded() {
     const auto recorded = document_.snapshots;
     const bool transportable =
         !recorded.empty() && std::ranges::all_of(recorded, [](const RecordedSnapshot& one) {

@@ -270,3 +270,38 @@ TEST_CASE("what was named by its writer's id is refused when the writer does not
     request.choices = {choice};
     CHECK_FALSE(restored(second, request).status.ok());
 }
+
+TEST_CASE("a document that cannot be saved at the end is told, and the older one is not taken for it") {
+    auto world = world_of({writer(1, "Shop", "north", 13)});
+    std::string before;
+    BackupRequest request;
+    request.volumes = {"C:\\"};
+    request.retry.tries = 1;
+    request.state.select_components = true;
+    // The second SaveAsXML is the one after BackupComplete.
+    Machine machine(world);
+    const auto result =
+        vss::backup(machine.host(), request, [&](const BackupReport& report) -> Result<Copied> {
+            before = report.document;
+            machine.world().scripts->answer_from_now("SaveAsXML", HResult::vss_e_unexpected);
+            return Copied{};
+        });
+    CHECK_FALSE(before.empty());
+    REQUIRE(!result.status.ok());
+    CHECK(holds(result.status.error(), "its document cannot be saved"));
+    CHECK(result.report.completed);
+    CHECK(result.report.document.empty());
+}
+
+TEST_CASE("a persistent set that comes to be though its step failed is deleted") {
+    auto world = world_of({writer(1, "Shop", "north", 13)});
+    world["steps"] = {{"DoSnapshotSet", {{"result", "VSS_E_HOLD_WRITES_TIMEOUT"}}}};
+    Machine machine(world);
+    BackupRequest request;
+    request.volumes = {"C:\\"};
+    request.context = context::app_rollback;
+    request.retry.tries = 1;
+    const auto result = vss::backup(machine.host(), request, {});
+    REQUIRE(!result.status.ok());
+    CHECK(machine.world().disks->snapshots.empty());
+}

@@ -2,6 +2,10 @@
 // import, restore. On virtual time.
 #include <doctest/doctest.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
 #include <functional>
 
 #include "sim_bed.h"
@@ -177,6 +181,33 @@ TEST_CASE("a file's slot excludes others and goes with its holder") {
     one->give_back();
     std::remove(path.c_str());
     CHECK(file_slot("/no/such/folder/slot")->try_take().error().code() == Code::not_found);
+}
+
+TEST_CASE(
+    "a slot that was given back is free though a child of its holder lives, and a child gives nothing back") {
+    const std::string path = "/tmp/exshadow-slot-" + Uuid::random().text();
+    auto one = file_slot(path);
+    const auto other = file_slot(path);
+    REQUIRE(*one->try_take());
+    const auto child = [&one](bool gives_back) {
+        const ::pid_t made = ::fork();
+        REQUIRE(made >= 0);
+        if (made == 0) {
+            if (gives_back) one->give_back();
+            if (!gives_back) ::pause();
+            ::_exit(0);
+        }
+        return made;
+    };
+    REQUIRE(::waitpid(child(true), nullptr, 0) > 0);
+    CHECK_FALSE(*other->try_take());
+    const ::pid_t living = child(false);
+    one->give_back();
+    CHECK(*other->try_take());
+    ::kill(living, SIGKILL);
+    REQUIRE(::waitpid(living, nullptr, 0) == living);
+    other->give_back();
+    std::remove(path.c_str());
 }
 
 TEST_CASE("sessions see the snapshots of their context") {
@@ -584,4 +615,28 @@ TEST_CASE("a provider that does not say what it has hides nobody else's snapshot
           HResult::vss_e_provider_veto);
     const auto whole = *Uuid::parse("cccccccc-1111-0000-0000-000000000001");
     CHECK(get(bed, session->delete_snapshots(whole, ObjectType::snapshot_set, true))->deleted == 1);
+}
+
+TEST_CASE("one import runs at a time among those who share the slot") {
+    auto one = hardware();
+    one["events"]["import"] = {{"delay", 300}, {"times", 2}};
+    const auto slot = local_slot();
+    Bed bed(with_providers({one}), 1, local_slot(),
+            [&](CoordinatorOptions& options) { options.import_slot = slot; });
+    const auto made = make_persistent_set(bed, SnapshotAttributes::transportable);
+    const auto session = manager(bed, context::all, made.document);
+    {
+        const Closing closing{bed, session};
+        REQUIRE(*slot->try_take());
+        std::optional<StepStatus> status;
+        bed.run(keep(to_its_end([&] { return session->import_snapshots(); }), &status));
+        CHECK(status->result == HResult::vss_e_snapshot_set_in_progress);
+        slot->give_back();
+    }
+    const auto again = manager(bed, context::all, made.document);
+    const Closing closing{bed, again};
+    std::optional<StepStatus> status;
+    bed.run(keep(to_its_end([&] { return again->import_snapshots(); }), &status));
+    CHECK(status->state == StepState::finished);
+    CHECK(*slot->try_take());  // free again
 }
