@@ -131,6 +131,8 @@ TEST_CASE("each of two instances of a class gets the stamp of its own base, also
             CHECK(instance(writers, name).components.at(0).previous_backup_stamp ==
                   std::string("stamp-") + name);
         }
+        for (const auto& one : second.world().writers)
+            CHECK(one->stamps_seen() == std::vector{"stamp-" + one->options().instance_name});
     }
 }
 
