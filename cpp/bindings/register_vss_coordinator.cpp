@@ -1,8 +1,6 @@
 // VssCoordinator: the machine's own coordinator with a thread of its own.
 #include <pybind11/stl.h>
 
-#include <cstdio>
-
 #include "bindings/handles.h"
 #include "bindings/vss_actors.h"
 #include "bindings/vss_coordinator.h"
@@ -24,10 +22,6 @@ std::shared_ptr<CoordinatorHandle> make_coordinator(const std::string& machine, 
         options.slot = vss::file_slot(*slot);
         options.import_slot = vss::file_slot(*slot + ".import");
     }
-    // Nobody waits for the answer any more, and a snapshot that stays must not stay unnoticed.
-    options.trouble = [](const Error& error) {
-        std::fprintf(stderr, "exshadow: %s; %s\n", error.message().c_str(), error.hint().c_str());
-    };
     return std::make_shared<CoordinatorHandle>(std::move(options), engine, std::move(paths));
 }
 

@@ -16,13 +16,6 @@ bool with_writers(SnapshotAttributes context) {
     return !has(context, SnapshotAttributes::no_writers);
 }
 
-const BackupComponent* find_component(const BackupWriter& writer, const ComponentKey& key) {
-    const auto found = std::ranges::find_if(writer.components, [&](const BackupComponent& one) {
-        return one.type == key.type && one.logical_path == key.logical_path && one.name == key.name;
-    });
-    return found == writer.components.end() ? nullptr : &*found;
-}
-
 // One try: one Requestor from its making to its end.
 class BackupTry {
 public:
@@ -226,7 +219,7 @@ Status BackupTry::set_stamps(const BackupDocument& base) {
         const auto actual = actual_backup(request_.state.type, at->schema).type;
         const std::string what =
             "component '" + full_name(one.key.logical_path, one.key.name) + "' of writer '" + at->name + "'";
-        const auto* before = part ? find_component(base.writers[*part], one.key) : nullptr;
+        const auto* before = part ? base.writers[*part].find(one.key) : nullptr;
         if (before == nullptr) {
             if (needs_base(actual))
                 report_.notes.push_back("the base does not hold " + what + ": it gets no stamp");
