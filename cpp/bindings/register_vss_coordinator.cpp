@@ -18,7 +18,10 @@ std::shared_ptr<CoordinatorHandle> make_coordinator(const std::string& machine, 
     vss::CoordinatorOptions options;
     options.machine = machine;
     from_python(limits, options.limits);
-    if (slot) options.slot = vss::file_slot(*slot);
+    if (slot) {
+        options.slot = vss::file_slot(*slot);
+        options.import_slot = vss::file_slot(*slot + ".import");
+    }
     return std::make_shared<CoordinatorHandle>(std::move(options), engine, std::move(paths));
 }
 

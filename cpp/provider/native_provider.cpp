@@ -25,14 +25,18 @@ std::string make_label(SnapshotAttributes attributes, const Uuid& set) {
     return std::string(label_start) + digits.data() + "-" + set.text().substr(0, 8);
 }
 
-// Empty: not one of ours.
-std::optional<SnapshotAttributes> attributes_of(std::string_view label) {
-    if (!label.starts_with(label_start) || label.size() != label_start.size() + 17) return std::nullopt;
+// Empty: not one of ours. Ours is only what has the label that we give to its set: a user may choose any that
+// looks alike.
+std::optional<SnapshotAttributes> attributes_of(const SnapshotRecord& record) {
+    const std::string_view label = record.label;
+    if (!label.starts_with(label_start) || label.size() < label_start.size() + 8) return std::nullopt;
     const auto digits = label.substr(label_start.size(), 8);
     std::uint32_t value = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
     if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
-    return static_cast<SnapshotAttributes>(value);
+    const auto attributes = static_cast<SnapshotAttributes>(value);
+    if (label != make_label(attributes, record.set_id)) return std::nullopt;
+    return attributes;
 }
 
 Uuid id_of(const Uuid& set, const Uuid& volume) {
@@ -92,12 +96,14 @@ Task<void> NativeProvider::close() {
 }
 
 Task<Status> NativeProvider::delete_orphans() {
+    Status first;
     for (const auto& one : all_snapshots()) {
         if (has(one.properties.attributes, SnapshotAttributes::no_auto_release)) continue;
         auto disposing = dispose(one.volume, one.label);
-        EXSHADOW_CO_TRY(co_await std::move(disposing));
+        const auto disposed = co_await std::move(disposing);
+        if (!disposed.ok() && first.ok()) first = disposed.error().within(one.properties.device);
     }
-    co_return Status{};
+    co_return first;
 }
 
 // --- Finding.
@@ -115,7 +121,7 @@ std::vector<NativeProvider::Found> NativeProvider::all_snapshots() const {
         const VolumeUse use(*volume.source);
         if (!use) continue;
         for (const auto& record : use->state().snapshots) {
-            const auto attributes = attributes_of(record.label);
+            const auto attributes = attributes_of(record);
             const bool being_made = making_ && making_->set == record.set_id;
             if (!attributes || record.state != SetState::committed || being_made) continue;
             Found found{volume, record.label, {}};

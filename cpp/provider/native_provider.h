@@ -4,7 +4,7 @@
 //
 // A snapshot's label carries its context ("vss-00000009-1a2b3c4d": attributes, beginning of the set's id),
 // and its id follows from set and volume, so that both are found again after a restart. Snapshots that were
-// not made through VSS are not shown.
+// not made through VSS are not shown, nor touched, whatever label their maker chose.
 //
 // delete: the plex is brought back into the mirror in the background, or leaves the volume (Disposal).
 // revert: an instant restore; query_revert_status() ends when all data has been moved.
@@ -57,7 +57,7 @@ public:
     ~NativeProvider() override;
 
     // Deletes what sessions that died with their process have left: snapshots of auto-release contexts. Once,
-    // before the first session.
+    // before the first session. The error is the first; the others are deleted all the same.
     Task<Status> delete_orphans();
     // Stops what runs in the background, resumably, and waits for its end. Before the volumes are closed.
     Task<void> close();

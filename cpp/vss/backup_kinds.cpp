@@ -33,6 +33,15 @@ Error no_base(BackupType type, std::string_view why) {
             "make a full backup first"};
 }
 
+// Why none of the history is a base: of its newest, which people will have thought of.
+std::string why_none(BackupType type, std::span<const PastBackup> history) {
+    if (history.empty()) return "none is known";
+    const auto& last = history.back();
+    if (!last.succeeded) return "the last one failed";
+    if (!is_base_for(type, last.type)) return "a " + word(last.type) + " backup is none";
+    return "none that succeeded is known";
+}
+
 // Incremental and differential backups that were made since the last full one.
 bool mixes(BackupType type, std::span<const PastBackup> history) {
     const auto other = type == BackupType::incremental    ? BackupType::differential
@@ -93,8 +102,13 @@ bool snapshot_needed(const ComponentMetadata& component, BackupType actual) {
            std::ranges::any_of(component.database_logs, wants);
 }
 
+bool needs_base(BackupType actual) {
+    return actual == BackupType::incremental || actual == BackupType::differential ||
+           actual == BackupType::log;
+}
+
 Result<BackupBase> backup_base(BackupType actual, BackupSchema schema, std::span<const PastBackup> history) {
-    if (schema_bit(actual) == BackupSchema::no_flags || actual == BackupType::copy) return BackupBase{};
+    if (!needs_base(actual)) return BackupBase{};
     for (std::size_t i = history.size(); i-- > 0;) {
         if (!history[i].succeeded || !is_base_for(actual, history[i].type)) continue;
         if (has(schema, BackupSchema::exclusive_incremental_differential) && mixes(actual, history))
@@ -103,7 +117,7 @@ Result<BackupBase> backup_base(BackupType actual, BackupSchema schema, std::span
             return no_base(actual, "the writer works by stamps and the last one has none");
         return BackupBase{i, history[i].stamp};
     }
-    return no_base(actual, "none that succeeded is known");
+    return no_base(actual, why_none(actual, history));
 }
 
 }  // namespace exshadow::vss

@@ -40,6 +40,9 @@ struct NeededFiles {
 // out.
 [[nodiscard]] bool snapshot_needed(const ComponentMetadata& component, BackupType actual);
 
+// Does this kind build on an earlier backup?
+[[nodiscard]] bool needs_base(BackupType actual);
+
 // A finished backup of one component, as the catalog of backups knows it.
 struct PastBackup {
     BackupType type = BackupType::full;  // what it actually was
@@ -52,7 +55,8 @@ struct BackupBase {
     std::string stamp;                 // for set_previous_backup_stamp; empty: there is none to be set
 };
 // `history` from the oldest to the newest. Refused when there is no base, when the writer works by stamps and
-// the base has none, or when incremental and differential would be mixed and the writer excludes that.
+// the base has none, or when incremental and differential would be mixed and the writer excludes that. A copy
+// is never a base.
 // A log backup builds on the last full, incremental or log one: unconfirmed, the documentation is silent.
 [[nodiscard]] Result<BackupBase> backup_base(BackupType actual, BackupSchema schema,
                                              std::span<const PastBackup> history);

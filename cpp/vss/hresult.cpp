@@ -93,8 +93,11 @@ Error vss_error(HResult value, std::string_view context) {
 }
 
 HResult hresult_of(const Error& error) {
+    // Other errors have an errno there, a small number as the HRESULTs of success are.
     const auto value = std::bit_cast<HResult>(error.os_error());
-    return find_hresult(value) != nullptr && error.os_error() != 0 ? value : HResult::vss_e_unexpected;
+    const bool ours =
+        find_hresult(value) != nullptr && (failed(value) || value == HResult::vss_s_async_cancelled);
+    return ours ? value : HResult::vss_e_unexpected;
 }
 
 std::string vss_context(const Error& error) {

@@ -46,7 +46,7 @@ struct HResultFacts {
 
 // The error of a failed call: "CONTEXT: NAME (0x...): meaning"; `context` says what was asked of whom.
 [[nodiscard]] Error vss_error(HResult value, std::string_view context);
-// The HRESULT of an error made by vss_error(); vss_e_unexpected for any other.
+// The HRESULT of an error made by vss_error() of a failure or a cancellation; vss_e_unexpected for any other.
 [[nodiscard]] HResult hresult_of(const Error& error);
 // The message of an error without the code's name and meaning: what vss_error() was given as `context`.
 [[nodiscard]] std::string vss_context(const Error& error);

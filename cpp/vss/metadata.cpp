@@ -12,14 +12,18 @@ const ComponentMetadata* WriterMetadata::find(std::string_view logical_path,
     return found == components.end() ? nullptr : &*found;
 }
 
+const BackupComponent* BackupWriter::find(const ComponentKey& key) const {
+    const auto found = std::ranges::find_if(components, [&](const BackupComponent& one) {
+        return one.type == key.type && one.logical_path == key.logical_path && one.name == key.name;
+    });
+    return found == components.end() ? nullptr : &*found;
+}
+
 const BackupComponent* BackupDocument::find(const ComponentKey& key) const {
     for (const auto& writer : writers) {
         if (writer.writer_id != key.writer_id) continue;
         if (!key.instance_id.is_nil() && writer.instance_id != key.instance_id) continue;
-        for (const auto& one : writer.components) {
-            if (one.type == key.type && one.logical_path == key.logical_path && one.name == key.name)
-                return &one;
-        }
+        if (const auto* const found = writer.find(key)) return found;
     }
     return nullptr;
 }

@@ -189,6 +189,9 @@ struct BackupWriter {
     std::vector<BackupComponent> components;
     UnknownXml unknown;
     friend bool operator==(const BackupWriter&, const BackupWriter&) = default;
+
+    // By type, path and name; null when there is none.
+    [[nodiscard]] const BackupComponent* find(const ComponentKey& key) const;
 };
 
 // One snapshot of a set as the document records it, for import on another machine.

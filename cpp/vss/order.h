@@ -16,7 +16,7 @@ enum class Phase : std::uint8_t {
     created,          // P0: nothing initialised
     backup,           // B1: initialised for backup, query or import; Q is this phase too
     gathered,         // B2: writers' metadata is here
-    set_open,         // B3: StartSnapshotSet was called; the machine-wide creation slot is ours
+    set_open,         // B3: StartSnapshotSet was called; the creation slot is ours
     prepared,         // B4: PrepareForBackup finished
     snapshot_failed,  // DoSnapshotSet failed: only status and abort
     snapshotted,      // B5: the set exists

@@ -6,6 +6,7 @@
 #include "vss/component_names.h"
 #include "vss/documents.h"
 #include "vss/procedure_steps.h"
+#include "vss/writer_match.h"
 
 namespace exshadow::vss {
 
@@ -41,6 +42,7 @@ private:
     [[nodiscard]] std::vector<std::string> volumes_of(const WriterMetadata& writer,
                                                       const ComponentMetadata& component) const;
     Status set_component_facts();
+    Status set_stamps(const BackupDocument& base);
     Status open_set();
     Status add_volumes();
     Status prepare();
@@ -56,6 +58,7 @@ private:
     [[nodiscard]] std::string shown(const std::string& volume) const;
     [[nodiscard]] Error about_volume(const Error& error, const std::string& volume) const;
     void discard();
+    void sweep();
     [[nodiscard]] bool is_wanted(const WriterStatus& status) const;
     [[nodiscard]] std::vector<ComponentKey> explicit_keys() const;
 
@@ -66,7 +69,8 @@ private:
     BackupReport& report_;
     bool writers_;
     bool files_were_touched_ = false;
-    bool snapped_ = false;
+    bool snapping_ = false;  // DoSnapshotSet was begun
+    bool snapped_ = false;   // and ended well
     bool snapshot_needed_ = true;
     std::unique_ptr<Requestor> requestor_;
     Uuid set_;
@@ -198,24 +202,46 @@ std::vector<ComponentKey> BackupTry::explicit_keys() const {
     return keys;
 }
 
+// What the base's document says of a component, as backup_base() wants it. The writer's own schema decides
+// what the base really was. A base that was saved before its outcome was told is not known to have failed.
+PastBackup past_backup(const BackupDocument& base, const BackupWriter& writer, const BackupComponent& part) {
+    return {actual_backup(base.type, writer.schema).type, part.succeeded.value_or(true), part.backup_stamp};
+}
+
+// The stamps of the base, of the same instance. Refused where the base is none for this kind of backup.
+Status BackupTry::set_stamps(const BackupDocument& base) {
+    const auto running = running_writers(metadata_);
+    const auto parts = match_writers(base.writers, running);
+    for (const auto& one : report_.components) {
+        if (!one.explicitly) continue;
+        const auto at = std::ranges::find(metadata_, one.key.instance_id, &WriterMetadata::instance_id);
+        const auto part = parts[static_cast<std::size_t>(at - metadata_.begin())];
+        const auto actual = actual_backup(request_.state.type, at->schema).type;
+        const std::string what =
+            "component '" + full_name(one.key.logical_path, one.key.name) + "' of writer '" + at->name + "'";
+        const auto* before = part ? base.writers[*part].find(one.key) : nullptr;
+        if (before == nullptr) {
+            if (needs_base(actual))
+                report_.notes.push_back("the base does not hold " + what + ": it gets no stamp");
+            continue;
+        }
+        const auto past = past_backup(base, base.writers[*part], *before);
+        const auto found = backup_base(actual, at->schema, std::span(&past, 1));
+        if (!found.ok()) return found.error().within(what);
+        if (!found->stamp.empty()) EXSHADOW_TRY(requestor_->set_previous_backup_stamp(one.key, found->stamp));
+    }
+    return {};
+}
+
 // The base's stamps and the private options.
 Status BackupTry::set_component_facts() {
-    std::optional<BackupDocument> base;
     if (!request_.base_document.empty()) {
-        auto parsed = parse_backup_document(request_.base_document);
-        if (!parsed.ok()) return parsed.error().within("the base's document");
-        base = std::move(parsed).value();
-    } else if (request_.state.type == BackupType::incremental ||
-               request_.state.type == BackupType::differential) {
+        const auto base = parse_backup_document(request_.base_document);
+        if (!base.ok()) return base.error().within("the base's document");
+        EXSHADOW_TRY(set_stamps(*base));
+    } else if (needs_base(request_.state.type)) {
         report_.notes.push_back(
             "no document of a base backup was given: writers get no stamp to compare with");
-    }
-    for (const auto& key : explicit_keys()) {
-        auto of_class = key;
-        of_class.instance_id = {};  // a writer's instance is another one after its restart
-        const auto* before = base ? base->find(of_class) : nullptr;
-        if (before != nullptr && !before->backup_stamp.empty())
-            EXSHADOW_TRY(requestor_->set_previous_backup_stamp(key, before->backup_stamp));
     }
     for (const auto& one : report_.components) {
         if (!one.explicitly) continue;
@@ -289,7 +315,9 @@ Status BackupTry::snap() {
         return {};
     }
     say(host_, "making the snapshots");
-    const auto made = run(requestor_->do_snapshot_set(), "DoSnapshotSet", limits_);
+    auto begun = requestor_->do_snapshot_set();
+    snapping_ = begun.ok();
+    const auto made = run(std::move(begun), "DoSnapshotSet", limits_);
     if (!made.ok()) return step_failed(made.error(), "DoSnapshotSet");
     snapped_ = true;
     report_.snapshot_set_id = set_;
@@ -413,11 +441,9 @@ Status BackupTry::step_failed(const Error& error, std::string_view after) {
 Status BackupTry::tell_outcome(const Copied& copied) {
     for (auto& one : report_.components) {
         if (!one.included) continue;
-        one.succeeded =
-            copied.all_succeeded && std::ranges::none_of(copied.failed, [&](const ComponentKey& key) {
-                return key.writer_id == one.key.writer_id && key.name == one.key.name &&
-                       key.logical_path == one.key.logical_path;
-            });
+        one.succeeded = copied.all_succeeded &&
+                        std::ranges::none_of(copied.failed,
+                                             [&](const ComponentKey& key) { return is_meant(key, one.key); });
     }
     for (auto& one : report_.components) {
         if (!one.explicitly) continue;
@@ -440,7 +466,15 @@ Status BackupTry::complete() {
     report_.completed = true;
     const auto status = check_writers("BackupComplete");
     auto document = requestor_->save_as_xml();
-    if (document.ok()) report_.document = std::move(document).value();
+    if (document.ok()) {
+        report_.document = std::move(document).value();
+        return status;
+    }
+    // What was saved before the outcome was told is no document of this backup.
+    report_.document.clear();
+    const auto error = document.error().within("the backup is complete, but its document cannot be saved");
+    if (status.ok()) return error;
+    report_.notes.push_back(error.message());
     return status;
 }
 
@@ -461,6 +495,16 @@ void BackupTry::discard() {
     }
     static_cast<void>(requestor_->abort_backup());  // refused where there is nothing to abort
     requestor_.reset();
+    if (snapping_ && !snapped_ && has(request_.context, SnapshotAttributes::no_auto_release)) sweep();
+}
+
+// A service may finish a set after it was given up, or after it called it failed: its snapshots would stay.
+void BackupTry::sweep() {
+    const auto gone = vss::delete_snapshots(host_, set_, ObjectType::snapshot_set, true);
+    const bool none = !gone.ok() && hresult_of(gone.error()) == HResult::vss_e_object_not_found;
+    if (none || (gone.ok() && !gone->failed_snapshot)) return;
+    report_.notes.push_back("whether snapshots of set " + set_.text() +
+                            " were left is not known: look for them, and delete them by hand");
 }
 
 Status BackupTry::run_through(const Between& between) {

@@ -3,6 +3,7 @@
 #include "vss/component_names.h"
 #include "vss/documents.h"
 #include "vss/procedure_steps.h"
+#include "vss/writer_match.h"
 
 namespace exshadow::vss {
 
@@ -15,10 +16,18 @@ bool meant(const ComponentWish& wish, const BackupWriter& writer, std::string_vi
             same_name(wish.component, full_name(component.logical_path, component.name)));
 }
 
+// What is to come back: files from a medium, or whole disks. A disk brings back everything that is on it,
+// also what its backup called failed.
+enum class Kind : std::uint8_t { files, disks };
+
 class RestoreRun {
 public:
-    RestoreRun(const Host& host, const RestoreRequest& request, RestoreReport& report)
-        : host_(host), request_(request), limits_(with_cancel(host, request.limits)), report_(report) {}
+    RestoreRun(const Host& host, const RestoreRequest& request, RestoreReport& report, Kind kind)
+        : host_(host),
+          request_(request),
+          limits_(with_cancel(host, request.limits)),
+          report_(report),
+          kind_(kind) {}
 
     Status run_through(const PutBack& put_back);
     Status resync(const std::vector<RecoveryPair>& pairs, RecoveryFlags flags, bool writers);
@@ -28,23 +37,41 @@ private:
     Status learn_writers();
     Status recover(const std::vector<RecoveryPair>& pairs, RecoveryFlags flags);
     Status choose();
+    // A part of the document, and the running writer that it goes back to.
+    struct Part {
+        Uuid writer_id;
+        Uuid instance_id;  // the document's
+        const WriterMetadata* running = nullptr;
+        bool several = false;  // parts or running writers of its class
+    };
+    void match(const std::vector<BackupWriter>& held);
+    [[nodiscard]] const Part& part_of(const Uuid& writer, const Uuid& instance) const;
+    [[nodiscard]] ComponentKey key_for_calls(const ComponentKey& reported) const;
+    [[nodiscard]] std::vector<ComponentWish> named() const;
     Status check_named(const std::vector<BackupWriter>& held) const;
+    Status choose_one(const BackupWriter& writer, const BackupComponent& component);
+    [[nodiscard]] std::string why_left_out(const BackupWriter& writer,
+                                           const BackupComponent& component) const;
     Status set_choices(const ComponentKey& key, const BackupWriter& writer, const BackupComponent& component);
     Status set_choices(const ComponentKey& key, const RestoreChoices& choices);
-    [[nodiscard]] LocationMapping with_known_files(LocationMapping target, const Uuid& writer) const;
+    [[nodiscard]] LocationMapping with_known_files(LocationMapping target,
+                                                   const WriterMetadata& writer) const;
     Status check_writers(std::string_view after);
     Status read_chosen();
     Status tell_status(const Result<Copied>& copied);
     [[nodiscard]] std::string writer_name(const BackupWriter& writer) const;
-    [[nodiscard]] bool is_chosen(const Uuid& writer, std::string_view path, std::string_view name) const;
+    [[nodiscard]] bool is_chosen(const BackupWriter& writer, const BackupComponent& component) const;
+    [[nodiscard]] const Part* part_run_by(const WriterStatus& status) const;
     [[nodiscard]] std::string writers_messages(const WriterStatus& status) const;
 
     const Host& host_;
     const RestoreRequest& request_;
     WaitLimits limits_;
     RestoreReport& report_;
+    const Kind kind_;
     std::unique_ptr<Requestor> requestor_;
     std::vector<WriterMetadata> metadata_;
+    std::vector<Part> parts_;
 };
 
 Status RestoreRun::begin() {
@@ -67,20 +94,52 @@ Status RestoreRun::learn_writers() {
     return {};
 }
 
+void RestoreRun::match(const std::vector<BackupWriter>& held) {
+    const auto matches = match_writers(held, running_writers(metadata_));
+    for (std::size_t i = 0; i < held.size(); ++i) {
+        const auto of_class = [&](const auto& one) { return one.writer_id == held[i].writer_id; };
+        Part part{held[i].writer_id, held[i].instance_id, nullptr, false};
+        part.several =
+            std::ranges::count_if(held, of_class) > 1 || std::ranges::count_if(metadata_, of_class) > 1;
+        const auto found = std::ranges::find(matches, std::optional(i));
+        if (found != matches.end())
+            part.running = &metadata_[static_cast<std::size_t>(found - matches.begin())];
+        parts_.push_back(part);
+    }
+}
+
+const RestoreRun::Part& RestoreRun::part_of(const Uuid& writer, const Uuid& instance) const {
+    const auto found = std::ranges::find_if(
+        parts_, [&](const Part& one) { return one.writer_id == writer && one.instance_id == instance; });
+    EXSHADOW_CHECK(found != parts_.end());
+    return *found;
+}
+
+// Of several of one class the running instance is named. A nil one means the class: it needs no interface
+// that came later, and Windows no writer that can take what was another instance's.
+ComponentKey RestoreRun::key_for_calls(const ComponentKey& reported) const {
+    const auto& part = part_of(reported.writer_id, reported.instance_id);
+    auto key = reported;
+    key.instance_id = part.several && part.running != nullptr ? part.running->instance_id : Uuid{};
+    return key;
+}
+
 // The running writer's name; the document has ids only.
 std::string RestoreRun::writer_name(const BackupWriter& writer) const {
-    for (const auto& one : metadata_) {
-        if (one.writer_id == writer.writer_id) return one.name;
-    }
-    return {};
+    const auto* const running = part_of(writer.writer_id, writer.instance_id).running;
+    return running == nullptr ? std::string() : running->name;
+}
+
+std::vector<ComponentWish> RestoreRun::named() const {
+    std::vector<ComponentWish> all = request_.included;
+    for (const auto& [wish, target] : request_.new_targets) all.push_back(wish);
+    for (const auto& one : request_.choices) all.push_back(one.component);
+    return all;
 }
 
 // Whatever is named must be there, else it would be left out in silence.
 Status RestoreRun::check_named(const std::vector<BackupWriter>& held) const {
-    std::vector<ComponentWish> named = request_.included;
-    for (const auto& [wish, target] : request_.new_targets) named.push_back(wish);
-    for (const auto& one : request_.choices) named.push_back(one.component);
-    for (const auto& wish : named) {
+    for (const auto& wish : named()) {
         const bool found = std::ranges::any_of(held, [&](const BackupWriter& writer) {
             return std::ranges::any_of(writer.components, [&](const BackupComponent& one) {
                 return meant(wish, writer, writer_name(writer), one);
@@ -98,35 +157,60 @@ Status RestoreRun::check_named(const std::vector<BackupWriter>& held) const {
 Status RestoreRun::choose() {
     const auto held = requestor_->writer_components();
     if (!held.ok()) return held.error();
+    match(*held);
     EXSHADOW_TRY(check_named(*held));
-    std::size_t chosen = 0;
     for (const auto& writer : *held) {
-        const auto name = writer_name(writer);
-        for (const auto& one : writer.components) {
-            ComponentReport report;
-            // The instance of the backup may be gone; a nil one means the class, which is what a restore
-            // wants.
-            report.key = {writer.writer_id, {}, one.type, one.logical_path, one.name};
-            report.writer_name = name;
-            const auto in = [&](const ComponentWish& wish) { return meant(wish, writer, name, one); };
-            if (name.empty()) {
-                report.reason = "its writer is not running";
-            } else if (std::ranges::any_of(request_.excluded, in)) {
-                report.reason = "excluded on request";
-            } else if (!request_.included.empty() && std::ranges::none_of(request_.included, in)) {
-                report.reason = "not asked for";
-            } else {
-                report.included = report.explicitly = true;
-                report.reason = "chosen";
-                ++chosen;
-                EXSHADOW_TRY(set_choices(report.key, writer, one));
-            }
-            report_.components.push_back(std::move(report));
-        }
+        for (const auto& one : writer.components) EXSHADOW_TRY(choose_one(writer, one));
     }
-    if (chosen == 0)
+    if (std::ranges::none_of(report_.components, &ComponentReport::included))
         return Error(Code::refused, "there is nothing to restore",
                      "start the writers, or ask for other components");
+    return {};
+}
+
+// Empty: nothing is against it.
+std::string RestoreRun::why_left_out(const BackupWriter& writer, const BackupComponent& component) const {
+    const auto& part = part_of(writer.writer_id, writer.instance_id);
+    if (part.running == nullptr)
+        return std::ranges::find(metadata_, writer.writer_id, &WriterMetadata::writer_id) == metadata_.end()
+                   ? "its writer is not running"
+                   : "none of the running writers of its class is known to be its own";
+    if (kind_ == Kind::files && component.succeeded == false) return "its backup failed";
+    return {};
+}
+
+Status RestoreRun::choose_one(const BackupWriter& writer, const BackupComponent& component) {
+    ComponentReport report;
+    report.key = {writer.writer_id, writer.instance_id, component.type, component.logical_path,
+                  component.name};
+    report.writer_name = writer_name(writer);
+    const auto in = [&](const ComponentWish& wish) {
+        return meant(wish, writer, report.writer_name, component);
+    };
+    report.reason = why_left_out(writer, component);
+    if (std::ranges::any_of(request_.excluded, in)) {
+        report.reason = "excluded on request";
+    } else if (!request_.included.empty() && std::ranges::none_of(request_.included, in)) {
+        report.reason = "not asked for";
+    } else if (report.reason.empty()) {
+        report.included = report.explicitly = true;
+        report.reason = "chosen";
+        EXSHADOW_TRY(set_choices(key_for_calls(report.key), writer, component));
+    } else {  // what was asked for by name must not be left out
+        const auto name = full_name(component.logical_path, component.name);
+        const std::string what =
+            "component '" + name + "' of writer " +
+            (report.writer_name.empty() ? writer.writer_id.text() : "'" + report.writer_name + "'");
+        // A failed part of a writer that was named whole is no more than a note.
+        const bool asked = std::ranges::any_of(named(), [&](const ComponentWish& wish) {
+            return in(wish) && (!wish.component.empty() || report.writer_name.empty());
+        });
+        if (asked)
+            return Error(Code::refused, "cannot restore what was asked for: " + what + ": " + report.reason,
+                         "start its writer, take another backup, or ask for other components");
+        report_.notes.push_back(what + " is left out: " + report.reason);
+    }
+    report_.components.push_back(std::move(report));
     return {};
 }
 
@@ -141,13 +225,14 @@ Status RestoreRun::set_choices(const ComponentKey& key, const BackupWriter& writ
     of_all.roll_forward_point = request_.roll_forward_point;
     of_all.new_name = request_.new_name;
     EXSHADOW_TRY(set_choices(key, of_all));
-    const auto name = writer_name(writer);
+    const auto& running = *part_of(writer.writer_id, writer.instance_id).running;
+    const auto& name = running.name;
     for (const auto& one : request_.choices) {
         if (meant(one.component, writer, name, component)) EXSHADOW_TRY(set_choices(key, one));
     }
     for (const auto& [wish, target] : request_.new_targets) {
         if (meant(wish, writer, name, component))
-            EXSHADOW_TRY(requestor_->add_new_target(key, with_known_files(target, writer.writer_id)));
+            EXSHADOW_TRY(requestor_->add_new_target(key, with_known_files(target, running)));
     }
     return {};
 }
@@ -163,29 +248,34 @@ Status RestoreRun::set_choices(const ComponentKey& key, const RestoreChoices& ch
 }
 
 // AddNewTarget wants path, pattern and recursion exactly as the writer's metadata has them.
-LocationMapping RestoreRun::with_known_files(LocationMapping target, const Uuid& writer) const {
+LocationMapping RestoreRun::with_known_files(LocationMapping target, const WriterMetadata& writer) const {
     const auto meant_files = [&](const FileSet& one) {
         return same_name(one.path, target.files.path) && same_name(one.spec, target.files.spec);
     };
-    for (const auto& metadata : metadata_) {
-        if (metadata.writer_id != writer) continue;
-        for (const auto& component : metadata.components) {
-            for (const auto* sets : {&component.files, &component.database_files, &component.database_logs}) {
-                const auto found = std::ranges::find_if(*sets, meant_files);
-                if (found == sets->end()) continue;
-                target.files = *found;
-                return target;
-            }
+    for (const auto& component : writer.components) {
+        for (const auto* sets : {&component.files, &component.database_files, &component.database_logs}) {
+            const auto found = std::ranges::find_if(*sets, meant_files);
+            if (found == sets->end()) continue;
+            target.files = *found;
+            return target;
         }
     }
     return target;
 }
 
-bool RestoreRun::is_chosen(const Uuid& writer, std::string_view path, std::string_view name) const {
+bool RestoreRun::is_chosen(const BackupWriter& writer, const BackupComponent& component) const {
+    const ComponentKey key{writer.writer_id, writer.instance_id, component.type, component.logical_path,
+                           component.name};
     return std::ranges::any_of(report_.components, [&](const ComponentReport& one) {
-        return one.included && one.key.writer_id == writer && one.key.logical_path == path &&
-               one.key.name == name;
+        return one.included && is_meant(key, one.key);
     });
+}
+
+const RestoreRun::Part* RestoreRun::part_run_by(const WriterStatus& status) const {
+    const auto found = std::ranges::find_if(parts_, [&](const Part& one) {
+        return one.running != nullptr && one.running->instance_id == status.instance_id;
+    });
+    return found == parts_.end() ? nullptr : &*found;
 }
 
 // The chosen components as the document holds them now: the writers may have set targets.
@@ -194,9 +284,7 @@ Status RestoreRun::read_chosen() {
     if (!held.ok()) return held.error();
     report_.chosen.clear();
     for (auto& writer : *held) {
-        std::erase_if(writer.components, [&](const BackupComponent& one) {
-            return !is_chosen(writer.writer_id, one.logical_path, one.name);
-        });
+        std::erase_if(writer.components, [&](const BackupComponent& one) { return !is_chosen(writer, one); });
         if (!writer.components.empty()) report_.chosen.push_back(std::move(writer));
     }
     return {};
@@ -205,7 +293,8 @@ Status RestoreRun::read_chosen() {
 std::string RestoreRun::writers_messages(const WriterStatus& status) const {
     std::string text;
     for (const auto& writer : report_.chosen) {
-        if (writer.writer_id != status.writer_id) continue;
+        const auto* const part = part_run_by(status);
+        if (part == nullptr || writer.instance_id != part->instance_id) continue;
         for (const auto& one : writer.components) {
             for (const auto* message :
                  {&one.restore.pre_restore_failure, &one.restore.post_restore_failure}) {
@@ -224,9 +313,12 @@ Status RestoreRun::check_writers(std::string_view after) {
     report_.writers.clear();
     std::optional<Error> first;
     for (const auto& status : *statuses) {
-        const bool wanted = std::ranges::any_of(report_.components, [&](const ComponentReport& one) {
-            return one.included && one.key.writer_id == status.writer_id;
-        });
+        const auto* const part = part_run_by(status);
+        const bool wanted =
+            part != nullptr && std::ranges::any_of(report_.components, [&](const ComponentReport& one) {
+                return one.included && one.key.writer_id == part->writer_id &&
+                       one.key.instance_id == part->instance_id;
+            });
         report_.writers.push_back({status, wanted, std::string(after)});
         if (!wanted || !has_failed(status) || first) continue;
         const auto error = writer_error(status, after, {});
@@ -240,12 +332,10 @@ Status RestoreRun::tell_status(const Result<Copied>& copied) {
     for (auto& one : report_.components) {
         if (!one.included) continue;
         one.succeeded = copied.ok() && copied->all_succeeded &&
-                        std::ranges::none_of(copied->failed, [&](const ComponentKey& key) {
-                            return key.writer_id == one.key.writer_id && key.name == one.key.name &&
-                                   key.logical_path == one.key.logical_path;
-                        });
+                        std::ranges::none_of(copied->failed,
+                                             [&](const ComponentKey& key) { return is_meant(key, one.key); });
         EXSHADOW_TRY(requestor_->set_file_restore_status(
-            one.key, *one.succeeded ? FileRestoreStatus::all : FileRestoreStatus::failed));
+            key_for_calls(one.key), *one.succeeded ? FileRestoreStatus::all : FileRestoreStatus::failed));
     }
     return {};
 }
@@ -303,7 +393,7 @@ Status RestoreRun::resync(const std::vector<RecoveryPair>& pairs, RecoveryFlags 
 
 RestoreResult restore(const Host& host, const RestoreRequest& request, const PutBack& put_back) {
     RestoreResult result;
-    RestoreRun one(host, request, result.report);
+    RestoreRun one(host, request, result.report, Kind::files);
     result.status = one.run_through(put_back);
     return result;
 }
@@ -315,7 +405,7 @@ Status resync(const Host& host, std::string_view document, const std::vector<Rec
     request.document = document;
     request.limits = limits;
     RestoreReport report;
-    RestoreRun one(host, request, report);
+    RestoreRun one(host, request, report, Kind::disks);
     return one.resync(pairs, flags, writers);
 }
 

@@ -40,6 +40,11 @@ Result<HResult> run(Result<Step> begun, std::string_view what, const WaitLimits&
     return finish(**begun, what, limits);
 }
 
+bool is_meant(const ComponentKey& named, const ComponentKey& one) {
+    return named.writer_id == one.writer_id && named.logical_path == one.logical_path &&
+           named.name == one.name && (named.instance_id.is_nil() || named.instance_id == one.instance_id);
+}
+
 Result<std::vector<WriterStatus>> look_at_writers(Requestor& requestor, const WaitLimits& limits) {
     const auto gathered = run(requestor.gather_writer_status(), "GatherWriterStatus", limits);
     if (!gathered.ok()) return gathered.error();

@@ -20,6 +20,9 @@ void say(const Host& host, std::string_view line);
 // Waits for a step that was begun; gives its success code.
 [[nodiscard]] Result<HResult> run(Result<Step> begun, std::string_view what, const WaitLimits& limits);
 
+// Is `one` the component that a caller named? A name without instance means it in every instance.
+[[nodiscard]] bool is_meant(const ComponentKey& named, const ComponentKey& one);
+
 // GatherWriterStatus, and what it says.
 [[nodiscard]] Result<std::vector<WriterStatus>> look_at_writers(Requestor& requestor,
                                                                 const WaitLimits& limits);

@@ -53,7 +53,9 @@ struct BackupRequest {
     BackupState state;
     std::vector<ComponentWish> included;  // empty: everything that can be
     std::vector<ComponentWish> excluded;  // a writer without component: not asked at all
-    std::string base_document;            // Backup Components Document of the base, for its stamps
+    // Backup Components Document of the base, for its stamps. Refused when it holds a failed component, or a
+    // kind of backup that is no base for the one wanted.
+    std::string base_document;
     std::vector<std::pair<ComponentWish, std::string>> options;  // SetBackupOptions
     WaitLimits limits;                                           // of each step; `cancelled` is the host's
     RetryLimits retry;
@@ -99,8 +101,9 @@ struct BackupResult {
 // The caller's part, when the snapshots exist. An error aborts the backup; else what is named is told to have
 // failed.
 struct Copied {
-    bool all_succeeded = true;         // of the components that are not named
-    std::vector<ComponentKey> failed;  // or, when not all succeeded, of no interest
+    bool all_succeeded = true;  // of the components that are not named
+    std::vector<ComponentKey>
+        failed;  // a nil instance means every one; when not all succeeded, of no interest
 };
 using Between = std::function<Result<Copied>(const BackupReport& so_far)>;
 

@@ -148,9 +148,10 @@ public:
     virtual Result<RootAndPrefix> root_and_logical_prefix_paths(std::string_view path,
                                                                 bool normalize_fqdn) = 0;  // Ex4
 
-    // --- Restore.
-    virtual Status set_selected_for_restore(const ComponentKey& component,
-                                            bool selected) = 0;  // Ex with an instance
+    // --- Restore. An instance in the key is one that runs now (Ex: "restored to this instance"); nil: the
+    // first of its class in the document. Only SetSelectedForRestoreEx takes one: Windows' other calls go by
+    // the class.
+    virtual Status set_selected_for_restore(const ComponentKey& component, bool selected) = 0;
     virtual Status set_restore_options(const ComponentKey& component, std::string_view options) = 0;
     virtual Status set_additional_restores(const ComponentKey& component, bool more) = 0;
     virtual Status set_authoritative_restore(const ComponentKey& component, bool authoritative) = 0;  // Ex2

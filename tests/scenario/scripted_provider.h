@@ -55,7 +55,9 @@ public:
     Task<Status> revert_to_snapshot(Uuid snapshot, bool force_dismount) override;
     Task<Status> query_revert_status(std::string volume) override;
     Task<Status> resync(std::vector<vss::ResyncPair> pairs, vss::RecoveryFlags flags) override;
-    void abandon(vss::ProviderCall call) override { ++abandoned_[static_cast<std::size_t>(call)]; }
+    void abandon(vss::ProviderCall call, vss::CallNumber) override {
+        ++abandoned_[static_cast<std::size_t>(call)];
+    }
 
 private:
     // What the script says of the call; an error when it fails.

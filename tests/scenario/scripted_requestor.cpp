@@ -259,6 +259,11 @@ std::optional<StepScript> CallScripts::step(const char* call) {
     return found->second;
 }
 
+void CallScripts::answer_from_now(const char* call, HResult result) {
+    const std::lock_guard lock(mutex_);
+    answers_[call] = {result, std::nullopt};
+}
+
 std::vector<std::string> CallScripts::asked() {
     const std::lock_guard lock(mutex_);
     return asked_;

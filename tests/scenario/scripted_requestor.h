@@ -30,6 +30,7 @@ public:
     [[nodiscard]] std::optional<vss::HResult> take(const char* call);
     [[nodiscard]] std::optional<StepScript> step(const char* call);
     [[nodiscard]] std::vector<std::string> asked();
+    void answer_from_now(const char* call, vss::HResult result);
 
 private:
     struct Answer {

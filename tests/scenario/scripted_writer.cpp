@@ -181,7 +181,9 @@ Task<Result<vss::WriterMetadata>> ScriptedWriter::identify(WriterCallPtr call) {
 }
 
 Task<WriterAnswer> ScriptedWriter::on_prepare_backup(WriterCallPtr call) {
+    stamps_seen_.clear();
     for (const auto& one : call->components().components) {
+        stamps_seen_.push_back(one.previous_backup_stamp);
         const auto path = one.logical_path;
         const auto name = one.name;
         auto status = Status();

@@ -37,6 +37,9 @@ public:
     Task<vss::WriterAnswer> on_pre_restore(vss::WriterCallPtr call) override;
     Task<vss::WriterAnswer> on_post_restore(vss::WriterCallPtr call) override;
 
+    // The stamps of the base that the last PrepareForBackup showed, by component. Not while one runs.
+    [[nodiscard]] const std::vector<std::string>& stamps_seen() const { return stamps_seen_; }
+
 private:
     Task<vss::WriterAnswer> scripted(vss::WriterCallPtr call);
     [[nodiscard]] bool lacks_volumes(const vss::WriterCall& call) const;
@@ -46,6 +49,7 @@ private:
     DocumentEdits edits_;
     Script script_;
     bool checks_volumes_ = false;
+    std::vector<std::string> stamps_seen_;
 };
 
 }  // namespace exshadow::scenario

@@ -1,6 +1,5 @@
 #include "vss/coordinator/blocking.h"
 
-#include <array>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -25,7 +24,8 @@ public:
     AnyTicket(const AnyTicket&) = delete;
     AnyTicket& operator=(const AnyTicket&) = delete;
     virtual ~AnyTicket() = default;
-    virtual void abandon() = 0;  // by the loop
+    // By the loop. True: a thread is in the call; else it has ended, or will not begin.
+    virtual bool abandon() = 0;
 };
 
 template <class R>
@@ -48,9 +48,10 @@ public:
     };
     [[nodiscard]] Awaiter wait() { return {*this}; }
 
-    [[nodiscard]] bool wanted() {
+    [[nodiscard]] bool begin() {  // by the thread; false: nobody waits any more
         const std::lock_guard lock(mutex_);
-        return loop_ != nullptr;
+        begun_ = loop_ != nullptr;
+        return begun_;
     }
     void deliver(R answer) {  // by the thread
         const std::lock_guard lock(mutex_);
@@ -58,9 +59,11 @@ public:
         answer_.emplace(std::move(answer));
         end();
     }
-    void abandon() override {
+    bool abandon() override {
         const std::lock_guard lock(mutex_);
-        if (loop_ != nullptr) end();
+        if (loop_ == nullptr) return false;
+        end();
+        return begun_;
     }
 
 private:
@@ -71,6 +74,7 @@ private:
 
     std::mutex mutex_;
     Loop* loop_;  // null: ended
+    bool begun_ = false;
     std::coroutine_handle<> waiter_;
     std::optional<R> answer_;  // written before the end, read after it
 };
@@ -134,13 +138,14 @@ public:
 
     template <class R>
     std::shared_ptr<Ticket<R>> start(std::function<R()> function) {
-        auto ticket = std::make_shared<Ticket<R>>(*Loop::current());
-        worker_->add([ticket, function = std::move(function)]() mutable {
-            if (!ticket->wanted()) return;
-            auto answer = function();
-            function = nullptr;  // what the call used is let go before anybody hears that it is done
-            ticket->deliver(std::move(answer));
-        });
+        return give(*worker_, std::move(function));
+    }
+    // On a thread for this call alone, whatever runs or waits.
+    template <class R>
+    std::shared_ptr<Ticket<R>> start_beside(std::function<R()> function) {
+        const auto alone = std::make_shared<Worker>();
+        auto ticket = give(*alone, std::move(function));
+        alone->finish();
         return ticket;
     }
 
@@ -152,6 +157,18 @@ public:
     }
 
 private:
+    template <class R>
+    static std::shared_ptr<Ticket<R>> give(Worker& worker, std::function<R()> function) {
+        auto ticket = std::make_shared<Ticket<R>>(*Loop::current());
+        worker.add([ticket, function = std::move(function)]() mutable {
+            if (!ticket->begin()) return;
+            auto answer = function();
+            function = nullptr;  // what the call used is let go before anybody hears that it is done
+            ticket->deliver(std::move(answer));
+        });
+        return ticket;
+    }
+
     std::shared_ptr<Worker> worker_ = std::make_shared<Worker>();
 };
 
@@ -210,8 +227,7 @@ public:
         if (found == running_.end()) return;
         const auto ticket = std::move(found->second);
         running_.erase(found);
-        ticket->abandon();
-        thread_.replace();
+        if (ticket->abandon()) thread_.replace();
     }
 
 private:
@@ -244,91 +260,96 @@ public:
     [[nodiscard]] const ProviderFacts& facts() const override { return provider_->facts(); }
 
     Task<Result<bool>> is_volume_supported(std::string volume, SnapshotAttributes attributes) override {
-        return run(ProviderCall::is_supported, &BlockingProvider::is_volume_supported, volume, attributes);
+        return run(&BlockingProvider::is_volume_supported, volume, attributes);
     }
     Task<Result<Uuid>> snapshot_id(Uuid set, std::string volume, Uuid proposed) override {
-        return run(ProviderCall::snapshot_id, &BlockingProvider::snapshot_id, set, volume, proposed);
+        return run(&BlockingProvider::snapshot_id, set, volume, proposed);
     }
     Task<Status> begin_prepare_snapshot(SnapshotRequest request) override {
-        return run(ProviderCall::begin_prepare, &BlockingProvider::begin_prepare_snapshot, request);
+        return run(&BlockingProvider::begin_prepare_snapshot, request);
     }
     Task<Status> end_prepare_snapshots(Uuid set) override {
-        return run(ProviderCall::end_prepare, &BlockingProvider::end_prepare_snapshots, set);
+        return run(&BlockingProvider::end_prepare_snapshots, set);
     }
     Task<Status> pre_commit_snapshots(Uuid set) override {
-        return run(ProviderCall::pre_commit, &BlockingProvider::pre_commit_snapshots, set);
+        return run(&BlockingProvider::pre_commit_snapshots, set);
     }
-    Task<Status> commit_snapshots(Uuid set) override {
-        return run(ProviderCall::commit, &BlockingProvider::commit_snapshots, set);
-    }
+    Task<Status> commit_snapshots(Uuid set) override { return run(&BlockingProvider::commit_snapshots, set); }
     Task<Status> post_commit_snapshots(Uuid set, std::int32_t count) override {
-        return run(ProviderCall::post_commit, &BlockingProvider::post_commit_snapshots, set, count);
+        return run(&BlockingProvider::post_commit_snapshots, set, count);
     }
     Task<Status> pre_final_commit_snapshots(Uuid set) override {
-        return run(ProviderCall::pre_final_commit, &BlockingProvider::pre_final_commit_snapshots, set);
+        return run(&BlockingProvider::pre_final_commit_snapshots, set);
     }
     Task<Status> post_final_commit_snapshots(Uuid set) override {
-        return run(ProviderCall::post_final_commit, &BlockingProvider::post_final_commit_snapshots, set);
+        return run(&BlockingProvider::post_final_commit_snapshots, set);
     }
     Task<Status> abort_snapshots(Uuid set) override {
-        // At any moment: also while another call runs, so not behind it.
-        thread_.replace();
-        return run(ProviderCall::abort, &BlockingProvider::abort_snapshots, set);
+        // At any moment: behind nobody's call.
+        auto ticket = thread_.start_beside<Status>(
+            [provider = provider_, set] { return provider->abort_snapshots(set); });
+        return keep(std::move(ticket), Where::beside);
     }
-    Task<Result<std::vector<SnapshotProperties>>> query() override {
-        return run(ProviderCall::query, &BlockingProvider::query);
-    }
+    Task<Result<std::vector<SnapshotProperties>>> query() override { return run(&BlockingProvider::query); }
     Task<Status> delete_snapshot(Uuid snapshot, bool force) override {
-        return run(ProviderCall::remove, &BlockingProvider::delete_snapshot, snapshot, force);
+        return run(&BlockingProvider::delete_snapshot, snapshot, force);
     }
     Task<Status> break_snapshot_set(Uuid set, BreakFlags flags) override {
-        return run(ProviderCall::break_set, &BlockingProvider::break_snapshot_set, set, flags);
+        return run(&BlockingProvider::break_snapshot_set, set, flags);
     }
     Task<Result<SnapshotProperties>> import_snapshot(RecordedSnapshot recorded) override {
-        return run(ProviderCall::import, &BlockingProvider::import_snapshot, recorded);
+        return run(&BlockingProvider::import_snapshot, recorded);
     }
     Task<Result<std::string>> expose_snapshot(Uuid snapshot, std::string path_from_root, Exposure how,
                                               std::string name) override {
-        return run(ProviderCall::expose, &BlockingProvider::expose_snapshot, snapshot, path_from_root, how,
-                   name);
+        return run(&BlockingProvider::expose_snapshot, snapshot, path_from_root, how, name);
     }
     Task<Status> unexpose_snapshot(Uuid snapshot) override {
-        return run(ProviderCall::unexpose, &BlockingProvider::unexpose_snapshot, snapshot);
+        return run(&BlockingProvider::unexpose_snapshot, snapshot);
     }
     Task<Status> revert_to_snapshot(Uuid snapshot, bool force_dismount) override {
-        return run(ProviderCall::revert, &BlockingProvider::revert_to_snapshot, snapshot, force_dismount);
+        return run(&BlockingProvider::revert_to_snapshot, snapshot, force_dismount);
     }
     Task<Status> query_revert_status(std::string volume) override {
-        return run(ProviderCall::revert_status, &BlockingProvider::query_revert_status, volume);
+        return run(&BlockingProvider::query_revert_status, volume);
     }
     Task<Status> resync(std::vector<ResyncPair> pairs, RecoveryFlags flags) override {
-        return run(ProviderCall::resync, &BlockingProvider::resync, pairs, flags);
+        return run(&BlockingProvider::resync, pairs, flags);
     }
 
-    void abandon(ProviderCall call) override {
-        // All of this kind: which of two sessions lost its patience does not matter, both wait for one
-        // thread.
-        for (const auto& one : std::exchange(running_[static_cast<std::size_t>(call)], {})) {
-            if (const auto ticket = one.lock()) ticket->abandon();
-        }
-        thread_.replace();
+    void abandon(ProviderCall /*call*/, CallNumber number) override {
+        const auto found = running_.find(number);
+        if (found == running_.end()) return;
+        const auto [ticket, where] = found->second;
+        running_.erase(found);
+        const auto still_there = ticket.lock();
+        if (still_there && still_there->abandon() && where == Where::in_turn) thread_.replace();
     }
 
 private:
+    enum class Where : std::uint8_t { in_turn, beside };
+    struct Running {
+        std::weak_ptr<AnyTicket> ticket;
+        Where where;
+    };
+
     template <class R, class... Parameters, class... Values>
-    Task<R> run(ProviderCall call, R (BlockingProvider::*method)(Parameters...), Values... values) {
+    Task<R> run(R (BlockingProvider::*method)(Parameters...), Values... values) {
         auto ticket = thread_.start<R>([provider = provider_, method, ... held = std::move(values)] {
             return (*provider.*method)(held...);
         });
-        auto& running = running_[static_cast<std::size_t>(call)];
-        std::erase_if(running, [](const std::weak_ptr<AnyTicket>& one) { return one.expired(); });
-        running.push_back(ticket);
+        return keep(std::move(ticket), Where::in_turn);
+    }
+    template <class R>
+    Task<R> keep(std::shared_ptr<Ticket<R>> ticket, Where where) {
+        std::erase_if(running_, [](const auto& one) { return one.second.ticket.expired(); });
+        running_[count_call()] = {ticket, where};
         return answer_of<R>(std::move(ticket), abandoned());
     }
 
     const std::shared_ptr<BlockingProvider> provider_;
     CallThread thread_;
-    std::array<std::vector<std::weak_ptr<AnyTicket>>, provider_call_count> running_;
+    std::map<CallNumber, Running> running_;
 };
 
 }  // namespace

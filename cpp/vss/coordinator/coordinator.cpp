@@ -9,6 +9,7 @@ namespace exshadow::vss {
 Coordinator::Coordinator(Loop& loop, CoordinatorOptions options)
     : loop_(loop), options_(std::move(options)), alarms_(loop), changed_(loop) {
     if (!options_.slot) options_.slot = local_slot();
+    if (!options_.import_slot) options_.import_slot = local_slot();
 }
 
 Coordinator::~Coordinator() {

@@ -37,9 +37,9 @@ struct CoordinatorLimits {
     Milliseconds prepare_snapshot = 600'000;
     Milliseconds post_snapshot = 600'000;
     Milliseconds backup_complete = 600'000;
-    Milliseconds restore = 600'000;  // PreRestore and PostRestore
-    Milliseconds abort = 10'000;     // Abort and BackupShutdown: nobody may hold up the undoing
-    Milliseconds provider = 600'000;
+    Milliseconds restore = 600'000;   // PreRestore and PostRestore
+    Milliseconds abort = 10'000;      // Abort and BackupShutdown: nobody may hold up the undoing
+    Milliseconds provider = 600'000;  // a call; not one that moves a volume's data, nor an import
 };
 
 // Flushes file systems and holds writes around the commit, as volsnap does. None: nothing is held, which is
@@ -67,10 +67,16 @@ struct Callback {
 struct CoordinatorOptions {
     std::string machine = "localhost";
     CoordinatorLimits limits;
-    std::shared_ptr<CreationSlot> slot;                                // null: a local_slot()
+    // Who may make a set, and who may import one: one at a time among those who share the slot. Null: one
+    // for this coordinator alone; file_slot() is shared by the processes of a machine.
+    std::shared_ptr<CreationSlot> slot;
+    std::shared_ptr<CreationSlot> import_slot;
     std::shared_ptr<WriteHolder> holder;                               // null: nothing is held
     std::function<std::string(std::string_view path)> volume_of_path;  // empty: by the volumes' names
     std::function<void(const Callback&)> observe;                      // empty: nobody listens
+    // Snapshots that should be gone and could not be deleted, when nobody waits for the answer. Empty: nobody
+    // listens.
+    std::function<void(const Error&)> trouble;
     std::optional<WriterEvent> withheld;  // an event that no writer hears: only to try the tests themselves
 };
 
@@ -104,6 +110,7 @@ public:
     [[nodiscard]] const std::vector<Subscription>& writers() const { return writers_; }
     [[nodiscard]] const std::vector<std::shared_ptr<Provider>>& providers() const { return providers_; }
     [[nodiscard]] CreationSlot& slot() { return *options_.slot; }
+    [[nodiscard]] CreationSlot& import_slot() { return *options_.import_slot; }
     void forget(const Session& session);
 
 private:

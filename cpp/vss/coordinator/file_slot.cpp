@@ -12,7 +12,8 @@ namespace exshadow::vss {
 namespace {
 
 // An exclusive flock. It belongs to the open file, so that two slots of one process exclude each other, and
-// it goes when the last descriptor of it is closed, which the kernel does for a killed process.
+// it goes when the last descriptor of it is closed, which the kernel does for a killed process. A child that
+// the holder forked has such a descriptor too: so the holder unlocks, and the child only closes.
 class FileSlot final : public CreationSlot {
 public:
     explicit FileSlot(std::string path) : path_(std::move(path)) {}
@@ -24,6 +25,7 @@ public:
         if (fd < 0) return os_error(errno, "open", path_);
         if (::flock(fd, LOCK_EX | LOCK_NB) == 0) {
             fd_ = fd;
+            holder_ = ::getpid();
             return true;
         }
         const int error = errno;
@@ -33,12 +35,15 @@ public:
     }
 
     void give_back() override {
-        if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+        if (fd_ < 0) return;
+        if (holder_ == ::getpid()) ::flock(fd_, LOCK_UN);
+        ::close(std::exchange(fd_, -1));
     }
 
 private:
     const std::string path_;
     int fd_ = -1;
+    ::pid_t holder_ = 0;
 };
 
 }  // namespace

@@ -75,6 +75,8 @@ struct ResyncPair {
     std::string destination;  // volume to be overwritten; empty: the one the snapshot was made of
 };
 
+using CallNumber = std::uint64_t;
+
 class Provider {
 public:
     Provider() = default;
@@ -117,8 +119,20 @@ public:
     virtual Task<Status> query_revert_status(std::string volume);
     virtual Task<Status> resync(std::vector<ResyncPair> pairs, RecoveryFlags flags);
 
-    // The coordinator no longer waits for its last call of this kind: let its task end soon.
-    virtual void abandon(ProviderCall call) { static_cast<void>(call); }
+    // The coordinator no longer waits for this call: let its task end soon. Several sessions may have a call
+    // of one kind under way; `number` is what last_call() was when this one had been made.
+    virtual void abandon(ProviderCall call, CallNumber number) {
+        static_cast<void>(call);
+        static_cast<void>(number);
+    }
+    [[nodiscard]] CallNumber last_call() const { return last_call_; }
+
+protected:
+    // At once when a call is made, by providers that tell their calls apart.
+    CallNumber count_call() { return ++last_call_; }
+
+private:
+    CallNumber last_call_ = 0;
 };
 
 // The same calls as plain functions that may block. on_own_thread() makes a Provider of one.

@@ -146,12 +146,14 @@ Task<EventOutcome> ProviderSet::step(ProviderCall call, Nanoseconds until) {
         static_cast<State>(static_cast<int>(call) - static_cast<int>(ProviderCall::end_prepare));
     const auto after = static_cast<State>(static_cast<int>(before) + 1);
     CallGroup<Status> calls(hub_);
+    std::vector<CallNumber> numbers;
     for (auto& member : members_) {
         EXSHADOW_CHECK(member.state == before);
         if (call == ProviderCall::end_prepare) member.abortable = true;
         observe(*member.provider, call);
-        calls.start(start_step(*member.provider, call, set_, member.snapshots.size()), member.provider,
-                    std::min(until, limit()));
+        auto made = start_step(*member.provider, call, set_, member.snapshots.size());
+        numbers.push_back(member.provider->last_call());
+        calls.start(std::move(made), member.provider, std::min(until, this->until(Patience::provider)));
     }
     auto waiting = calls.wait(Stoppable::yes);
     co_await std::move(waiting);
@@ -164,7 +166,7 @@ Task<EventOutcome> ProviderSet::step(ProviderCall call, Nanoseconds until) {
             if (answer->ok()) member.state = after;
             if (!answer->ok()) refusal = provider_refusal(*member.provider, call, answer->error());
         } else {
-            member.provider->abandon(call);
+            member.provider->abandon(call, numbers[i]);
             if (calls.late(i)) refusal = late_refusal(*member.provider, call);
             if (!calls.late(i)) outcome.stopped = true;
         }
@@ -173,40 +175,65 @@ Task<EventOutcome> ProviderSet::step(ProviderCall call, Nanoseconds until) {
     co_return outcome;
 }
 
-Task<void> ProviderSet::abort() {
+Task<void> ProviderSet::abort(std::vector<Error>* troubles) {
     CallGroup<Status> calls(hub_);
-    const Nanoseconds until = abort_limit();
-    std::vector<Member*> told;
+    struct Told {
+        Member* member;
+        CallNumber number;
+    };
+    std::vector<Told> told;
     for (auto& member : members_) {
         const bool finished = member.state == State::created || member.state == State::aborted;
         if (finished || !member.abortable) continue;
         member.state = State::aborted;
-        told.push_back(&member);
         observe(*member.provider, ProviderCall::abort);
-        calls.start(start_step(*member.provider, ProviderCall::abort, set_, 0), member.provider, until);
+        auto made = start_step(*member.provider, ProviderCall::abort, set_, 0);
+        told.push_back({&member, member.provider->last_call()});
+        calls.start(std::move(made), member.provider, until(Patience::abort));
     }
     auto waiting = calls.wait(Stoppable::no);
     co_await std::move(waiting);
     for (std::size_t i = 0; i < told.size(); ++i) {
-        if (calls.answer(i) == nullptr) told[i]->provider->abandon(ProviderCall::abort);
+        if (calls.answer(i) == nullptr)
+            told[i].member->provider->abandon(ProviderCall::abort, told[i].number);
     }
+    // A provider may have finished its part before another failed; none of the set may stay.
     for (auto& member : members_) {
         if (!member.abortable) continue;
-        auto deleting = delete_leftovers(member);
-        co_await std::move(deleting);
+        auto removing = remove(member, Patience::abort, troubles);
+        co_await std::move(removing);
     }
 }
 
-// A provider may have finished its part before another failed; none of the set may stay.
-Task<void> ProviderSet::delete_leftovers(Member& member) {
-    auto asking = ask(member.provider, ProviderCall::query, member.provider->query(), Stoppable::no);
+Task<std::vector<Error>> ProviderSet::remove_all() {
+    std::vector<Error> troubles;
+    for (auto& member : members_) {
+        auto removing = remove(member, Patience::provider, &troubles);
+        co_await std::move(removing);
+    }
+    co_return troubles;
+}
+
+// Of a provider that cannot say what it has, what was asked for is deleted by its ids.
+Task<void> ProviderSet::remove(Member& member, Patience patience, std::vector<Error>* troubles) {
+    const auto& provider = member.provider;
+    auto asking = ask(provider, ProviderCall::query, provider->query(), Stoppable::no, patience);
     const auto there = co_await std::move(asking);
-    if (!there.ok()) co_return;
-    for (const auto& one : *there) {
-        if (one.set_id != set_) continue;
-        auto deleting = ask(member.provider, ProviderCall::remove,
-                            member.provider->delete_snapshot(one.snapshot_id, true), Stoppable::no);
-        static_cast<void>(co_await std::move(deleting));
+    std::vector<Uuid> ids;
+    if (there.ok()) {
+        for (const auto& one : *there) {
+            if (one.set_id == set_) ids.push_back(one.snapshot_id);
+        }
+    } else {
+        for (const auto& one : member.snapshots) ids.push_back(one.snapshot_id);
+    }
+    for (const auto& id : ids) {
+        auto deleting =
+            ask(provider, ProviderCall::remove, provider->delete_snapshot(id, true), Stoppable::no, patience);
+        const auto deleted = co_await std::move(deleting);
+        const bool gone = deleted.ok() || hresult_of(deleted.error()) == HResult::vss_e_object_not_found;
+        if (!gone) troubles->push_back(deleted.error().within("snapshot " + id.text() + " is left"));
+        if (!gone && !there.ok()) co_return;  // it answers nothing: not the same wait for each
     }
 }
 
@@ -230,12 +257,12 @@ std::vector<SnapshotProperties> ProviderSet::requested() const {
     return all;
 }
 
-Task<Result<std::vector<SnapshotProperties>>> ProviderSet::properties(Stoppable stoppable) {
+Task<std::vector<SnapshotProperties>> ProviderSet::properties() {
     std::vector<SnapshotProperties> all;
     for (auto& member : members_) {
-        auto asking = ask(member.provider, ProviderCall::query, member.provider->query(), stoppable);
+        auto asking = ask(member.provider, ProviderCall::query, member.provider->query(), Stoppable::yes);
         auto there = co_await std::move(asking);
-        if (!there.ok()) co_return there.error();
+        if (!there.ok()) continue;
         for (auto& one : *there) {
             if (one.set_id != set_) continue;
             one.provider_id = member.provider->facts().properties.provider_id;

@@ -28,14 +28,20 @@ using ProviderPtr = std::shared_ptr<Provider>;
 // For an answer that did not come.
 [[nodiscard]] Error provider_late(const Provider& provider, ProviderCall call);
 
+// How long an answer is waited for: as CoordinatorLimits say, or as long as it takes and the session lives.
+enum class Patience : std::uint8_t { provider, abort, endless };
+
 class ProviderSet {
 public:
     ProviderSet(HubPtr hub, const CoordinatorOptions& options) : hub_(std::move(hub)), options_(options) {}
 
-    // One call of one provider: its answer, or why there is none. `task` is not started yet. What cannot be
-    // stopped has the limit of an abort; what moves data, and can be, has none.
+    // One call of one provider, made just now and not started: its answer, or why there is none.
     template <class R>
-    Task<R> ask(ProviderPtr provider, ProviderCall call, Task<R> task, Stoppable stoppable);
+    Task<R> ask(ProviderPtr provider, ProviderCall call, Task<R> task, Stoppable stoppable,
+                Patience patience = Patience::provider) {
+        const auto number = provider->last_call();
+        return wait_for(std::move(provider), call, number, std::move(task), stoppable, patience);
+    }
 
     // Who snaps `volume`: the one named, or by rank among `registered`.
     Task<Result<ProviderPtr>> choose(std::vector<ProviderPtr> registered, Uuid named, std::string volume,
@@ -46,13 +52,15 @@ public:
     // end_prepare to post_final_commit, for all; every call ends at `until` at the latest.
     Task<EventOutcome> step(ProviderCall call, Nanoseconds until);
     // For those whose EndPrepareSnapshots was called and whose set is not finished; what is then still there
-    // is deleted.
-    Task<void> abort();
+    // is deleted. What could not be deleted is added to `troubles`.
+    Task<void> abort(std::vector<Error>* troubles);
+    // The finished snapshots of the set, provider by provider; gives what could not be deleted.
+    Task<std::vector<Error>> remove_all();
 
     // The snapshots of the set as they were asked for.
     [[nodiscard]] std::vector<SnapshotProperties> requested() const;
-    // The finished snapshots of the set, as the providers describe them.
-    Task<Result<std::vector<SnapshotProperties>>> properties(Stoppable stoppable);
+    // The finished snapshots of the set, as those providers describe them that answer.
+    Task<std::vector<SnapshotProperties>> properties();
 
 private:
     // How far a provider has come with the set; each step follows the one before it.
@@ -75,21 +83,16 @@ private:
     [[nodiscard]] static Task<Status> start_step(Provider& provider, ProviderCall call, Uuid set,
                                                  std::size_t snapshots);
     void observe(const Provider& provider, ProviderCall call) const;
-    [[nodiscard]] Nanoseconds limit() const {
-        return hub_->loop.now() + options_.limits.provider * millisecond_ns;
+    template <class R>
+    Task<R> wait_for(ProviderPtr provider, ProviderCall call, CallNumber number, Task<R> task,
+                     Stoppable stoppable, Patience patience);
+    [[nodiscard]] Nanoseconds until(Patience patience) const {
+        if (patience == Patience::endless) return never;
+        const auto& limits = options_.limits;
+        const auto limit = patience == Patience::abort ? limits.abort : limits.provider;
+        return hub_->loop.now() + limit * millisecond_ns;
     }
-    [[nodiscard]] static bool moves_data(ProviderCall call) {
-        return call == ProviderCall::revert_status || call == ProviderCall::resync ||
-               call == ProviderCall::remove;
-    }
-    [[nodiscard]] Nanoseconds limit_of(ProviderCall call, Stoppable stoppable) const {
-        if (stoppable == Stoppable::no) return abort_limit();
-        return moves_data(call) ? never : limit();
-    }
-    [[nodiscard]] Nanoseconds abort_limit() const {
-        return hub_->loop.now() + options_.limits.abort * millisecond_ns;
-    }
-    Task<void> delete_leftovers(Member& member);
+    Task<void> remove(Member& member, Patience patience, std::vector<Error>* troubles);
 
     HubPtr hub_;
     const CoordinatorOptions& options_;
@@ -98,15 +101,16 @@ private:
 };
 
 template <class R>
-Task<R> ProviderSet::ask(ProviderPtr provider, ProviderCall call, Task<R> task, Stoppable stoppable) {
+Task<R> ProviderSet::wait_for(ProviderPtr provider, ProviderCall call, CallNumber number, Task<R> task,
+                              Stoppable stoppable, Patience patience) {
     CallGroup<R> calls(hub_);
     observe(*provider, call);
-    calls.start(std::move(task), provider, limit_of(call, stoppable));
+    calls.start(std::move(task), provider, until(patience));
     auto waiting = calls.wait(stoppable);
     co_await std::move(waiting);
     auto* const answer = calls.answer(0);
     if (answer == nullptr) {
-        provider->abandon(call);
+        provider->abandon(call, number);
         if (calls.late(0)) co_return provider_late(*provider, call);
         co_return vss_error(HResult::vss_s_async_cancelled, sdk_name(call));
     }

@@ -157,8 +157,9 @@ private:
     [[nodiscard]] Result<Turn> take_turn(Call call);
     void end_turn();
     template <class R>
-    Task<R> ask(ProviderPtr provider, ProviderCall call, Task<R> task) {
-        return providers_.ask(std::move(provider), call, std::move(task), Stoppable::yes);
+    Task<R> ask(ProviderPtr provider, ProviderCall call, Task<R> task,
+                Patience patience = Patience::provider) {
+        return providers_.ask(std::move(provider), call, std::move(task), Stoppable::yes, patience);
     }
 
     // Steps: permitted, then begun; `body` runs to its end or until hub_->stop.
@@ -171,6 +172,7 @@ private:
     Task<StepOutcome> make_set();
     Task<StepOutcome> break_set(Uuid set, BreakFlags flags);
     Task<StepOutcome> import_set();
+    Task<StepOutcome> import_recorded();
     Task<StepOutcome> wait_for_revert(std::string volume);
     Task<StepOutcome> recover(RecoveryFlags flags);
     Task<StepOutcome> before_restore();
@@ -182,7 +184,8 @@ private:
     Task<EventOutcome> commit_held();
     Task<EventOutcome> thaw_and_finish();
     Task<void> record_snapshots();
-    Task<void> undo_set();
+    Task<std::vector<Error>> undo_set();
+    void tell_trouble(const std::vector<Error>& troubles) const;
     [[nodiscard]] bool snapshot_needed() const;
 
     void tell_writers();  // facts have changed
@@ -192,8 +195,14 @@ private:
     Status filter(std::vector<Uuid>& list, std::span<const Uuid> ids);
     [[nodiscard]] Result<BackupComponent*> component(Call call, const ComponentKey& key);
     [[nodiscard]] const WriterMetadata* live_metadata(const ComponentKey& key) const;
+    [[nodiscard]] const WriterMetadata* restored_by(const ComponentKey& key) const;
     [[nodiscard]] Status check_file_set(const ComponentKey& key, const FileSet& files) const;
-    Task<Result<std::vector<SnapshotProperties>>> all_snapshots();
+    // What the providers have; the failure is of the first that did not say.
+    struct Catalogue {
+        std::vector<SnapshotProperties> snapshots;
+        std::optional<Error> failure;
+    };
+    Task<Catalogue> all_snapshots();
     struct Found {
         ProviderPtr provider;
         SnapshotProperties properties;

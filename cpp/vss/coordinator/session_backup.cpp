@@ -129,10 +129,14 @@ Status Session::add_component(ComponentKey key) {
 
 Result<BackupComponent*> Session::component(Call call, const ComponentKey& key) {
     EXSHADOW_TRY(permit(call));
-    auto* const found = document_.find(key);
-    if (found == nullptr)
-        return vss_error(HResult::vss_e_object_not_found, std::string(name(call)) + ": " + shown(key));
-    return found;
+    if (auto* const found = document_.find(key)) return found;
+    // A restore may name the instance that runs now; the document has the one of the backup.
+    if (const auto* const part = key.instance_id.is_nil() ? nullptr : writers_.part_of(key.instance_id)) {
+        auto of_document = key;
+        of_document.instance_id = part->instance_id;
+        if (auto* const found = document_.find(of_document)) return found;
+    }
+    return vss_error(HResult::vss_e_object_not_found, std::string(name(call)) + ": " + shown(key));
 }
 
 Status Session::set_previous_backup_stamp(ComponentKey key, std::string stamp) {

@@ -45,9 +45,11 @@ Task<Session::StepOutcome> Session::make_set() {
         co_return StepOutcome{};
     }
     auto undoing = undo_set();
-    co_await std::move(undoing);
-    if (outcome.refusal) co_return StepOutcome{outcome.refusal->code, std::move(outcome.refusal->text)};
-    co_return StepOutcome{HResult::vss_s_async_cancelled, {}};
+    const auto left = co_await std::move(undoing);
+    if (!outcome.refusal) co_return StepOutcome{HResult::vss_s_async_cancelled, {}};
+    std::string text = std::move(outcome.refusal->text);
+    for (const auto& one : left) text += "; " + one.message();
+    co_return StepOutcome{outcome.refusal->code, std::move(text)};
 }
 
 Task<EventOutcome> Session::freeze_and_commit() {
@@ -150,44 +152,46 @@ Task<EventOutcome> Session::thaw_and_finish() {
 // What is not surfaced yet (a transportable set) no provider shows here: it is recorded as it was asked for.
 Task<void> Session::record_snapshots() {
     document_.snapshot_set_id = set_id_;
-    auto asking = providers_.properties(Stoppable::yes);
+    auto asking = providers_.properties();
     auto made = co_await std::move(asking);
     for (auto& one : providers_.requested()) {
         one.set_size = static_cast<std::int32_t>(volumes_.size());
         one.originating_machine = one.service_machine = coordinator_.options().machine;
-        if (made.ok()) {
-            const auto shown = std::ranges::find(*made, one.snapshot_id, &SnapshotProperties::snapshot_id);
-            if (shown != made->end()) one = std::move(*shown);
-        }
+        const auto shown = std::ranges::find(made, one.snapshot_id, &SnapshotProperties::snapshot_id);
+        if (shown != made.end()) one = std::move(*shown);
         document_.snapshots.push_back({std::move(one), {}});
     }
 }
 
 // Side by side: a provider that is slow to abort must not keep writers frozen. A finished set stays; writers
 // that had PostSnapshot hear nothing more of it.
-Task<void> Session::undo_set() {
+// Gives the snapshots that could not be deleted.
+Task<std::vector<Error>> Session::undo_set() {
+    std::vector<Error> left;
     TaskGroup undoing(hub_->loop);
-    if (!set_made_) undoing.spawn(providers_.abort());
+    if (!set_made_) undoing.spawn(providers_.abort(&left));
     undoing.spawn(writers_.abort());
     auto waiting = undoing.wait();
     co_await std::move(waiting);
     give_back_slot();
+    tell_trouble(left);
+    co_return left;
+}
+
+void Session::tell_trouble(const std::vector<Error>& troubles) const {
+    const auto& told = coordinator_.options().trouble;
+    for (const auto& one : troubles) {
+        if (told) told(one);
+    }
 }
 
 Task<void> Session::release_snapshots() {
     const bool kept = has(context_, SnapshotAttributes::no_auto_release) ||
                       has(context_, SnapshotAttributes::transportable);  // they belong to where they go
     if (!set_made_ || kept) co_return;
-    auto asking = providers_.properties(Stoppable::no);
-    const auto made = co_await std::move(asking);
-    if (!made.ok()) co_return;
-    for (const auto& one : *made) {
-        const auto maker = provider(one.provider_id);
-        if (!maker) continue;
-        auto deleting = providers_.ask(maker, ProviderCall::remove,
-                                       maker->delete_snapshot(one.snapshot_id, true), Stoppable::no);
-        static_cast<void>(co_await std::move(deleting));
-    }
+    auto removing = providers_.remove_all();
+    const auto left = co_await std::move(removing);
+    tell_trouble(left);
 }
 
 }  // namespace exshadow::vss

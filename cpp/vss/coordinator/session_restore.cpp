@@ -25,12 +25,31 @@ bool below(const RestoreSubcomponent& part, const ComponentKey& key) {
 
 }  // namespace
 
+// The running writer that a component of the document goes back to. The key's instance may be the document's
+// or the running one; nil: the first of the class that has such a component.
+const WriterMetadata* Session::restored_by(const ComponentKey& key) const {
+    for (const auto& part : document_.writers) {
+        auto of_document = key;
+        of_document.instance_id = part.instance_id;
+        if (document_.find(of_document) == nullptr) continue;
+        for (const auto& one : writers_.participants()) {
+            const Uuid& running = one.options.instance_id;
+            if (writers_.part_of(running) != &part) continue;
+            const bool meant =
+                key.instance_id.is_nil() || key.instance_id == part.instance_id || key.instance_id == running;
+            if (meant) return &one.metadata;
+        }
+    }
+    return nullptr;
+}
+
 // VSS_E_OBJECT_NOT_FOUND when it is not in the document, or its writer does not run here.
 Status Session::set_selected_for_restore(ComponentKey key, bool selected) {
     const auto found = component(Call::select_for_restore, key);
     if (!found.ok()) return found.error();
-    const auto running = std::ranges::any_of(
-        coordinator_.writers(), [&](const auto& one) { return one.options.writer_id == key.writer_id; });
+    const auto of_class = [&](const auto& one) { return one.options.writer_id == key.writer_id; };
+    const bool running = key.instance_id.is_nil() ? std::ranges::any_of(coordinator_.writers(), of_class)
+                                                  : restored_by(key) != nullptr;
     if (!running) {
         return vss_error(HResult::vss_e_object_not_found,
                          shown(Call::select_for_restore, key) + ", which does not run");
@@ -78,7 +97,7 @@ Status Session::add_restore_subcomponent(ComponentKey key, RestoreSubcomponent p
     const std::string what = shown(Call::select_for_restore, key);
     if (!(*found)->restore.selected)
         return vss_error(HResult::vss_e_bad_state, what + " is not selected for restore");
-    const auto* const metadata = live_metadata({key.writer_id, {}, {}, {}, {}});
+    const auto* const metadata = restored_by(key);
     const auto* const known = metadata == nullptr ? nullptr : metadata->find(part.logical_path, part.name);
     if (known == nullptr || !below(part, key)) {
         return vss_error(HResult::vss_e_object_not_found,
@@ -92,7 +111,7 @@ Status Session::add_restore_subcomponent(ComponentKey key, RestoreSubcomponent p
 
 // Path, pattern and recursion must be those of a file set of the component or of one below it.
 Status Session::check_file_set(const ComponentKey& key, const FileSet& files) const {
-    const auto* const metadata = live_metadata({key.writer_id, {}, {}, {}, {}});
+    const auto* const metadata = restored_by(key);
     const auto holds = [&](const std::vector<FileSet>& sets) {
         return std::ranges::any_of(sets, [&](const FileSet& one) { return same_files(one, files); });
     };
@@ -110,7 +129,7 @@ Status Session::check_file_set(const ComponentKey& key, const FileSet& files) co
 Status Session::add_new_target(ComponentKey key, LocationMapping target) {
     const auto found = component(Call::select_for_restore, key);
     if (!found.ok()) return found.error();
-    const auto* const metadata = live_metadata({key.writer_id, {}, {}, {}, {}});
+    const auto* const metadata = restored_by(key);
     if (metadata != nullptr && !has(metadata->schema, BackupSchema::writer_supports_new_target)) {
         return vss_error(HResult::e_invalidarg,
                          shown(Call::select_for_restore, key) + ": its writer permits no new targets");
@@ -208,7 +227,9 @@ Task<Session::StepOutcome> Session::recover(RecoveryFlags flags) {
         place->second.push_back(pair);
     }
     for (auto& [maker, pairs] : work) {
-        auto asking = ask(maker, ProviderCall::resync, maker->resync(std::move(pairs), flags));
+        // As long as the data takes: the requestor has its own limit.
+        auto asking =
+            ask(maker, ProviderCall::resync, maker->resync(std::move(pairs), flags), Patience::endless);
         const auto done = co_await std::move(asking);
         if (!done.ok()) co_return outcome_of(done.error());
     }

@@ -42,15 +42,18 @@ bool Session::in_context(const SnapshotProperties& one) const {
     return context_ == context::all || (one.attributes & context_bits) == (context_ & context_bits);
 }
 
-Task<Result<std::vector<SnapshotProperties>>> Session::all_snapshots() {
-    std::vector<SnapshotProperties> all;
+Task<Session::Catalogue> Session::all_snapshots() {
+    Catalogue all;
     for (const auto& one : std::vector(coordinator_.providers())) {
         auto asking = ask(one, ProviderCall::query, one->query());
         auto there = co_await std::move(asking);
-        if (!there.ok()) co_return there.error();
+        if (!there.ok()) {
+            if (!all.failure) all.failure = there.error();
+            continue;
+        }
         for (auto& snapshot : *there) {
             snapshot.provider_id = one->facts().properties.provider_id;
-            all.push_back(std::move(snapshot));
+            all.snapshots.push_back(std::move(snapshot));
         }
     }
     co_return all;
@@ -59,13 +62,17 @@ Task<Result<std::vector<SnapshotProperties>>> Session::all_snapshots() {
 Task<Result<std::vector<Session::Found>>> Session::find_snapshots(Uuid id, ObjectType type) {
     auto asking = all_snapshots();
     auto all = co_await std::move(asking);
-    if (!all.ok()) co_return all.error();
     std::vector<Found> found;
-    for (auto& one : *all) {
+    for (auto& one : all.snapshots) {
         if ((type == ObjectType::snapshot ? one.snapshot_id : one.set_id) != id) continue;
         auto maker = provider(one.provider_id);
         found.push_back({std::move(maker), std::move(one)});
     }
+    // What is sought may be with a provider that does not say what it has: a part of a set, at least.
+    const bool whole =
+        !found.empty() && (type == ObjectType::snapshot ||
+                           std::cmp_greater_equal(found.size(), found.front().properties.set_size));
+    if (all.failure && !whole) co_return *all.failure;
     const std::string what = type == ObjectType::snapshot ? "snapshot " : "snapshot set ";
     if (found.empty()) co_return vss_error(HResult::vss_e_object_not_found, what + id.text());
     co_return found;
@@ -92,8 +99,9 @@ Task<Result<std::vector<SnapshotProperties>>> Session::query_snapshots() {
     if (!turn.ok()) co_return turn.error();
     auto asking = all_snapshots();
     auto all = co_await std::move(asking);
-    if (all.ok()) std::erase_if(*all, [this](const SnapshotProperties& one) { return !in_context(one); });
-    co_return all;
+    if (all.failure) co_return *all.failure;  // a list that looks whole must be
+    std::erase_if(all.snapshots, [this](const SnapshotProperties& one) { return !in_context(one); });
+    co_return std::move(all.snapshots);
 }
 
 Result<std::vector<ProviderProperties>> Session::query_providers() {
@@ -116,7 +124,8 @@ Task<Result<DeleteOutcome>> Session::delete_snapshots(Uuid id, ObjectType type, 
     for (const auto& one : *found) {
         const Uuid snapshot = one.properties.snapshot_id;
         auto deleting =
-            ask(one.provider, ProviderCall::remove, one.provider->delete_snapshot(snapshot, force));
+            ask(one.provider, ProviderCall::remove, one.provider->delete_snapshot(snapshot, force),
+                Patience::endless);  // its data may be moved for it
         const auto deleted = co_await std::move(deleting);
         if (!deleted.ok()) {
             outcome.failed_snapshot = snapshot;
@@ -176,7 +185,22 @@ Result<StepPtr> Session::import_snapshots() {
     return begin_step(Call::import_snapshots, import_set());
 }
 
+// One import at a time on a machine.
 Task<Session::StepOutcome> Session::import_set() {
+    auto& slot = coordinator_.import_slot();
+    const auto taken = slot.try_take();
+    if (!taken.ok())
+        co_return StepOutcome{HResult::vss_e_unexpected, "ImportSnapshots: " + taken.error().message()};
+    // No page says which code Windows gives for a second one: unsure.
+    if (!*taken)
+        co_return StepOutcome{HResult::vss_e_snapshot_set_in_progress, "another import runs on this machine"};
+    auto importing = import_recorded();
+    auto outcome = co_await std::move(importing);
+    slot.give_back();
+    co_return outcome;
+}
+
+Task<Session::StepOutcome> Session::import_recorded() {
     const auto recorded = document_.snapshots;
     const bool transportable =
         !recorded.empty() && std::ranges::all_of(recorded, [](const RecordedSnapshot& one) {
@@ -192,7 +216,7 @@ Task<Session::StepOutcome> Session::import_set() {
             first.detail = "provider " + one.properties.provider_id.text() + " is not registered here";
             continue;
         }
-        auto importing = ask(maker, ProviderCall::import, maker->import_snapshot(one));
+        auto importing = ask(maker, ProviderCall::import, maker->import_snapshot(one), Patience::endless);
         const auto got = co_await std::move(importing);
         if (got.ok()) {
             ++imported;
@@ -277,7 +301,8 @@ Result<StepPtr> Session::query_revert_status(std::string volume) {
 Task<Session::StepOutcome> Session::wait_for_revert(std::string volume) {
     for (const auto& one : std::vector(coordinator_.providers())) {
         if (!one->facts().reverts) continue;
-        auto asking = ask(one, ProviderCall::revert_status, one->query_revert_status(volume));
+        auto asking =
+            ask(one, ProviderCall::revert_status, one->query_revert_status(volume), Patience::endless);
         const auto ended = co_await std::move(asking);
         if (ended.ok()) co_return StepOutcome{};
         const auto code = hresult_of(ended.error());

@@ -1,4 +1,6 @@
-// CreationSlot: only one snapshot set is made at a time on a machine. Who holds the slot and dies, loses it.
+// CreationSlot: only one snapshot set is made, and one imported, at a time. How far that reaches is the
+// slot's matter: one coordinator, or all processes of a machine that name the same file. Who holds the slot
+// and dies, loses it.
 #pragma once
 
 #include <memory>

@@ -67,6 +67,7 @@ struct Hub {
 using HubPtr = std::shared_ptr<Hub>;
 
 enum class Stoppable : bool { no, yes };
+enum class Until : std::uint8_t { all, first_late };
 
 template <class R>
 class CallGroup {
@@ -79,11 +80,12 @@ public:
         spawn(carry(hub_, calls_.back().answer, std::move(task), std::move(owner)));
     }
 
-    // Until every call has answered or is late, or the session is to stop.
-    Task<void> wait(Stoppable stoppable) {
+    // Until every call has answered or is late (or the first is late), or the session is to stop.
+    Task<void> wait(Stoppable stoppable, Until until = Until::all) {
         for (;;) {
             const Nanoseconds due = next_due();
             if (due == nothing_left) co_return;
+            if (until == Until::first_late && any_late()) co_return;
             if (stoppable == Stoppable::yes && hub_->stop) co_return;
             const Alarms::Alarm alarm(hub_->alarms, due, hub_->changed);
             co_await hub_->changed.wait();
@@ -97,6 +99,9 @@ public:
         return call.answer->has_value() && !call.late ? &**call.answer : nullptr;
     }
     [[nodiscard]] bool late(std::size_t index) const { return calls_[index].late; }
+    [[nodiscard]] bool any_late() const {
+        return std::ranges::any_of(calls_, [](const Call& one) { return one.late; });
+    }
 
 private:
     static constexpr Nanoseconds nothing_left = -1;

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "vss/hresult.h"
+#include "vss/writer_match.h"
 
 namespace exshadow::vss {
 
@@ -110,23 +111,6 @@ void adopt_identity(WriterMetadata& metadata, const WriterOptions& options) {
 }
 
 }  // namespace
-
-BackupWriter* find_part(BackupDocument& document, const WriterOptions& writer) {
-    const auto first = [&](auto&& matches) -> BackupWriter* {
-        const auto found = std::ranges::find_if(document.writers, matches);
-        return found == document.writers.end() ? nullptr : &*found;
-    };
-    if (auto* part = first([&](const BackupWriter& one) { return one.instance_id == writer.instance_id; })) {
-        return part;
-    }
-    const auto same_class = [&](const BackupWriter& one) { return one.writer_id == writer.writer_id; };
-    if (auto* part = first([&](const BackupWriter& one) {
-            return same_class(one) && one.instance_name == writer.instance_name;
-        })) {
-        return part;
-    }
-    return first(same_class);
-}
 
 Task<bool> WriterSet::identify(std::vector<Participant> candidates) {
     CallGroup<Result<WriterMetadata>> calls(hub_);
@@ -244,31 +228,37 @@ Task<EventOutcome> WriterSet::send_to(WriterEvent event, Indices to, Stoppable s
     CallGroup<WriterAnswer> calls(hub_);
     std::vector<WriterCallPtr> sent;
     for (const auto i : to) sent.push_back(prepare_call(event, participants_[i]));
-    const Nanoseconds until = due(event);
+    std::vector<Nanoseconds> dues;
+    for (const auto i : to) dues.push_back(due(event, i, to));
     for (std::size_t i = 0; i < to.size(); ++i) {
         const auto& one = participants_[to[i]];
         observe(one, event);
-        calls.start(deliver(*one.writer, sent[i]), one.writer, until);
+        calls.start(deliver(*one.writer, sent[i]), one.writer, dues[i]);
     }
-    auto waiting = calls.wait(stoppable);
+    // One whose window is over spoils the set and must get Abort, whoever else may take longer.
+    const auto how_long = event == WriterEvent::thaw ? Until::first_late : Until::all;
+    auto waiting = calls.wait(stoppable, how_long);
     co_await std::move(waiting);
 
+    // All answers before the first silence: who has answered is not to blame for the time that others took.
     EventOutcome outcome;
-    for (std::size_t i = 0; i < to.size(); ++i) {
-        auto& one = participants_[to[i]];
-        std::optional<Refusal> refusal;
-        if (const auto* const answer = calls.answer(i)) {
-            refusal = take(one, *sent[i], *answer);
-        } else {
-            sent[i]->mark_abandoned();
-            one.writer->abandon(sent[i]);
-            if (calls.late(i)) {
-                refusal = cut_off(one, sent[i]);
-            } else {
-                outcome.stopped = true;
-            }
-        }
+    const auto keep_first = [&outcome](std::optional<Refusal> refusal) {
         if (refusal && !outcome.refusal) outcome.refusal = std::move(refusal);
+    };
+    for (std::size_t i = 0; i < to.size(); ++i) {
+        if (const auto* const answer = calls.answer(i))
+            keep_first(take(participants_[to[i]], *sent[i], *answer));
+    }
+    for (std::size_t i = 0; i < to.size(); ++i) {
+        if (calls.answer(i) != nullptr) continue;
+        auto& one = participants_[to[i]];
+        sent[i]->mark_abandoned();
+        one.writer->abandon(sent[i]);
+        if (calls.late(i)) {
+            keep_first(cut_off(one, sent[i]));
+        } else if (how_long == Until::all) {
+            outcome.stopped = true;
+        }
     }
     co_return outcome;
 }
@@ -293,15 +283,25 @@ WriterCallPtr WriterSet::prepare_call(WriterEvent event, Participant& one) {
     return std::make_shared<WriterCall>(event, facts_, std::move(own));
 }
 
-Nanoseconds WriterSet::due(WriterEvent event) const {
+// A Freeze is waited for as long as everyone who is frozen permits. At Thaw each has its own window; those
+// whose turn comes later are still frozen, and wait no longer than they permit.
+Nanoseconds WriterSet::due(WriterEvent event, std::size_t taker, const Indices& to) const {
     const auto& limits = options_.limits;
     const auto in = [&](Milliseconds limit) { return hub_->loop.now() + limit * millisecond_ns; };
     switch (event) {
         case WriterEvent::identify: return in(limits.identify);
         case WriterEvent::prepare_backup: return in(limits.prepare_backup);
         case WriterEvent::prepare_snapshot: return in(limits.prepare_snapshot);
-        case WriterEvent::freeze:
-        case WriterEvent::thaw: return frozen_until();
+        case WriterEvent::freeze: return frozen_until();
+        case WriterEvent::thaw: {
+            Nanoseconds until = participants_[taker].frozen_until;
+            for (std::size_t i = 0; i < participants_.size(); ++i) {
+                const bool thaws_now = std::ranges::find(to, i) != to.end();
+                if (participants_[i].frozen && !thaws_now)
+                    until = std::min(until, participants_[i].frozen_until);
+            }
+            return until;
+        }
         case WriterEvent::post_snapshot: return in(limits.post_snapshot);
         case WriterEvent::backup_complete: return in(limits.backup_complete);
         case WriterEvent::pre_restore:
@@ -317,7 +317,9 @@ std::optional<Refusal> WriterSet::take(Participant& one, const WriterCall& call,
     if (call.edited()) {
         if (auto* const part = part_of(one)) part->components = call.components().components;
     }
-    if (vss::failed(answer.failure)) {
+    // A refusal to undo says nothing of why there was something to undo.
+    const bool told_already = event == WriterEvent::abort && vss::failed(one.status.failure);
+    if (vss::failed(answer.failure) && !told_already) {
         one.status.failure = writer_code(answer.failure);
         one.status.application_failure = own_code(answer);
         one.status.application_message = answer.application_message;
@@ -395,7 +397,19 @@ std::optional<Refusal> WriterSet::expire(std::string_view waiting_for) {
 }
 
 BackupWriter* WriterSet::part_of(const Participant& one) const {
-    return document_ == nullptr ? nullptr : find_part(*document_, one.options);
+    return part_of(one.options.instance_id);
+}
+
+BackupWriter* WriterSet::part_of(const Uuid& instance) const {
+    if (document_ == nullptr) return nullptr;
+    std::vector<RunningWriter> running;
+    for (const auto& one : participants_)
+        running.push_back({one.options.writer_id, one.options.instance_id, one.options.instance_name});
+    const auto matches = match_writers(document_->writers, running);
+    for (std::size_t i = 0; i < running.size(); ++i) {
+        if (running[i].instance_id == instance && matches[i]) return &document_->writers[*matches[i]];
+    }
+    return nullptr;
 }
 
 void WriterSet::observe(const Participant& one, WriterEvent event) const {

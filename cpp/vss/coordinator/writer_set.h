@@ -59,6 +59,8 @@ public:
     Task<bool> identify(std::vector<Participant> candidates);
     [[nodiscard]] const std::vector<Participant>& participants() const { return participants_; }
     [[nodiscard]] bool identified() const { return !participants_.empty(); }
+    // The part of the document that belongs to this running instance (writer_match.h); null: none.
+    [[nodiscard]] BackupWriter* part_of(const Uuid& instance) const;
 
     // Who has nothing in the document gets no events from now on (component mode only).
     void leave_out_unchosen();
@@ -83,7 +85,7 @@ private:
     [[nodiscard]] Indices takers(WriterEvent event) const;
     Task<EventOutcome> send_to(WriterEvent event, Indices to, Stoppable stoppable);
     [[nodiscard]] WriterCallPtr prepare_call(WriterEvent event, Participant& one);
-    [[nodiscard]] Nanoseconds due(WriterEvent event) const;
+    [[nodiscard]] Nanoseconds due(WriterEvent event, std::size_t taker, const Indices& to) const;
     std::optional<Refusal> take(Participant& one, const WriterCall& call, const WriterAnswer& answer);
     Refusal cut_off(Participant& one, const WriterCallPtr& call);
     void note_well(Participant& one, WriterEvent event);
@@ -98,8 +100,5 @@ private:
     std::vector<Participant> participants_;
     Nanoseconds all_frozen_until_ = never;  // the window of the whole, from the first Freeze
 };
-
-// The entry of a live writer in a document: by instance, else by class and instance name, else by class.
-[[nodiscard]] BackupWriter* find_part(BackupDocument& document, const WriterOptions& writer);
 
 }  // namespace exshadow::vss

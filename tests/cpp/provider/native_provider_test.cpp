@@ -268,18 +268,61 @@ Task<void> no_mirror(Machine* machine) {
     co_await std::move(closing);
 }
 
-Task<void> orphans(Machine* machine) {
+// A set as a session that died with its process leaves it.
+Task<void> leave_orphan(Machine* machine, Uuid set) {
     SplitRequest request;
     for (const auto& one : machine->volumes) request.volumes.push_back(&machine->volume(one.name));
-    request.label = "vss-00000000-12345678";  // of a session that died
+    request.set_id = set;
+    request.label = "vss-00000000-" + set.text().substr(0, 8);
     auto splitting = split(machine->loop, request);
     REQUIRE((co_await std::move(splitting)).ok());
+}
+
+Task<void> orphans(Machine* machine) {
+    auto leaving = leave_orphan(machine, Uuid::from_words(7, 8));
+    co_await std::move(leaving);
     auto asking = snapshots(machine);
     CHECK((co_await std::move(asking)).size() == 2);
     auto deleting = must(machine->provider->delete_orphans());
     co_await std::move(deleting);
     auto again = snapshots(machine);
     CHECK((co_await std::move(again)).empty());
+}
+
+Task<void> users_label(Machine* machine, std::string label) {
+    SplitRequest request;
+    for (const auto& one : machine->volumes) request.volumes.push_back(&machine->volume(one.name));
+    request.label = label;
+    auto splitting = split(machine->loop, request);
+    REQUIRE((co_await std::move(splitting)).ok());
+    auto asking = snapshots(machine);
+    CHECK((co_await std::move(asking)).empty());
+    auto deleting = must(machine->provider->delete_orphans());
+    co_await std::move(deleting);
+    for (const auto& one : machine->volumes)
+        CHECK(machine->volume(one.name).state().find_snapshot(label) != nullptr);
+}
+
+// Of two orphans the first cannot be deleted: its volume is being reverted to it.
+Task<void> stuck_orphan(Machine* machine) {
+    auto leaving = leave_orphan(machine, Uuid::from_words(7, 8));
+    co_await std::move(leaving);
+    auto asking = snapshots(machine);
+    const auto orphans = co_await std::move(asking);
+    REQUIRE(orphans.size() == 2);
+    CHECK(orphans[0].original_volume == "one");
+    auto reverting = must(machine->provider->revert_to_snapshot(orphans[0].snapshot_id, false));
+    co_await std::move(reverting);
+    auto deleting = machine->provider->delete_orphans();
+    const auto deleted = co_await std::move(deleting);
+    REQUIRE(!deleted.ok());
+    CHECK(deleted.error().message().find("one@vss-00000000") != std::string::npos);
+    auto again = snapshots(machine);
+    const auto left = co_await std::move(again);
+    REQUIRE(left.size() == 1);
+    CHECK(left[0].original_volume == "one");
+    auto ending = must(machine->provider->query_revert_status("one"));
+    co_await std::move(ending);
 }
 
 // --- A busy group on a real loop.
@@ -350,6 +393,14 @@ TEST_CASE("a volume without a mirror in sync is refused with what to do") {
 }
 TEST_CASE("what a dead session left is deleted at the next start") {
     simulate(orphans);
+}
+TEST_CASE("a snapshot of a user's is never VSS's, whatever its label") {
+    simulate([](Machine* machine) { return users_label(machine, "vss-20260101-midnight"); });
+    simulate([](Machine* machine) { return users_label(machine, "vss-00000000-12345678"); });
+    simulate([](Machine* machine) { return users_label(machine, "vss-00000000"); });
+}
+TEST_CASE("an orphan that cannot be deleted keeps none of the others") {
+    simulate(stuck_orphan);
 }
 
 TEST_CASE("a busy group keeps writers frozen for less than 50 ms") {

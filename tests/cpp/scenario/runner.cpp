@@ -155,6 +155,7 @@ Outcome Runner::back_up(const Json& step) {
 
 // The requestor dies with its set made and not completed: its object is dropped.
 Outcome Runner::lose(const Json& step) {
+    check_keys(step, {"do", "expect", "volumes", "context", "attributes", "work"}, "lost backup");
     const auto wait = [](Result<vss::Step> step_begun) {
         if (!step_begun.ok()) return Status(step_begun.error());
         const auto ended = vss::finish(**step_begun, "step", limits());

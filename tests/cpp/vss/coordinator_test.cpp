@@ -266,6 +266,73 @@ TEST_CASE("a slow writer makes those late who are frozen, and is named with them
     check_promises(bed, world);
 }
 
+// All at one level, so that they thaw side by side; Front permits 200 ms, the others 600 ms.
+Json with_one_level(std::initializer_list<std::pair<const char*, Json>> changes) {
+    auto world = with(changes);
+    for (auto& writer : world["writers"]) writer["level"] = "front_end";
+    return world;
+}
+
+TEST_CASE("at Thaw every writer has its own window") {
+    for (const char* const slow : {"/writers/1/events/thaw", "/writers/2/events/thaw"}) {
+        const auto world = with_one_level({{slow, {{"delay", 350}}}});
+        Bed bed(world);
+        CHECK(bed.backup({}).made);
+        CHECK(bed.of("Front") == whole_backup);
+        check_promises(bed, world);
+    }
+}
+
+TEST_CASE("who hangs at Thaw is to blame, and nobody who has answered") {
+    for (const int guilty : {0, 1, 2}) {
+        CAPTURE(guilty);
+        const char* const names[] = {"Front", "Back", "System"};
+        const auto where = "/writers/" + std::to_string(guilty) + "/events/thaw";
+        const auto world = with_one_level({{where.c_str(), {{"hang", true}}}});
+        Bed bed(world);
+        const auto course = bed.backup({});
+        CHECK_FALSE(course.made);
+        for (int i = 0; i < 3; ++i) {
+            const auto code = course.writers.at(names[i]).failure;
+            CHECK(code == (i == guilty ? HResult::vss_e_writererror_timeout : HResult::s_ok));
+        }
+        const auto& detail = course.steps.at("DoSnapshotSet").detail;
+        CHECK(detail.find(std::string("writer '") + names[guilty] + "' did not answer Thaw") !=
+              std::string::npos);
+        CHECK(detail.find("was frozen for longer") == std::string::npos);
+        check_promises(bed, world);
+    }
+}
+
+TEST_CASE("who hangs at Thaw gets Abort at its own limit, though another may take longer") {
+    const auto world = with_one_level(
+        {{"/writers/0/events/thaw", {{"hang", true}}}, {"/writers/1/events/thaw", {{"delay", 500}}}});
+    Bed bed(world);
+    const auto course = bed.backup({});
+    CHECK(course.writers.at("Front").failure == HResult::vss_e_writererror_timeout);
+    CHECK(course.writers.at("Back").failure == HResult::s_ok);
+    CHECK(bed.of("Back").ends_with("thaw abort backup_shutdown"));
+    check_promises(bed, world);
+}
+
+TEST_CASE("a writer that thaws later is not kept frozen for longer than it permits by one that thaws now") {
+    const auto world = with({{"/writers/2/events/thaw", {{"delay", 400}}}});
+    Bed bed(world);
+    const auto course = bed.backup({});
+    CHECK_FALSE(course.made);
+    CHECK(course.writers.at("Front").failure == HResult::vss_e_writererror_timeout);
+    CHECK(course.writers.at("Back").failure == HResult::s_ok);
+    check_promises(bed, world);
+}
+
+TEST_CASE("a refusal of Abort does not hide why there was one") {
+    const auto world = with({{"/writers/0/events/freeze", {{"hang", true}}},
+                             {"/writers/0/events/abort", failing("VSS_E_WRITERERROR_NONRETRYABLE")}});
+    Bed bed(world);
+    const auto course = bed.backup({});
+    CHECK(course.writers.at("Front").failure == HResult::vss_e_writererror_timeout);
+}
+
 TEST_CASE("writers that hang at Abort and BackupShutdown hold up nobody for long") {
     const auto world = with({{"/writers/0/events/abort", {{"hang", true}}},
                              {"/writers/0/events/backup_shutdown", {{"hang", true}}},

@@ -135,6 +135,8 @@ public:
         return {};
     }
     Result<std::vector<SnapshotProperties>> query() override {
+        ++queries;
+        if (hanging_queries.fetch_sub(1) > 0) diary_->gate.wait();
         return exists_ ? std::vector{made_} : std::vector<SnapshotProperties>{};
     }
     Status delete_snapshot(const Uuid&, bool) override {
@@ -144,6 +146,8 @@ public:
 
     std::atomic<bool> hangs{false};
     std::atomic<bool> aborted{false};
+    std::atomic<int> hanging_queries{0};
+    std::atomic<int> queries{0};
 
 private:
     const std::shared_ptr<Diary> diary_;
@@ -250,6 +254,55 @@ TEST_CASE("a provider that hangs is left, told to abort, and the next set is not
     const auto requestor = prepared(house);
     CHECK(ended(requestor->do_snapshot_set(), "DoSnapshotSet").ok());
     house.diary->gate.open();
+}
+
+TEST_CASE("a call that is given up does not take another session's with it") {
+    CoordinatorLimits limits;
+    limits.provider = 600;
+    House house(limits);
+    house.provider->hanging_queries = 1;
+    const auto patient = [&] {
+        auto requestor = house.host->new_requestor();
+        REQUIRE(requestor->initialize_for_backup("").ok());
+        return requestor;
+    };
+    const auto first = patient();
+    const auto second = patient();
+    std::thread asking([&] { CHECK_FALSE(first->query_snapshots().ok()); });  // hangs, until its limit
+    while (house.provider->queries == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    CHECK(second->query_snapshots().ok());  // behind it for the first half of its own
+    asking.join();
+    house.diary->gate.open();
+}
+
+TEST_CASE("AbortSnapshots waits behind nobody's call") {
+    CoordinatorLimits limits;
+    limits.provider = 800;
+    House house(limits);
+    house.provider->hangs = true;
+    house.provider->hanging_queries = 2;
+    const auto requestor = prepared(house);
+    const auto step = requestor->do_snapshot_set();
+    REQUIRE(step.ok());
+    std::this_thread::sleep_for(std::chrono::milliseconds(600));
+    std::atomic<int> ended_queries{0};
+    std::vector<std::thread> others;
+    for (int i = 0; i < 2; ++i) {
+        others.emplace_back([&] {
+            const auto other = house.host->new_requestor();
+            static_cast<void>(other->initialize_for_backup(""));
+            static_cast<void>(other->query_snapshots());
+            ++ended_queries;
+        });
+    }
+    while (!house.provider->aborted && ended_queries == 0)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    CHECK(house.provider->aborted);
+    CHECK(ended_queries == 0);
+    house.diary->gate.open();
+    for (auto& one : others) one.join();
+    CHECK((*step)->wait(10'000).ok());
 }
 
 TEST_CASE("dropping the requestor while writers are frozen thaws them by Abort at once") {

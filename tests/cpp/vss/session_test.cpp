@@ -163,22 +163,6 @@ TEST_CASE("one set at a time: the slot is free again after abort, release and a 
     bed.run(second->close());
 }
 
-TEST_CASE("a file's slot excludes others and goes with its holder") {
-    const std::string path = "/tmp/exshadow-slot-" + Uuid::random().text();
-    const auto one = file_slot(path);
-    auto other = file_slot(path);
-    CHECK(*one->try_take());
-    CHECK_FALSE(*one->try_take());
-    CHECK_FALSE(*other->try_take());
-    one->give_back();
-    CHECK(*other->try_take());
-    other.reset();
-    CHECK(*one->try_take());
-    one->give_back();
-    std::remove(path.c_str());
-    CHECK(file_slot("/no/such/folder/slot")->try_take().error().code() == Code::not_found);
-}
-
 TEST_CASE("sessions see the snapshots of their context") {
     Bed bed;
     const auto made = make_persistent_set(bed).snapshots;
@@ -465,4 +449,147 @@ TEST_CASE("components are chosen among those the writer has, once") {
     CHECK(code_of(session->add_component(key)) == HResult::vss_e_object_not_found);
     CHECK(code_of(session->set_backup_options(key, "fast")) == HResult::vss_e_object_not_found);
     CHECK(session->writer_components()->at(0).components.at(0).previous_backup_stamp == "before");
+}
+
+// --- Providers that are slow, or do not answer.
+
+namespace {
+
+// One volume each: C: of P1, D: of P2.
+Json two_makers() {
+    return with_providers({provider(1, "software", {{"volumes", {"C:\\"}}, {"can", {"revert", "expose"}}}),
+                           provider(2, "software", {{"volumes", {"D:\\"}}})});
+}
+
+}  // namespace
+
+TEST_CASE("a revert may take longer than a provider's other calls, and the session's end stops the waiting") {
+    auto world = usual_world();  // calls of providers have 900 ms
+    world["providers"][0]["events"]["revert_status"] = {{"delay", 5000}};
+    Bed bed(world);
+    const auto made = make_persistent_set(bed);
+    const auto session = manager(bed);
+    const Closing closing{bed, session};
+    REQUIRE(get(bed, session->revert_to_snapshot(made.snapshots[0].snapshot_id, false)).ok());
+    std::optional<StepStatus> status;
+    bed.run(keep(to_its_end([&] { return session->query_revert_status(made.snapshots[0].original_volume); }),
+                 &status));
+    CHECK(status->state == StepState::finished);
+}
+
+TEST_CASE("a resynchronisation and an import may take as long as their data takes") {
+    for (const auto* const slow : {"resync", "import"}) {
+        CAPTURE(slow);
+        auto one = hardware();
+        one["events"][slow] = {{"delay", 5000}};
+        Bed bed(with_providers({one}));
+        const auto made = make_persistent_set(bed, SnapshotAttributes::transportable);
+        std::optional<StepStatus> status;
+        {
+            const auto importer = manager(bed, context::all, made.document);
+            const Closing closing{bed, importer};
+            bed.run(keep(to_its_end([&] { return importer->import_snapshots(); }), &status));
+            CHECK(status->state == StepState::finished);
+        }
+        const auto session = bed.open();
+        const Closing closing{bed, session};
+        REQUIRE(session->initialize_for_restore(made.document).ok());
+        const auto parsed = parse_backup_document(made.document);
+        REQUIRE(parsed.ok());
+        REQUIRE(get(bed,
+                    session->add_snapshot_to_recovery_set(parsed->snapshots.at(0).properties.snapshot_id, ""))
+                    .ok());
+        bed.run(keep(to_its_end([&] { return session->recover_set(RecoveryFlags::no_flags); }), &status));
+        CHECK(status->state == StepState::finished);
+    }
+}
+
+TEST_CASE("auto-release snapshots go even when one provider does not say what it has") {
+    for (const auto* const broken : {"/providers/0/events/query", "/providers/1/events/query"}) {
+        auto world = two_makers();
+        world[Json::json_pointer(broken)] = {{"fail", "VSS_E_PROVIDER_VETO"}};
+        Bed bed(world);
+        CHECK(bed.backup({}).made);
+        CHECK(bed.snapshots() == 0);
+    }
+}
+
+TEST_CASE("a slow deletion is waited for at the session's end, and one that fails is told") {
+    for (const bool fails : {false, true}) {
+        auto world = usual_world();  // an abort has 50 ms
+        world["providers"][0]["events"]["delete"] =
+            fails ? Json{{"fail", "VSS_E_PROVIDER_VETO"}} : Json{{"delay", 300}};
+        std::vector<std::string> troubles;
+        Bed bed(world, 1, local_slot(), [&](CoordinatorOptions& options) {
+            options.trouble = [&](const Error& error) { troubles.push_back(error.message()); };
+        });
+        CHECK(bed.backup({}).made);
+        CHECK(bed.snapshots() == (fails ? 2 : 0));
+        CHECK(troubles.size() == (fails ? 2 : 0));
+        for (const auto& one : troubles)
+            CHECK(one.find("is left: provider 'Maker' refused") != std::string::npos);
+    }
+}
+
+TEST_CASE("what a failed set leaves is said with its failure") {
+    auto world = two_makers();
+    world["providers"][0]["events"]["delete"] = {{"fail", "VSS_E_PROVIDER_VETO"}};
+    world["providers"][1]["events"]["post_final_commit"] = {{"fail", "VSS_E_PROVIDER_VETO"}};
+    Bed bed(world);
+    const auto course = bed.backup({});
+    CHECK_FALSE(course.made);
+    CHECK(course.steps.at("DoSnapshotSet").detail.find("is left: provider 'P1' refused") !=
+          std::string::npos);
+}
+
+TEST_CASE("a provider that does not say what it has hides nobody else's snapshots") {
+    auto world = two_makers();
+    world["providers"][1]["events"]["query"] = {{"fail", "VSS_E_PROVIDER_VETO"}};
+    world["snapshots"] = {{{"id", "cccccccc-0000-0000-0000-000000000001"},
+                           {"set", "cccccccc-1111-0000-0000-000000000001"},
+                           {"set_size", 1},
+                           {"volume", "C:\\"},
+                           {"provider", "bbbbbbbb-0000-0000-0000-000000000001"}},
+                          {{"id", "cccccccc-0000-0000-0000-000000000002"},
+                           {"set", "cccccccc-1111-0000-0000-000000000002"},
+                           {"set_size", 2},
+                           {"volume", "C:\\"},
+                           {"provider", "bbbbbbbb-0000-0000-0000-000000000001"}}};
+    Bed bed(world);
+    const auto session = manager(bed);
+    const Closing closing{bed, session};
+    const auto known = *Uuid::parse("cccccccc-0000-0000-0000-000000000001");
+    CHECK(get(bed, session->snapshot_properties(known)).ok());
+    CHECK(code_of(get(bed, session->snapshot_properties(Uuid::from_words(1, 2)))) ==
+          HResult::vss_e_provider_veto);
+    CHECK(code_of(get(bed, session->query_snapshots())) == HResult::vss_e_provider_veto);
+    const auto half = *Uuid::parse("cccccccc-1111-0000-0000-000000000002");
+    CHECK(code_of(get(bed, session->delete_snapshots(half, ObjectType::snapshot_set, true))) ==
+          HResult::vss_e_provider_veto);
+    const auto whole = *Uuid::parse("cccccccc-1111-0000-0000-000000000001");
+    CHECK(get(bed, session->delete_snapshots(whole, ObjectType::snapshot_set, true))->deleted == 1);
+}
+
+TEST_CASE("one import runs at a time among those who share the slot") {
+    auto one = hardware();
+    one["events"]["import"] = {{"delay", 300}, {"times", 2}};
+    const auto slot = local_slot();
+    Bed bed(with_providers({one}), 1, local_slot(),
+            [&](CoordinatorOptions& options) { options.import_slot = slot; });
+    const auto made = make_persistent_set(bed, SnapshotAttributes::transportable);
+    const auto session = manager(bed, context::all, made.document);
+    {
+        const Closing closing{bed, session};
+        REQUIRE(*slot->try_take());
+        std::optional<StepStatus> status;
+        bed.run(keep(to_its_end([&] { return session->import_snapshots(); }), &status));
+        CHECK(status->result == HResult::vss_e_snapshot_set_in_progress);
+        slot->give_back();
+    }
+    const auto again = manager(bed, context::all, made.document);
+    const Closing closing{bed, again};
+    std::optional<StepStatus> status;
+    bed.run(keep(to_its_end([&] { return again->import_snapshots(); }), &status));
+    CHECK(status->state == StepState::finished);
+    CHECK(*slot->try_take());  // free again
 }

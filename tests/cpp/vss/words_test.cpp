@@ -38,6 +38,8 @@ TEST_CASE("an HRESULT that nobody documents is shown as a number") {
     CHECK(hresult_text(HResult{0x8BADF00D}) == "0x8BADF00D");
     CHECK(vss_error(HResult{0x8BADF00D}, "call").message().find("call: 0x8BADF00D") == 0);
     CHECK(hresult_of(Error(Code::io, "not of VSS")) == HResult::vss_e_unexpected);
+    CHECK(hresult_of(os_error(1, "open", "a file")) == HResult::vss_e_unexpected);  // EPERM is not S_FALSE
+    CHECK(hresult_of(vss_error(HResult::vss_s_async_cancelled, "x")) == HResult::vss_s_async_cancelled);
 }
 
 namespace {
