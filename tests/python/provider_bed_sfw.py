@@ -22,7 +22,7 @@ class SfwBed(Bed):
     """Mirror m1 lies on Harddisk3, m2 on Harddisk4; copies get P: to S:."""
 
     name = "sfw"
-    sizes: ClassVar = {"db": 3 * MIB, "logs": 2 * MIB}
+    sizes: ClassVar = {"db": 2 * MIB, "logs": MIB}
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

@@ -7,9 +7,10 @@ import uuid
 from pathlib import Path
 
 import pytest
-from test_sfw_traps import Trial
+from sfw_trial import LIMITS, NoJournal, Trial
 
 from exshadow.errors import Error, ProviderError, TimedOutError
+from exshadow.providers import steps
 from exshadow.providers.contract import Action, MirrorState, Verb
 from simulators.sfw import faults, world
 
@@ -83,11 +84,8 @@ def ready_for(
 
 
 def carry_out(trial: Trial, action: Action) -> None:
-    from test_sfw_traps import LIMITS, NoJournal
 
-    from exshadow.providers.steps import carry_out as steps
-
-    steps(trial.provider(), action, NoJournal(), limits=LIMITS)
+    steps.carry_out(trial.provider(), action, NoJournal(), limits=LIMITS)
 
 
 def check(trial: Trial, action: Action, then: dict[str, bytes], plexes: int) -> None:

@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from test_sfw_traps import LIMITS, NoJournal, Trial
+from sfw_trial import LIMITS, NoJournal, Trial
 
 from exshadow.errors import TimedOutError, UnsupportedError
 from exshadow.providers import registry

@@ -15,7 +15,12 @@ from exshadow.providers.sfw.settings import Place
 
 def may_mirror(volume: Volume, place: Place, group: Group | None) -> None:
     """A snap plex may be added at the place."""
-    if group is None or group.kind == "ldm":
+    if group is None:
+        raise RefusedError(
+            f"vxdg does not list the disk group {volume.group} of {volume.name}",
+            hint="look at it with: vxdg list",
+        )
+    if group.kind == "ldm":
         raise UnsupportedError(
             f"{volume.name} is in the Microsoft disk group {volume.group}, which vxassist refuses",
             hint="make it a Veritas disk group, or choose another provider",

@@ -15,6 +15,7 @@ from exshadow.errors import Error, ExistsError, InvalidError, ProviderError, Ref
 from exshadow.providers.contract import Action, Stage, Standing
 from exshadow.providers.sfw import rules
 from exshadow.providers.sfw.look import Copy, Ground, Look, members
+from exshadow.providers.sfw.mounting import unassign
 from exshadow.providers.sfw.naming import device, is_letter, snapshot_volume
 from exshadow.providers.sfw.product import Said, Volume
 from exshadow.providers.sfw.records import Part, Record
@@ -189,6 +190,9 @@ def _finish(ground: Ground, action: Action, record: Record, said: Said | None) -
     if not kept.xml:
         problem = problem or f"the set's XML {ground.records.xml(record.set_id)} is not there"
     if not problem:
+        for copy in there:
+            if copy.snapshot:
+                unassign(ground, copy.snapshot)  # a letter that nobody asked for
         ground.records.write(replace(kept, phase="split"))
         return
     _undo(ground, there)
@@ -204,6 +208,8 @@ def _has_plex(volume: Volume, plex: str) -> bool:
 
 def _undo(ground: Ground, copies: list[Copy]) -> None:
     for copy in copies:
+        if copy.snapshot:
+            unassign(ground, copy.snapshot)
         said = ground.product.do("snapback", group=copy.where, volume=copy.name)
         if ground.product.volume(copy.name, copy.where) is not None:
             raise said.error(f"{copy.name} could not be given back")
