@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import uuid
 from pathlib import Path
 
 import pytest
+from sfw_tools import Killed
 from sfw_trial import LIMITS, NoJournal, Trial
 
 from exshadow.errors import Error, ProviderError, TimedOutError
@@ -245,3 +247,38 @@ def test_letters_that_somebody_has_are_not_given_to_copies(trial: Trial) -> None
     (trial.world / "devices" / "Q:").touch()  # no dynamic volume
     members = trial.do(Verb.PRESENT, set_id).members
     assert [Path(one.path).name for one in members] == ["R:", "S:"]
+
+
+def test_an_xml_of_our_own_interrupted_split_does_not_stand_in_the_way(
+    tmp_path: Path, stages: dict[str, Path]
+) -> None:
+    trial, action, then = ready_for(tmp_path, stages, Verb.SPLIT)
+    plexes = len(trial.copies())
+    trial.commands.kill_at = next(
+        at for at, words in enumerate(plan_of(tmp_path, stages)) if "create" in words
+    )
+    with contextlib.suppress(Killed):
+        carry_out(trial, action)
+    trial.commands.kill_at = None
+    trial.xml(SET).write_text("written by vxsnap, which was then killed as well")
+    carry_out(trial, action)
+    check(trial, action, then, plexes)
+
+
+def plan_of(folder: Path, stages: dict[str, Path]) -> list[list[str]]:
+    """The commands of a split that nothing disturbs."""
+    trial, action, _ = ready_for(folder / "other", stages, Verb.SPLIT)
+    carry_out(trial, action)
+    return trial.commands.given
+
+
+@pytest.mark.parametrize("verb", [Verb.PREPARE, Verb.RESTORE, Verb.RESYNC])
+def test_what_takes_its_time_is_waited_for_and_gone_on_with(
+    tmp_path: Path, stages: dict[str, Path], verb: Verb
+) -> None:
+    trial, action, then = ready_for(tmp_path, stages, verb)
+    plexes = len(trial.copies())
+    with world.opened(trial.world) as found:
+        found.state["sync_seconds"] = 0.3
+    carry_out(trial, action)
+    check(trial, action, then, plexes)
