@@ -11,7 +11,7 @@ import pytest
 from sfw_tools import Killed
 from sfw_trial import LIMITS, NoJournal, Trial
 
-from exshadow.errors import Error, ProviderError, TimedOutError
+from exshadow.errors import Error, ProviderError, RefusedError, TimedOutError
 from exshadow.providers import steps
 from exshadow.providers.contract import Action, MirrorState, Verb
 from simulators.sfw import faults, world
@@ -282,3 +282,38 @@ def test_what_takes_its_time_is_waited_for_and_gone_on_with(
         found.state["sync_seconds"] = 0.3
     carry_out(trial, action)
     check(trial, action, then, plexes)
+
+
+@pytest.mark.parametrize("verb", [Verb.SPLIT, Verb.ABORT, Verb.RESYNC, Verb.DISSOLVE, Verb.PROMOTE])
+def test_while_a_restore_is_under_way_nobody_touches_its_set(
+    tmp_path: Path, stages: dict[str, Path], verb: Verb
+) -> None:
+    trial, action, then = ready_for(tmp_path, stages, Verb.RESTORE)
+    trial.hold()
+    trial.provider().start(action)
+    assert trial.state_of() is MirrorState.RESTORING
+    there = trial.copies()
+    other = {Verb.SPLIT: str(uuid.uuid4()), Verb.ABORT: ""}.get(verb, SET)
+    with pytest.raises(Error):
+        trial.provider().start(trial.act(verb, other))
+    trial.release()
+    assert trial.copies() == there
+    carry_out(trial, action)
+    check(trial, action, then, len(there))
+
+
+@pytest.mark.parametrize("verb", [Verb.RESTORE, Verb.PROMOTE])
+def test_one_set_at_a_time_takes_production_s_place(
+    tmp_path: Path, stages: dict[str, Path], verb: Verb
+) -> None:
+    trial, action, then = ready_for(tmp_path, stages, Verb.RESTORE)
+    second = trial.split("m2")
+    trial.hold()
+    trial.provider().start(action)
+    with pytest.raises(RefusedError, match="is being restored or promoted by action"):
+        trial.provider().start(trial.act(verb, second, "m2"))
+    trial.release()
+    carry_out(trial, action)
+    assert trial.all() == then
+    trial.do(verb, second, "m2")
+    assert trial.all() != then

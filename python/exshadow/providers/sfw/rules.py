@@ -80,6 +80,33 @@ def no_other_work(record: Record | None, action: Action) -> None:
         )
 
 
+def mirror_is_free(ground: Ground, action: Action) -> None:
+    """The mirror's plexes are not the only copy of a set that is being restored."""
+    for record in _under_way(ground, action):
+        if record.mirror == action.mirror:
+            raise RefusedError(
+                f"mirror {action.mirror} holds set {record.set_id}, which is being restored",
+                hint="let the restore finish: exshadow policy run",
+            )
+
+
+def production_is_free(ground: Ground, action: Action) -> None:
+    """No other set is being put in production's place: its letters are away meanwhile."""
+    for record in _under_way(ground, action):
+        raise RefusedError(
+            f"set {record.set_id} is being restored or promoted by action {record.action}",
+            hint="let that finish: exshadow policy run",
+        )
+
+
+def _under_way(ground: Ground, action: Action) -> list[Record]:
+    return [
+        record
+        for record in ground.records.all()
+        if record.policy_group == action.group and record.step and record.set_id != action.set_id
+    ]
+
+
 def unmounted(copies: Sequence[Copy]) -> None:
     """No copy is mounted: a plex cannot be taken from under a file system."""
     for copy in copies:

@@ -62,6 +62,7 @@ def start(ground: Ground, action: Action) -> None:
         )
     if record and record.phase == "split":
         raise RefusedError(f"set {action.label or action.set_id} was split and is gone")
+    rules.mirror_is_free(ground, action)
     planned = _planned(ground, action, copies)
     _clear_the_way(ground, action.set_id, begun=record is not None)
     _sweep(ground, look, action)
