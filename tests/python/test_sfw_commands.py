@@ -172,6 +172,23 @@ def test_a_state_that_cannot_be_read_is_never_taken_for_an_empty_one(
     check(trial, action, then, plexes)
 
 
+@pytest.mark.parametrize(
+    ("program", "word", "skip"),
+    [("vxvol", "volinfo", 0), ("vxvol", "volinfo", 1), ("vxassist", "snapprint", 0)],
+)
+@pytest.mark.parametrize("kind", NOT_DONE)
+def test_nothing_is_told_of_a_set_that_cannot_be_read(
+    tmp_path: Path, stages: dict[str, Path], program: str, word: str, skip: int, kind: str
+) -> None:
+    trial, action, _ = ready_for(tmp_path, stages, Verb.RESYNC)
+    faults.plan(trial.world, program, word, kind, skip=skip)
+    with pytest.raises((ProviderError, TimedOutError)):
+        trial.provider().standing(action)
+    faults.plan(trial.world, program, word, kind, skip=skip)
+    with pytest.raises((ProviderError, TimedOutError)):
+        trial.provider().mirrors(trial.group, trial.sources)
+
+
 # --- the split, in particular ---
 
 
