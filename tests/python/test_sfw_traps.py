@@ -114,6 +114,40 @@ def test_with_the_whole_record_lost_a_resync_still_works(trial: Trial) -> None:
     trial.split()
 
 
+@pytest.mark.parametrize("damage", [b"", b"{}", b'{"parts": 3}', None])
+def test_a_record_that_was_lost_or_damaged_is_taken_from_its_second_copy(
+    trial: Trial, damage: bytes | None
+) -> None:
+    then, set_id = trial.all(), trial.split()
+    record = trial.sets / f"{set_id}.json"
+    record.unlink() if damage is None else record.write_bytes(damage)
+    trial.write("db", 4096, b"later")
+    trial.do(Verb.RESTORE, set_id)
+    assert trial.all() == then
+    trial.do(Verb.RESYNC, set_id)
+    assert trial.gave("reattach")
+
+
+def test_a_record_damaged_in_both_places_is_said(trial: Trial) -> None:
+    set_id = trial.split()
+    for folder in (trial.sets, trial.folder / "share"):
+        (folder / f"{set_id}.json").write_bytes(b"{")
+    with pytest.raises(Error, match="cannot be read"):
+        trial.do(Verb.RESTORE, set_id)
+
+
+def test_a_set_given_back_by_hand_is_forgotten_when_its_mirror_is_split_again(
+    trial: Trial,
+) -> None:
+    old = trial.split()
+    for part in trial.provider().ground.records.read(old).parts:
+        trial.commands.run("vxassist", ["-b", "-gMAIL", "snapback", part.snapshot], 10)
+    assert trial.state_of() is MirrorState.READY
+    new = trial.split()
+    for folder in (trial.sets, trial.folder / "share"):
+        assert {path.stem for path in folder.iterdir() if path.is_file()} == {new}
+
+
 def test_a_foreign_xml_in_the_way_is_refused_and_left_alone(trial: Trial) -> None:
     trial.do(Verb.PREPARE)
     set_id = str(uuid.uuid4())
