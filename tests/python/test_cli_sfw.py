@@ -8,14 +8,12 @@ import pytest
 from conftest import Cli
 from provider_bed_sfw import SfwBed
 
-from simulators.sfw import program
-
 pytest.importorskip("exshadow.service.policy_run", reason="policies are not run yet")
 
 
 def policy(bed: SfwBed) -> Path:
     """Production at W: and L:; the programs are found in the folder of the policy's settings."""
-    settings = {**bed.settings, **program.install(bed.folder / "bin", bed.world)}
+    settings = bed.settings
     path = bed.folder / "policy.toml"
     path.write_text(
         '[volume.db]\npath = "W:"\n[volume.logs]\npath = "L:"\n'
