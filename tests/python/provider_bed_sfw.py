@@ -12,7 +12,7 @@ from sfw_tools import SimulatedRunner
 
 from exshadow.providers.contract import Source
 from exshadow.providers.sfw import SfwProvider
-from simulators.sfw import world
+from simulators.sfw import program, world
 
 MIB = 1 << 20
 PATHS = {"db": "W:", "logs": "L:"}
@@ -22,7 +22,7 @@ class SfwBed(Bed):
     """Mirror m1 lies on Harddisk3, m2 on Harddisk4; copies get P: to S:."""
 
     name = "sfw"
-    sizes: ClassVar = {"db": 3 * MIB, "logs": 2 * MIB}
+    sizes: ClassVar = {"db": 2 * MIB, "logs": MIB}
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -40,6 +40,7 @@ class SfwBed(Bed):
         self.world = self.folder / "sfw"
         self.sets = self.folder / "sets"
         self.commands = SimulatedRunner(state=self.world)
+        self.programs = program.install(self.folder / "bin", self.world)
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -47,7 +48,7 @@ class SfwBed(Bed):
 
     @property
     def settings(self) -> dict[str, str]:
-        """As the policy's [provider.sfw] would have them."""
+        """As the policy's [provider.sfw] would have them; the programs are for other processes."""
         return {
             "mirrors": "m1=Harddisk3 m2=Harddisk4",
             "letters": "P: Q: R: S:",
@@ -55,6 +56,7 @@ class SfwBed(Bed):
             "sets_copy": str(self.folder / "share"),
             "devices": str(self.world / "devices"),
             "host": "HOST1",
+            **self.programs,
         }
 
     def provider(self, **settings: str) -> SfwProvider:

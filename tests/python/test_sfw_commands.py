@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import uuid
 from pathlib import Path
 
 import pytest
-from test_sfw_traps import Trial
+from sfw_tools import Killed
+from sfw_trial import LIMITS, NoJournal, Trial
 
-from exshadow.errors import Error, ProviderError, TimedOutError
+from exshadow.errors import Error, ProviderError, RefusedError, TimedOutError
+from exshadow.providers import steps
 from exshadow.providers.contract import Action, MirrorState, Verb
 from simulators.sfw import faults, world
 
@@ -83,11 +86,8 @@ def ready_for(
 
 
 def carry_out(trial: Trial, action: Action) -> None:
-    from test_sfw_traps import LIMITS, NoJournal
 
-    from exshadow.providers.steps import carry_out as steps
-
-    steps(trial.provider(), action, NoJournal(), limits=LIMITS)
+    steps.carry_out(trial.provider(), action, NoJournal(), limits=LIMITS)
 
 
 def check(trial: Trial, action: Action, then: dict[str, bytes], plexes: int) -> None:
@@ -172,6 +172,23 @@ def test_a_state_that_cannot_be_read_is_never_taken_for_an_empty_one(
     check(trial, action, then, plexes)
 
 
+@pytest.mark.parametrize(
+    ("program", "word", "skip"),
+    [("vxvol", "volinfo", 0), ("vxvol", "volinfo", 1), ("vxassist", "snapprint", 0)],
+)
+@pytest.mark.parametrize("kind", NOT_DONE)
+def test_nothing_is_told_of_a_set_that_cannot_be_read(
+    tmp_path: Path, stages: dict[str, Path], program: str, word: str, skip: int, kind: str
+) -> None:
+    trial, action, _ = ready_for(tmp_path, stages, Verb.RESYNC)
+    faults.plan(trial.world, program, word, kind, skip=skip)
+    with pytest.raises((ProviderError, TimedOutError)):
+        trial.provider().standing(action)
+    faults.plan(trial.world, program, word, kind, skip=skip)
+    with pytest.raises((ProviderError, TimedOutError)):
+        trial.provider().mirrors(trial.group, trial.sources)
+
+
 # --- the split, in particular ---
 
 
@@ -247,3 +264,73 @@ def test_letters_that_somebody_has_are_not_given_to_copies(trial: Trial) -> None
     (trial.world / "devices" / "Q:").touch()  # no dynamic volume
     members = trial.do(Verb.PRESENT, set_id).members
     assert [Path(one.path).name for one in members] == ["R:", "S:"]
+
+
+def test_an_xml_of_our_own_interrupted_split_does_not_stand_in_the_way(
+    tmp_path: Path, stages: dict[str, Path]
+) -> None:
+    trial, action, then = ready_for(tmp_path, stages, Verb.SPLIT)
+    plexes = len(trial.copies())
+    trial.commands.kill_at = next(
+        at for at, words in enumerate(plan_of(tmp_path, stages)) if "create" in words
+    )
+    with contextlib.suppress(Killed):
+        carry_out(trial, action)
+    trial.commands.kill_at = None
+    trial.xml(SET).write_text("written by vxsnap, which was then killed as well")
+    carry_out(trial, action)
+    check(trial, action, then, plexes)
+
+
+def plan_of(folder: Path, stages: dict[str, Path]) -> list[list[str]]:
+    """The commands of a split that nothing disturbs."""
+    trial, action, _ = ready_for(folder / "other", stages, Verb.SPLIT)
+    carry_out(trial, action)
+    return trial.commands.given
+
+
+@pytest.mark.parametrize("verb", [Verb.PREPARE, Verb.RESTORE, Verb.RESYNC])
+def test_what_takes_its_time_is_waited_for_and_gone_on_with(
+    tmp_path: Path, stages: dict[str, Path], verb: Verb
+) -> None:
+    trial, action, then = ready_for(tmp_path, stages, verb)
+    plexes = len(trial.copies())
+    with world.opened(trial.world) as found:
+        found.state["sync_seconds"] = 0.3
+    carry_out(trial, action)
+    check(trial, action, then, plexes)
+
+
+@pytest.mark.parametrize("verb", [Verb.SPLIT, Verb.ABORT, Verb.RESYNC, Verb.DISSOLVE, Verb.PROMOTE])
+def test_while_a_restore_is_under_way_nobody_touches_its_set(
+    tmp_path: Path, stages: dict[str, Path], verb: Verb
+) -> None:
+    trial, action, then = ready_for(tmp_path, stages, Verb.RESTORE)
+    trial.hold()
+    trial.provider().start(action)
+    assert trial.state_of() is MirrorState.RESTORING
+    there = trial.copies()
+    other = {Verb.SPLIT: str(uuid.uuid4()), Verb.ABORT: ""}.get(verb, SET)
+    with pytest.raises(Error):
+        trial.provider().start(trial.act(verb, other))
+    trial.release()
+    assert trial.copies() == there
+    carry_out(trial, action)
+    check(trial, action, then, len(there))
+
+
+@pytest.mark.parametrize("verb", [Verb.RESTORE, Verb.PROMOTE])
+def test_one_set_at_a_time_takes_production_s_place(
+    tmp_path: Path, stages: dict[str, Path], verb: Verb
+) -> None:
+    trial, action, then = ready_for(tmp_path, stages, Verb.RESTORE)
+    second = trial.split("m2")
+    trial.hold()
+    trial.provider().start(action)
+    with pytest.raises(RefusedError, match="is being restored or promoted by action"):
+        trial.provider().start(trial.act(verb, second, "m2"))
+    trial.release()
+    carry_out(trial, action)
+    assert trial.all() == then
+    trial.do(verb, second, "m2")
+    assert trial.all() != then

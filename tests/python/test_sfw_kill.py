@@ -18,23 +18,15 @@ from typing import ClassVar
 import pytest
 from provider_bed_sfw import SfwBed
 from sfw_tools import Killed, SimulatedRunner
+from sfw_trial import LIMITS, NoJournal
 
 from exshadow.errors import Error
 from exshadow.providers.contract import Action, Stage, Verb
 from exshadow.providers.sfw import records
-from exshadow.providers.steps import Limits, carry_out
+from exshadow.providers.steps import carry_out
 from simulators.sfw import copying, world
 
-LIMITS = Limits(seconds=dict.fromkeys(Verb, 30.0), between=0.01)
 FIRST = "11111111-2222-3333-4444-555555555555"
-
-
-class NoJournal:
-    def begin(self, provider: str, action: Action) -> None:
-        """Nothing is kept: the product's state must do."""
-
-    def end(self, action: Action, state: str, detail: str = "") -> None:
-        """Nothing."""
 
 
 class SmallBed(SfwBed):

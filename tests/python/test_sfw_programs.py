@@ -12,11 +12,12 @@ import uuid
 from pathlib import Path
 
 import pytest
-from test_sfw_traps import LIMITS, NoJournal, Trial
+from sfw_trial import LIMITS, NoJournal, Trial
 
 from exshadow.errors import TimedOutError, UnsupportedError
 from exshadow.providers import registry
 from exshadow.providers.contract import Action, MirrorState, Stage, Verb
+from exshadow.providers.sfw.settings import PROGRAMS
 from exshadow.providers.steps import carry_out
 from simulators.sfw import copying, faults, program, world
 
@@ -126,12 +127,8 @@ def test_progress_is_told_while_a_mirror_is_synchronised(trial: Trial) -> None:
 # --- real processes ---
 
 
-def settings(trial: Trial, tmp_path: Path) -> dict[str, str]:
-    return {**trial.settings, **program.install(tmp_path / "bin", trial.world)}
-
-
-def test_programs_named_in_the_settings_are_run(trial: Trial, tmp_path: Path) -> None:
-    provider = registry.build("sfw", settings(trial, tmp_path))
+def test_programs_named_in_the_settings_are_run(trial: Trial) -> None:
+    provider = registry.build("sfw", trial.settings)
     set_id = str(uuid.uuid4())
     for verb in (Verb.PREPARE, Verb.SPLIT):
         carry_out(provider, trial.act(verb, "" if verb is Verb.PREPARE else set_id),
@@ -143,10 +140,10 @@ def test_programs_on_path_are_found_and_missing_ones_are_told(
     trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "none"))
-    provider = registry.build("sfw", trial.settings)
+    unnamed = {name: value for name, value in trial.settings.items() if name not in PROGRAMS}
+    provider = registry.build("sfw", unnamed)
     with pytest.raises(UnsupportedError, match="vxvol is not here"):
         provider.mirrors(trial.group, trial.sources)
-    program.install(tmp_path / "bin", trial.world)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     assert provider.mirrors(trial.group, trial.sources)[0].state is MirrorState.NONE
 
@@ -157,7 +154,7 @@ def test_a_program_that_hangs_is_ended_and_the_state_decides(trial: Trial, tmp_p
         '[command.prepare]\ntext = "vxassist -b -g{group} prepare {volume} {disks...}"\n'
         'each.disks = "{disk}"\nsure = "confirmed"\nlimit = 2\n'
     )
-    provider = registry.build("sfw", {**settings(trial, tmp_path), "commands": str(shorter)})
+    provider = registry.build("sfw", {**trial.settings, "commands": str(shorter)})
     faults.plan(trial.world, "vxassist", "prepare", "hang")
     action = trial.act(Verb.PREPARE)
     with pytest.raises(TimedOutError, match="was not done in time, and db has no snap plex"):
@@ -178,16 +175,14 @@ registry.build("sfw", told["settings"]).start(Action.from_json(told["action"]))
 
 @pytest.mark.kill
 @pytest.mark.parametrize("kind", ["hang", "hang-after"])
-def test_killed_for_real_in_a_split_the_next_process_ends_it(
-    trial: Trial, tmp_path: Path, kind: str
-) -> None:
+def test_killed_for_real_in_a_split_the_next_process_ends_it(trial: Trial, kind: str) -> None:
     trial.do(Verb.PREPARE)
     then = trial.all()
     action = Action(
         str(uuid.uuid4()), Verb.SPLIT, trial.group, "m1", trial.sources, str(uuid.uuid4())
     )
     faults.plan(trial.world, "vxsnap", "create", kind)
-    told = json.dumps({"settings": settings(trial, tmp_path), "action": action.to_json()})
+    told = json.dumps({"settings": trial.settings, "action": action.to_json()})
     child = subprocess.Popen([sys.executable, "-c", CHILD, told])
     try:
         hanging = waited(trial.world / "hanging")

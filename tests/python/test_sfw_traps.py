@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
-from provider_bed_sfw import SfwBed
 from sfw_tools import SimulatedRunner
+from sfw_trial import Trial
 
 from exshadow.errors import (
     Error,
@@ -18,73 +17,9 @@ from exshadow.errors import (
     RefusedError,
     UnsupportedError,
 )
-from exshadow.providers.contract import Action, MirrorState, Stage, Standing, Verb
+from exshadow.providers.contract import Action, MirrorState, Stage, Verb
 from exshadow.providers.sfw import SfwProvider, offhost
-from exshadow.providers.steps import Limits, carry_out
 from simulators.sfw import world
-
-LIMITS = Limits(seconds=dict.fromkeys(Verb, 30.0), between=0.01)
-
-
-class NoJournal:
-    def begin(self, provider: str, action: Action) -> None:
-        """Nothing."""
-
-    def end(self, action: Action, state: str, detail: str = "") -> None:
-        """Nothing."""
-
-
-class Trial(SfwBed):
-    """A bed with small volumes that can be told what to do."""
-
-    sizes: ClassVar = {"db": 192 << 10, "logs": 128 << 10}
-
-    def act(self, verb: Verb, set_id: str = "", mirror: str = "m1", **options: str) -> Action:
-        return Action(str(uuid.uuid4()), verb, self.group, mirror, self.sources, set_id,
-                      options=options)  # fmt: skip
-
-    def do(
-        self,
-        verb: Verb,
-        set_id: str = "",
-        mirror: str = "m1",
-        provider: SfwProvider | None = None,
-        **options: str,
-    ) -> Standing:
-        action = self.act(verb, set_id, mirror, **options)
-        return carry_out(provider or self.provider(), action, NoJournal(), limits=LIMITS)
-
-    def split(self, mirror: str = "m1", **options: str) -> str:
-        """A set of a mirror that is prepared first."""
-        self.do(Verb.PREPARE, mirror=mirror)
-        set_id = str(uuid.uuid4())
-        self.do(Verb.SPLIT, set_id, mirror, **options)
-        return set_id
-
-    def all(self) -> dict[str, bytes]:
-        return {one.name: self.read(one.name) for one in self.sources}
-
-    def copy(self, set_id: str) -> dict[str, bytes]:
-        members = self.do(Verb.PRESENT, set_id).members
-        found = {one.volume: self.read_copy(one) for one in members}
-        self.do(Verb.UNPRESENT, set_id)
-        return found
-
-    def state_of(self, mirror: str = "m1") -> MirrorState:
-        found = self.provider().mirrors(self.group, self.sources)
-        return next(one.state for one in found if one.label == mirror)
-
-    def gave(self, *words: str) -> list[list[str]]:
-        """Commands given so far that have all these words."""
-        return [one for one in self.commands.given if set(words) <= set(one)]
-
-    def change(self, volume: str, **values: object) -> None:
-        """Something about a volume, as somebody else would make it."""
-        with world.opened(self.world) as found:
-            found.groups["MAIL"]["volumes"][volume].update(values)
-
-    def xml(self, set_id: str) -> Path:
-        return self.sets / f"{set_id}.xml"
 
 
 @pytest.fixture
@@ -177,6 +112,40 @@ def test_with_the_whole_record_lost_a_resync_still_works(trial: Trial) -> None:
     trial.do(Verb.RESYNC, set_id)
     assert trial.state_of() is MirrorState.READY
     trial.split()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b'{"parts": 3}', None])
+def test_a_record_that_was_lost_or_damaged_is_taken_from_its_second_copy(
+    trial: Trial, damage: bytes | None
+) -> None:
+    then, set_id = trial.all(), trial.split()
+    record = trial.sets / f"{set_id}.json"
+    record.unlink() if damage is None else record.write_bytes(damage)
+    trial.write("db", 4096, b"later")
+    trial.do(Verb.RESTORE, set_id)
+    assert trial.all() == then
+    trial.do(Verb.RESYNC, set_id)
+    assert trial.gave("reattach")
+
+
+def test_a_record_damaged_in_both_places_is_said(trial: Trial) -> None:
+    set_id = trial.split()
+    for folder in (trial.sets, trial.folder / "share"):
+        (folder / f"{set_id}.json").write_bytes(b"{")
+    with pytest.raises(Error, match="cannot be read"):
+        trial.do(Verb.RESTORE, set_id)
+
+
+def test_a_set_given_back_by_hand_is_forgotten_when_its_mirror_is_split_again(
+    trial: Trial,
+) -> None:
+    old = trial.split()
+    for part in trial.provider().ground.records.read(old).parts:
+        trial.commands.run("vxassist", ["-b", "-gMAIL", "snapback", part.snapshot], 10)
+    assert trial.state_of() is MirrorState.READY
+    new = trial.split()
+    for folder in (trial.sets, trial.folder / "share"):
+        assert {path.stem for path in folder.iterdir() if path.is_file()} == {new}
 
 
 def test_a_foreign_xml_in_the_way_is_refused_and_left_alone(trial: Trial) -> None:
@@ -426,37 +395,3 @@ def test_a_restore_by_the_writer_needs_consent_as_it_uses_the_set_up(trial: Tria
     assert trial.all() == {"db": then["db"], "logs": now["logs"]}
     assert trial.state_of() is MirrorState.READY
     trial.split()
-
-
-# --- promotion ---
-
-
-def test_a_copy_becomes_production_when_the_disks_of_production_are_gone(trial: Trial) -> None:
-    then = trial.all()
-    set_id = trial.split()
-    with world.opened(trial.world) as found:
-        for volume in ("db", "logs"):
-            del found.groups["MAIL"]["volumes"][volume]
-    trial.do(Verb.PROMOTE, set_id)
-    assert trial.all() == then
-
-
-def test_production_named_by_device_path_is_not_promoted(trial: Trial) -> None:
-    set_id = trial.split()
-    paths = {"db": "W:", "logs": "\\Device\\HarddiskDmVolumes\\MAIL\\logs"}
-    sources = tuple(type(one)(one.name, paths[one.name], one.size) for one in trial.sources)
-    action = Action("a", Verb.PROMOTE, trial.group, "m1", sources, set_id)
-    before = trial.all()
-    with pytest.raises(RefusedError, match="names the old volume for ever"):
-        trial.provider().start(action)
-    assert trial.all() == before
-    assert trial.provider().mirrors(trial.group, sources)[0].state is MirrorState.SPLIT
-
-
-def test_after_a_promotion_an_older_set_is_not_restored_over_it(trial: Trial) -> None:
-    old = trial.split("m2")
-    new = trial.split("m1")
-    trial.do(Verb.PROMOTE, new)
-    for verb in (Verb.RESTORE, Verb.RESYNC):
-        with pytest.raises(RefusedError, match=r"the set is of .*, but W: is .* now"):
-            trial.do(verb, old, "m2")

@@ -1,4 +1,5 @@
-"""The programs as commands: ``python program.py --state DIR [--host H] PROGRAM WORDS...``.
+"""The programs as commands: ``python program.py --state DIR --host H --packages PATH
+PROGRAM WORDS...``. PATH: where exshadow, whose engine copies, is.
 
 :func:`install` writes a folder of commands named as the product's; :func:`call` is the same in this
 process.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -72,11 +74,15 @@ def _done(folder: Path, program: str, words: list[str], host: str, fault: str) -
 
 def install(folder: Path, state: Path, host: str = "HOST1") -> dict[str, str]:
     """Commands in ``folder`` that work on ``state``: program name to path."""
+    import exshadow
+
     folder.mkdir(parents=True, exist_ok=True)
+    packages = [str(Path(exshadow.__file__).parents[1]), sysconfig.get_path("purelib")]
     made = {}
     for program in PROGRAMS:
-        words = [sys.executable, str(Path(__file__).resolve()), "--state", str(state),
-                 "--host", host, program]  # fmt: skip
+        # -I -S: nothing but the standard library until bytes are copied, so that it starts quickly
+        words = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), "--state", str(state),
+                 "--host", host, "--packages", os.pathsep.join(packages), program]  # fmt: skip
         path = folder / program
         path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         path.chmod(0o755)
@@ -85,11 +91,12 @@ def install(folder: Path, state: Path, host: str = "HOST1") -> dict[str, str]:
 
 
 def main(words: list[str]) -> int:
-    if words[:1] != ["--state"] or words[2:3] != ["--host"] or words[4:5][0] not in PROGRAMS:
+    if words[0:5:2] != ["--state", "--host", "--packages"] or words[6:7][0] not in PROGRAMS:
         print(__doc__, file=sys.stderr)
         return 2
+    sys.path += words[5].split(os.pathsep)
     try:
-        status, text = call(Path(words[1]), words[4], words[5:], words[3])
+        status, text = call(Path(words[1]), words[6], words[7:], words[3])
     except faults.Hang:
         Path(words[1], "hanging").write_text(str(os.getpid()))
         while True:

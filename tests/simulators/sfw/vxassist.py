@@ -220,8 +220,7 @@ def _pairs(world: World, group: str) -> str:
     for one in world.relations:
         for side in one["known"]:
             if one[side][0] == group:
-                total = len(one["sums"])
-                percent = 100 * len(copying.changed(world, one)) // total
+                percent = copying.percent(world, one)
                 original, snapshot = "\\".join(one["original"]), "\\".join(one["snapshot"])
                 lines.append(f"  {original}  {snapshot}  {side}  {percent}%")
     head = f"Snapshot pairs of disk group {group}: {len(lines)}"

@@ -122,6 +122,8 @@ def _split(world: World, source: Json, plex_name: str) -> None:
     plex = volume["plexes"].pop(plex_name)
     plex["state"] = "ACTIVE"
     places = [source[key] for key in ("driveletter", "drivepath") if key in source]
+    if not places and world.state.get("letters_by_itself"):  # whether it does so is not known
+        places = [world.free_letter()]
     world.groups[group]["volumes"][source["newvol"]] = {
         "size": volume["size"],
         "layout": "concatenated",

@@ -111,6 +111,12 @@ class World:
             file.truncate(size)
         return name
 
+    def free_letter(self) -> str:
+        """From E: on."""
+        used = {place for group in self.groups.values() for volume in group["volumes"].values()
+                for place in volume["places"]}  # fmt: skip
+        return next(f"{one}:" for one in "EFGHIJKMNOXYZ" if f"{one}:" not in used)
+
     def new_plex_name(self, group: str, volume: str) -> str:
         """Not used anywhere: ``db-02``."""
         used = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exshadow.errors import ProviderError, RefusedError
+from exshadow.errors import ProviderError
 from exshadow.providers.contract import Action, Stage, Standing
 from exshadow.providers.sfw import resyncing, rules
 from exshadow.providers.sfw.look import Copy, Ground, Look, members
@@ -81,13 +81,7 @@ def abort(ground: Ground, action: Action) -> None:
 
 
 def _abort_mirror(ground: Ground, action: Action) -> None:
-    for record in ground.records.all():
-        mine = (record.policy_group, record.mirror) == (action.group, action.mirror)
-        if mine and record.step:
-            raise RefusedError(
-                f"mirror {action.mirror} holds set {record.set_id}, which is being restored",
-                hint="let the restore finish: its plex is the only copy of the set",
-            )
+    rules.mirror_is_free(ground, action)
     look = Look(ground)
     for source in action.volumes:
         volume = look.production(source, action.group)

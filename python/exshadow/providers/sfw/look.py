@@ -84,7 +84,10 @@ class Look:
         """As :meth:`Product.volume`."""
         key = (name, group)
         if key not in self._volumes:
-            self._volumes[key] = self.ground.product.volume(name, group)
+            found = self.ground.product.volume(name, group)
+            self._volumes[key] = found
+            if found:  # a letter and a name are the same volume
+                self._volumes.setdefault((found.name, found.group), found)
         return self._volumes[key]
 
     def pairs(self, group: str) -> tuple[Pair, ...]:

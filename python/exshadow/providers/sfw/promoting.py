@@ -70,6 +70,7 @@ def _remembered(ground: Ground, action: Action, copies: list[Copy]) -> Record:
 
 def _begin(ground: Ground, action: Action, record: Record, copies: list[Copy]) -> Record:
     """All is judged before anything is touched. Where production was mounted is written down."""
+    rules.production_is_free(ground, action)
     rules.at_home(copies)
     rules.unmounted(copies)
     if any(copy.production for copy in copies):

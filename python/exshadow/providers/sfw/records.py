@@ -73,11 +73,20 @@ class Records:
         return self.folder / f"{set_id}.{kind}.xml" if kind else self.folder / f"{set_id}.xml"
 
     def read(self, set_id: str) -> Record | None:
-        """From either folder. CorruptError when what is there cannot be read."""
+        """From the first folder that has a good one. CorruptError when there are bad ones only."""
         if not _SET_ID.fullmatch(set_id):
             return None
-        content = self._either(f"{set_id}.json")
-        return None if content is None else _record(content, set_id)
+        problem: CorruptError | None = None
+        for folder in (self.folder, self.second):
+            try:
+                return _record((folder / f"{set_id}.json").read_bytes(), set_id)
+            except CorruptError as found:
+                problem = found
+            except OSError:
+                continue
+        if problem:
+            raise problem
+        return None
 
     def all(self) -> Iterator[Record]:
         """Every set that is known, by id; those that cannot be read are left out."""

@@ -103,6 +103,7 @@ def _how(action: Action, record: Record) -> str:
 
 def _begin(ground: Ground, action: Action, record: Record, copies: list[Copy]) -> Record:
     """All is judged before anything is touched; then production is unmounted."""
+    rules.production_is_free(ground, action)
     rules.whole(copies, action)
     rules.at_home(copies)
     rules.unmounted(copies)

@@ -15,7 +15,12 @@ from exshadow.providers.sfw.settings import Place
 
 def may_mirror(volume: Volume, place: Place, group: Group | None) -> None:
     """A snap plex may be added at the place."""
-    if group is None or group.kind == "ldm":
+    if group is None:
+        raise RefusedError(
+            f"vxdg does not list the disk group {volume.group} of {volume.name}",
+            hint="look at it with: vxdg list",
+        )
+    if group.kind == "ldm":
         raise UnsupportedError(
             f"{volume.name} is in the Microsoft disk group {volume.group}, which vxassist refuses",
             hint="make it a Veritas disk group, or choose another provider",
@@ -73,6 +78,33 @@ def no_other_work(record: Record | None, action: Action) -> None:
             f"set {record.set_id} is being restored or promoted by action {record.action}",
             hint="repeat that first: exshadow policy run",
         )
+
+
+def mirror_is_free(ground: Ground, action: Action) -> None:
+    """The mirror's plexes are not the only copy of a set that is being restored."""
+    for record in _under_way(ground, action):
+        if record.mirror == action.mirror:
+            raise RefusedError(
+                f"mirror {action.mirror} holds set {record.set_id}, which is being restored",
+                hint="let the restore finish: exshadow policy run",
+            )
+
+
+def production_is_free(ground: Ground, action: Action) -> None:
+    """No other set is being put in production's place: its letters are away meanwhile."""
+    for record in _under_way(ground, action):
+        raise RefusedError(
+            f"set {record.set_id} is being restored or promoted by action {record.action}",
+            hint="let that finish: exshadow policy run",
+        )
+
+
+def _under_way(ground: Ground, action: Action) -> list[Record]:
+    return [
+        record
+        for record in ground.records.all()
+        if record.policy_group == action.group and record.step and record.set_id != action.set_id
+    ]
 
 
 def unmounted(copies: Sequence[Copy]) -> None:

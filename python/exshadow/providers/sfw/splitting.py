@@ -15,6 +15,7 @@ from exshadow.errors import Error, ExistsError, InvalidError, ProviderError, Ref
 from exshadow.providers.contract import Action, Stage, Standing
 from exshadow.providers.sfw import rules
 from exshadow.providers.sfw.look import Copy, Ground, Look, members
+from exshadow.providers.sfw.mounting import unassign
 from exshadow.providers.sfw.naming import device, is_letter, snapshot_volume
 from exshadow.providers.sfw.product import Said, Volume
 from exshadow.providers.sfw.records import Part, Record
@@ -61,6 +62,7 @@ def start(ground: Ground, action: Action) -> None:
         )
     if record and record.phase == "split":
         raise RefusedError(f"set {action.label or action.set_id} was split and is gone")
+    rules.mirror_is_free(ground, action)
     planned = _planned(ground, action, copies)
     _clear_the_way(ground, action.set_id, begun=record is not None)
     _sweep(ground, look, action)
@@ -189,6 +191,9 @@ def _finish(ground: Ground, action: Action, record: Record, said: Said | None) -
     if not kept.xml:
         problem = problem or f"the set's XML {ground.records.xml(record.set_id)} is not there"
     if not problem:
+        for copy in there:
+            if copy.snapshot:
+                unassign(ground, copy.snapshot)  # a letter that nobody asked for
         ground.records.write(replace(kept, phase="split"))
         return
     _undo(ground, there)
@@ -204,6 +209,8 @@ def _has_plex(volume: Volume, plex: str) -> bool:
 
 def _undo(ground: Ground, copies: list[Copy]) -> None:
     for copy in copies:
+        if copy.snapshot:
+            unassign(ground, copy.snapshot)
         said = ground.product.do("snapback", group=copy.where, volume=copy.name)
         if ground.product.volume(copy.name, copy.where) is not None:
             raise said.error(f"{copy.name} could not be given back")
