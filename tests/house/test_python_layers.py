@@ -23,7 +23,7 @@ FLOOR = {
     "policy": 1,
     "catalog": 1,
     "writers": 1.5,  # real applications, on the interface of vss
-    "providers": 1,
+    "providers": 1.2,  # one of them is whatever VSS has on Windows
     "vss": 1,  # requestor, writers and providers of the Volume Shadow Copy Service
     "report": 2,  # the status page, from records
     "recovery": 2,
