@@ -78,7 +78,9 @@ def plan(
         volumes = service.list_volumes().volumes
     labels = {one.id: f"{one.group}@{one.label}" for one in sets}
     plans = [
-        plan_group(name, one, sets, volumes, now=datetime.now(UTC), zone=zone())
+        plan_group(
+            name, one, sets, volumes, now=datetime.now(UTC), zone=zone(), elsewhere=policy.volume
+        )
         for name, one in policy.group.items()
     ]
     text = "\n".join(_plan_text(one, labels, explain=explain) for one in plans)
