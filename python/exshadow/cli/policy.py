@@ -78,9 +78,7 @@ def plan(
         volumes = service.list_volumes().volumes
     labels = {one.id: f"{one.group}@{one.label}" for one in sets}
     plans = [
-        plan_group(
-            name, one, sets, volumes, now=datetime.now(UTC), zone=zone(), elsewhere=policy.volume
-        )
+        plan_group(name, one, sets, volumes, now=datetime.now(UTC), zone=zone())
         for name, one in policy.group.items()
     ]
     text = "\n".join(_plan_text(one, labels, explain=explain) for one in plans)

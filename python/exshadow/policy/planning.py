@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -57,18 +57,15 @@ def plan_group(
     *,
     now: datetime,
     zone: tzinfo = UTC,
-    elsewhere: Container[str] = frozenset(),
 ) -> GroupPlan:
-    """The next run; with what stands against it. Only sets that are ready count. ``elsewhere``:
-    volumes that another product holds, of which nothing is known here."""
+    """The next run; with what stands against it. Only sets that are ready count."""
     mine = [one for one in sets if one.group == name and one.state == "ready"]
     held = [held_of(one) for one in mine]
     newest = max((one.created for one in held), default=None)
     local = now.astimezone(zone)
     due, upcoming = _when(group, newest, local)
     fates = decide(held, group.keep.rules(), now=now, zone=zone)
-    foreign = all(one in elsewhere for one in group.volumes)
-    problems = [] if foreign else _problems(name, group, volumes)
+    problems = _problems(name, group, volumes)
     return GroupPlan(name, due, upcoming, _turn(group, volumes), tuple(fates), tuple(problems))
 
 
