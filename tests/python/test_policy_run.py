@@ -143,6 +143,8 @@ def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[App
 
 
 def with_writer(rotation: Rotation, name: str, application: Application) -> None:
+    if rotation.bed.provider().name == "vss":
+        pytest.skip("VSS holds its own writers; its session is longer than ours hold still")
     writers = (f"vss_writers:{name}?pid={application.pid}&log={rotation.bed.folder}/log",)
     rotation.group = rotation.group.model_copy(update={"writers": writers})
 
