@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from provider_beds import Bed
 from provider_trial import LIMITS, MemoryJournal, Rotation, bed_classes
+from vss_writers import Application
 
 from exshadow.catalog.documents import documents, keep_document
 from exshadow.errors import CorruptError, RefusedError, UnsupportedError
@@ -126,6 +129,54 @@ def test_two_runs_of_a_group_exclude_each_other(rotation: Rotation) -> None:
         error = rotation.run().error
     assert error is not None
     assert error.code == "busy"
+
+
+# --- with writers ---
+
+
+@pytest.fixture
+def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    made = Application(tmp_path)
+    yield made
+    made.end()
+
+
+def with_writer(rotation: Rotation, name: str, application: Application) -> None:
+    if rotation.bed.provider().name == "vss":
+        pytest.skip("VSS holds its own writers; its session is longer than ours hold still")
+    writers = (f"vss_writers:{name}?pid={application.pid}&log={rotation.bed.folder}/log",)
+    rotation.group = rotation.group.model_copy(update={"writers": writers})
+
+
+def test_any_provider_splits_with_the_writers_frozen(
+    rotation: Rotation, application: Application
+) -> None:
+    with_writer(rotation, "ProvenWriter", application)
+    then = rotation.production()
+    made = rotation.good().made
+    assert made is not None
+    assert made.consistency == "application"
+    assert rotation.bytes_of(made) == then
+    told = (rotation.bed.folder / "log").read_text().split()
+    assert told.index("freeze") < told.index("thaw") < told.index("succeeded=True")
+    application.goes_on_within(10)
+    rotation.check()
+    with rotation.room() as room:
+        assert "components.xml" in {one.name for one in documents(room.desk.catalog, made.id)}
+
+
+def test_no_provider_keeps_a_set_whose_writer_refused(
+    rotation: Rotation, application: Application
+) -> None:
+    with_writer(rotation, "RefusingWriter", application)
+    done = rotation.run()
+    assert done.error is not None
+    assert done.error.code == "writer_failed"
+    rotation.check()
+    rotation.group = rotation.group.model_copy(update={"writers": ()})
+    rotation.good()
+    rotation.check()
 
 
 # --- whose turn it is ---
