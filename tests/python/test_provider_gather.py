@@ -160,6 +160,10 @@ def test_a_policy_runs_from_the_command_line_on_products_commands(cli, tmp_path,
     assert [one["label"] for one in cli.json("snapshot", "list")["sets"]] == [first["label"]]
     cli("restore", first["id"], "--yes")
     assert {one.name: bed.read(one.name) for one in bed.sources} == before
+    cli("snapshot", "pin", first["id"])
+    cli.error(4, "snapshot", "resync", first["id"], "--yes")
+    cli.error(2, "snapshot", "pin", first["id"], "--clear")
+    cli("snapshot", "pin", first["id"], "--clear", "--reason", "test")
     cli("snapshot", "resync", first["id"], "--yes")
     assert cli.json("snapshot", "list")["sets"] == []
     (again,) = cli.json("policy", "run", path)["groups"]

@@ -105,13 +105,15 @@ class Stage(enum.StrEnum):
 class Standing:
     """What was read back. ``done`` and ``total``: bytes, 0 where the product does not tell;
     ``members``: the set's copies, known once a split, a present or a promotion is done, ``path``
-    empty while a copy is not presented."""
+    empty while a copy is not presented; ``consistency``: ``application`` where the product itself
+    asked the application's writers for a split, else ``crash``."""
 
     stage: Stage
     detail: str = ""
     done: int = 0
     total: int = 0
     members: tuple[Member, ...] = ()
+    consistency: str = "crash"
 
 
 class MirrorState(enum.StrEnum):
@@ -139,7 +141,8 @@ class Mirror:
 
 
 class Provider(Protocol):
-    """One product. Every call comes from one thread.
+    """One product. Every call comes from one thread. One that is a requestor of VSS by itself has
+    ``asks_writers``: nobody else may freeze them round its split.
 
     Failures: RefusedError where the state forbids it (says which state was found and what to do),
     ProviderError where the product refused or said what nobody understands, TimedOutError,

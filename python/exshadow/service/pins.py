@@ -17,7 +17,9 @@ def pin(desk: Desk, text: str, until: str | None, reason: str = "") -> SetRecord
     is lifted or shortened without a reason."""
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
-    sets.require_readable(desk, one, survey, "pin")
+    native = one.provider == sets.PROVIDER
+    if native:
+        sets.require_readable(desk, one, survey, "pin")
     if until is not None and not is_pinned(until):
         raise InvalidError(f"{until} is past", hint=f"it is {now()} now")
     before = one.pinned_until
@@ -28,6 +30,9 @@ def pin(desk: Desk, text: str, until: str | None, reason: str = "") -> SetRecord
 
         what = "unpinned" if until is None else "pin shortened"
         add_remark(desk.catalog, one.id, what, f"{reason.strip()} (was pinned until {before})")
+    if not native:  # the catalog is all that knows of it
+        desk.catalog.change_set(one.id, pinned_until=until)
+        return replace(one, pinned_until=until)
     with desk.session([member.volume for member in one.members]) as session:
         for member in one.members:
             session.volumes[member.volume].pin_snapshot(one.label, until)

@@ -39,7 +39,9 @@ def standing(ground: Ground, action: Action) -> Standing:
         return Standing(Stage.HALF, "the split was interrupted")
     asked = record.writer if record else ""
     detail = f"vxsnap asked {asked}: application-consistent" if asked else ""
-    return Standing(Stage.DONE, detail, members=members(ground, action, copies))
+    consistency = "application" if asked else "crash"
+    found = members(ground, action, copies)
+    return Standing(Stage.DONE, detail, members=found, consistency=consistency)
 
 
 def start(ground: Ground, action: Action) -> None:

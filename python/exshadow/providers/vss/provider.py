@@ -68,6 +68,7 @@ class VssProvider:
     """``service``: Windows', or whoever plays it."""
 
     name = "vss"
+    asks_writers = True
 
     def __init__(self, settings: VssSettings, service: VssService) -> None:
         self._settings = settings
@@ -272,7 +273,9 @@ class VssProvider:
         gone = [name for name, one in mine.snapshots.items() if one not in devices]
         if gone:
             return Standing(Stage.FAILED, f"the snapshot of {', '.join(gone)} is gone")
-        return Standing(Stage.DONE, members=self._members(action, mine, devices))
+        found = self._members(action, mine, devices)
+        consistency = "application" if self._settings.writers else "crash"
+        return Standing(Stage.DONE, members=found, consistency=consistency)
 
     def _members(
         self, action: Action, slot: Slot, devices: Mapping[str, str]

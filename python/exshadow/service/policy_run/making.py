@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from exshadow.catalog.documents import keep_document
-from exshadow.errors import Error, NotFoundError
+from exshadow.errors import Error, InvalidError, NotFoundError
 from exshadow.model import JobRecord, Plan, SetRecord, VolumeRecord
 from exshadow.providers.contract import Action, Standing, Verb
 from exshadow.service import sets, shadow
@@ -38,6 +38,11 @@ def make(
     succeeded only when ``prove`` said yes. A failure leaves no set."""
     if not writers:
         return _without_writers(room, mirror, label)
+    if getattr(room.provider, "asks_writers", False):
+        raise InvalidError(
+            f"{room.provider.name} asks Windows' writers by itself, the group's would be in its way",
+            hint="leave writers out of the group",
+        )
     splits = ContractSplits(room)
     state = room.desk.folder.path
 
@@ -94,7 +99,7 @@ def record(room: Room, action: Action, standing: Standing, hold_us: int) -> SetR
             group=action.group,
             created=_moment(),
             provider=room.provider.name,
-            consistency="application" if action.writers else "crash",
+            consistency=standing.consistency,
             state="ready",
             members=standing.members,
             hold_us=hold_us,
