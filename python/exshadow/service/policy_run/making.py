@@ -40,7 +40,7 @@ def make(
         return _without_writers(room, mirror, label)
     if getattr(room.provider, "asks_writers", False):
         raise InvalidError(
-            f"{room.provider.name} asks Windows' writers by itself, the group's would be in its way",
+            f"{room.provider.name} asks Windows' writers by itself: yours would be in its way",
             hint="leave writers out of the group",
         )
     splits = ContractSplits(room)
