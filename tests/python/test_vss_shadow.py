@@ -207,7 +207,7 @@ def test_a_writer_that_was_excluded_counts_for_nothing(service):
 
 def test_file_systems_that_are_only_synced_are_not_held():
     """And an ESE folder is only described."""
-    from exshadow.writers.exchange import EseFolderWriter
+    from exshadow.writers.ese_folder import EseFolderWriter
     from exshadow.writers.filesystem import FilesystemWriter
     from exshadow.writers.guest_agent import GuestAgentWriter
 
@@ -537,7 +537,7 @@ def test_a_pinned_set_is_not_deleted_and_says_why(service):
         service.pin_set(str(made), "forever")
         with pytest.raises(RefusedError, match="pinned"):
             opened.delete(made, vss.ObjectType.SNAPSHOT_SET)
-        service.pin_set(str(made), None)
+        service.pin_set(str(made), None, reason="test")
         assert opened.delete(made, vss.ObjectType.SNAPSHOT_SET).deleted == 2
     assert service.list_sets().sets == ()
 

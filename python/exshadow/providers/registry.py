@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 
-from exshadow.errors import UnsupportedError
+from exshadow.errors import NotFoundError
 from exshadow.providers.contract import Provider
 
 _MODULES = {
@@ -17,12 +17,10 @@ _MODULES = {
 
 
 def build(name: str, settings: Mapping[str, str]) -> Provider:
-    """The provider with the settings of the policy's ``[provider.NAME]``. UnsupportedError for one
-    that is not here."""
+    """The provider with the settings of the policy's ``[provider.NAME]``. NotFoundError for one
+    that is not registered here."""
     module = _MODULES.get(name)
     if module is None:
-        raise UnsupportedError(
-            f"provider {name} is not here", hint=f"there are {', '.join(sorted(_MODULES))}"
-        )
+        raise NotFoundError(f"no provider {name}", hint=f"there are {', '.join(sorted(_MODULES))}")
     made: Provider = import_module(module).build(settings)
     return made

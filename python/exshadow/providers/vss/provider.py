@@ -91,8 +91,8 @@ class VssProvider:
             Verb.PROMOTE: self._promote,
             Verb.DISSOLVE: self._dissolve,
             Verb.ABORT: self._abort,
-            Verb.PRESENT: lambda action: None,
-            Verb.UNPRESENT: lambda action: None,
+            Verb.PRESENT: lambda action: self._show(action, shown=True),
+            Verb.UNPRESENT: lambda action: self._show(action, shown=False),
         }
         starts[action.verb](action)
 
@@ -106,12 +106,19 @@ class VssProvider:
             case Verb.ABORT | Verb.RESYNC | Verb.DISSOLVE:
                 left = slot is not None if not action.set_id else mine is not None
                 return Standing(Stage.ABSENT if left else Stage.DONE)
-            case Verb.SPLIT | Verb.PRESENT:
+            case Verb.SPLIT:
                 return self._made(action, mine)
+            case Verb.PRESENT:
+                made = self._made(action, mine)
+                shown = mine is not None and mine.presented
+                return made if shown or made.stage is not Stage.DONE else Standing(Stage.ABSENT)
+            case Verb.UNPRESENT:
+                shown = mine is not None and mine.presented
+                return Standing(Stage.ABSENT if shown else Stage.DONE)
             case Verb.RESTORE:
                 return self._restored(action, mine)
             case _:
-                return Standing(Stage.DONE if action.verb is Verb.UNPRESENT else Stage.ABSENT)
+                return Standing(Stage.ABSENT)
 
     def mirrors(self, group: str, volumes: Sequence[Source]) -> tuple[Mirror, ...]:
         """Every slot of the group. A set whose snapshots are gone is broken: Windows deletes the
@@ -261,6 +268,13 @@ class VssProvider:
             "VSS gives a copy no production's place",
             hint="restore it: exshadow restore SET; or dissolve it and give it the drive letter",
         )
+
+    def _show(self, action: Action, *, shown: bool) -> None:
+        """A snapshot's device can be read as long as it exists: only who reads is remembered."""
+        if not shown and self.standing(action).stage is Stage.DONE:
+            return
+        slot = self._slots.of_set(action.group, action.mirror, action.set_id)
+        self._slots.write(replace(slot, presented=shown))
 
     # --- what is made
 

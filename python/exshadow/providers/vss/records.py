@@ -18,7 +18,8 @@ from exshadow.names import check_name
 class Slot:
     """One mirror of a group. ``set_id``: of the policy's set, empty while the slot is free;
     ``vss_set``: VSS' own id, empty while the set is being made (since ``begun``, RFC 3339);
-    ``snapshots``: volume to snapshot id; ``restored``: volumes already restored, by action."""
+    ``snapshots``: volume to snapshot id; ``restored``: volumes already restored, by action;
+    ``presented``: somebody asked for the copies' paths and has not given them back."""
 
     group: str
     mirror: str
@@ -28,6 +29,7 @@ class Slot:
     snapshots: dict[str, str] = field(default_factory=dict)
     document: str = ""
     restored: dict[str, list[str]] = field(default_factory=dict)
+    presented: bool = False
 
     @property
     def is_set(self) -> bool:
