@@ -4,9 +4,10 @@ VSS is its own requestor: one backup of the service makes the set, with Windows'
 setting says so. A mirror is a slot that a set occupies; there is nothing to be synchronised. A
 refresh is a new copy, as VSS cannot resynchronise a copy from its source.
 
-VSS gives a set its id only while making it. A slot is therefore marked before; a set that is found
-afterwards, younger than the mark, of the same volumes and of no other slot, is what a killed split
-left, and is deleted before the split is made again.
+VSS gives a set its id only while making it, and keeps no word of who asked. A slot is therefore
+marked before; the one set that was made while a killed split may have run, of the same volumes, by
+the same VSS provider and with the same attributes, and of no other slot, is what it left, and is
+deleted before the split is made again. Where several fit nobody can tell: all stay, and are named.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from exshadow.errors import NotFoundError, ProviderError, RefusedError, UnsupportedError
@@ -32,13 +33,22 @@ from exshadow.providers.facts import Capability, CopyKind
 from exshadow.providers.vss.copying import copy_back, place
 from exshadow.providers.vss.records import Slot, Slots
 from exshadow.providers.vss.settings import Kind, RestoreWay, VssSettings, parse
-from exshadow.vss.procedures import BackupRequest, RetryLimits
+from exshadow.vss.procedures import BackupReport, BackupRequest, RetryLimits
 from exshadow.vss.service import VssService
 from exshadow.vss.tables import BreakFlags, ObjectType, SnapshotAttributes
 from exshadow.vss.values import SYSTEM_PROVIDER_ID, BackupState, Context, SnapshotProperties
 
 DOCUMENT = "components.xml"
 _CLOCKS = timedelta(seconds=5)  # that a snapshot's time may lie before ours
+_TRY = timedelta(minutes=15)  # of one try: two minutes for the slot, a freeze, ten to the next
+_ASKED = (  # attributes that the requestor chooses: those of the context, and the kind
+    SnapshotAttributes.PERSISTENT
+    | SnapshotAttributes.CLIENT_ACCESSIBLE
+    | SnapshotAttributes.NO_AUTO_RELEASE
+    | SnapshotAttributes.NO_WRITERS
+    | SnapshotAttributes.TRANSPORTABLE
+    | SnapshotAttributes.PLEX
+)
 
 
 def build(settings: Mapping[str, str]) -> VssProvider:
@@ -178,45 +188,89 @@ class VssProvider:
                 f"mirror {action.mirror} holds set {slot.set_id}", hint="resync or delete it first"
             )
         self._undo_half(slot, action.volumes)
-        slot = self._slots.write(slot.making(action.set_id))
-        report = self._service.backup(self._request(action)).check()
+        slot = self._slots.write(slot.making(action.set_id, self._context(), self._provider_id()))
+        report = self._backup(slot, action)
         originals = {self._named(one.original_volume): one for one in report.snapshots}
         made = {one.name: originals.get(self._named(one.path)) for one in action.volumes}
         if missing := [name for name, one in made.items() if one is None]:
-            self._undo_half(slot, action.volumes)
+            self._delete(report.snapshot_set_id)
             raise ProviderError(f"the service made no snapshot of {', '.join(missing)}")
         ids = {name: str(one.snapshot_id) for name, one in made.items() if one is not None}
         vss_set = str(report.snapshot_set_id)
         self._slots.write(replace(slot, vss_set=vss_set, snapshots=ids, document=report.document))
 
+    def _backup(self, slot: Slot, action: Action) -> BackupReport:
+        """Ask the service. When it fails, the slot says until when a set may be ours."""
+        try:
+            return self._service.backup(self._request(action)).check()
+        except Exception:
+            self._slots.write(replace(slot, ended=datetime.now(UTC).isoformat()))
+            raise
+
+    def _context(self) -> int:
+        context = int(Context.APP_ROLLBACK if self._settings.writers else Context.NAS_ROLLBACK)
+        return context | int(SnapshotAttributes.PLEX if self._settings.kind is Kind.PLEX else 0)
+
     def _request(self, action: Action) -> BackupRequest:
-        with_writers = self._settings.writers
-        context = int(Context.APP_ROLLBACK if with_writers else Context.NAS_ROLLBACK)
-        if self._settings.kind is Kind.PLEX:
-            context |= int(SnapshotAttributes.PLEX)
         return BackupRequest(
             volumes=[one.path for one in action.volumes],
             provider=self._settings.provider,
-            context=context,
+            context=self._context(),
             state=BackupState(select_components=False),
             retry=RetryLimits(tries=self._settings.tries),
         )
 
     def _undo_half(self, slot: Slot, volumes: Sequence[Source]) -> None:
-        """Delete what an interrupted split of this slot left with the service."""
+        """Delete what an interrupted split of this slot left with the service. RefusedError while
+        several sets may be that; when the administrator has deleted all but one, that one stays."""
         if not slot.begun:
             return
-        begun = datetime.fromisoformat(slot.begun) - _CLOCKS
+        left = self._left(slot, volumes)
+        if len(left) > 1:
+            ids = sorted(str(one) for one in left)
+            self._slots.write(replace(slot, doubtful=ids))
+            raise RefusedError(
+                f"the split of mirror {slot.mirror} of {slot.group} was interrupted, and "
+                f"{len(ids)} VSS sets may be what it left: {', '.join(ids)}",
+                hint="find out which is nobody's (vssadmin list shadows), delete it, then repeat",
+            )
+        for set_id in left:
+            if str(set_id) not in slot.doubtful:
+                self._delete(set_id)
+
+    def _left(self, slot: Slot, volumes: Sequence[Source]) -> list[UUID]:
+        """Sets that the interrupted split may have made: all that can be compared fits."""
         others = {one.vss_set for one in self._slots.all()}
         wanted = {self._named(one.path) for one in volumes}
         sets: dict[UUID, list[SnapshotProperties]] = {}
         for one in self._service.snapshots():
             sets.setdefault(one.set_id, []).append(one)
-        for set_id, found in sets.items():
-            originals = {self._named(one.original_volume) for one in found}
-            young = all(one.created_at >= begun for one in found)
-            if str(set_id) not in others and originals == wanted and young:
-                self._delete(set_id)
+        return [
+            set_id
+            for set_id, found in sets.items()
+            if str(set_id) not in others
+            and {self._named(one.original_volume) for one in found} == wanted
+            and all(self._may_be_of(slot, one) for one in found)
+        ]
+
+    def _may_be_of(self, slot: Slot, snapshot: SnapshotProperties) -> bool:
+        begun = datetime.fromisoformat(slot.begun)
+        ended = datetime.fromisoformat(slot.ended) if slot.ended else begun
+        if not slot.ended:
+            ended += self._settings.tries * _TRY
+        if not begun - _CLOCKS <= snapshot.created_at <= ended + _CLOCKS:
+            return False
+        if (int(snapshot.attributes) ^ slot.context) & int(_ASKED):
+            return False
+        return slot.provider in ("", str(snapshot.provider_id))
+
+    def _provider_id(self) -> str:
+        """Of the provider that the setting names, "" while the service chooses."""
+        wanted = self._settings.provider.strip("{}").casefold()
+        for one in self._service.providers() if wanted else ():
+            if wanted in (str(one.provider_id), one.name.casefold()):
+                return str(one.provider_id)
+        return wanted
 
     def _delete(self, set_id: UUID) -> None:
         outcome = self._service.delete(set_id, ObjectType.SNAPSHOT_SET, force=True)

@@ -19,7 +19,11 @@ class Slot:
     """One mirror of a group. ``set_id``: of the policy's set, empty while the slot is free;
     ``vss_set``: VSS' own id, empty while the set is being made (since ``begun``, RFC 3339);
     ``snapshots``: volume to snapshot id; ``restored``: volumes already restored, by action;
-    ``presented``: somebody asked for the copies' paths and has not given them back."""
+    ``presented``: somebody asked for the copies' paths and has not given them back.
+
+    To know what a killed split left: ``ended``: when the service gave up, empty while nobody heard
+    of it; ``context`` and ``provider`` (its id, empty: any) that were asked for; ``doubtful``: ids
+    of VSS' sets of which nobody could tell whether they are it."""
 
     group: str
     mirror: str
@@ -30,6 +34,10 @@ class Slot:
     document: str = ""
     restored: dict[str, list[str]] = field(default_factory=dict)
     presented: bool = False
+    ended: str = ""
+    context: int = 0
+    provider: str = ""
+    doubtful: list[str] = field(default_factory=list)
 
     @property
     def is_set(self) -> bool:
@@ -40,9 +48,12 @@ class Slot:
         """The same without a set."""
         return Slot(self.group, self.mirror)
 
-    def making(self, set_id: str) -> Slot:
-        """With a set that is being made from now on."""
-        return replace(self.free(), set_id=set_id, begun=datetime.now(UTC).isoformat())
+    def making(self, set_id: str, context: int, provider: str) -> Slot:
+        """With a set that is being made from now on, by these values."""
+        begun = datetime.now(UTC).isoformat()
+        return replace(
+            self.free(), set_id=set_id, begun=begun, context=context, provider=provider
+        )
 
 
 class Slots:

@@ -1,0 +1,143 @@
+"""What the VSS provider deletes, and what it says of a set."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from provider_bed_vss import FileSnapshots, VssBed
+from sfw_trial import LIMITS, NoJournal
+
+from exshadow.errors import RefusedError
+from exshadow.providers.contract import Action, Stage, Standing, Verb
+from exshadow.providers.steps import carry_out
+from exshadow.providers.vss import VssProvider
+from exshadow.vss.tables import ObjectType
+
+FIRST = "11111111-2222-3333-4444-555555555555"
+
+
+class Killed(BaseException):
+    """As kill -9."""
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[VssBed]:
+    made = VssBed(tmp_path)
+    yield made
+    made.close()
+
+
+def do(bed: VssBed, verb: Verb, provider: VssProvider | None = None) -> Standing:
+    set_id = "" if verb is Verb.PREPARE else FIRST
+    action = Action(f"a-{verb}", verb, bed.group, "m1", bed.sources, set_id)
+    return carry_out(provider or bed.provider(), action, NoJournal(), limits=LIMITS)
+
+
+def killed_split(bed: VssBed, *, after: bool) -> None:
+    """The process dies before or after the service made the set."""
+    provider = bed.provider()
+    real = provider._service.backup
+
+    def dies(request: object) -> None:
+        if after:
+            real(request)  # type: ignore[arg-type]
+        raise Killed
+
+    provider._service.backup = dies  # type: ignore[method-assign, assignment]
+    with pytest.raises(Killed):
+        do(bed, Verb.SPLIT, provider)
+
+
+def add_set(bed: VssBed, *, later: float = 0.0, **values: object) -> str:
+    """A set of the same volumes that somebody else has the service make."""
+    shadows = FileSnapshots(bed.folder / "shadows")
+    index, name = shadows.index(), str(uuid.uuid4())
+    made = datetime.now(UTC) + timedelta(seconds=later)
+    for source in bed.sources:
+        snapshot = str(uuid.uuid4())
+        shutil.copyfile(source.path, shadows.image(snapshot))
+        index[snapshot] = {"set": name, "volume": source.path, "attributes": 0x19 | 0x20000,
+                           "made": made.isoformat(), **values}  # fmt: skip
+    shadows.write(index)
+    return name
+
+
+def sets(bed: VssBed) -> set[str]:
+    return {str(one.set_id) for one in bed.provider()._service.snapshots()}
+
+
+def test_what_a_killed_split_left_is_deleted_before_it_is_made_again(bed: VssBed) -> None:
+    do(bed, Verb.PREPARE)
+    killed_split(bed, after=True)
+    (left,) = sets(bed)
+    do(bed, Verb.SPLIT)
+    assert len(sets(bed)) == 1
+    assert left not in sets(bed)
+
+
+@pytest.mark.parametrize(
+    ("later", "values"),
+    [(7200.0, {}), (-60.0, {}), (1.0, {"attributes": 0x20000}), (1.0, {"attributes": 0x40019})],
+)
+def test_a_set_that_others_made_of_the_same_volumes_stays(
+    bed: VssBed, later: float, values: dict[str, object]
+) -> None:
+    do(bed, Verb.PREPARE)
+    killed_split(bed, after=False)
+    foreign = add_set(bed, later=later, **values)
+    do(bed, Verb.SPLIT)
+    assert foreign in sets(bed)
+    assert len(sets(bed)) == 2
+
+
+def test_a_set_of_another_vss_provider_stays(bed: VssBed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VssBed, "options", {"provider": "image files"})
+    do(bed, Verb.PREPARE)
+    killed_split(bed, after=False)
+    slot = next(bed.provider()._slots.all())
+    assert slot.provider == "0c1e5d3a-95d5-4a2f-8f61-6a5f5b0f7a11"
+    provider = bed.provider()
+    provider._slots.write(
+        type(slot)(slot.group, slot.mirror, slot.set_id, slot.begun, context=slot.context,
+                   provider=str(uuid.uuid4()))
+    )  # fmt: skip
+    foreign = add_set(bed)
+    do(bed, Verb.SPLIT)
+    assert foreign in sets(bed)
+
+
+def test_where_two_sets_may_be_it_both_stay_until_the_administrator_chose(bed: VssBed) -> None:
+    do(bed, Verb.PREPARE)
+    killed_split(bed, after=True)
+    (ours,) = sets(bed)
+    foreign = add_set(bed)
+    for verb in (Verb.SPLIT, Verb.ABORT):
+        with pytest.raises(RefusedError) as caught:
+            do(bed, verb)
+        assert ours in caught.value.message
+        assert foreign in caught.value.message
+        assert sets(bed) == {ours, foreign}
+    bed.provider()._service.delete(uuid.UUID(ours), ObjectType.SNAPSHOT_SET, force=True)
+    do(bed, Verb.SPLIT)
+    assert foreign in sets(bed)
+    assert len(sets(bed)) == 2
+
+
+def test_a_set_made_after_the_service_refused_is_not_ours(bed: VssBed) -> None:
+    do(bed, Verb.PREPARE)
+    provider = bed.provider()
+
+    def refuses(request: object) -> None:
+        raise RefusedError("busy")
+
+    provider._service.backup = refuses  # type: ignore[method-assign, assignment]
+    with pytest.raises(RefusedError, match="busy"):
+        do(bed, Verb.SPLIT, provider)
+    foreign = add_set(bed, later=60)
+    assert do(bed, Verb.SPLIT).stage is Stage.DONE
+    assert foreign in sets(bed)
