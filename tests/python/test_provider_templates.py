@@ -132,6 +132,11 @@ def test_a_provider_is_built_by_its_name() -> None:
         registry.build("emc", {})
 
 
+def test_mirrors_of_different_volumes_may_share_a_disk() -> None:
+    mirrors = "m1=Harddisk3 m1/db=Harddisk4 m2=Harddisk4 m2/db=Harddisk3"
+    assert registry.build("sfw", {"mirrors": mirrors}).name == "sfw"
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -139,6 +144,9 @@ def test_a_provider_is_built_by_its_name() -> None:
         ({"mirrors": "m1"}, "says no place"),
         ({"mirrors": "m1=plex:db-02"}, "a plex belongs to one volume"),
         ({"mirrors": "m1=Harddisk3 m1=Harddisk4"}, "two places"),
+        ({"mirrors": "m1=Harddisk3 m2=Harddisk3,Harddisk4"}, "m1 and m2 share Harddisk3"),
+        ({"mirrors": "m1=Harddisk3 m2=Harddisk4 m2/db=Harddisk3"}, "of db share Harddisk3"),
+        ({"mirrors": "m1/db=plex:p m2/db=plex:p"}, "of db share p"),
         ({"letters": "PQ"}, "no drive letter"),
     ],
 )

@@ -50,6 +50,18 @@ def test_the_only_mirror_is_not_converted(trial: Trial) -> None:
         trial.do(Verb.PREPARE, provider=provider)
 
 
+def test_a_plex_that_is_one_mirror_by_name_is_not_another_by_its_disk(trial: Trial) -> None:
+    with world.opened(trial.world) as found:
+        data = found.groups["MAIL"]["volumes"]["db"]
+        data["plexes"]["db-09"] = {"disk": "Harddisk5", "state": "ACTIVE", "at": 0.0,
+                                   "file": found.add_image(data["size"])}  # fmt: skip
+    provider = trial.provider(mirrors="m1=Harddisk3 m1/db=plex:db-09 m2=Harddisk5")
+    trial.do(Verb.PREPARE, provider=provider)
+    before = trial.copies()
+    trial.do(Verb.ABORT, mirror="m2", provider=provider)
+    assert trial.copies() == before
+
+
 # --- names and places ---
 
 

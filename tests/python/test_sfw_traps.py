@@ -12,6 +12,7 @@ from sfw_trial import Trial
 from exshadow.errors import (
     Error,
     ExistsError,
+    InvalidError,
     NotFoundError,
     ProviderError,
     RefusedError,
@@ -19,7 +20,7 @@ from exshadow.errors import (
 )
 from exshadow.providers.contract import Action, MirrorState, Stage, Verb
 from exshadow.providers.sfw import SfwProvider, offhost
-from simulators.sfw import world
+from simulators.sfw import faults, world
 
 
 @pytest.fixture
@@ -298,7 +299,7 @@ def here_name(provider: SfwProvider, set_id: str) -> str:
 
 
 def test_disks_that_also_hold_something_else_do_not_leave(trial: Trial) -> None:
-    provider = trial.provider(mirrors="m1=Harddisk3 m2=Harddisk3")
+    provider = trial.provider(mirrors="m1=Harddisk3")
     trial.do(Verb.PREPARE, provider=provider)
     first, second = str(uuid.uuid4()), str(uuid.uuid4())
     trial.do(Verb.SPLIT, first, provider=provider)
@@ -390,8 +391,31 @@ def test_a_restore_by_the_writer_needs_consent_as_it_uses_the_set_up(trial: Tria
     with pytest.raises(RefusedError, match="uses the set up"):
         trial.do(Verb.RESTORE, set_id, restore="POF")
     assert trial.all() == now
-    done = trial.do(Verb.RESTORE, set_id, **{"restore": "POF", "keep-set": "no"})
+    asked = {"restore": "POF", "keep-set": "no"}
+    for logs, said in (("", "nobody said"), ("db logs", "nobody said"), ("x", "no volume")):
+        with pytest.raises((RefusedError, InvalidError), match=said):
+            trial.do(Verb.RESTORE, set_id, **asked, **{"log-volumes": logs})
+    assert trial.all() == now
+    done = trial.do(Verb.RESTORE, set_id, **asked, **{"log-volumes": "logs"})
     assert "used up" in done.detail
     assert trial.all() == {"db": then["db"], "logs": now["logs"]}
     assert trial.state_of() is MirrorState.READY
     trial.split()
+
+
+@pytest.mark.parametrize("how", ["PIT", "POF"])
+def test_a_restore_by_the_writer_that_did_half_never_mixes_the_set_with_production(
+    trial: Trial, how: str
+) -> None:
+    with world.opened(trial.world) as found:
+        found.state["writers"] = {"Store": {"Mail": ["MAIL\\db", "MAIL\\logs"]}}
+        found.state["log_volumes"] = ["MAIL\\logs"]
+    then = trial.all()
+    set_id = trial.split(writer="Store", component="Mail")
+    for volume in ("db", "logs"):
+        trial.write(volume, 4096, b"later")
+    now = trial.all()
+    faults.plan(trial.world, "vxsnap", "restore", "half")
+    asked = {"restore": how, "keep-set": "no", "log-volumes": "logs"}
+    trial.do(Verb.RESTORE, set_id, **asked)
+    assert trial.all() == (then if how == "PIT" else {"db": then["db"], "logs": now["logs"]})

@@ -4,7 +4,7 @@
 
 kinds: ``fail`` (says no, does nothing), ``fail-after`` (does it and ends non-zero), ``lie`` (ends
 with 0, does nothing), ``hang`` (never ends, does nothing), ``hang-after`` (does it, never ends),
-``half`` (vxsnap create: splits the first volume only, ends with 0), ``no-xml`` (vxsnap create:
+``half`` (vxsnap create, restore: the first volume only, ends with 0), ``no-xml`` (vxsnap create:
 writes no XML), ``wrong-plex`` (vxsnap create: takes another ready plex than was asked).
 """
 

@@ -33,7 +33,7 @@ def run(world: World, line: Line, fault: str = "") -> str:
         return _create(world, line, path, fault)
     if verb == "reattach":
         return _reattach(world, line, path)
-    return _restore(world, line, path)
+    return _restore(world, line, path, fault)
 
 
 # --- create ---
@@ -182,7 +182,7 @@ def _reattach(world: World, line: Line, path: Path) -> str:
     return "Reattach has begun."
 
 
-def _restore(world: World, line: Line, path: Path) -> str:
+def _restore(world: World, line: Line, path: Path, fault: str) -> str:
     asked = line.named("restoretype", "writer", "subcomponent", "rsg")
     root, pairs = _set(world, path)
     if asked.get("restoretype") not in ("PIT", "POF"):
@@ -192,6 +192,6 @@ def _restore(world: World, line: Line, path: Path) -> str:
     if asked["restoretype"] == "POF":  # the logs stay as they are, to be replayed
         logs = world.state.get("log_volumes", [])
         pairs = [one for one in pairs if "\\".join(one["original"]) not in logs]
-    for relation in pairs:
+    for relation in pairs[: 1 if fault == "half" else None]:
         reattach(world, relation, reverse=True)
     return "Restore has begun."

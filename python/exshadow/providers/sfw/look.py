@@ -58,18 +58,14 @@ class Copy:
 def place_of(plexes: Sequence[Plex], place: Place) -> Plex | None:
     """The snap plex at the place; one that serves production is none."""
     for plex in plexes:
-        at = plex.name == place.plex if place.plex else bool(set(plex.disks) & set(place.disks))
-        if at and plex.state != "active":
+        if place.holds(plex.name, plex.disks) and plex.state != "active":
             return plex
     return None
 
 
 def lies_at(volume: Volume, place: Place) -> bool:
     """Whether a snapshot volume was split off at the place."""
-    return any(
-        plex.name == place.plex if place.plex else bool(set(plex.disks) & set(place.disks))
-        for plex in volume.plexes
-    )
+    return any(place.holds(plex.name, plex.disks) for plex in volume.plexes)
 
 
 class Look:

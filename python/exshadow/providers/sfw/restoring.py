@@ -11,6 +11,8 @@ byte for byte and under the same names.
 
 ``restore = "PIT"`` or ``"POF"`` leaves it to vxsnap and the writer (point in time, point of failure
 with today's logs). Whether the set survives that is not known, so it needs ``keep-set = "no"``.
+POF also needs ``log-volumes = "logs"``: what vxsnap left of the set then goes back, the logs with
+production's bytes winning, all else (an interrupted restore) with the copy's.
 """
 
 from __future__ import annotations
@@ -98,7 +100,25 @@ def _how(action: Action, record: Record) -> str:
             f"restore {how} by vxsnap uses the set up",
             hint='say keep-set = "no", or leave the option restore out',
         )
+    if how == "POF":
+        _checked_logs(action)
     return how
+
+
+def _logs(action: Action, how: str) -> frozenset[str]:
+    """Volumes whose bytes of today stay."""
+    return frozenset(action.options.get("log-volumes", "").split() if how == "POF" else ())
+
+
+def _checked_logs(action: Action) -> None:
+    logs, volumes = _logs(action, "POF"), {one.name for one in action.volumes}
+    if unknown := sorted(logs - volumes):
+        raise InvalidError(f"log-volumes: {unknown[0]} is no volume of the group")
+    if not logs or logs == volumes:
+        raise RefusedError(
+            "restore POF replays today's logs, and nobody said on which volumes they lie alone",
+            hint='name them: log-volumes = "logs"; or restore PIT',
+        )
 
 
 def _begin(ground: Ground, action: Action, record: Record, copies: list[Copy]) -> Record:
@@ -136,16 +156,16 @@ def _give_back(
         if how != "volumes":
             return _by_writer(ground, action, record, how)
     for copy in there:
-        _reverse(ground, copy, how)
+        _reverse(ground, copy, logs=copy.source.name in _logs(action, how))
     now = [copy.plex for copy in Look(ground).copies(action, record)]
     if all(plex is not None and plex.state == "ready" for plex in now):
         return ground.records.write(replace(record, step="synced"))
     return record
 
 
-def _reverse(ground: Ground, copy: Copy, how: str) -> None:
-    """The copy's bytes win; of a set that a writer rolled forward, what it left is given up."""
-    command = "snapback_reverse" if how == "volumes" else "snapback"
+def _reverse(ground: Ground, copy: Copy, *, logs: bool) -> None:
+    """The copy's bytes win, but not over the logs that a writer rolls forward with."""
+    command = "snapback" if logs else "snapback_reverse"
     said = ground.product.do(command, group=copy.where, volume=copy.name)
     if ground.product.volume(copy.name, copy.where) is not None:
         raise said.error(f"{copy.name} is still a snapshot volume")

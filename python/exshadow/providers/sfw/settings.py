@@ -7,7 +7,8 @@
 
 A mirror of the policy is a place: one or several disks (``m2=Harddisk4,Harddisk5``), for all
 volumes or for one (``m2/logs=...``), or an existing mirror to be converted (``plex:NAME``, always
-for one volume). The place tells which snap plex, and which snapshot volume, is whose.
+for one volume). The place tells which snap plex, and which snapshot volume, is whose: two mirrors
+never share one.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 from exshadow.errors import InvalidError
@@ -30,10 +32,18 @@ _KNOWN = {*PROGRAMS, "mirrors", "letters", "folders", "sets", "sets_copy", "devi
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a mirror's plex of one volume lies: on disks, or a plex by its name."""
+    """Where a mirror's plex of one volume lies: on disks, or a plex by its name. ``others``:
+    plexes that may lie there and are another mirror's by name."""
 
     disks: tuple[str, ...] = ()
     plex: str = ""
+    others: frozenset[str] = frozenset()
+
+    def holds(self, name: str, disks: Iterable[str]) -> bool:
+        """Whether the plex of this name on these disks is at the place."""
+        if self.plex:
+            return name == self.plex
+        return name not in self.others and not set(disks).isdisjoint(self.disks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,4 +140,22 @@ def _places(text: str) -> Mapping[tuple[str, str], Place]:
         found[mirror, volume] = place
     if len({mirror for mirror, _ in found}) >= SFW_MIRRORS:
         raise InvalidError(f"a volume can have {SFW_MIRRORS} mirrors at most")
-    return found
+    for volume in {volume for _, volume in found}:
+        _apart(volume, {mirror: place for (mirror, of), place in found.items() if of == volume} | {
+            mirror: place for (mirror, of), place in found.items()
+            if of == "" and (mirror, volume) not in found
+        })  # fmt: skip
+    named = frozenset(place.plex for place in found.values() if place.plex)
+    return {key: replace(place, others=named - {place.plex}) for key, place in found.items()}
+
+
+def _apart(volume: str, places: Mapping[str, Place]) -> None:
+    """InvalidError when two mirrors of the volume ("": of any) share a disk or a plex."""
+    for one, other in combinations(sorted(places), 2):
+        shared = {*places[one].disks, places[one].plex} & {*places[other].disks, places[other].plex}
+        if shared := shared - {""}:
+            raise InvalidError(
+                f"mirrors: {one} and {other}{f' of {volume}' if volume else ''} share "
+                f"{', '.join(sorted(shared))}: nobody could tell whose plex lies there",
+                hint="give every mirror of a volume disks of its own",
+            )

@@ -51,9 +51,7 @@ class Slot:
     def making(self, set_id: str, context: int, provider: str) -> Slot:
         """With a set that is being made from now on, by these values."""
         begun = datetime.now(UTC).isoformat()
-        return replace(
-            self.free(), set_id=set_id, begun=begun, context=context, provider=provider
-        )
+        return replace(self.free(), set_id=set_id, begun=begun, context=context, provider=provider)
 
 
 class Slots:
