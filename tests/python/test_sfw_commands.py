@@ -210,6 +210,75 @@ def test_a_split_that_is_not_right_is_undone_and_may_be_repeated(
     check(trial, action, then, len(plexes))
 
 
+@pytest.mark.parametrize("kind", DONE_ALL_THE_SAME)
+def test_a_set_is_not_the_writers_when_vxsnap_did_not_say_so(
+    tmp_path: Path, stages: dict[str, Path], kind: str
+) -> None:
+    trial, _, _ = ready_for(tmp_path, stages, Verb.SPLIT)
+    with world.opened(trial.world) as found:
+        found.state["writers"] = {"Store": {"Mail": ["MAIL\\db", "MAIL\\logs"]}}
+    plexes = trial.copies()
+    asked = {"writer": "Store", "component": "Mail"}
+    faults.plan(trial.world, "vxsnap", "create", kind)
+    with pytest.raises((ProviderError, TimedOutError), match="whether the writer Store agreed"):
+        trial.do(Verb.SPLIT, SET, **asked)
+    assert trial.copies() == plexes
+    assert trial.state_of() is MirrorState.READY
+    done = trial.do(Verb.SPLIT, SET, **asked)
+    assert done.consistency == "application"
+
+
+def test_what_a_split_past_its_time_still_does_is_the_sets_own(
+    tmp_path: Path, stages: dict[str, Path]
+) -> None:
+    trial, action, then = ready_for(tmp_path, stages, Verb.SPLIT)
+    plexes = trial.copies()
+    faults.plan(trial.world, "vxsnap", "create", "hang")
+    with pytest.raises(TimedOutError):
+        carry_out(trial, action)
+    late = next(words for words in trial.commands.given if "create" in words)
+    assert trial.commands.run(late[0], late[1:], 10).status == 0
+    carry_out(trial, action)
+    check(trial, action, then, len(plexes))
+    trial.do(Verb.RESYNC, SET)
+    assert trial.gave("reattach")
+
+
+def test_a_split_past_its_time_that_did_nothing_can_be_aborted(
+    tmp_path: Path, stages: dict[str, Path]
+) -> None:
+    trial, action, _ = ready_for(tmp_path, stages, Verb.SPLIT)
+    faults.plan(trial.world, "vxsnap", "create", "hang")
+    with pytest.raises(TimedOutError):
+        carry_out(trial, action)
+    trial.do(Verb.ABORT, SET)
+    assert not list(trial.sets.glob("*.*"))
+    assert trial.state_of() is MirrorState.READY
+
+
+def test_an_interrupted_split_that_got_letters_can_be_aborted(
+    tmp_path: Path, stages: dict[str, Path]
+) -> None:
+    trial, action, _ = ready_for(tmp_path, stages, Verb.SPLIT)
+    with world.opened(trial.world) as found:
+        found.state["letters_by_itself"] = True
+    plexes = trial.copies()
+    assert any(killed_at(trial, action, at) for at in range(200))
+    trial.commands.kill_at = None
+    trial.do(Verb.ABORT, SET)
+    assert trial.copies() == plexes
+    assert trial.state_of() is MirrorState.READY
+
+
+def killed_at(trial: Trial, action: Action, call: int) -> bool:
+    """Killed before this call; whether vxsnap had just split."""
+    trial.resume()
+    trial.commands.kill_at = call
+    with contextlib.suppress(Killed):
+        carry_out(trial, action)
+    return any("create" in words for words in trial.commands.given[-1:])
+
+
 def test_an_error_shows_the_command_its_words_and_the_state_found(trial: Trial) -> None:
     faults.plan(trial.world, "vxassist", "prepare", "lie")
     with pytest.raises(ProviderError) as caught:

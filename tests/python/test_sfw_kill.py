@@ -20,7 +20,7 @@ from provider_bed_sfw import SfwBed
 from sfw_tools import Killed, SimulatedRunner
 from sfw_trial import LIMITS, NoJournal
 
-from exshadow.errors import Error
+from exshadow.errors import Error, ProviderError
 from exshadow.providers.contract import Action, Stage, Verb
 from exshadow.providers.sfw import records
 from exshadow.providers.steps import carry_out
@@ -120,6 +120,7 @@ CASES = {
     "dissolve": (SETS, Verb.DISSOLVE, {}),
     "promote": (SETS, Verb.PROMOTE, {}),
 }
+ASKED = {"split, asking the writer"}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -146,6 +147,9 @@ def test_killed_before_any_command_and_begun_again_ends_the_same(case: str, tmp_
             do(bed, act(bed, verb, **more))
             pytest.fail("it was not killed")
         with_runner(bed)
+        if case in ASKED:  # the writer's answer is lost with who was killed: undone, then anew
+            with contextlib.suppress(ProviderError):
+                do(bed, act(bed, verb, **more))
         do(bed, act(bed, verb, **more))
         assert end_of(bed) == end, f"killed before call {call} of {counted.given[call]}"
 

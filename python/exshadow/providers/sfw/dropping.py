@@ -6,6 +6,7 @@ from exshadow.errors import ProviderError
 from exshadow.providers.contract import Action, Stage, Standing
 from exshadow.providers.sfw import resyncing, rules
 from exshadow.providers.sfw.look import Copy, Ground, Look, members
+from exshadow.providers.sfw.mounting import unassign
 
 # --- dissolve ---
 
@@ -74,7 +75,12 @@ def abort(ground: Ground, action: Action) -> None:
     copies = Look(ground).copies(action, record)
     there = [copy for copy in copies if copy.exists]
     rules.at_home(there)
-    rules.unmounted(there)
+    if record and record.phase == "splitting":  # letters that nobody asked for, as in the split
+        for copy in there:
+            if copy.snapshot:
+                unassign(ground, copy.snapshot)
+    else:
+        rules.unmounted(there)
     resyncing.give_back(ground, action, record, there, whole=len(there) == len(copies))
     if not there and all(copy.plex is None or copy.plex.state == "ready" for copy in copies):
         ground.records.forget(action.set_id)

@@ -3,6 +3,9 @@
 With ``writer`` and ``component`` vxsnap is the requestor itself: it asks the writer, so the set is
 application-consistent and nobody may open a second VSS set beside it. Without them the set is
 crash-consistent, unless somebody holds the application still meanwhile.
+
+The volumes' state cannot show whether the writer agreed: only vxsnap's own status 0 does. A split
+that asked a writer and ended otherwise, or whose end nobody heard, is undone.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ def standing(ground: Ground, action: Action) -> Standing:
         return Standing(Stage.ABSENT)
     if len(there) < len(copies) or (record and record.phase == "splitting"):
         return Standing(Stage.HALF, "the split was interrupted")
-    asked = record.writer if record else ""
+    asked = record.writer if record else ""  # split, not splitting: vxsnap ended with 0
     detail = f"vxsnap asked {asked}: application-consistent" if asked else ""
     consistency = "application" if asked else "crash"
     found = members(ground, action, copies)
@@ -175,15 +178,20 @@ def split_again(ground: Ground, record: Record, copies: list[Copy]) -> Said:
 
 
 def _finish(ground: Ground, action: Action, record: Record, said: Said | None) -> None:
-    """Judge by the state what the command did; a set that is not right is undone."""
+    """Judge by the state what the command did; a set that is not right is undone. The record of a
+    command that was not done in time stays: what it still does is this set's."""
     look = Look(ground)
     copies = look.copies(action, record)
     there = [copy for copy in copies if copy.snapshot]
+    late = said is not None and said.status is None
     if not there:
-        ground.records.forget(record.set_id)
+        if not late:
+            ground.records.forget(record.set_id)
         blame = said.error("no volume was split") if said else ProviderError("nothing was split")
         raise blame
     problem = ""
+    if record.writer and (said is None or said.status != 0):
+        problem = f"nobody knows whether the writer {record.writer} agreed"
     if len(there) < len(copies):
         problem = "only some of the volumes were split"
     for part, copy in zip(record.parts, copies, strict=True):
@@ -199,7 +207,8 @@ def _finish(ground: Ground, action: Action, record: Record, said: Said | None) -
         ground.records.write(replace(kept, phase="split"))
         return
     _undo(ground, there)
-    ground.records.forget(record.set_id)
+    if not late:
+        ground.records.forget(record.set_id)
     if said:
         raise said.error(f"{problem}; what was split goes back")
     raise ProviderError(f"the split was not right: {problem}; what was split goes back")
