@@ -98,6 +98,19 @@ def test_an_administrators_file_replaces_single_entries(tmp_path: Path) -> None:
     [
         ('[command.snapclaer]\ntext = "x"\nsure = "confirmed"', "there is none; there are"),
         ('[command.snapclear]\ntext = "x {volum}"\nsure = "confirmed"', "no value volum"),
+        (
+            '[command.create]\ntext = "vxsnap -x {xml} {sources...}"\nsure = "confirmed"',
+            "each.sources is missing",
+        ),
+        (
+            '[command.snapclear]\ntext = "vxassist snapclear {volume}"\nsure = "confirmed"',
+            "command.snapclear: lacks the value group",
+        ),
+        (
+            '[command.create]\ntext = "vxsnap create {sources...}"\nsure = "confirmed"\n'
+            'each.sources = "source={path}"',
+            "lacks the value newvol, xml",
+        ),
         ('[command.snapclear]\ntext = "x"', "command.snapclear.sure: Field required"),
         ('[command.snapclear]\ntext = "x"\nsure = "yes"', "confirmed"),
         ('[command.snapclear]\ntext = "x"\nsure = "confirmed"\nlimt = 3', "limt"),

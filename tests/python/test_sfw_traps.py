@@ -56,8 +56,8 @@ def test_an_overlay_of_unix_grammar_is_refused_by_the_product_and_nothing_is_spl
 ) -> None:
     overlay = tmp_path / "unix.toml"
     overlay.write_text(
-        '[command.create]\ntext = "vxsnap -g MAIL make {sources...}"\n'
-        'each.sources = "source={path}/newvol={newvol}"\nsure = "confirmed"\n'
+        '[command.create]\ntext = "vxsnap -g MAIL make {xml} {sources...}"\n'
+        'each.sources = "source={path}/newvol={newvol}"\nfree = ["xml"]\nsure = "confirmed"\n'
     )
     trial.do(Verb.PREPARE)
     before = trial.copies()

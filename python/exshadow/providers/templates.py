@@ -29,7 +29,8 @@ In a text ``{name}`` is a value, ``[...]`` falls away when a value in it is empt
 stands for one word each of a list, made by ``each.name``. The first word is the program.
 
 An administrator lays a file of the same form over it (setting ``commands``); it may only say
-entries that exist, and only with their values and groups. Whoever gives commands reads the state
+entries that exist, only with their values and groups, and with every value that does not stand in
+brackets there. Whoever gives commands reads the state
 back after every one; ``sure`` tells people how far to trust the text.
 """
 
@@ -84,6 +85,20 @@ class Command(_Entry):
         """Names of everything that can be put in."""
         inside = [name for text in self.each.values() for name in _VALUE.findall(text)]
         return frozenset([*_VALUE.findall(self.text), *_LIST.findall(self.text), *inside])
+
+    @cached_property
+    def lists(self) -> frozenset[str]:
+        """Of these, those that are lists."""
+        return frozenset(_LIST.findall(self.text))
+
+    @cached_property
+    def needed(self) -> frozenset[str]:
+        """Values without which the command is none: outside brackets, in lists as well."""
+        texts = [self.text, *(self.each[name] for name in self.lists & self.each.keys())]
+        plain = [_PART.sub("", text) for text in texts]
+        return frozenset(
+            name for text in plain for name in (*_VALUE.findall(text), *_LIST.findall(text))
+        )
 
     @cached_property
     def program(self) -> str:
@@ -310,6 +325,13 @@ def _misfits(book: Book, layer: Book) -> Iterator[str]:
         if name in book.command and (odd := command.values - book.command[name].values):
             values = ", ".join(sorted(book.command[name].values))
             yield f"command.{name}: no value {', '.join(sorted(odd))}; there are {values}"
+    for name, command in layer.command.items():
+        for listed in sorted(command.lists - command.each.keys()):
+            yield f"command.{name}: each.{listed} is missing: how one of {listed} is written"
+        if name not in book.command or command.text == "-":
+            continue  # "-": the product has none, where whoever gives it can do without
+        if lost := book.command[name].needed - command.values:
+            yield f"command.{name}: lacks the value {', '.join(sorted(lost))}"
     for name, pattern in layer.pattern.items():
         if name in book.pattern and (lost := book.pattern[name].groups - pattern.groups):
             yield f"pattern.{name}: lacks the group {', '.join(sorted(lost))}"
