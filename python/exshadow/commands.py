@@ -7,6 +7,7 @@ is kept and shown.
 from __future__ import annotations
 
 import contextlib
+import ntpath
 import os
 import shlex
 import shutil
@@ -52,7 +53,7 @@ class CommandRunner:
     def find(self, program: str) -> list[str] | None:
         """The command line that starts it, None when it is not here; a setting may add words."""
         named = self.programs.get(program)
-        words = shlex.split(named, posix=os.name != "nt") if named else [program]
+        words = split_words(named) if named else [program]
         found = shutil.which(words[0]) if words else None
         return [found, *words[1:]] if found else None
 
@@ -115,46 +116,109 @@ class CommandRunner:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """The program and what it started: gone."""
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
+    end_group(process)
     process.wait()
     if process.stdout:
         process.stdout.close()
 
 
+def end_group(process: subprocess.Popen[bytes], *, softly: bool = False) -> None:
+    """Kill a process that leads a session, and what it started; ``softly``: ask them to end. On
+    Windows, where it has not been tried, taskkill does it."""
+    if os.name == "nt":
+        words = ["taskkill", "/T", *([] if softly else ["/F"]), "/PID", str(process.pid)]
+        with contextlib.suppress(OSError):
+            subprocess.run(words, capture_output=True, check=False)
+        if not softly:
+            process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM if softly else signal.SIGKILL)
+
+
+def split_words(text: str) -> list[str]:
+    """A command line's words: as a shell has them; on Windows ``"`` quotes and nothing else does,
+    so that ``"C:\\Program Files\\x.exe" -q`` are two. InvalidError for a quote that is not closed."""
+    reader = shlex.shlex(text, posix=True, punctuation_chars=False)
+    reader.whitespace_split, reader.commenters = True, ""
+    if os.name == "nt":
+        reader.escape, reader.quotes = "", '"'
+    try:
+        return list(reader)
+    except ValueError as problem:
+        raise InvalidError(f"command {text!r}: {problem}") from problem
+
+
 def private_command(text: str) -> list[str]:
     """The words of a command that somebody else's file names, its program by full path. No shell.
 
-    RefusedError when others than root and we could change what runs: the program, or a folder on
-    the way to it (a folder with the sticky bit protects what is in it).
+    RefusedError when others than root and we could change what runs: the program, a file that is an
+    argument (an interpreter's script), or a folder on the way to them (a folder with the sticky bit
+    protects what is in it). On Windows the program must be named by its full path, and who may
+    change it is not looked at: its access list is the administrator's to keep.
     """
-    try:
-        words = shlex.split(text)
-    except ValueError as problem:
-        raise InvalidError(f"command {text!r}: {problem}") from problem
+    words = split_words(text)
     if not words:
         raise InvalidError("a command is empty", hint="name a program and its arguments")
+    if os.name == "nt" and not ntpath.splitdrive(words[0])[0]:
+        raise InvalidError(
+            f"{words[0]} is no full path", hint='write it with its drive: "C:\\hooks\\a.bat"'
+        )
     program = shutil.which(words[0])
     if program is None:
         raise NotFoundError(f"{words[0]} is not there or cannot be executed")
-    found = Path(program).resolve()
-    for place in (found, *found.parents):
-        _require_private(place, is_program=place == found)
-    return [str(found), *words[1:]]
+    if os.name == "nt":
+        return [program, *words[1:]]
+    found = os.path.realpath(program)
+    for file in (found, *(word for word in words[1:] if _is_file(word))):
+        _require_private_way(file)
+    return [found, *words[1:]]
 
 
-def _require_private(place: Path, *, is_program: bool) -> None:
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word).is_file()
+    except (OSError, ValueError):  # too long, not ours to see
+        return False
+
+
+def _require_private_way(file: str) -> None:
+    """The file, and the folders to it: by the name given, and without symbolic links."""
+    named, real = Path(file).absolute(), Path(file).resolve()
+    for place in dict.fromkeys([named, real, *named.parents, *real.parents]):
+        _require_private(place, is_file=place in (named, real))
+
+
+def _require_private(place: Path, *, is_file: bool) -> None:
     facts = place.stat()
     if facts.st_uid not in (0, os.geteuid()):
         raise RefusedError(
             f"{place} belongs to another user, who may change what runs",
             hint=f"chown root {place}, then repeat",
         )
-    sticky = not is_program and facts.st_mode & stat.S_ISVTX
-    if facts.st_mode & stat.S_IWOTH and not sticky:
+    if facts.st_mode & stat.S_ISVTX and not is_file:
+        return
+    if facts.st_mode & stat.S_IWOTH:
         raise RefusedError(
             f"{place} may be changed by anybody", hint=f"chmod o-w {place}, then repeat"
         )
+    if facts.st_mode & stat.S_IWGRP and not _is_ours(facts.st_gid):
+        raise RefusedError(
+            f"{place} may be changed by its group {facts.st_gid}",
+            hint=f"chmod g-w {place}, then repeat",
+        )
+
+
+def _is_ours(group: int) -> bool:
+    """Root's group, or the one that many systems make for each user alone, of the same name."""
+    if group == 0:
+        return True
+    import grp
+    import pwd
+
+    try:
+        me, found = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+    except KeyError:
+        return False
+    alone = set(found.gr_mem) <= {me.pw_name}
+    return alone and (found.gr_name, group) == (me.pw_name, me.pw_gid)

@@ -1,12 +1,14 @@
 """Hooks, notification and what is measured round a run."""
 
 import json
+import os
 import random
 import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from conftest import MIB
@@ -14,7 +16,8 @@ from conftest import MIB
 from exshadow import wire
 from exshadow.catalog import open_catalog
 from exshadow.catalog.measures import add_measures
-from exshadow.errors import NotFoundError, ProviderError, RefusedError, TimedOutError
+from exshadow.commands import CommandRunner, private_command, split_words
+from exshadow.errors import InvalidError, NotFoundError, ProviderError, RefusedError, TimedOutError
 from exshadow.model import ChangedMember, Member
 from exshadow.policy.hooks import check_hooks, run_hooks
 from exshadow.policy.model import Hook, NotifyPart, load
@@ -81,6 +84,74 @@ def test_a_hook_that_others_could_change_is_refused(script, tmp_path):
         check_hooks([hook(inside)])
     with pytest.raises(NotFoundError):
         check_hooks([hook(tmp_path / "none")])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_what_a_group_of_others_may_change_is_refused(script):
+    path = script("true", 0o775)
+    check_hooks([hook(path)])  # root's own group
+    os.chown(path, 0, 12345)
+    with pytest.raises(RefusedError, match="changed by its group 12345"):
+        check_hooks([hook(path)])
+    path.chmod(0o755)
+    check_hooks([hook(path)])
+
+
+def test_our_own_private_group_may_write_and_one_with_others_may_not(script, monkeypatch):
+    class Mine:
+        gr_mem: ClassVar = []
+        gr_name = "me"
+        pw_name, pw_gid = "me", 4711
+
+    path = script("true", 0o775)
+    real = Path.stat
+
+    def stat_of(place, **words):
+        facts = list(real(place, **words))
+        if place == path:
+            facts[5] = 4711
+        return os.stat_result(facts)
+
+    monkeypatch.setattr(Path, "stat", stat_of)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: Mine)
+    monkeypatch.setattr("grp.getgrgid", lambda gid: Mine)
+    assert private_command(str(path)) == [str(path)]
+    Mine.gr_mem = ["me", "you"]
+    with pytest.raises(RefusedError, match="by its group 4711"):
+        private_command(str(path))
+
+
+def test_a_script_that_an_interpreter_is_given_is_looked_at_as_well(script, tmp_path):
+    path = script("true", 0o777)
+    with pytest.raises(RefusedError, match="changed by anybody"):
+        check_hooks([Hook(command=f"sh {path}")])
+    path.chmod(0o755)
+    check_hooks([Hook(command=f"sh {path} --mode=777 plain /dev/null {tmp_path}")])
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    (folder / "link").symlink_to(path)
+    with pytest.raises(RefusedError, match="open may be changed"):
+        check_hooks([Hook(command=f"sh {folder / 'link'}")])
+
+
+def test_on_windows_backslashes_are_paths_and_double_quotes_quote(monkeypatch):
+    monkeypatch.setattr(os, "name", "nt")
+    monkeypatch.delattr(os, "geteuid")
+    monkeypatch.setattr("shutil.which", lambda program: program)
+    named = r'"C:\Program Files\Veritas\vxsnap.exe" -q'
+    words = [r"C:\Program Files\Veritas\vxsnap.exe", "-q"]
+    assert CommandRunner({"vxsnap": named}).find("vxsnap") == words
+    assert private_command(r"C:\hooks\a.bat it's 'x'") == [r"C:\hooks\a.bat", "it's", "'x'"]
+    assert private_command(r'\\server\share\a.bat "a b"')[1:] == ["a b"]
+    with pytest.raises(InvalidError, match="no full path"):
+        private_command("a.bat")
+    with pytest.raises(InvalidError, match="quotation"):
+        private_command('"C:\\a.bat')
+
+
+def test_elsewhere_a_command_is_split_as_a_shell_does():
+    assert split_words(r"a 'b c' d\ e # f") == ["a", "b c", "d e", "#", "f"]
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from typing import IO
 
-from exshadow.commands import private_command
+from exshadow.commands import end_group, private_command
 from exshadow.errors import ProviderError, TimedOutError, from_system
 from exshadow.model import Json
 from exshadow.policy.model import Hook
@@ -49,8 +49,7 @@ def _run(hook: Hook, document: bytes) -> None:
                 process.stdin.close()
             process.wait(limit)
         except BaseException as problem:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            end_group(process)
             process.wait()
             if isinstance(problem, subprocess.TimeoutExpired):
                 raise TimedOutError(
@@ -60,12 +59,11 @@ def _run(hook: Hook, document: bytes) -> None:
             raise
         if process.returncode:
             raise ProviderError(
-                f"hook {hook.command} ended with {process.returncode}: {_last(said.fileno())}"
+                f"hook {hook.command} ended with {process.returncode}: {_last(said)}"
             )
 
 
-def _last(descriptor: int) -> str:
+def _last(said: IO[bytes]) -> str:
     """The end of what it said."""
-    length = os.fstat(descriptor).st_size
-    kept = os.pread(descriptor, _SAID, max(0, length - _SAID))
-    return kept.decode(errors="replace").strip() or "it said nothing"
+    said.seek(max(0, said.seek(0, os.SEEK_END) - _SAID))
+    return said.read().decode(errors="replace").strip() or "it said nothing"

@@ -12,14 +12,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import threading
 from tempfile import TemporaryFile
 from typing import IO
 from uuid import UUID
 
-from exshadow.commands import private_command
+from exshadow.commands import end_group, private_command
 from exshadow.vss import (
     ComponentMetadata,
     FileSet,
@@ -151,11 +150,9 @@ def _tail(errors: IO[bytes]) -> str:
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """The whole process group: first asked, then killed."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
+    end_group(process, softly=True)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    end_group(process)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE)
