@@ -138,7 +138,7 @@ def end_group(process: subprocess.Popen[bytes], *, softly: bool = False) -> None
 
 def split_words(text: str) -> list[str]:
     """A command line's words: as a shell has them; on Windows ``"`` quotes and nothing else does,
-    so that ``"C:\\Program Files\\x.exe" -q`` are two. InvalidError for a quote that is not closed."""
+    so that ``"C:\\Program Files\\x.exe" -q`` are two. InvalidError for a quote left open."""
     reader = shlex.shlex(text, posix=True, punctuation_chars=False)
     reader.whitespace_split, reader.commenters = True, ""
     if os.name == "nt":

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from provider_bed_vss import FileSnapshots, VssBed
@@ -15,7 +19,7 @@ from sfw_trial import LIMITS, NoJournal
 from exshadow.errors import RefusedError
 from exshadow.providers.contract import Action, Stage, Standing, Verb
 from exshadow.providers.steps import carry_out
-from exshadow.providers.vss import VssProvider
+from exshadow.providers.vss import VssProvider, copying
 from exshadow.vss.tables import ObjectType
 
 FIRST = "11111111-2222-3333-4444-555555555555"
@@ -141,3 +145,34 @@ def test_a_set_made_after_the_service_refused_is_not_ours(bed: VssBed) -> None:
     foreign = add_set(bed, later=60)
     assert do(bed, Verb.SPLIT).stage is Stage.DONE
     assert foreign in sets(bed)
+
+
+def test_a_set_keeps_the_consistency_of_the_day_it_was_made(
+    bed: VssBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(bed, Verb.PREPARE)
+    assert do(bed, Verb.SPLIT).consistency == "crash"
+    monkeypatch.setattr(VssBed, "options", {"writers": "yes"})
+    split = Action("a", Verb.SPLIT, bed.group, "m1", bed.sources, FIRST)
+    assert bed.provider().standing(split).consistency == "crash"
+
+
+def test_a_volume_that_takes_less_than_it_is_given_gets_all_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, volume = tmp_path / "copy", tmp_path / "volume"
+    copy.write_bytes(os.urandom(3 << 20))
+    volume.write_bytes(bytes(3 << 20))
+
+    class Short(io.FileIO):
+        def write(self, data: Any) -> int:
+            return super().write(memoryview(data)[:4099])
+
+    @contextlib.contextmanager
+    def locked(target: str) -> Iterator[Short]:
+        with Short(target, "r+b") as file:
+            yield file
+
+    monkeypatch.setattr(copying, "_locked", locked)
+    assert copying.copy_back(str(copy), str(volume)) == 3 << 20
+    assert volume.read_bytes() == copy.read_bytes()

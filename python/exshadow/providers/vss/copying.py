@@ -33,13 +33,20 @@ def copy_back(source: str, target: str) -> int:
                 volume.seek(offset)
                 if volume.read(len(piece)) != piece:
                     volume.seek(offset)
-                    volume.write(piece)
+                    _write(volume, piece)
                     written += len(piece)
                 offset += len(piece)
             os.fsync(volume.fileno())
     except OSError as problem:
         raise from_system(problem, f"cannot copy {source} to {target}") from problem
     return written
+
+
+def _write(volume: BinaryIO, piece: bytes) -> None:
+    """All of it: a file without a buffer may take less than it is given."""
+    left = memoryview(piece)
+    while left:
+        left = left[volume.write(left) :]
 
 
 @contextlib.contextmanager

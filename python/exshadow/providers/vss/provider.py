@@ -197,7 +197,9 @@ class VssProvider:
             raise ProviderError(f"the service made no snapshot of {', '.join(missing)}")
         ids = {name: str(one.snapshot_id) for name, one in made.items() if one is not None}
         vss_set = str(report.snapshot_set_id)
-        self._slots.write(replace(slot, vss_set=vss_set, snapshots=ids, document=report.document))
+        slot = replace(slot, vss_set=vss_set, snapshots=ids, document=report.document)
+        consistency = "application" if self._settings.writers else "crash"
+        self._slots.write(replace(slot, consistency=consistency))
 
     def _backup(self, slot: Slot, action: Action) -> BackupReport:
         """Ask the service. When it fails, the slot says until when a set may be ours."""
@@ -342,8 +344,7 @@ class VssProvider:
         if gone:
             return Standing(Stage.FAILED, f"the snapshot of {', '.join(gone)} is gone")
         found = self._members(action, mine, devices)
-        consistency = "application" if self._settings.writers else "crash"
-        return Standing(Stage.DONE, members=found, consistency=consistency)
+        return Standing(Stage.DONE, members=found, consistency=mine.consistency)
 
     def _members(
         self, action: Action, slot: Slot, devices: Mapping[str, str]

@@ -21,6 +21,8 @@ class Slot:
     ``snapshots``: volume to snapshot id; ``restored``: volumes already restored, by action;
     ``presented``: somebody asked for the copies' paths and has not given them back.
 
+    ``consistency``: what was made of it by the setting of its day.
+
     To know what a killed split left: ``ended``: when the service gave up, empty while nobody heard
     of it; ``context`` and ``provider`` (its id, empty: any) that were asked for; ``doubtful``: ids
     of VSS' sets of which nobody could tell whether they are it."""
@@ -37,6 +39,7 @@ class Slot:
     ended: str = ""
     context: int = 0
     provider: str = ""
+    consistency: str = "crash"
     doubtful: list[str] = field(default_factory=list)
 
     @property
