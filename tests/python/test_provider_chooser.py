@@ -66,6 +66,7 @@ REFUSALS = [
     ("sfw", facts(replace(DYNAMIC, spare_in_group=GIB - 1)), Wish(), "bytes free"),
     ("sfw", facts(DYNAMIC, sfw_tools=False), Wish(), "are not here"),
     ("sfw", facts(DYNAMIC, BASIC), Wish(), "mixed stacks"),
+        ("sfw", facts(DYNAMIC), Wish(off_host=True), "cannot be shown to another host"),
     ("eva", facts(DYNAMIC), Wish(), "dynamic volume"),
     ("eva", facts(replace(BASIC, disks=(Disk("ATA", "SSD"),))), Wish(), "not lie on an EVA"),
     ("eva", facts(BASIC, arrays=(replace(EVA, licensed=False),)), Wish(), "licence"),

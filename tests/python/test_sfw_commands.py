@@ -203,6 +203,9 @@ def test_a_split_that_is_not_right_is_undone_and_may_be_repeated(
     with pytest.raises(ProviderError, match="what was split goes back"):
         carry_out(trial, action)
     assert trial.copies() == plexes
+    undone = trial.gave("snapback")
+    assert undone
+    assert all(one[:3] == ["vxassist", "-f", "-gMAIL"] for one in undone)
     assert trial.state_of("m1") is MirrorState.READY
     assert trial.state_of("m2") is MirrorState.READY
     assert not list(trial.sets.glob("*.*"))

@@ -280,13 +280,16 @@ def test_a_set_is_read_on_another_host_and_comes_back(trial: Trial) -> None:
     other = SfwProvider(
         {**trial.settings, "host": "HOST2"}, SimulatedRunner(state=trial.world, host="HOST2")
     )
-    offhost.take(other.ground, "MAILOFF")
+    with pytest.raises(RefusedError, match="is forced"):
+        offhost.take(other.ground, "MAILOFF")
+    assert not other.ground.product.groups()["MAILOFF"].imported
+    offhost.take(other.ground, "MAILOFF", free_elsewhere=True)
     assert other.ground.product.groups()["MAILOFF"].imported
     volume = other.ground.product.volume(here_name(here, set_id), "MAILOFF")
     assert volume is not None
     assert volume.size == len(then["db"])
     offhost.release(other.ground, "MAILOFF")
-    offhost.take(here.ground, "MAILOFF")
+    offhost.take(here.ground, "MAILOFF", free_elsewhere=True)
     offhost.bring_back(here.ground, "MAILOFF", "MAIL")
     assert trial.copy(set_id) == then
     trial.do(Verb.RESYNC, set_id)
@@ -419,3 +422,21 @@ def test_a_restore_by_the_writer_that_did_half_never_mixes_the_set_with_producti
     asked = {"restore": how, "keep-set": "no", "log-volumes": "logs"}
     trial.do(Verb.RESTORE, set_id, **asked)
     assert trial.all() == (then if how == "PIT" else {"db": then["db"], "logs": now["logs"]})
+
+
+def test_a_disk_group_with_a_mounted_copy_is_neither_let_go_nor_joined(trial: Trial) -> None:
+    set_id = trial.split()
+    ground = trial.provider().ground
+    offhost.split_off(ground, trial.act(Verb.SPLIT, set_id), "MAILOFF")
+    trial.do(Verb.PRESENT, set_id)
+    with pytest.raises(RefusedError, match="still mounted at P:"):
+        offhost.release(ground, "MAILOFF")
+    with pytest.raises(RefusedError, match="still mounted at P:"):
+        offhost.bring_back(ground, "MAILOFF", "MAIL")
+    assert ground.product.groups()["MAILOFF"].imported
+    trial.do(Verb.UNPRESENT, set_id)
+    offhost.bring_back(ground, "MAILOFF", "MAIL")
+
+
+def test_what_no_verb_does_is_not_promised(trial: Trial) -> None:
+    assert not trial.provider().capability(trial.sources).off_host

@@ -2,8 +2,9 @@
 
     split_off  ->  (other host) take  ->  work on it  ->  release  ->  (first host) take, bring_back
 
-Whole disks move; nothing of them may be mounted; both groups keep a disk. Once back, the set is
-resynced as any other. Every step may be repeated: it is looked at first.
+Whole disks move; no copy of them may be mounted; both groups keep a disk. Once back, the set is
+resynced as any other. Every step may be repeated: it is looked at first. No verb of the provider
+does this yet, so its capability does not promise it.
 """
 
 from __future__ import annotations
@@ -72,19 +73,33 @@ def _whole_disks(look: Look, copies: list[Copy], home: str) -> None:
 
 
 def release(ground: Ground, group: str) -> None:
-    """This host lets go of the group (deport). Nothing of it may be mounted."""
+    """This host lets go of the group (deport). RefusedError while a copy in it is mounted."""
     known = ground.product.groups()
     if group not in known or not known[group].imported:
         return
+    _unmounted(ground, group)
     said = ground.product.do("group_deport", group=group)
     after = ground.product.groups()
     if group in after and after[group].imported:
         raise said.error(f"disk group {group} is still imported here")
 
 
-def take(ground: Ground, group: str) -> None:
-    """This host imports the group, also where the other one did not let go properly: make sure that
-    nobody uses it there."""
+def _unmounted(ground: Ground, group: str) -> None:
+    """Snapshot volumes are what the group was split off for; other volumes are not listed."""
+    look = Look(ground)
+    for pair in look.pairs(group):
+        home, name = pair.snapshot
+        volume = look.volume(name, home) if home == group else None
+        if volume and volume.places:
+            raise RefusedError(
+                f"{name} of disk group {group} is still mounted at {', '.join(volume.places)}",
+                hint="take it back first (unpresent)",
+            )
+
+
+def take(ground: Ground, group: str, *, free_elsewhere: bool = False) -> None:
+    """This host imports the group. The spelling that is known forces it (-f -C), also away from a
+    host that uses it, which then loses data: RefusedError without the word that nobody does."""
     ground.product.do("rescan")
     known = ground.product.groups()
     if group in known and known[group].imported:
@@ -93,6 +108,11 @@ def take(ground: Ground, group: str) -> None:
         raise NotFoundError(
             f"no disk of disk group {group} is seen by this host", hint="look at the zoning"
         )
+    if not free_elsewhere:
+        raise RefusedError(
+            f"the import of disk group {group} is forced, also away from a host that uses it",
+            hint="make sure that every other host has let go of it (vxdg deport), and say so",
+        )
     said = ground.product.do("group_import", group=group)
     after = ground.product.groups()
     if group not in after or not after[group].imported:
@@ -100,7 +120,8 @@ def take(ground: Ground, group: str) -> None:
 
 
 def bring_back(ground: Ground, group: str, into: str) -> None:
-    """Join the group with the one it came from. Both are imported here; nothing is mounted."""
+    """Join the group with the one it came from. Both are imported here; RefusedError while a copy
+    in it is mounted."""
     if group == into:
         raise InvalidError("a disk group cannot be joined with itself")
     known = ground.product.groups()
@@ -113,6 +134,7 @@ def bring_back(ground: Ground, group: str, into: str) -> None:
             f"disk group {group} is not imported here",
             hint=f"import it first: vxdg -g {group} -f -C import",
         )
+    _unmounted(ground, group)
     said = ground.product.do("group_join", group=group, into=into)
     ground.product.do("rescan")
     if group in ground.product.groups():

@@ -64,8 +64,10 @@ class SfwProvider:
         self.ground = Ground(mine, Product(book, commands), Records(mine.sets, mine.sets_copy))
 
     def capability(self, volumes: Sequence[Source]) -> Capability:
-        """Full mirrors on other disks; the changed-region map of the product is not readable."""
-        return Capability(CopyKind.PLEX, True, True, False, True, True)
+        """Full mirrors on other disks; the changed-region map of the product is not readable. No
+        action moves a set to another host yet: offhost.py has the steps, for a caller with
+        consent."""
+        return Capability(CopyKind.PLEX, True, True, False, True, False)
 
     def start(self, action: Action) -> None:
         """See :class:`Provider`."""

@@ -219,9 +219,10 @@ def _has_plex(volume: Volume, plex: str) -> bool:
 
 
 def _undo(ground: Ground, copies: list[Copy]) -> None:
+    """By the spelling that is confirmed, which lasts as long as the copy of what changed since."""
     for copy in copies:
         if copy.snapshot:
             unassign(ground, copy.snapshot)
-        said = ground.product.do("snapback", group=copy.where, volume=copy.name)
+        said = ground.product.do("snapback_at_once", group=copy.where, volume=copy.name)
         if ground.product.volume(copy.name, copy.where) is not None:
             raise said.error(f"{copy.name} could not be given back")
