@@ -440,3 +440,23 @@ def test_a_disk_group_with_a_mounted_copy_is_neither_let_go_nor_joined(trial: Tr
 
 def test_what_no_verb_does_is_not_promised(trial: Trial) -> None:
     assert not trial.provider().capability(trial.sources).off_host
+
+
+@pytest.mark.parametrize("verb", [Verb.RESTORE, Verb.RESYNC])
+def test_a_set_that_was_restored_once_is_still_the_writers(trial: Trial, verb: Verb) -> None:
+    with world.opened(trial.world) as found:
+        found.state["writers"] = {"Store": {"Mail": ["MAIL\\db", "MAIL\\logs"]}}
+    then = trial.all()
+    set_id = trial.split(writer="Store", component="Mail")
+    trial.write("db", 4096, b"later")
+    trial.do(Verb.RESTORE, set_id)
+    trial.write("db", 8192, b"later still")
+    if verb is Verb.RESTORE:
+        trial.do(verb, set_id, **{"restore": "PIT", "keep-set": "no"})
+        assert trial.gave("vxsnap", str(trial.xml(f"{set_id}.first")), "RestoreType=PIT")
+        assert trial.all() == then
+    else:
+        trial.do(verb, set_id)
+        assert trial.gave("reattach")
+        assert len(trial.gave("snapback", "-o")) == len(trial.gave("snapback"))
+    assert trial.state_of() is MirrorState.READY

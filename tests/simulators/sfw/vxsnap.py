@@ -3,7 +3,8 @@
 Documented: ``-x FILE create source=VOLUME/label=L/newvol=N``; that vxsnap is the requestor and asks
 the writer for the component's volumes; reattach and restore with writer= and component= are named
 in guides. Imagined: what the XML holds (it names its host), that an XML of another host and one
-that exists are refused, whether a restore uses the set up (it does here), every sentence.
+that exists are refused, that a writer who is named must be the
+set's, whether a restore uses the set up (it does here), every sentence.
 """
 
 from __future__ import annotations
@@ -175,8 +176,10 @@ def _set(world: World, path: Path) -> tuple[ElementTree.Element, list[Json]]:
 
 
 def _reattach(world: World, line: Line, path: Path) -> str:
-    line.named("writer")
-    _, pairs = _set(world, path)
+    asked = line.named("writer")
+    root, pairs = _set(world, path)
+    if asked.get("writer", "") != root.get("writer", ""):
+        raise Refused("V-0 ERROR: the set was not made with this writer")
     for relation in pairs:
         reattach(world, relation, reverse=False)
     return "Reattach has begun."

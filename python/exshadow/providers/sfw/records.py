@@ -144,6 +144,20 @@ class Records:
                     return True
         return False
 
+    def writers_xml(self, record: Record) -> Path | None:
+        """The XML that has the writer's metadata: of the first split, as the second, after a
+        restore, asked nobody. None when it is lost. Both name the same volumes."""
+        name = f"{record.set_id}.first.xml"
+        content = self._either(name)
+        if content is None:
+            return self.xml(record.set_id) if self.usable_xml(record) else None
+        self._keep(name, content)
+        return self.xml(record.set_id, "first")
+
+    def split_again(self, record: Record) -> bool:
+        """Whether the XML that drives the set is of a split that asked no writer."""
+        return self._either(f"{record.set_id}.first.xml") is not None
+
     def documents(self, set_id: str) -> dict[str, bytes]:
         """Everything kept of the set, by name."""
         found = {}

@@ -10,8 +10,9 @@ byte for byte and under the same names.
     ended    ``finished`` names the action; then production gets its letters back
 
 ``restore = "PIT"`` or ``"POF"`` leaves it to vxsnap and the writer (point in time, point of failure
-with today's logs). Whether the set survives that is not known, so it needs ``keep-set = "no"``.
-POF also needs ``log-volumes = "logs"``: what vxsnap left of the set then goes back, the logs with
+with today's logs), by the XML that has the writer's metadata. Production is unmounted for it too:
+the sibling wants that of every reverse resync (V16c). Whether vxsnap wants its volumes mounted to
+replay logs is not known, nor whether the set survives: it needs ``keep-set = "no"``. POF also needs ``log-volumes = "logs"``: what vxsnap left of the set then goes back, the logs with
 production's bytes winning, all else (an interrupted restore) with the copy's.
 """
 
@@ -172,7 +173,8 @@ def _reverse(ground: Ground, copy: Copy, *, logs: bool) -> None:
 
 
 def _by_writer(ground: Ground, action: Action, record: Record, how: str) -> Record:
-    if not ground.records.usable_xml(record):
+    xml = ground.records.writers_xml(record)
+    if xml is None:
         _mount(ground, record)
         ground.records.write(replace(record, action="", step=""))
         raise RefusedError(
@@ -181,7 +183,7 @@ def _by_writer(ground: Ground, action: Action, record: Record, how: str) -> Reco
         )
     said = ground.product.do(
         "restore",
-        xml=str(ground.records.xml(record.set_id)),
+        xml=str(xml),
         type=how,
         writer=record.writer,
         part=action.options.get("subcomponent", ""),

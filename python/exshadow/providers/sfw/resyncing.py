@@ -66,7 +66,9 @@ def give_back(
     """Every one of these snapshot volumes becomes a plex again, in the background."""
     if whole and record and ground.records.usable_xml(record):
         ground.product.do(
-            "reattach", xml=str(ground.records.xml(action.set_id)), writer=record.writer
+            "reattach",
+            xml=str(ground.records.xml(action.set_id)),
+            writer="" if ground.records.split_again(record) else record.writer,
         )
         copies = [one for one in copies if ground.product.volume(one.name, one.where)]
     for copy in copies:
