@@ -401,6 +401,8 @@ def test_a_restore_by_the_writer_needs_consent_as_it_uses_the_set_up(trial: Tria
     assert trial.all() == now
     done = trial.do(Verb.RESTORE, set_id, **asked, **{"log-volumes": "logs"})
     assert "used up" in done.detail
+    assert trial.gave("unassign", "DriveLetter=W:")
+    assert not trial.gave("unassign", "DriveLetter=L:"), "the logs are there to be replayed"
     assert trial.all() == {"db": then["db"], "logs": now["logs"]}
     assert trial.state_of() is MirrorState.READY
     trial.split()

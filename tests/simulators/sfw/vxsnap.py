@@ -3,8 +3,8 @@
 Documented: ``-x FILE create source=VOLUME/label=L/newvol=N``; that vxsnap is the requestor and asks
 the writer for the component's volumes; reattach and restore with writer= and component= are named
 in guides. Imagined: what the XML holds (it names its host), that an XML of another host and one
-that exists are refused, that a writer who is named must be the
-set's, whether a restore uses the set up (it does here), every sentence.
+that exists are refused, that a writer who is named must be the set's, whether a
+restore uses the set up (it does here), every sentence.
 """
 
 from __future__ import annotations

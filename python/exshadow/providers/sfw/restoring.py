@@ -10,10 +10,13 @@ byte for byte and under the same names.
     ended    ``finished`` names the action; then production gets its letters back
 
 ``restore = "PIT"`` or ``"POF"`` leaves it to vxsnap and the writer (point in time, point of failure
-with today's logs), by the XML that has the writer's metadata. Production is unmounted for it too:
-the sibling wants that of every reverse resync (V16c). Whether vxsnap wants its volumes mounted to
-replay logs is not known, nor whether the set survives: it needs ``keep-set = "no"``. POF also needs ``log-volumes = "logs"``: what vxsnap left of the set then goes back, the logs with
-production's bytes winning, all else (an interrupted restore) with the copy's.
+with today's logs), by the XML that has the writer's metadata. What becomes the set again is
+unmounted for it too: the sibling wants that of every reverse resync (V16c); whether vxsnap would
+rather have it mounted is not known. Nor is whether the set survives: it needs ``keep-set = "no"``.
+
+POF also needs ``log-volumes = "logs"``: they stay mounted, for the writer to replay them. What
+vxsnap left of the set goes back, the logs with production's bytes winning, all else (an
+interrupted restore) with the copy's.
 """
 
 from __future__ import annotations
@@ -134,9 +137,11 @@ def _begin(ground: Ground, action: Action, record: Record, copies: list[Copy]) -
     return ground.records.write(replace(record, parts=parts, action=action.id, step="begun"))
 
 
-def _unmount(ground: Ground, record: Record) -> None:
-    """Production of all parts; when one stays mounted, nothing has happened."""
+def _unmount(ground: Ground, record: Record, staying: frozenset[str]) -> None:
+    """Production of all parts but those staying; when one stays mounted, nothing has happened."""
     for part in record.parts:
+        if part.volume in staying:
+            continue
         volume = ground.product.volume(part.original, part.group)
         if volume is None:
             raise NotFoundError(f"production {part.group}\\{part.original} is gone")
@@ -149,7 +154,7 @@ def _give_back(
     there = [copy for copy in copies if copy.snapshot]
     if len(there) == len(copies):
         try:
-            _unmount(ground, record)
+            _unmount(ground, record, _logs(action, how))
         except Error:
             _mount(ground, record)
             ground.records.write(replace(record, action="", step=""))
