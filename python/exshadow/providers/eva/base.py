@@ -19,6 +19,7 @@ from exshadow.providers.contract import Action, Source, Stage, Standing
 from exshadow.providers.eva import names, preflight
 from exshadow.providers.eva.array import Array, Check, Job, View
 from exshadow.providers.eva.devices import Devices
+from exshadow.providers.eva.memory import Memory
 from exshadow.providers.eva.names import CopyName, Role
 from exshadow.providers.eva.objects import Form, MirrorPhase, Vdisk
 from exshadow.providers.eva.rules import Operation, permit
@@ -51,6 +52,7 @@ class Base:
         self.settings = settings
         self.array = array
         self.devices = devices
+        self.memory = Memory(settings)
         self._armed = False
 
     # --- which vdisks ---
@@ -85,16 +87,53 @@ class Base:
         self, view: View, action: Action, *roles: Role, of_set: bool = False
     ) -> dict[str, Copy]:
         """Ours of this mirror, by volume name; with ``of_set`` only those of the action's set."""
-        tag = names.digest(action.set_id, 8) if of_set else ""
-        keys = {names.key(action.group, one.name): one.name for one in action.volumes}
-        found: dict[str, Copy] = {}
+        return dict(self.all_copies(view, action, *roles, of_set=of_set))
+
+    def all_copies(
+        self, view: View, action: Action, *roles: Role, of_set: bool = False
+    ) -> list[tuple[str, Copy]]:
+        """The same, each of them: a volume may have several. A set's copies are known by the set's
+        id, wherever production is now; others by their source too, for another host's group of the
+        same name has copies of the same names."""
+        tag = names.digest(action.set_id, 8)
+        return [
+            (volume, one)
+            for volume, one in self.owned(view, action.group, action.volumes, any_source=of_set)
+            if one.name.mirror == action.mirror
+            and one.name.role in roles
+            and (not of_set or one.name.set == tag)
+        ]
+
+    def owned(
+        self, view: View, group: str, volumes: Iterable[Source], *, any_source: bool = False
+    ) -> list[tuple[str, Copy]]:
+        """Copies of the group's volumes, of all mirrors."""
+        places = {names.place(group, one.name): one for one in volumes}
+        origins: dict[str, set[str]] = {}
+        if not any_source:
+            origins = {
+                one.name: {names.origin(wwn) for wwn in self.known_sources(group, one)}
+                for one in places.values()
+            }
+        found = []
         for vdisk in view.vdisks:
             name = names.parse(vdisk.name)
-            if name is None or name.mirror != action.mirror or name.key not in keys:
-                continue
-            if (name.role in roles) and (not of_set or name.set == tag):
-                found[keys[name.key]] = Copy(name, vdisk)
+            volume = places[name.place].name if name and name.place in places else None
+            if name and volume and (any_source or name.source in origins[volume]):
+                found.append((volume, Copy(name, vdisk)))
         return found
+
+    def known_sources(self, group: str, one: Source) -> set[str]:
+        """Page-83 ids of the vdisks that the volume is, or was when this host made copies of it."""
+        found = self.memory.sources(group, one.name)
+        with contextlib.suppress(LookupError):  # production gone: what is remembered remains
+            found.add(self.devices.id_of(one.path))
+        return found
+
+    def remember(self, action: Action, sources: Mapping[str, Vdisk]) -> None:
+        """Before copies are made: whose they are, should production become another vdisk."""
+        for volume, one in sources.items():
+            self.memory.remember_source(action.group, volume, one.wwn)
 
     def whole_set(self, view: View, action: Action) -> dict[str, Copy]:
         """The set's copies of every volume. NotFoundError when some are missing."""
@@ -301,7 +340,7 @@ class Base:
 
     @staticmethod
     def _marked(one: Copy, action: Action) -> bool:
-        return one.name.mark == names.digest(action.id, 6)
+        return one.name.mark == one.name.marked(action.id).mark
 
     # --- splits ---
 

@@ -9,6 +9,7 @@ fractured again together: never a set of two instants.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from exshadow.errors import ProviderError, RefusedError
 from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Standing
@@ -16,7 +17,7 @@ from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Check, Job, View, exists
 from exshadow.providers.eva.base import Copy
 from exshadow.providers.eva.luns import Presenting
-from exshadow.providers.eva.names import CopyName, Role
+from exshadow.providers.eva.names import Role
 from exshadow.providers.eva.objects import Form, MirrorPhase, Vdisk
 from exshadow.providers.eva.rules import Operation, permit
 from exshadow.providers.eva.session import ArrayRefusedError
@@ -40,7 +41,9 @@ class Mirrorclones(Presenting):
         self.check_sources(view, missing, wanted=True)
         jobs: list[Job] = []
         for volume, source in missing.items():
-            name = names.copy_name(action.group, volume, action.mirror, Role.MIRROR)
+            name = names.copy_name(
+                action.group, volume, source.wwn, action.mirror, Role.MIRROR
+            )
             jobs.append((
                 exists(str(name)),
                 {
@@ -50,6 +53,7 @@ class Mirrorclones(Presenting):
                     "redundancy": self.settings.redundancy,
                 },
             ))  # fmt: skip
+        self.remember(action, missing)
         self.array.change_all("add_mirrorclone", jobs)
         for volume, one in found.items():
             self._refuse_stranger(sources[volume], one)
@@ -77,10 +81,7 @@ class Mirrorclones(Presenting):
         if not self._armed:
             self.ready_to_split(action, view, sources)
         found = self._all_in_sync(action, self._live(self.array.known(), action))
-        self.rename_all(
-            (one, names.copy_name(action.group, volume, action.mirror, Role.SET, action.set_id))
-            for volume, one in found.items()
-        )
+        self.rename_all((one, one.name.of_set(action.set_id)) for one in found.values())
         self.write_through(sources.values())
         try:
             self._fracture([one.vdisk.id for one in found.values()])
@@ -213,14 +214,28 @@ class Mirrorclones(Presenting):
         for one in self._live(self.array.known(), action).values():
             if one.name.role is Role.SET and one.vdisk.phase is MirrorPhase.FRACTURED:
                 raise self._holds_set(action, one)
+        self._refuse_others(action)
         for roles in (_LIVE, (Role.DROPPED,)):
             for one in self.copies(self.array.known(), action, *roles).values():
                 self._drop(one)
 
+    def _refuse_others(self, action: Action) -> None:
+        """RefusedError when the array says that a copy which has one of our names mirrors a vdisk
+        that this group's volume never was: names are digests, lineage is not."""
+        view = self.array.known()
+        volumes = {one.name: one for one in action.volumes}
+        for volume, one in self.all_copies(view, action, *_LIVE, Role.DROPPED):
+            parent = next((x for x in view.vdisks if one.vdisk in view.copies_of(x)), None)
+            if parent and parent.wwn not in self.known_sources(action.group, volumes[volume]):
+                raise RefusedError(
+                    f"{one.vdisk.name} mirrors {parent.name}, which was never {volume} here",
+                    hint="it is not ours: nothing was removed; look at it in Command View",
+                )
+
     def _drop(self, one: Copy) -> None:
         """A mirrorclone that is no set, whatever it is doing: away. Its name says so before it
         is detached: a detached one looks like any other vdisk."""
-        away = CopyName(one.name.volume, one.name.key, one.name.mirror, Role.DROPPED)
+        away = replace(one.name, role=Role.DROPPED, set="", mark="")
         if one.vdisk.form is Form.MIRRORCLONE:
             self.rename_all([(one, away)])
             if self._again(one).phase is not MirrorPhase.FRACTURED:

@@ -49,7 +49,9 @@ class PointCopies(Presenting):
             self.check_sources(self.array.known(), missing, wanted=True)
         jobs: list[Job] = []
         for volume, source in missing.items():
-            name = names.copy_name(action.group, volume, action.mirror, Role.CONTAINER)
+            name = names.copy_name(
+                action.group, volume, source.wwn, action.mirror, Role.CONTAINER
+            )
             jobs.append((
                 exists(str(name)),
                 {
@@ -59,6 +61,7 @@ class PointCopies(Presenting):
                     "redundancy": self.redundancy(source),
                 },
             ))  # fmt: skip
+        self.remember(action, missing)
         self.array.change_all("add_container", jobs)
 
     def standing_prepare(self, action: Action, view: View) -> Standing:
@@ -135,10 +138,15 @@ class PointCopies(Presenting):
 
     def _copy_all(self, action: Action, sources: Mapping[str, Vdisk]) -> None:
         containers = self.copies(self.array.known(), action, Role.CONTAINER)
+        self.remember(action, sources)
         members = []
         for volume, source in sources.items():
-            name = names.copy_name(action.group, volume, action.mirror, Role.SET, action.set_id)
-            wwn = names.lun_name(self.settings.system, action.group, volume, action.mirror)
+            name = names.copy_name(
+                action.group, volume, source.wwn, action.mirror, Role.SET, action.set_id
+            )
+            wwn = names.lun_name(
+                self.settings.system, action.group, volume, source.wwn, action.mirror
+            )
             members.append({
                 "name": str(name),
                 "source": source.path,
