@@ -84,3 +84,56 @@ def test_names_differ_where_only_the_source_differs() -> None:
     assert names.lun_name("E", "mail", "db", "a", "m1") != names.lun_name(
         "E", "mail", "db", "b", "m1"
     )
+
+
+# --- detached copies of a set ---
+
+
+def _stopped_dissolve(bed: EvaBed, detached: int) -> list[str]:
+    """A set whose dissolution ended after so many of its copies were detached. What there is."""
+    do(bed, Verb.PREPARE, Verb.SPLIT)
+    with eva_state.edit(bed.array) as state:
+        copies = [x for x in state["vdisks"].values() if x["form"] == "mirrorclone"]
+        for one in copies[:detached]:
+            one |= {"phase": "", "form": "original", "source": "", "family": one["name"]}
+    return list(bed.copies())
+
+
+@pytest.mark.parametrize("detached", [1, 2])
+def test_an_abort_never_deletes_detached_copies_of_a_set(detached: int, tmp_path: Path) -> None:
+    bed = EvaBed(tmp_path)
+    before = _stopped_dissolve(bed, detached)
+    for set_id in (SET, ""):
+        with pytest.raises(RefusedError, match="no mirrorclone"):
+            bed.provider().start(action(bed, Verb.ABORT, set_id=set_id))
+    assert bed.copies() == before
+    do(bed, Verb.DISSOLVE)
+    assert len(bed.copies()) == 2
+    bed.close()
+
+
+def test_a_set_that_is_partly_detached_is_not_resynced_nor_aborted(tmp_path: Path) -> None:
+    bed = EvaBed(tmp_path)
+    before = _stopped_dissolve(bed, 1)
+    phases = [one["phase"] for one in bed.get("vdisks").values()]
+    with pytest.raises(RefusedError, match="no mirrorclone"):
+        do(bed, Verb.RESYNC)
+    with pytest.raises(RefusedError, match="no mirrorclone"):
+        do(bed, Verb.ABORT, set_id="")
+    assert bed.copies() == before
+    assert [one["phase"] for one in bed.get("vdisks").values()] == phases
+    bed.close()
+
+
+def test_beside_a_detached_set_that_is_not_yet_renamed_a_mirror_is_made(tmp_path: Path) -> None:
+    bed = EvaBed(tmp_path)
+    before = _stopped_dissolve(bed, 2)
+    do(bed, Verb.PREPARE)
+    assert len(bed.copies()) == 4
+    with pytest.raises(RefusedError, match="no mirrorclone"):
+        do(bed, Verb.ABORT, set_id="")
+    assert set(before) < set(bed.copies())
+    do(bed, Verb.DISSOLVE)
+    do(bed, Verb.ABORT, set_id="")
+    assert len(bed.copies()) == 2
+    bed.close()

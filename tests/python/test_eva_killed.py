@@ -17,7 +17,7 @@ from exshadow.providers.contract import Verb
 from exshadow.providers.steps import carry_out
 
 _MIRRORCLONE = (Verb.PREPARE, Verb.SPLIT, Verb.PRESENT, Verb.UNPRESENT, Verb.RESTORE, Verb.RESYNC,
-                Verb.PROMOTE, Verb.ABORT)  # fmt: skip
+                Verb.PROMOTE, Verb.DISSOLVE, Verb.ABORT)  # fmt: skip
 STORIES: dict[type[EvaBed], tuple[Verb, ...]] = {
     EvaBed: _MIRRORCLONE,
     EvaSnapshotBed: (Verb.PREPARE, Verb.SPLIT, Verb.RESYNC),

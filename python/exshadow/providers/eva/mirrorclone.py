@@ -155,6 +155,9 @@ class Mirrorclones(Presenting):
     def resync(self, action: Action) -> None:
         """Changed blocks of production go to the set's mirrorclones."""
         view = self.array.known()
+        self._refuse_detached(
+            self.all_copies(view, action, Role.SET, Role.DISSOLVED, Role.PROMOTED, of_set=True)
+        )
         found = self.copies(view, action, *_LIVE, of_set=True)
         torn = {n: one for n, one in found.items() if one.vdisk.phase is MirrorPhase.FRACTURED}
         for one in torn.values():
@@ -207,17 +210,31 @@ class Mirrorclones(Presenting):
         )
 
     def abort(self, action: Action) -> None:
-        """Of a split: back into the mirror. Of a preparation: fracture, detach, delete."""
+        """Of a split: back into the mirror. Of a preparation: fracture, detach, delete. Never a
+        copy of a set: detached ones are all that a stopped dissolve or promotion leaves of it."""
         if action.set_id:
             self.resync(action)
             return
+        self._refuse_detached(self.all_copies(self.array.known(), action, Role.SET))
         for one in self._live(self.array.known(), action).values():
             if one.name.role is Role.SET and one.vdisk.phase is MirrorPhase.FRACTURED:
                 raise self._holds_set(action, one)
         self._refuse_others(action)
-        for roles in (_LIVE, (Role.DROPPED,)):
-            for one in self.copies(self.array.known(), action, *roles).values():
-                self._drop(one)
+        for one in self._live(self.array.known(), action).values():
+            self._drop(one)
+        for _, one in self.all_copies(self.array.known(), action, Role.DROPPED):
+            self._drop(one)
+
+    @staticmethod
+    def _refuse_detached(found: Iterable[tuple[str, Copy]]) -> None:
+        """RefusedError when a copy of a set is a mirrorclone no more."""
+        for _, one in found:
+            if one.vdisk.form is not Form.MIRRORCLONE:
+                raise RefusedError(
+                    f"{one.vdisk.name} belongs to a set and is no mirrorclone (it is "
+                    f"{one.vdisk.form}): nothing was removed or resynchronised",
+                    hint="finish what detached it: dissolve or promote that set",
+                )
 
     def _refuse_others(self, action: Action) -> None:
         """RefusedError when the array says that a copy which has one of our names mirrors a vdisk
@@ -296,8 +313,8 @@ class Mirrorclones(Presenting):
         return Mirror(action.mirror, MirrorState.BROKEN, detail=f"its volumes are {words}")
 
     def _live(self, view: View, action: Action) -> dict[str, Copy]:
-        found = self.copies(view, action, *_LIVE)
-        return {n: one for n, one in found.items() if one.vdisk.form is Form.MIRRORCLONE}
+        found = self.all_copies(view, action, *_LIVE)
+        return {n: one for n, one in found if one.vdisk.form is Form.MIRRORCLONE}
 
     def _phases(self, view: View, action: Action) -> set[MirrorPhase]:
         return {one.vdisk.phase for one in self._live(view, action).values()}
