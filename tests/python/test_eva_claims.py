@@ -10,8 +10,8 @@ import pytest
 from eva_story import LIMITS, SET, NoJournal, action, do
 from provider_bed_eva import SIZES, EvaBed, EvaSnapcloneBed, EvaSnapshotBed, eva_state
 
-from exshadow.errors import RefusedError
-from exshadow.providers.contract import Action, MirrorState, Source, Verb
+from exshadow.errors import ProviderError, RefusedError
+from exshadow.providers.contract import Action, MirrorState, Source, Stage, Verb
 from exshadow.providers.eva import names
 from exshadow.providers.steps import carry_out
 
@@ -136,4 +136,105 @@ def test_beside_a_detached_set_that_is_not_yet_renamed_a_mirror_is_made(tmp_path
     do(bed, Verb.DISSOLVE)
     do(bed, Verb.ABORT, set_id="")
     assert len(bed.copies()) == 2
+    bed.close()
+
+
+def test_the_rest_of_a_set_that_is_partly_dissolved_is_not_deleted(tmp_path: Path) -> None:
+    bed = EvaSnapcloneBed(tmp_path)
+    do(bed, Verb.PREPARE, Verb.SPLIT)
+    one = bed.provider()
+    one.kind.wait_normalised(one.array.look().vdisks, why="dissolve one")
+    with eva_state.edit(bed.array) as state:
+        first = next(x for x in state["vdisks"].values() if "-m1-s" in x["name"])
+        first["name"] = first["family"] = first["name"].replace("-m1-s", "-m1-d")
+    before = bed.copies()
+    for verb in (Verb.RESYNC, Verb.ABORT):
+        with pytest.raises(RefusedError, match="of the same set"):
+            do(bed, verb)
+    assert bed.copies() == before
+    bed.close()
+
+
+# --- production's write-cache ---
+
+
+def _modes(bed: EvaBed) -> set[tuple[str, str]]:
+    """Of production: asked for and actual."""
+    found = bed.get("vdisks").values()
+    return {(one["cache"], one["actual"]) for one in found if one["name"].startswith("SG1_")}
+
+
+def _set_modes(bed: EvaBed, mode: str) -> None:
+    with eva_state.edit(bed.array) as state:
+        for one in state["vdisks"].values():
+            one["cache"] = one["actual"] = mode
+
+
+@ALL
+@pytest.mark.parametrize("mode", ["writethrough", "writeback"])
+def test_after_a_split_production_has_the_cache_mode_that_it_had(
+    kind: type[EvaBed], mode: str, tmp_path: Path
+) -> None:
+    bed = kind(tmp_path)
+    do(bed, Verb.PREPARE)
+    _set_modes(bed, mode)
+    do(bed, Verb.SPLIT)
+    assert {asked for asked, _ in _modes(bed)} == {mode}
+    assert bed.get("unflushed") == 0
+    do(bed, Verb.RESYNC)
+    assert {asked for asked, _ in _modes(bed)} == {mode}
+    bed.close()
+
+
+@ALL
+def test_the_cache_mode_that_the_settings_name_is_set_after_a_split(
+    kind: type[EvaBed], tmp_path: Path
+) -> None:
+    bed = kind(tmp_path)
+    one = bed.provider(write_cache="writethrough")
+    do(bed, Verb.PREPARE, Verb.SPLIT, provider=one)
+    assert {asked for asked, _ in _modes(bed)} == {"writethrough"}
+    bed.close()
+
+
+def test_armed_a_copy_into_a_container_leaves_production_in_write_through(tmp_path: Path) -> None:
+    bed = EvaSnapshotBed(tmp_path)
+    do(bed, Verb.PREPARE)
+    _set_modes(bed, "writethrough")
+    one, split = bed.provider(), action(bed, Verb.SPLIT, writers=True)
+    with one.armed(split):
+        _carry(one, split)
+    assert {asked for asked, _ in _modes(bed)} == {"writethrough"}
+    bed.close()
+
+
+@pytest.mark.parametrize("kind", [EvaBed, EvaSnapshotBed])
+def test_a_split_cut_off_in_write_through_does_not_take_it_for_the_administrators_choice(
+    kind: type[EvaBed], tmp_path: Path
+) -> None:
+    bed = kind(tmp_path)
+    do(bed, Verb.PREPARE)
+    one = bed.provider()
+    one.kind.write_through(one.kind.sources(one.array.look(), action(bed, Verb.SPLIT)).values())
+    assert {asked for asked, _ in _modes(bed)} == {"writethrough"}
+    assert one.kind.cache_left(action(bed, Verb.SPLIT), one.array.look())
+    do(bed, Verb.SPLIT)
+    assert {asked for asked, _ in _modes(bed)} == {"writeback"}
+    bed.close()
+
+
+def test_write_through_that_could_not_be_set_again_is_set_by_the_repetition(
+    tmp_path: Path,
+) -> None:
+    bed = EvaSnapshotBed(tmp_path)
+    do(bed, Verb.PREPARE)
+    _set_modes(bed, "writethrough")
+    bed.set(traps={"error_but_zero": "WRITETHROUGH"})
+    with pytest.raises(ProviderError, match="Operation failed"):
+        do(bed, Verb.SPLIT)
+    assert {asked for asked, _ in _modes(bed)} == {"writeback"}
+    bed.set(traps={"error_but_zero": ""})
+    assert bed.provider().standing(action(bed, Verb.SPLIT)).stage is Stage.HALF
+    do(bed, Verb.SPLIT)
+    assert {asked for asked, _ in _modes(bed)} == {"writethrough"}
     bed.close()

@@ -27,7 +27,7 @@ from exshadow.providers.eva.session import ArrayRefusedError, NotAnsweredError
 from exshadow.providers.eva.settings import EvaSettings, Kind
 from exshadow.providers.templates import Sure
 
-THROUGH = "writethrough"
+THROUGH, BACK = "writethrough", "writeback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +166,11 @@ class Base:
     def write_through(self, found: Iterable[Vdisk]) -> None:
         """Ask for write-through, then wait until it is the actual mode and all is flushed.
         RefusedError when that does not happen; the mode is then put back."""
+        found = list(found)
         ids = [one.id for one in found]
-        jobs: list[Job] = [(self._cache(one, THROUGH), {"vdisk": self.path(one)}) for one in ids]
-        self.array.change_all("write_through", jobs)
+        for one in found:
+            self._remember_cache(one)
+        self._set_cache(dict.fromkeys(ids, THROUGH))
 
         def flushed(view: View) -> bool:
             sources = [one for one in view.vdisks if one.id in ids]
@@ -188,23 +190,50 @@ class Base:
             ) from problem
 
     def cache_back(self, ids: Iterable[str], *, quietly: bool = False) -> None:
-        """The mode that sources have between splits; while armed, what ends that does it."""
-        if self.settings.write_cache == THROUGH or self._armed:
+        """The mode that sources have between splits, in both directions: a copy into a container
+        makes the controller go to write-back by itself. While armed, what ends that does it."""
+        if self._armed:
             return
         with contextlib.suppress(Error) if quietly else contextlib.nullcontext():
-            jobs: list[Job] = [
-                (self._cache(one, "writeback"), {"vdisk": self.path(one)}) for one in ids
-            ]
-            self.array.change_all("write_back", jobs)
+            wanted = {one: mode for one in ids if (mode := self._wanted_cache(one))}
+            self._set_cache(wanted)
+            for one in wanted:
+                self.memory.forget_cache(one)
 
     def cache_is_back(self, found: Iterable[Vdisk]) -> bool:
-        """Whether no split left its write-through behind."""
-        if self.settings.write_cache == THROUGH or self._armed:
+        """Whether no split left another mode behind than the source had."""
+        if self._armed:
             return True
-        return all(one.cache[0] != THROUGH for one in found)
+        wanted = [(one.cache[0] == THROUGH, self._wanted_cache(one.id)) for one in found]
+        return all(not mode or through == (mode == THROUGH) for through, mode in wanted)
+
+    def _remember_cache(self, source: Vdisk) -> None:
+        """Before a split. What an interrupted one remembered holds: the mode it left behind is no
+        administrator's choice."""
+        if not self.memory.cache(source.id):
+            now = THROUGH if source.cache[0] == THROUGH else BACK
+            self.memory.remember_cache(source.id, self.settings.write_cache or now)
+
+    def _wanted_cache(self, identity: str) -> str:
+        """Empty where no split is to be ended. Write-back that the settings demand needs no memory:
+        no other mode is right then."""
+        known = self.memory.cache(identity)
+        if self.settings.write_cache == BACK:
+            return BACK
+        return self.settings.write_cache if known and self.settings.write_cache else known
+
+    def _set_cache(self, wanted: Mapping[str, str]) -> None:
+        """By vdisks' ids."""
+        for command, mode in (("write_through", THROUGH), ("write_back", BACK)):
+            jobs: list[Job] = [
+                (self._cache(one, mode), {"vdisk": self.path(one)})
+                for one, asked in wanted.items()
+                if asked == mode
+            ]
+            self.array.change_all(command, jobs)
 
     def cache_left(self, action: Action, view: View) -> bool:
-        """Whether a split left its write-through behind."""
+        """Whether a split left another mode behind than the sources had."""
         with contextlib.suppress(LookupError):  # production gone: nothing to put back
             return not self.cache_is_back(self.sources(view, action).values())
         return False

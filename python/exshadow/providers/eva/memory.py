@@ -33,6 +33,20 @@ class Memory:
         if wwn not in known:
             write(self._sources(group, volume), sorted({*known, wwn}))
 
+    def cache(self, vdisk: str) -> str:
+        """The write-cache mode that a vdisk (by object id) must have again after a split that was
+        begun, empty when none was."""
+        plain = read(self._file("cache", vdisk))
+        return plain if isinstance(plain, str) else ""
+
+    def remember_cache(self, vdisk: str, mode: str) -> None:
+        """Durable when it returns: the array itself does not remember it."""
+        write(self._file("cache", vdisk), mode)
+
+    def forget_cache(self, vdisk: str) -> None:
+        """It is as it was."""
+        self._file("cache", vdisk).unlink(missing_ok=True)
+
     def _sources(self, group: str, volume: str) -> Path:
         return self._file("sources", f"{group}\n{volume}")
 

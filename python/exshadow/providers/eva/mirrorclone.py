@@ -144,7 +144,7 @@ class Mirrorclones(Presenting):
         found = self._live(view, action)
         if self._is_split(action, found):
             if self.cache_left(action, view):
-                return Standing(Stage.HALF, "the sources are still in write-through")
+                return Standing(Stage.HALF, "the sources' write-cache is not as it was")
             return Standing(Stage.DONE, members=self.members(action, found))
         tag = names.digest(action.set_id, 8)
         ours = [one for one in found.values() if one.name.set == tag]
@@ -278,7 +278,7 @@ class Mirrorclones(Presenting):
     def standing_abort(self, action: Action, view: View) -> Standing:
         if action.set_id:
             if self.cache_left(action, view):
-                return Standing(Stage.HALF, "the sources are still in write-through")
+                return Standing(Stage.HALF, "the sources' write-cache is not as it was")
             found = self.copies(view, action, *_LIVE, of_set=True)
             return self.standing_resync(action, view) if found else Standing(Stage.DONE)
         left = self.copies(view, action, Role.DROPPED)

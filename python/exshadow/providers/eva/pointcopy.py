@@ -201,7 +201,7 @@ class PointCopies(Presenting):
         if any(one.vdisk.busy for one in found.values()):
             return Standing(Stage.RUNNING, "being made")
         if self.cache_left(action, view):
-            return Standing(Stage.HALF, "the sources are still in write-through")
+            return Standing(Stage.HALF, "the sources' write-cache is not as it was")
         detail = "copying" if any(one.vdisk.copying for one in found.values()) else ""
         return Standing(Stage.DONE, detail, members=self.members(action, found))
 
@@ -212,6 +212,13 @@ class PointCopies(Presenting):
         view = self.array.known()
         found = self.copies(view, action, Role.SET, of_set=True)
         sources = self.sources(view, action)
+        gone_on = self.copies(view, action, Role.DISSOLVED, Role.PROMOTED, of_set=True)
+        if found and gone_on:
+            raise RefusedError(
+                f"{next(iter(gone_on.values())).vdisk.name} is of the same set: its dissolution or "
+                "promotion was interrupted",
+                hint="finish that first: nothing of the set is deleted",
+            )
         for one in found.values():
             permit(Operation.DELETE, one.vdisk)
         self.cache_back([one.id for one in sources.values()])
