@@ -77,9 +77,7 @@ def test_a_mirrorclone_with_one_of_our_names_but_a_strangers_source_is_not_delet
 
 
 def test_names_differ_where_only_the_source_differs() -> None:
-    pair = [
-        str(names.copy_name("mail", "db", wwn, "m1", names.Role.MIRROR)) for wwn in ("a", "b")
-    ]
+    pair = [str(names.copy_name("mail", "db", wwn, "m1", names.Role.MIRROR)) for wwn in ("a", "b")]
     assert pair[0] != pair[1]
     assert names.lun_name("E", "mail", "db", "a", "m1") != names.lun_name(
         "E", "mail", "db", "b", "m1"

@@ -11,7 +11,6 @@ import os
 from pathlib import Path
 
 from exshadow.errors import from_system
-from exshadow.model import Json
 from exshadow.providers.eva import names
 from exshadow.providers.eva.settings import EvaSettings
 
@@ -55,17 +54,18 @@ class Memory:
         return self._settings.work_folder() / f"{what}-{tag}.json"
 
 
-def read(path: Path) -> Json:
+def read(path: Path) -> object:
     """None where there is no such file, or nothing that can be understood."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        plain: object = json.loads(path.read_text(encoding="utf-8"))
+        return plain
     except (FileNotFoundError, ValueError):
         return None
     except OSError as problem:
         raise from_system(problem, f"cannot read {path}") from problem
 
 
-def write(path: Path, plain: Json) -> None:
+def write(path: Path, plain: object) -> None:
     """Durable when it returns."""
     fresh = path.with_suffix(".new")
     try:

@@ -15,7 +15,7 @@ from exshadow.errors import ProviderError, RefusedError
 from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Standing
 from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Check, Job, View, exists
-from exshadow.providers.eva.base import Copy
+from exshadow.providers.eva.finding import Copy
 from exshadow.providers.eva.luns import Presenting
 from exshadow.providers.eva.names import Role
 from exshadow.providers.eva.objects import Form, MirrorPhase, Vdisk
@@ -41,9 +41,7 @@ class Mirrorclones(Presenting):
         self.check_sources(view, missing, wanted=True)
         jobs: list[Job] = []
         for volume, source in missing.items():
-            name = names.copy_name(
-                action.group, volume, source.wwn, action.mirror, Role.MIRROR
-            )
+            name = names.copy_name(action.group, volume, source.wwn, action.mirror, Role.MIRROR)
             jobs.append((
                 exists(str(name)),
                 {

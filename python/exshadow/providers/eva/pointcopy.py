@@ -14,7 +14,7 @@ from exshadow.errors import NotFoundError, ProviderError, RefusedError
 from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Standing
 from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Job, View, exists
-from exshadow.providers.eva.base import Copy
+from exshadow.providers.eva.finding import Copy
 from exshadow.providers.eva.luns import Presenting
 from exshadow.providers.eva.names import Role
 from exshadow.providers.eva.objects import Form, Vdisk
@@ -49,9 +49,7 @@ class PointCopies(Presenting):
             self.check_sources(self.array.known(), missing, wanted=True)
         jobs: list[Job] = []
         for volume, source in missing.items():
-            name = names.copy_name(
-                action.group, volume, source.wwn, action.mirror, Role.CONTAINER
-            )
+            name = names.copy_name(action.group, volume, source.wwn, action.mirror, Role.CONTAINER)
             jobs.append((
                 exists(str(name)),
                 {

@@ -17,7 +17,7 @@ from exshadow.model import Json
 from exshadow.providers.contract import Action, Stage, Standing
 from exshadow.providers.eva import memory, names
 from exshadow.providers.eva.array import View
-from exshadow.providers.eva.base import Copy
+from exshadow.providers.eva.finding import Copy
 from exshadow.providers.eva.mirrorclone import Mirrorclones
 from exshadow.providers.eva.names import Role
 from exshadow.providers.eva.objects import Presentation, Vdisk
