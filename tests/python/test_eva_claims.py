@@ -236,3 +236,80 @@ def test_write_through_that_could_not_be_set_again_is_set_by_the_repetition(
     do(bed, Verb.SPLIT)
     assert {asked for asked, _ in _modes(bed)} == {"writethrough"}
     bed.close()
+
+
+# --- one kind of copy on one source ---
+
+
+def _by_hand(bed: EvaBed, form: str, **more: str) -> None:
+    """A copy that somebody made of the first volume."""
+    with eva_state.edit(bed.array) as state:
+        source = next(iter(state["vdisks"].values()))
+        eva_state.add_vdisk(
+            state, bed.array, "by_hand", form, source["size"],
+            source=source["id"], family=source["family"], **more,
+        )  # fmt: skip
+
+
+def test_no_mirrorclone_is_made_of_a_vdisk_with_a_snapshot(tmp_path: Path) -> None:
+    bed = EvaBed(tmp_path)
+    _by_hand(bed, "fully")
+    with pytest.raises(RefusedError, match="fully copy by_hand"):
+        do(bed, Verb.PREPARE)
+    assert bed.copies() == ["by_hand"]
+    with pytest.raises(ProviderError, match="has a snapshot"):  # the array says the same
+        bed.provider().array.order(
+            "add_mirrorclone", name="x", source="SG1_db", disk_group="", redundancy=""
+        )
+    bed.close()
+
+
+def test_a_mirror_that_exists_is_split_and_resynced_beside_a_snapshot(tmp_path: Path) -> None:
+    bed = EvaBed(tmp_path)
+    do(bed, Verb.PREPARE)
+    _by_hand(bed, "fully")
+    do(bed, Verb.SPLIT, Verb.RESYNC)
+    bed.close()
+
+
+@pytest.mark.parametrize("allocation", ["demand", "fully"])
+def test_no_snapshot_is_made_of_a_vdisk_with_a_mirrorclone(allocation: str, tmp_path: Path) -> None:
+    bed = EvaSnapshotBed(tmp_path)
+    one = bed.provider(allocation=allocation)
+    do(bed, Verb.PREPARE, provider=one)
+    _by_hand(bed, "mirrorclone", phase="fractured")
+    before = bed.copies()
+    with pytest.raises(RefusedError, match="mirrorclone copy by_hand"):
+        do(bed, Verb.SPLIT, provider=one)
+    assert bed.copies() == before
+    with pytest.raises(ProviderError, match="has a mirrorclone"):
+        _snap(bed, "vraid5")
+    bed.close()
+
+
+def _snap(bed: EvaBed, redundancy: str) -> None:
+    bed.provider().array.order(
+        "add_snapshot", name="x", source="SG1_db", policy="FULLY", redundancy=redundancy, wwn=""
+    )
+
+
+def test_all_snapshots_of_a_vdisk_have_one_level_also_where_none_is_named(tmp_path: Path) -> None:
+    bed = EvaSnapshotBed(tmp_path)
+    do(bed, Verb.PREPARE)
+    _by_hand(bed, "fully", redundancy="vraid0")
+    with pytest.raises(RefusedError, match="by_hand in vraid0") as found:
+        do(bed, Verb.SPLIT)
+    assert found.value.hint == "set redundancy = vraid0"
+    with pytest.raises(ProviderError, match="same redundancy"):
+        _snap(bed, "vraid5")
+    bed.close()
+
+
+def test_a_snapshot_is_never_of_a_higher_level_than_its_source(tmp_path: Path) -> None:
+    bed = EvaSnapshotBed(tmp_path)
+    with pytest.raises(RefusedError, match="in vraid1 is higher than its source in vraid5"):
+        do(bed, Verb.PREPARE, provider=bed.provider(redundancy="vraid1"))
+    with pytest.raises(ProviderError, match="higher than the source"):
+        _snap(bed, "vraid1")
+    do(bed, Verb.PREPARE, Verb.SPLIT, provider=bed.provider(redundancy="vraid0"))
+    bed.close()

@@ -104,7 +104,6 @@ class Base(Finding):
     def check_sources(self, view: View, found: Mapping[str, Vdisk], wanted: bool) -> None:
         """Preflight. ``wanted``: copies must still be made, so there must be room for them."""
         preflight.array(self.array.system())
-        preflight.sources(view, found.values(), self.settings)
         asked = [
             preflight.Wanted(
                 one,
@@ -114,6 +113,7 @@ class Base(Finding):
             )
             for one in found.values()
         ]
+        preflight.sources(view, asked, self.settings)
         preflight.space(asked, self.array.disk_groups(), self.settings)
 
     def disk_group(self, source: Vdisk) -> str:

@@ -114,6 +114,7 @@ def differing(folder: Path, one, other) -> int:
     return count
 
 
+RANK = {"vraid0": 0, "vraid5": 1, "vraid1": 2, "vraid6": 2}  # 6 against 1: imagined to be equal
 FACTOR = {"vraid0": 1.0, "vraid1": 2.0, "vraid5": 1.25, "vraid6": 1.5}
 
 
