@@ -5,23 +5,31 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from eva_story import LIMITS, NoJournal, action, again, do
 from provider_bed_eva import EvaBed, EvaSnapcloneBed, EvaSnapshotBed
 
-from exshadow.errors import Error
-from exshadow.providers.contract import Verb
+from exshadow.errors import Error, ProviderError
+from exshadow.providers.contract import Stage, Verb
+from exshadow.providers.eva import names
 from exshadow.providers.steps import carry_out
 
 _MIRRORCLONE = (Verb.PREPARE, Verb.SPLIT, Verb.PRESENT, Verb.UNPRESENT, Verb.RESTORE, Verb.RESYNC,
-                Verb.PROMOTE, Verb.ABORT)  # fmt: skip
+                Verb.PROMOTE, Verb.DISSOLVE, Verb.ABORT)  # fmt: skip
 STORIES: dict[type[EvaBed], tuple[Verb, ...]] = {
     EvaBed: _MIRRORCLONE,
-    EvaSnapshotBed: (Verb.PREPARE, Verb.SPLIT, Verb.RESYNC),
-    EvaSnapcloneBed: (Verb.SPLIT, Verb.RESYNC, Verb.PROMOTE, Verb.DISSOLVE),
+    EvaSnapshotBed: (Verb.PREPARE, Verb.SPLIT, Verb.RESYNC, Verb.RESTORE, Verb.ABORT),
+    EvaSnapcloneBed: (
+        Verb.PREPARE,
+        Verb.SPLIT,
+        Verb.RESYNC,
+        Verb.PROMOTE,
+        Verb.DISSOLVE,
+        Verb.ABORT,
+    ),
 }
 BEFORE = {
     Verb.PREPARE: (),
@@ -64,12 +72,23 @@ def end(bed: EvaBed) -> tuple[object, ...]:
     """All that counts: what there is and in which state, LUNs, bytes of production, plans left.
     A snapclone is normalised sooner or later: that is no difference."""
     vdisks = sorted(
-        (one["name"], one["form"].replace("snapclone", "original"), one["phase"], one["cache"])
+        (
+            _unmarked(one["name"]),
+            one["form"].replace("snapclone", "original"),
+            one["phase"],
+            one["cache"],
+        )
         for one in bed.get("vdisks").values()
     )
     luns = sorted((lun["host"], lun["number"]) for lun in bed.get("luns"))
     plans = sorted(path.name for path in (bed.folder / "work").glob("promotion-*"))
     return vdisks, luns, [bed.read(one.name) for one in bed.sources], plans
+
+
+def _unmarked(name: str) -> str:
+    """Whether a restore left its mark counts, not which one."""
+    copy = names.parse(name)
+    return str(replace(copy, mark="")) + ("!" if copy.mark else "") if copy else name
 
 
 def killed(bed: EvaBed, verb: Verb) -> bool:
@@ -98,8 +117,83 @@ def test_killed_before_any_change_it_ends_the_same_when_repeated(
         bed.set(traps={"at": bed.get("changes") + at, "what": "kill"})
         assert killed(bed, verb), at
         bed.set(traps={"at": 0})
-        repeat(bed, verb)
+        try:
+            repeat(bed, verb)
+        except ProviderError as problem:
+            if verb is not Verb.RESTORE or "never seen" not in problem.message:
+                raise
+            restore_anew(bed)  # not known whether it was done: a human asks for another
         assert end(bed) == ready.end, at
+
+
+def restore_anew(bed: EvaBed, **changed: str) -> None:
+    """As somebody does who compared."""
+    anew = replace(action(bed, Verb.RESTORE), id="another restore")
+    carry_out(bed.provider(**changed), anew, NoJournal(), limits=LIMITS)
+    bed.close()
+
+
+@pytest.mark.parametrize("what", ["kill", "kill_after"])
+@pytest.mark.parametrize("kind", [EvaBed, EvaSnapshotBed])
+def test_a_restore_cut_off_round_its_command_is_not_given_again_over_newer_writes(
+    kind: type[EvaBed], what: str, tmp_path: Path
+) -> None:
+    bed = kind(tmp_path)
+    do(bed, *_SET)
+    then = bed.read("db")
+    bed.write("db", 0, b"written since")
+    bed.set(traps={"at": bed.get("changes") + 2, "what": what, "unseen_restore": True})
+    bed.close()
+    assert killed(bed, Verb.RESTORE)
+    assert (bed.read("db") == then) == (what == "kill_after")
+    bed.write("db", 65536, b"newer")
+    now, changes = bed.read("db"), bed.get("changes")
+    assert bed.provider().standing(action(bed, Verb.RESTORE)).stage is Stage.FAILED
+    for tried in (do, lambda bed, verb: bed.provider().start(action(bed, verb))):
+        with pytest.raises(ProviderError, match="never seen"):
+            tried(bed, Verb.RESTORE)
+    assert (bed.read("db"), bed.get("changes")) == (now, changes)
+    bed.set(traps={"at": 0, "unseen_restore": False})
+    restore_anew(bed)
+    assert bed.read("db") == then
+
+
+def test_a_restore_that_is_seen_at_work_after_a_kill_is_not_begun_again(tmp_path: Path) -> None:
+    bed = EvaBed(tmp_path)
+    do(bed, *_SET)
+    bed.hold()
+    bed.set(traps={"at": bed.get("changes") + 2, "what": "kill_after"})
+    bed.close()
+    assert killed(bed, Verb.RESTORE)
+    one = bed.provider()
+    one.start(action(bed, Verb.RESTORE))
+    assert one.standing(action(bed, Verb.RESTORE)).stage is Stage.RUNNING
+    bed.release()
+    repeat(bed, Verb.RESTORE)
+    given = [line for line in bed.get("log") if "INSTANT_RESTORE" in line]
+    assert len(given) == len(bed.sources)
+
+
+def test_a_restore_over_before_anybody_looked_is_told_honestly(tmp_path: Path) -> None:
+    bed = EvaBed(tmp_path)
+    do(bed, *_SET)
+    then = bed.read("db")
+    bed.write("db", 0, b"written since")
+    bed.set(traps={"unseen_restore": True})
+    with pytest.raises(ProviderError, match="may be the set, or as it was"):
+        do(bed, Verb.RESTORE, provider=bed.provider(settle_seconds="0.2"))
+    assert bed.read("db") == then
+    bed.write("db", 0, b"the application goes on")
+    with pytest.raises(ProviderError, match="never seen"):
+        do(bed, Verb.RESTORE)
+    assert bed.read("db").startswith(b"the application goes on")
+    own = bed.folder / "own.toml"
+    own.write_text(
+        '[command.restore]\nsure = "confirmed"\n'
+        'text = \'SET VDISK "{source}" INSTANT_RESTORE="{copy}"\'\n'
+    )
+    restore_anew(bed, commands=str(own))
+    assert bed.read("db") == then
 
 
 def test_killed_after_the_last_change_nothing_is_done_again(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """HP EVA arrays, driven through SSSU: snapshots, snapclones and mirrorclones inside the array.
 
 Reading order: settings, session (talks), parsing and objects (reads), array (looks and changes,
-with read-back), names (how copies are found again), rules and preflight (what is permitted),
-base and luns (what all kinds share), mirrorclone and pointcopy (the verbs), swap (promotion),
-provider (the contract).
+with read-back), names, memory and finding (how copies are found again), rules and preflight (what
+is permitted), base, restoring and luns (what all kinds share), mirrorclone and pointcopy (the
+verbs), swap (promotion), provider (the contract).
 """
 
 from __future__ import annotations

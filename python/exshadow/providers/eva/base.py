@@ -1,135 +1,35 @@
-"""What all kinds of copies share: whose vdisks they are, cache and flush, LUNs, restore."""
+"""What all kinds of copies share: cache and flush, checks, names, the frame of a split."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from exshadow.errors import (
-    Error,
-    NotFoundError,
-    ProviderError,
-    RefusedError,
-    TimedOutError,
-    UnsupportedError,
-)
-from exshadow.model import Member
-from exshadow.providers.contract import Action, Source, Stage, Standing
-from exshadow.providers.eva import names, preflight
-from exshadow.providers.eva.array import Array, Check, Job, View
-from exshadow.providers.eva.devices import Devices
+from exshadow.errors import Error, RefusedError, TimedOutError, UnsupportedError
+from exshadow.providers.contract import Action, Stage, Standing
+from exshadow.providers.eva import preflight
+from exshadow.providers.eva.array import Check, Job, View
+from exshadow.providers.eva.finding import Copy, Finding
 from exshadow.providers.eva.names import CopyName, Role
-from exshadow.providers.eva.objects import Form, MirrorPhase, Vdisk
-from exshadow.providers.eva.rules import Operation, permit
-from exshadow.providers.eva.session import ArrayRefusedError, NotAnsweredError
-from exshadow.providers.eva.settings import EvaSettings, Kind
-from exshadow.providers.templates import Sure
+from exshadow.providers.eva.objects import Form, Vdisk
+from exshadow.providers.eva.settings import Kind
 
-THROUGH = "writethrough"
+THROUGH, BACK = "writethrough", "writeback"
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """One of ours: what its name says and what it is."""
-
-    name: CopyName
-    vdisk: Vdisk
-
-    @property
-    def restoring(self) -> bool:
-        """A mirrorclone says so; others show a progress below 100."""
-        if self.vdisk.form is Form.MIRRORCLONE:
-            return self.vdisk.phase is MirrorPhase.RESTORING
-        return self.vdisk.percent is not None and self.vdisk.percent < 100
-
-
-class Base:
+class Base(Finding):
     """Common to mirrorclones, snapshots and snapclones."""
-
-    def __init__(self, settings: EvaSettings, array: Array, devices: Devices) -> None:
-        self.settings = settings
-        self.array = array
-        self.devices = devices
-        self._armed = False
-
-    # --- which vdisks ---
-
-    def source(self, view: View, one: Source) -> Vdisk:
-        """The vdisk behind a production volume. NotFoundError when the array does not have it."""
-        wwn = self.devices.id_of(one.path)
-        found = view.by_wwn(wwn)
-        if found is None:
-            raise NotFoundError(
-                f"array {self.settings.system} has no vdisk with the id {wwn} of {one.path}",
-                hint="is the volume on this array?",
-            )
-        return found
-
-    def sources(self, view: View, action: Action) -> dict[str, Vdisk]:
-        """By volume name. RefusedError when two volumes are one vdisk: restoring the one (a
-        database) would take the other (its logs) along."""
-        found: dict[str, Vdisk] = {}
-        for one in action.volumes:
-            vdisk = self.source(view, one)
-            other = next((name for name, held in found.items() if held.id == vdisk.id), None)
-            if other is not None:
-                raise RefusedError(
-                    f"volumes {other} and {one.name} are the same vdisk {vdisk.name}",
-                    hint="put them on vdisks of their own: they cannot be restored apart",
-                )
-            found[one.name] = vdisk
-        return found
-
-    def copies(
-        self, view: View, action: Action, *roles: Role, of_set: bool = False
-    ) -> dict[str, Copy]:
-        """Ours of this mirror, by volume name; with ``of_set`` only those of the action's set."""
-        tag = names.digest(action.set_id, 8) if of_set else ""
-        keys = {names.key(action.group, one.name): one.name for one in action.volumes}
-        found: dict[str, Copy] = {}
-        for vdisk in view.vdisks:
-            name = names.parse(vdisk.name)
-            if name is None or name.mirror != action.mirror or name.key not in keys:
-                continue
-            if (name.role in roles) and (not of_set or name.set == tag):
-                found[keys[name.key]] = Copy(name, vdisk)
-        return found
-
-    def whole_set(self, view: View, action: Action) -> dict[str, Copy]:
-        """The set's copies of every volume. NotFoundError when some are missing."""
-        found = self.copies(view, action, Role.SET, Role.DISSOLVED, Role.PROMOTED, of_set=True)
-        missing = [one.name for one in action.volumes if one.name not in found]
-        if missing:
-            raise NotFoundError(
-                f"set {action.label or action.set_id} has no copy of {', '.join(missing)} "
-                f"in mirror {action.mirror}",
-                hint="it was resynchronised, removed, or never finished",
-            )
-        return found
-
-    def members(self, action: Action, found: Mapping[str, Copy]) -> tuple[Member, ...]:
-        """With paths where the copies are devices of this host."""
-        return tuple(
-            Member(
-                one.name,
-                action.mirror,
-                self.devices.path_of(found[one.name].vdisk.wwn)
-                if found[one.name].vdisk.presentations
-                else "",
-                one.size or found[one.name].vdisk.size,
-            )
-            for one in action.volumes
-        )
 
     # --- before the instant ---
 
     def write_through(self, found: Iterable[Vdisk]) -> None:
         """Ask for write-through, then wait until it is the actual mode and all is flushed.
         RefusedError when that does not happen; the mode is then put back."""
+        found = list(found)
         ids = [one.id for one in found]
-        jobs: list[Job] = [(self._cache(one, THROUGH), {"vdisk": self.path(one)}) for one in ids]
-        self.array.change_all("write_through", jobs)
+        for one in found:
+            self._remember_cache(one)
+        self._set_cache(dict.fromkeys(ids, THROUGH))
 
         def flushed(view: View) -> bool:
             sources = [one for one in view.vdisks if one.id in ids]
@@ -149,23 +49,50 @@ class Base:
             ) from problem
 
     def cache_back(self, ids: Iterable[str], *, quietly: bool = False) -> None:
-        """The mode that sources have between splits; while armed, what ends that does it."""
-        if self.settings.write_cache == THROUGH or self._armed:
+        """The mode that sources have between splits, in both directions: a copy into a container
+        makes the controller go to write-back by itself. While armed, what ends that does it."""
+        if self._armed:
             return
         with contextlib.suppress(Error) if quietly else contextlib.nullcontext():
-            jobs: list[Job] = [
-                (self._cache(one, "writeback"), {"vdisk": self.path(one)}) for one in ids
-            ]
-            self.array.change_all("write_back", jobs)
+            wanted = {one: mode for one in ids if (mode := self._wanted_cache(one))}
+            self._set_cache(wanted)
+            for one in wanted:
+                self.memory.forget_cache(one)
 
     def cache_is_back(self, found: Iterable[Vdisk]) -> bool:
-        """Whether no split left its write-through behind."""
-        if self.settings.write_cache == THROUGH or self._armed:
+        """Whether no split left another mode behind than the source had."""
+        if self._armed:
             return True
-        return all(one.cache[0] != THROUGH for one in found)
+        wanted = [(one.cache[0] == THROUGH, self._wanted_cache(one.id)) for one in found]
+        return all(not mode or through == (mode == THROUGH) for through, mode in wanted)
+
+    def _remember_cache(self, source: Vdisk) -> None:
+        """Before a split. What an interrupted one remembered holds: the mode it left behind is no
+        administrator's choice."""
+        if not self.memory.cache(source.id):
+            now = THROUGH if source.cache[0] == THROUGH else BACK
+            self.memory.remember_cache(source.id, self.settings.write_cache or now)
+
+    def _wanted_cache(self, identity: str) -> str:
+        """Empty where no split is to be ended. Write-back that the settings demand needs no memory:
+        no other mode is right then."""
+        known = self.memory.cache(identity)
+        if self.settings.write_cache == BACK:
+            return BACK
+        return self.settings.write_cache if known and self.settings.write_cache else known
+
+    def _set_cache(self, wanted: Mapping[str, str]) -> None:
+        """By vdisks' ids."""
+        for command, mode in (("write_through", THROUGH), ("write_back", BACK)):
+            jobs: list[Job] = [
+                (self._cache(one, mode), {"vdisk": self.path(one)})
+                for one, asked in wanted.items()
+                if asked == mode
+            ]
+            self.array.change_all(command, jobs)
 
     def cache_left(self, action: Action, view: View) -> bool:
-        """Whether a split left its write-through behind."""
+        """Whether a split left another mode behind than the sources had."""
         with contextlib.suppress(LookupError):  # production gone: nothing to put back
             return not self.cache_is_back(self.sources(view, action).values())
         return False
@@ -174,17 +101,9 @@ class Base:
     def _cache(identity: str, mode: str) -> Check:
         return lambda view: any(one.id == identity and one.cache[0] == mode for one in view.vdisks)
 
-    def path(self, identity: str) -> str:
-        """The full name that this vdisk has now (renaming changes it)."""
-        for one in self.array.known().vdisks:
-            if one.id == identity:
-                return one.path
-        raise ProviderError("a vdisk went away", hint="somebody else deleted it")
-
     def check_sources(self, view: View, found: Mapping[str, Vdisk], wanted: bool) -> None:
         """Preflight. ``wanted``: copies must still be made, so there must be room for them."""
         preflight.array(self.array.system())
-        preflight.sources(view, found.values(), self.settings)
         asked = [
             preflight.Wanted(
                 one,
@@ -194,6 +113,7 @@ class Base:
             )
             for one in found.values()
         ]
+        preflight.sources(view, asked, self.settings)
         preflight.space(asked, self.array.disk_groups(), self.settings)
 
     def disk_group(self, source: Vdisk) -> str:
@@ -237,71 +157,6 @@ class Base:
                 f"cannot {what}: {vdisk.name} is in use here: {', '.join(users)}",
                 hint="unmount it first",
             )
-
-    # --- restore ---
-
-    def restore(self, action: Action) -> None:
-        """Production becomes the set. The trace that it began is in the copies' names: there after
-        a crash, so that a finished restore is not begun again."""
-        view = self.array.known()
-        found, sources = self.whole_set(view, action), self.sources(view, action)
-        for volume, one in found.items():
-            if not self._marked(one, action) and not one.restoring:
-                permit(Operation.RESTORE, one.vdisk)
-                if not one.vdisk.good:
-                    raise RefusedError(
-                        f"copy {one.vdisk.name} is in state {one.vdisk.state!r}: nothing to "
-                        "restore from",
-                        hint="use another set",
-                    )
-                self.refuse_in_use(sources[volume], "restore over it")
-        for volume, one in found.items():
-            if not self._marked(one, action):
-                if not one.restoring:
-                    self._begin_restore(sources[volume], one)
-                self.rename_all([(one, one.name.marked(action.id))])
-
-    def _begin_restore(self, source: Vdisk, one: Copy) -> None:
-        """Give the command and see it work. A command that is not confirmed may do nothing: unseen,
-        it is not believed, for nothing on the array tells a finished restore from none."""
-
-        def begun(view: View) -> bool:
-            return any(x.id == one.vdisk.id and Copy(one.name, x).restoring for x in view.vdisks)
-
-        try:
-            self.array.order("restore", source=source.path, copy=one.vdisk.path)
-        except (ArrayRefusedError, NotAnsweredError):
-            if not begun(self.array.look()):
-                raise
-            return
-        if self.array.book.sure("restore") is Sure.CONFIRMED:
-            return
-        try:
-            self.array.wait(begun, self.settings.settle_seconds, "a restore in progress")
-        except TimedOutError as problem:
-            raise ProviderError(
-                f"the array took the command to restore {source.name}, but showed no restore",
-                hint="compare production with the set; if it was restored, say in your commands "
-                'file that the command is good: [command.restore] sure = "confirmed"',
-            ) from problem
-
-    def standing_restore(self, action: Action, view: View) -> Standing:
-        found = self.copies(view, action, Role.SET, of_set=True)
-        if len(found) < len(action.volumes):
-            return Standing(Stage.FAILED, "copies of the set are missing")
-        marked = [self._marked(one, action) for one in found.values()]
-        busy = [one for one in found.values() if one.restoring]
-        if not all(marked):
-            return Standing(Stage.HALF if any(marked) or busy else Stage.ABSENT)
-        if busy:
-            total = sum(one.vdisk.size for one in found.values())
-            share = sum(one.vdisk.size * (one.vdisk.percent or 0) // 100 for one in found.values())
-            return Standing(Stage.RUNNING, "restoring", share, total)
-        return Standing(Stage.DONE, "production was the set")
-
-    @staticmethod
-    def _marked(one: Copy, action: Action) -> bool:
-        return one.name.mark == names.digest(action.id, 6)
 
     # --- splits ---
 

@@ -9,14 +9,15 @@ from exshadow.errors import InvalidError, NotFoundError, RefusedError, TimedOutE
 from exshadow.providers.contract import Action, Stage, Standing
 from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Check, View
-from exshadow.providers.eva.base import Base, Copy
+from exshadow.providers.eva.finding import Copy
 from exshadow.providers.eva.names import Role
 from exshadow.providers.eva.objects import Presentation
+from exshadow.providers.eva.restoring import Restoring
 from exshadow.providers.eva.rules import Operation, permit
 from exshadow.providers.eva.session import ArrayRefusedError, NotAnsweredError
 
 
-class Presenting(Base):
+class Presenting(Restoring):
     """The verbs ``present`` and ``unpresent``, and what they are made of."""
 
     def present(self, action: Action) -> None:

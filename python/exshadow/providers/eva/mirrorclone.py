@@ -9,14 +9,15 @@ fractured again together: never a set of two instants.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from exshadow.errors import ProviderError, RefusedError
 from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Standing
 from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Check, Job, View, exists
-from exshadow.providers.eva.base import Copy
+from exshadow.providers.eva.finding import Copy
 from exshadow.providers.eva.luns import Presenting
-from exshadow.providers.eva.names import CopyName, Role
+from exshadow.providers.eva.names import Role
 from exshadow.providers.eva.objects import Form, MirrorPhase, Vdisk
 from exshadow.providers.eva.rules import Operation, permit
 from exshadow.providers.eva.session import ArrayRefusedError
@@ -40,7 +41,7 @@ class Mirrorclones(Presenting):
         self.check_sources(view, missing, wanted=True)
         jobs: list[Job] = []
         for volume, source in missing.items():
-            name = names.copy_name(action.group, volume, action.mirror, Role.MIRROR)
+            name = names.copy_name(action.group, volume, source.wwn, action.mirror, Role.MIRROR)
             jobs.append((
                 exists(str(name)),
                 {
@@ -50,6 +51,7 @@ class Mirrorclones(Presenting):
                     "redundancy": self.settings.redundancy,
                 },
             ))  # fmt: skip
+        self.remember(action, missing)
         self.array.change_all("add_mirrorclone", jobs)
         for volume, one in found.items():
             self._refuse_stranger(sources[volume], one)
@@ -77,10 +79,7 @@ class Mirrorclones(Presenting):
         if not self._armed:
             self.ready_to_split(action, view, sources)
         found = self._all_in_sync(action, self._live(self.array.known(), action))
-        self.rename_all(
-            (one, names.copy_name(action.group, volume, action.mirror, Role.SET, action.set_id))
-            for volume, one in found.items()
-        )
+        self.rename_all((one, one.name.of_set(action.set_id)) for one in found.values())
         self.write_through(sources.values())
         try:
             self._fracture([one.vdisk.id for one in found.values()])
@@ -143,7 +142,7 @@ class Mirrorclones(Presenting):
         found = self._live(view, action)
         if self._is_split(action, found):
             if self.cache_left(action, view):
-                return Standing(Stage.HALF, "the sources are still in write-through")
+                return Standing(Stage.HALF, "the sources' write-cache is not as it was")
             return Standing(Stage.DONE, members=self.members(action, found))
         tag = names.digest(action.set_id, 8)
         ours = [one for one in found.values() if one.name.set == tag]
@@ -154,6 +153,9 @@ class Mirrorclones(Presenting):
     def resync(self, action: Action) -> None:
         """Changed blocks of production go to the set's mirrorclones."""
         view = self.array.known()
+        self._refuse_detached(
+            self.all_copies(view, action, Role.SET, Role.DISSOLVED, Role.PROMOTED, of_set=True)
+        )
         found = self.copies(view, action, *_LIVE, of_set=True)
         torn = {n: one for n, one in found.items() if one.vdisk.phase is MirrorPhase.FRACTURED}
         for one in torn.values():
@@ -206,21 +208,49 @@ class Mirrorclones(Presenting):
         )
 
     def abort(self, action: Action) -> None:
-        """Of a split: back into the mirror. Of a preparation: fracture, detach, delete."""
+        """Of a split: back into the mirror. Of a preparation: fracture, detach, delete. Never a
+        copy of a set: detached ones are all that a stopped dissolve or promotion leaves of it."""
         if action.set_id:
             self.resync(action)
             return
+        self._refuse_detached(self.all_copies(self.array.known(), action, Role.SET))
         for one in self._live(self.array.known(), action).values():
             if one.name.role is Role.SET and one.vdisk.phase is MirrorPhase.FRACTURED:
                 raise self._holds_set(action, one)
-        for roles in (_LIVE, (Role.DROPPED,)):
-            for one in self.copies(self.array.known(), action, *roles).values():
-                self._drop(one)
+        self._refuse_others(action)
+        for one in self._live(self.array.known(), action).values():
+            self._drop(one)
+        for _, one in self.all_copies(self.array.known(), action, Role.DROPPED):
+            self._drop(one)
+
+    @staticmethod
+    def _refuse_detached(found: Iterable[tuple[str, Copy]]) -> None:
+        """RefusedError when a copy of a set is a mirrorclone no more."""
+        for _, one in found:
+            if one.vdisk.form is not Form.MIRRORCLONE:
+                raise RefusedError(
+                    f"{one.vdisk.name} belongs to a set and is no mirrorclone (it is "
+                    f"{one.vdisk.form}): nothing was removed or resynchronised",
+                    hint="finish what detached it: dissolve or promote that set",
+                )
+
+    def _refuse_others(self, action: Action) -> None:
+        """RefusedError when the array says that a copy which has one of our names mirrors a vdisk
+        that this group's volume never was: names are digests, lineage is not."""
+        view = self.array.known()
+        volumes = {one.name: one for one in action.volumes}
+        for volume, one in self.all_copies(view, action, *_LIVE, Role.DROPPED):
+            parent = next((x for x in view.vdisks if one.vdisk in view.copies_of(x)), None)
+            if parent and parent.wwn not in self.known_sources(action.group, volumes[volume]):
+                raise RefusedError(
+                    f"{one.vdisk.name} mirrors {parent.name}, which was never {volume} here",
+                    hint="it is not ours: nothing was removed; look at it in Command View",
+                )
 
     def _drop(self, one: Copy) -> None:
         """A mirrorclone that is no set, whatever it is doing: away. Its name says so before it
         is detached: a detached one looks like any other vdisk."""
-        away = CopyName(one.name.volume, one.name.key, one.name.mirror, Role.DROPPED)
+        away = replace(one.name, role=Role.DROPPED, set="", mark="")
         if one.vdisk.form is Form.MIRRORCLONE:
             self.rename_all([(one, away)])
             if self._again(one).phase is not MirrorPhase.FRACTURED:
@@ -246,7 +276,7 @@ class Mirrorclones(Presenting):
     def standing_abort(self, action: Action, view: View) -> Standing:
         if action.set_id:
             if self.cache_left(action, view):
-                return Standing(Stage.HALF, "the sources are still in write-through")
+                return Standing(Stage.HALF, "the sources' write-cache is not as it was")
             found = self.copies(view, action, *_LIVE, of_set=True)
             return self.standing_resync(action, view) if found else Standing(Stage.DONE)
         left = self.copies(view, action, Role.DROPPED)
@@ -281,8 +311,8 @@ class Mirrorclones(Presenting):
         return Mirror(action.mirror, MirrorState.BROKEN, detail=f"its volumes are {words}")
 
     def _live(self, view: View, action: Action) -> dict[str, Copy]:
-        found = self.copies(view, action, *_LIVE)
-        return {n: one for n, one in found.items() if one.vdisk.form is Form.MIRRORCLONE}
+        found = self.all_copies(view, action, *_LIVE)
+        return {n: one for n, one in found if one.vdisk.form is Form.MIRRORCLONE}
 
     def _phases(self, view: View, action: Action) -> set[MirrorPhase]:
         return {one.vdisk.phase for one in self._live(view, action).values()}

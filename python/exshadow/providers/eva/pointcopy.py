@@ -14,7 +14,7 @@ from exshadow.errors import NotFoundError, ProviderError, RefusedError
 from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Standing
 from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Job, View, exists
-from exshadow.providers.eva.base import Copy
+from exshadow.providers.eva.finding import Copy
 from exshadow.providers.eva.luns import Presenting
 from exshadow.providers.eva.names import Role
 from exshadow.providers.eva.objects import Form, Vdisk
@@ -49,7 +49,7 @@ class PointCopies(Presenting):
             self.check_sources(self.array.known(), missing, wanted=True)
         jobs: list[Job] = []
         for volume, source in missing.items():
-            name = names.copy_name(action.group, volume, action.mirror, Role.CONTAINER)
+            name = names.copy_name(action.group, volume, source.wwn, action.mirror, Role.CONTAINER)
             jobs.append((
                 exists(str(name)),
                 {
@@ -59,6 +59,7 @@ class PointCopies(Presenting):
                     "redundancy": self.redundancy(source),
                 },
             ))  # fmt: skip
+        self.remember(action, missing)
         self.array.change_all("add_container", jobs)
 
     def standing_prepare(self, action: Action, view: View) -> Standing:
@@ -135,10 +136,15 @@ class PointCopies(Presenting):
 
     def _copy_all(self, action: Action, sources: Mapping[str, Vdisk]) -> None:
         containers = self.copies(self.array.known(), action, Role.CONTAINER)
+        self.remember(action, sources)
         members = []
         for volume, source in sources.items():
-            name = names.copy_name(action.group, volume, action.mirror, Role.SET, action.set_id)
-            wwn = names.lun_name(self.settings.system, action.group, volume, action.mirror)
+            name = names.copy_name(
+                action.group, volume, source.wwn, action.mirror, Role.SET, action.set_id
+            )
+            wwn = names.lun_name(
+                self.settings.system, action.group, volume, source.wwn, action.mirror
+            )
             members.append({
                 "name": str(name),
                 "source": source.path,
@@ -193,7 +199,7 @@ class PointCopies(Presenting):
         if any(one.vdisk.busy for one in found.values()):
             return Standing(Stage.RUNNING, "being made")
         if self.cache_left(action, view):
-            return Standing(Stage.HALF, "the sources are still in write-through")
+            return Standing(Stage.HALF, "the sources' write-cache is not as it was")
         detail = "copying" if any(one.vdisk.copying for one in found.values()) else ""
         return Standing(Stage.DONE, detail, members=self.members(action, found))
 
@@ -204,6 +210,13 @@ class PointCopies(Presenting):
         view = self.array.known()
         found = self.copies(view, action, Role.SET, of_set=True)
         sources = self.sources(view, action)
+        gone_on = self.copies(view, action, Role.DISSOLVED, Role.PROMOTED, of_set=True)
+        if found and gone_on:
+            raise RefusedError(
+                f"{next(iter(gone_on.values())).vdisk.name} is of the same set: its dissolution or "
+                "promotion was interrupted",
+                hint="finish that first: nothing of the set is deleted",
+            )
         for one in found.values():
             permit(Operation.DELETE, one.vdisk)
         self.cache_back([one.id for one in sources.values()])

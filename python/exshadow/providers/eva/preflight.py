@@ -12,12 +12,16 @@ from exshadow.providers.eva.objects import DiskGroup, Form, MirrorPhase, System,
 from exshadow.providers.eva.settings import Allocation, EvaSettings, Kind
 
 _GIB = 1 << 30  # containers have whole gigabytes
+# Fact sheet 2.1: a snapshot's level is its source's or lower. Where vraid6 stands to vraid1 is
+# unconfirmed, so between those two the array decides; words that are not here are its affair too.
+_RANK = {"vraid0": 0, "vraid5": 1, "vraid1": 2, "vraid6": 2}
 _RESERVE = 10  # per cent of the source that a demand allocated snapshot needs at least (E4d)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A copy that is to be made. ``reserved``: its space is taken already (a container)."""
+    """A copy that is to be made. ``reserved``: its space is taken already: by a container, or by
+    the mirrorclone that exists."""
 
     source: Vdisk
     disk_group: str
@@ -36,9 +40,10 @@ def array(system: System) -> None:
         raise RefusedError(f"array {system.name} is in state {system.state!r}")
 
 
-def sources(view: View, found: Iterable[Vdisk], settings: EvaSettings) -> None:
+def sources(view: View, wanted: Iterable[Wanted], settings: EvaSettings) -> None:
     """State, and copies there are already."""
-    for one in found:
+    for asked in wanted:
+        one = asked.source
         if one.is_snapshot or one.form is Form.CONTAINER:
             raise RefusedError(f"{one.name} is a {one.form}: it cannot be copied from")
         if not one.good:
@@ -50,42 +55,69 @@ def sources(view: View, found: Iterable[Vdisk], settings: EvaSettings) -> None:
             settings.kind is not Kind.SNAPSHOT or one.phase is not MirrorPhase.FRACTURED
         ):
             raise RefusedError(f"{one.name} is a mirrorclone: detach it first")
-        _conflicts(one, view.copies_of(one), settings)
+        copies = view.copies_of(one)
+        _normalised(one, copies, settings)
+        _one_kind(asked, copies, settings)
+        if settings.kind is Kind.SNAPSHOT:
+            _level(asked)
+            _alike(asked, [other for other in copies if other.is_snapshot], settings)
 
 
-def _conflicts(source: Vdisk, copies: Sequence[Vdisk], settings: EvaSettings) -> None:
+def _normalised(source: Vdisk, copies: Sequence[Vdisk], settings: EvaSettings) -> None:
     copying = source.copying or any(one.copying for one in copies)
     if copying and settings.kind is not Kind.MIRRORCLONE:
         raise RefusedError(
             f"{source.name} is being copied by a snapclone that is not normalised",
             hint="wait for it: no other copy can be made meanwhile",
         )
-    snapshots = [one for one in copies if one.is_snapshot]
-    if settings.kind is Kind.SNAPCLONE:
-        for one in copies:
-            if one.is_snapshot or one.form is Form.MIRRORCLONE:
-                raise RefusedError(
-                    f"{source.name} has a {one.form} copy {one.name}: no snapclone can be made",
-                    hint="remove it first, or use one kind of copy for this vdisk",
-                )
-    if settings.kind is Kind.SNAPSHOT:
-        form = Form.DEMAND if settings.allocation is Allocation.DEMAND else Form.FULLY
-        for one in snapshots:
-            if one.form is not form:
-                raise RefusedError(
-                    f"{source.name} has a snapshot {one.name} allocated {one.form}: all must be",
-                    hint=f"set allocation = {one.form}, or remove that snapshot",
-                )
-            if settings.redundancy and one.redundancy != settings.redundancy.lower():
-                raise RefusedError(
-                    f"{source.name} has a snapshot {one.name} in {one.redundancy}: all must be",
-                    hint=f"set redundancy = {one.redundancy}",
-                )
-        if len(snapshots) >= settings.snapshots_limit:
+
+
+def _one_kind(asked: Wanted, copies: Sequence[Vdisk], settings: EvaSettings) -> None:
+    """One kind of copy at a time on one source. A mirrorclone that exists is only fractured."""
+    clashing = {
+        Kind.SNAPSHOT: (Form.MIRRORCLONE,),
+        Kind.SNAPCLONE: (Form.DEMAND, Form.FULLY, Form.MIRRORCLONE),
+        Kind.MIRRORCLONE: () if asked.reserved else (Form.DEMAND, Form.FULLY),
+    }[settings.kind]
+    for one in copies:
+        if one.form in clashing:
             raise RefusedError(
-                f"{source.name} has {len(snapshots)} snapshots, the limit",
-                hint="abort a set, or raise snapshots_limit if the firmware takes more",
+                f"{asked.source.name} has a {one.form} copy {one.name}: "
+                f"no {settings.kind} can be made",
+                hint="remove it first, or use one kind of copy for this vdisk",
             )
+
+
+def _level(asked: Wanted) -> None:
+    """A snapshot's Vraid level is the same as its source's or lower."""
+    rank, limit = _RANK.get(asked.redundancy), _RANK.get(asked.source.redundancy)
+    if rank is not None and limit is not None and rank > limit:
+        raise RefusedError(
+            f"a snapshot of {asked.source.name} in {asked.redundancy} is higher than its source "
+            f"in {asked.source.redundancy}",
+            hint="leave redundancy out, or name a lower level",
+        )
+
+
+def _alike(asked: Wanted, snapshots: Sequence[Vdisk], settings: EvaSettings) -> None:
+    """All snapshots of a vdisk have the same allocation and level, and there are not too many."""
+    form = Form.DEMAND if settings.allocation is Allocation.DEMAND else Form.FULLY
+    for one in snapshots:
+        if one.form is not form:
+            raise RefusedError(
+                f"{asked.source.name} has a snapshot {one.name} allocated {one.form}: all must be",
+                hint=f"set allocation = {one.form}, or remove that snapshot",
+            )
+        if one.redundancy and asked.redundancy and one.redundancy != asked.redundancy:
+            raise RefusedError(
+                f"{asked.source.name} has a snapshot {one.name} in {one.redundancy}: all must be",
+                hint=f"set redundancy = {one.redundancy}",
+            )
+    if len(snapshots) >= settings.snapshots_limit:
+        raise RefusedError(
+            f"{asked.source.name} has {len(snapshots)} snapshots, the limit",
+            hint="abort a set, or raise snapshots_limit if the firmware takes more",
+        )
 
 
 def space(wanted: Sequence[Wanted], groups: Mapping[str, DiskGroup], settings: EvaSettings) -> None:

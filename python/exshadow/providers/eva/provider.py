@@ -152,14 +152,12 @@ class EvaProvider:
 
     def _labels(self, view: View, group: str, volumes: Sequence[Source]) -> list[str]:
         """Labels of mirrors: in the names of copies, and those the settings name."""
-        keys = {names.key(group, one.name) for one in volumes}
         found = set() if self.settings.containers else set(self.settings.mirrors.split())
         if self.settings.kind is Kind.MIRRORCLONE:
             found = set()
-        for vdisk in view.vdisks:
-            name = names.parse(vdisk.name)
-            if name and name.key in keys and name.role.value in "cmsx":
-                found.add(name.mirror)
+        for _, one in self.kind.owned(view, group, volumes):
+            if one.name.role.value in "cmsx":
+                found.add(one.name.mirror)
         return sorted(found)
 
     def _restores(self) -> bool:

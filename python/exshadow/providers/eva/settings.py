@@ -50,7 +50,8 @@ class EvaSettings(BaseModel):
     redundancy: str = ""  # default: the source's
     lun_first: int = Field(default=100, ge=1)  # LUN numbers that copies may get
     lun_last: int = Field(default=199, ge=1)
-    write_cache: str = Field(default="writeback", pattern="^write(back|through)$")
+    write_cache: str = Field(default="", pattern="^(write(back|through))?$")
+    # ^ of sources after a split; default: what each had before it
     instant_restore: bool = False  # from snapshots and snapclones: depends on the firmware
     takeover: bool = False  # consent to take the array from another manager
     snapshots_limit: int = Field(default=16, ge=1)  # a vdisk; depends on the firmware

@@ -9,16 +9,15 @@ folder be lost in the middle of it, the copy goes to the settings' ``host``.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from exshadow.errors import InvalidError, NotFoundError, from_system
+from exshadow.errors import InvalidError, NotFoundError
 from exshadow.model import Json
 from exshadow.providers.contract import Action, Stage, Standing
-from exshadow.providers.eva import names
+from exshadow.providers.eva import memory, names
 from exshadow.providers.eva.array import View
-from exshadow.providers.eva.base import Copy
+from exshadow.providers.eva.finding import Copy
 from exshadow.providers.eva.mirrorclone import Mirrorclones
 from exshadow.providers.eva.names import Role
 from exshadow.providers.eva.objects import Presentation, Vdisk
@@ -117,7 +116,7 @@ class Swap:
                 hint="remove it to plan the promotion anew, if no LUN was taken away yet",
             ) from problem
         plan = {one.name: self._place(view, one.path, found[one.name]) for one in action.volumes}
-        _write(file, _to_json(plan))
+        memory.write(file, _to_json(plan))
         return plan
 
     def _place(self, view: View, path: str, copy: Copy) -> Place:
@@ -163,22 +162,3 @@ def _from_json(plain: Json) -> dict[str, Place]:
         )
         for volume, one in plain.items()
     }
-
-
-def _write(path: Path, plain: Json) -> None:
-    """Durable when it returns."""
-    fresh = path.with_suffix(".new")
-    try:
-        with fresh.open("w", encoding="utf-8") as file:
-            json.dump(plain, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        if os.name != "nt":
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except OSError as problem:
-        raise from_system(problem, f"cannot write {path}") from problem

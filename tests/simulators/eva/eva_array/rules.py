@@ -104,8 +104,9 @@ def point_copies(state, folder: Path, members) -> None:
         if container and container["id"] in containers:
             raise Refused("Container named twice")
         containers.add(container["id"] if container else "")
-        _may_copy(state, source, kind, container)
         redundancy = given.get("REDUNDANCY", source["redundancy"]).lower()
+        redundancy = container["redundancy"] if container else redundancy
+        _may_copy(state, source, kind, container, redundancy)
         if kind in ("demand", "fully") and not container:
             _same_group(state, folder, source, kind, redundancy)
         plans.append((name, given, source, kind, container, redundancy))
@@ -130,7 +131,7 @@ def _kind(state, given, form: str):
     return policy, None
 
 
-def _may_copy(state, source, kind: str, container) -> None:
+def _may_copy(state, source, kind: str, container, redundancy: str) -> None:
     if source["form"] in ("demand", "fully"):
         raise Refused("Snapshot of a snapshot is not allowed")
     if source["form"] == "mirrorclone" and (kind == "snapclone" or source["phase"] != "fractured"):
@@ -145,6 +146,8 @@ def _may_copy(state, source, kind: str, container) -> None:
         raise Refused("Source has a snapshot or mirrorclone")
     if kind != "snapclone" and any(one["form"] != kind for one in snapshots):
         raise Refused("All snapshots must be of the same allocation type")
+    if kind != "snapclone":
+        _may_snap(source, below, snapshots, redundancy)
     if len(snapshots) >= 16:
         raise Refused("Maximum number of snapshots reached")
     if container and container["size"] != -(-source["size"] // GIB) * GIB:
@@ -155,9 +158,16 @@ def _may_copy(state, source, kind: str, container) -> None:
         raise Refused("Container is prepared for another vdisk")
 
 
-def _same_group(state, folder: Path, source, kind: str, redundancy: str) -> None:
-    if eva.FACTOR.get(redundancy, 9) > eva.FACTOR[source["redundancy"]]:
+def _may_snap(source, below, snapshots, redundancy: str) -> None:
+    if any(one["form"] == "mirrorclone" for one in below):
+        raise Refused("Source has a mirrorclone")
+    if eva.RANK.get(redundancy, 9) > eva.RANK[source["redundancy"]]:
         raise Refused("Redundancy is higher than the source's")
+    if any(one["redundancy"] != redundancy for one in snapshots):
+        raise Refused("All snapshots must be of the same redundancy")
+
+
+def _same_group(state, folder: Path, source, kind: str, redundancy: str) -> None:
     space(state, folder, source["group"], source["size"] if kind == "fully" else 0, redundancy)
 
 
@@ -191,8 +201,11 @@ def add_mirrorclone(state, folder: Path, name: str, given) -> None:
     source = find(state, given.get("VDISK", ""))
     if source["form"] != "original" or source["state"] != "good" or source["copying"]:
         raise Refused("Not allowed for this vdisk")
-    if any(one["copying"] for one in children(state, source)):
+    below = children(state, source)
+    if any(one["copying"] for one in below):
         raise Refused("Source is normalizing")
+    if any(one["form"] in ("demand", "fully") for one in below):
+        raise Refused("Source has a snapshot")
     group = given.get("DISK_GROUP") or source["group"]
     redundancy = given.get("REDUNDANCY", source["redundancy"]).lower()
     space(state, folder, group, source["size"], redundancy)
@@ -251,6 +264,8 @@ def restore(state, folder: Path, source_name: str, name: str) -> None:
     if presented(state, one):
         raise Refused("Restore is not allowed while the copy is presented")
     eva.copy_data(state, folder, one, source)
+    if state["traps"]["unseen_restore"]:
+        return
     one["restoring"] = -1  # its time begins when somebody has looked
     if one["form"] == "mirrorclone":
         one["phase"] = "restoring"

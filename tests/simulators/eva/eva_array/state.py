@@ -24,6 +24,7 @@ TRAPS = {
     "full_outcome": "invalidate",  # or "stop_writes": what a full disk group does
     "at": 0,  # counting changing commands from 1: at this one happens ...
     "what": "",  # ... lose | lose_after | hang | hang_after | kill | kill_after | takeover
+    "unseen_restore": False,  # a restore is over before any listing can show it
     "fracture_syncing": True,  # whether a mirrorclone that is not in sync can be fractured
 }
 
@@ -113,6 +114,7 @@ def differing(folder: Path, one, other) -> int:
     return count
 
 
+RANK = {"vraid0": 0, "vraid5": 1, "vraid1": 2, "vraid6": 2}  # 6 against 1: imagined to be equal
 FACTOR = {"vraid0": 1.0, "vraid1": 2.0, "vraid5": 1.25, "vraid6": 1.5}
 
 
