@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,6 +15,11 @@ import pytest
 
 from scenarios.table import HERE
 from wine.bed import BUILD, WINE, Machine, Wine
+
+
+# A job in the background of a shell ignores Ctrl-C, and so do its children: tests need it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def lacking(what: str) -> NoReturn:

@@ -68,6 +68,9 @@ def _wait(process: subprocess.Popen[bytes], patience: float) -> None:
                 deadline = time.monotonic() + patience
             if os.name != "nt" and process.poll() is None:
                 process.send_signal(signal.SIGINT)
+        except BaseException:  # nobody waits for it any more
+            process.kill()
+            raise
     if deadline is not None:
         raise KeyboardInterrupt
 
