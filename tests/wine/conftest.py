@@ -16,7 +16,6 @@ import pytest
 from scenarios.table import HERE
 from wine.bed import BUILD, WINE, Machine, Wine
 
-
 # A job in the background of a shell ignores Ctrl-C, and so do its children: tests need it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
