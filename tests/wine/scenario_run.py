@@ -74,9 +74,10 @@ class Run:
         for writer in report.get("writers", []) if isinstance(report, dict) else []:
             status = writer.get("status", writer)
             self.statuses[status["name"]] = [status["state"], status["failure_name"].split()[0]]
-        if "as" not in step or "error" in document:
+        # A backup whose command failed is told as an error, and is one that was made all the same.
+        found = document.get("imported" if step["do"] == "import" else step["do"])
+        if "as" not in step or not isinstance(found, dict) or "snapshots" not in found:
             return
-        found = document["imported" if step["do"] == "import" else step["do"]]
         self.made[step["as"]] = {
             "document": windows_path(self.machine.folder / folder / "backup-components.xml"),
             "snapshots": found["snapshots"],
