@@ -84,6 +84,13 @@ def test_remove_keeps_the_file(shop, tmp_path):
     shop.cli.error(4, "mirror", "remove", "db", "p1")
 
 
+def test_removing_production_itself_says_who_takes_its_place(shop, tmp_path):
+    plan = shop.cli.json("mirror", "remove", "db", "p1", "--dry-run")["plan"]
+    assert "is production" in plan["warnings"][0]
+    said = shop.cli("mirror", "remove", "db", "p1")
+    assert f"production is plex m2 at {tmp_path}/db-m2.img" in said.out + said.err
+
+
 def test_a_snapshots_plex_is_not_removed(shop):
     shop.cli("snapshot", "create", "shop", "--label", "noon")
     error = shop.cli.error(4, "mirror", "remove", "db", "m2")

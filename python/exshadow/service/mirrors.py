@@ -179,9 +179,13 @@ def listing(desk: Desk, volume: str) -> VolumeRecord:
 
 def removal_plan(desk: Desk, volume: str, label: str) -> Plan:
     """What ``mirror remove`` forgets."""
-    plex = _plex(desk.folder.inspect(volume), label)
+    record = desk.folder.inspect(volume)
+    plex = _plex(record, label)
     step = Step("forget plex, keep its bytes", volume, plex.path)
-    return Plan(f"mirror remove {volume} {label}", (step,))
+    warnings: tuple[str, ...] = ()
+    if plex.authority and any(one.state == "in_sync" for one in record.plexes if one != plex):
+        warnings = (f"{plex.path} is production: another plex takes its place",)
+    return Plan(f"mirror remove {volume} {label}", (step,), warnings)
 
 
 def remove(desk: Desk, volume: str, label: str) -> None:
@@ -196,6 +200,11 @@ def remove(desk: Desk, volume: str, label: str) -> None:
             )
     with desk.session([volume]) as session:
         session.volumes[volume].remove_plex(plex.label)
+        heir = next((one for one in session.info(volume).plexes if one.authority), None)
+    if plex.authority and heir is not None:
+        desk.reporter.note(
+            f"volume {volume}: production is plex {heir.label} at {heir.path} from now on"
+        )
     _record(desk, volume)
 
 
