@@ -293,17 +293,70 @@ def test_what_was_presented_is_taken_back(rotation: Rotation) -> None:
     rotation.check()
 
 
-@pytest.mark.parametrize("starts", [False, True])
-def test_a_resync_is_finished(rotation: Rotation, starts: bool) -> None:
+def test_a_resync_that_had_begun_is_finished(rotation: Rotation) -> None:
     made = rotation.good()
     assert made.made is not None
     with rotation.room() as room:
         asked = room.action(Verb.RESYNC, made.mirror, made.made.id, made.made.label)
-        begun(room, asked, starts=starts)
+        begun(room, asked, starts=True)
         unfinished.settle(room)
         assert states(room, asked) == ["done"]
         assert [one.state for one in room.sets() if one.id == made.made.id] == []
     rotation.check()
+
+
+@pytest.mark.parametrize("verb", [Verb.RESYNC, Verb.DISSOLVE, Verb.PROMOTE])
+def test_what_ends_a_set_and_had_not_begun_is_never_begun_later(
+    rotation: Rotation, verb: Verb
+) -> None:
+    """Whoever wants the set back, or pinned it meanwhile, would lose it."""
+    then = wrote(rotation, "good")
+    made = rotation.good()
+    assert made.made is not None
+    wrote(rotation, "since then")
+    with rotation.room() as room:
+        asked = room.action(verb, made.mirror, made.made.id, made.made.label)
+        begun(room, asked, starts=False)
+        unfinished.settle(room)
+        assert states(room, asked) == ["undone"]
+        assert room.service.show_set(made.made.id).state == "ready"
+    assert rotation.bytes_of(made.made) == then
+    rotation.check()
+
+
+def test_a_restore_after_a_killed_resync_of_the_same_set_has_its_bytes(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    then = wrote(rotation, "good")
+    made = rotation.good()
+    assert made.made is not None
+    wrote(rotation, "damage")
+    if not elsewhere.is_elsewhere(made.made):
+        pytest.skip("the native engine's own commands do it")
+    monkeypatch.setattr("exshadow.providers.registry.build", lambda *_: rotation.bed.provider())
+    with rotation.room() as room, where_it_can():
+        asked = room.action(Verb.RESYNC, made.mirror, made.made.id, made.made.label)
+        begun(room, asked, starts=False)
+        elsewhere.carry_out(room.service, room.desk, made.made, "restore")
+    assert rotation.production() == then
+
+
+def test_a_set_that_what_was_left_has_ended_is_not_restored(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rotation.good()
+    assert made.made is not None
+    now = wrote(rotation, "since then")
+    if not elsewhere.is_elsewhere(made.made):
+        pytest.skip("the native engine's own commands do it")
+    monkeypatch.setattr("exshadow.providers.registry.build", lambda *_: rotation.bed.provider())
+    with rotation.room() as room:
+        asked = room.action(Verb.RESYNC, made.mirror, made.made.id, made.made.label)
+        begun(room, asked, starts=True)
+        with pytest.raises(RefusedError, match="in state dissolved"):
+            elsewhere.carry_out(room.service, room.desk, made.made, "restore")
+        assert room.journal.done(room.group, Verb.RESTORE) == []
+    assert rotation.production() == now
 
 
 def test_a_set_that_somebody_removed_from_the_product_is_told(rotation: Rotation) -> None:
