@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -264,6 +266,41 @@ def test_a_split_whose_writers_nobody_asked_is_undone(rotation: Rotation, starts
         assert mirrors["m2"] in (MirrorState.READY, MirrorState.NONE)
     rotation.good()
     rotation.check()
+
+
+def test_a_set_that_a_later_run_finishes_has_the_time_of_its_split(rotation: Rotation) -> None:
+    rotation.good()
+    with rotation.room() as room:
+        if room.provider.name == "native":
+            pytest.skip("the volume files know when it was")
+        asked = room.action(Verb.SPLIT, "m2", str(uuid.uuid4()), "cut")
+        carry_out(room.provider, replace(asked, verb=Verb.PREPARE, set_id=""), MemoryJournal(),
+                  limits=LIMITS)  # fmt: skip
+        begun(room, asked, starts=True)
+        after = datetime.now(UTC)
+        time.sleep(0.01)
+        unfinished.settle(room)
+        made = room.service.show_set(asked.set_id)
+        assert datetime.fromisoformat(made.created) < after
+
+
+def test_a_set_that_was_recorded_before_the_kill_keeps_its_time_and_pin(
+    rotation: Rotation,
+) -> None:
+    made = rotation.good().made
+    assert made is not None
+    if not elsewhere.is_elsewhere(made):
+        pytest.skip("the volume files have the pin")
+    with rotation.room() as room:
+        entry = room.journal.split_of(made.id)
+        assert entry is not None
+        room.journal.end(entry.action, "started")  # killed before the journal heard of its end
+        room.desk.catalog.change_set(made.id, pinned_until="2099-01-01T00:00:00Z")
+        unfinished.settle(room)
+        again = room.service.show_set(made.id)
+        assert (again.created, again.pinned_until, again.hold_us) == (
+            made.created, "2099-01-01T00:00:00Z", made.hold_us,
+        )  # fmt: skip
 
 
 def test_a_restore_that_had_not_begun_is_never_begun_later(rotation: Rotation) -> None:

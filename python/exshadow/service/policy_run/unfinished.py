@@ -57,7 +57,8 @@ def _split(room: Room, entry: Entry) -> str:
     action = entry.action
     standing = room.provider.standing(action)
     if entry.state == "started" and not action.writers and standing.stage is Stage.DONE:
-        making.record(room, action, standing, 0)
+        # Begun is the nearest that anybody knows to the point in time, and never too late.
+        making.record(room, action, standing, 0, created=entry.started)
         room.journal.end(action, "done", "finished by a later run")
         return f"set {action.label} is whole and kept"
     making.undo(room, action)
