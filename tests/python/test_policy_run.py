@@ -18,7 +18,7 @@ from provider_trial import LIMITS, MemoryJournal, Rotation, bed_classes
 from vss_writers import Application
 
 from exshadow.catalog.documents import documents, keep_document
-from exshadow.errors import CorruptError, RefusedError, UnsupportedError
+from exshadow.errors import CorruptError, ProviderError, RefusedError, UnsupportedError
 from exshadow.model import SetRecord
 from exshadow.policy.retention import Fate, Held
 from exshadow.providers.contract import Action, Mirror, MirrorState, Provider, Stage, Verb
@@ -327,6 +327,41 @@ def test_what_was_presented_is_taken_back(rotation: Rotation) -> None:
         if elsewhere.is_elsewhere(made.made):
             standing = room.provider.standing(asked)
             assert standing.stage is not Stage.DONE
+    rotation.check()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_a_failed_presentation_left_is_taken_back(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    """At once; where that fails as well, by the next run."""
+    made = rotation.good().made
+    assert made is not None
+    if not elsewhere.is_elsewhere(made):
+        pytest.skip("its copies are files that can always be read")
+    with rotation.room() as room:
+        start = room.provider.start
+
+        def fails(action: Action) -> None:
+            if action.verb is Verb.UNPRESENT and not at_once:
+                raise ProviderError("not now")
+            start(action)
+            if action.verb is Verb.PRESENT:
+                raise ProviderError("the second device did not come")
+
+        monkeypatch.setattr(room.provider, "start", fails)
+        with pytest.raises(ProviderError, match="second device"), room.presented(made):
+            raise AssertionError("it was not presented")
+        monkeypatch.undo()
+        if not at_once:
+            unfinished.settle(room)
+        (asked,) = (
+            one.action
+            for one in room.journal.of_run(room.journal.run_id)
+            if one.action.verb is Verb.PRESENT
+        )
+        assert states(room, asked) == ["undone"]
+        assert room.provider.standing(asked).stage is not Stage.DONE
     rotation.check()
 
 
