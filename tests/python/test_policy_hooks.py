@@ -298,6 +298,13 @@ def test_a_hook_that_says_no_keeps_the_run_from_starting(cli, policy, tmp_path):
     assert heard(tmp_path, "wrong")["run"]["error"]["code"] == "provider_failed"
 
 
+def test_a_run_that_cannot_even_begin_tells_its_on_error_hook(cli, policy, tmp_path):
+    policy.write_text(policy.read_text().replace('volumes = ["db"]', 'volumes = ["nowhere"]'))
+    run = cli.json("policy", "run", policy, status=2)["groups"][0]
+    assert heard(tmp_path, "wrong")["run"]["error"] == run["error"]
+    assert not (tmp_path / "before.json").exists()
+
+
 def test_only_what_is_due_runs(cli, policy):
     assert len(cli.json("policy", "run-due", policy)["groups"]) == 1
     text = policy.read_text()

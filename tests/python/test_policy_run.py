@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,12 +19,19 @@ from provider_trial import LIMITS, MemoryJournal, Rotation, bed_classes
 from vss_writers import Application
 
 from exshadow.catalog.documents import documents, keep_document
-from exshadow.errors import CorruptError, ProviderError, RefusedError, UnsupportedError
+from exshadow.errors import (
+    CancelledError,
+    CorruptError,
+    Error,
+    ProviderError,
+    RefusedError,
+    UnsupportedError,
+)
 from exshadow.model import SetRecord
 from exshadow.policy.retention import Fate, Held
 from exshadow.providers.contract import Action, Mirror, MirrorState, Provider, Stage, Verb
 from exshadow.providers.steps import carry_out
-from exshadow.service.policy_run import elsewhere, unfinished
+from exshadow.service.policy_run import elsewhere, making, unfinished
 from exshadow.service.policy_run.room import Room
 from exshadow.service.policy_run.rotation import turn
 
@@ -131,6 +139,81 @@ def test_two_runs_of_a_group_exclude_each_other(rotation: Rotation) -> None:
         error = rotation.run().error
     assert error is not None
     assert error.code == "busy"
+
+
+def told_at_end(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What hooks and people are told of runs, in order."""
+    told: list[str] = []
+    where = "exshadow.service.policy_run.around"
+    monkeypatch.setattr(f"{where}.run_hooks", lambda hooks, event, facts: told.append(event))
+    monkeypatch.setattr(f"{where}.tell", lambda part, one: told.append(one.outcome) or [])
+    return told
+
+
+def test_the_hooks_of_a_group_that_another_run_holds_are_left_alone(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = told_at_end(monkeypatch)
+    with rotation.room() as room, room.alone():
+        rotation.run()
+    assert told == ["failure"]
+
+
+@pytest.mark.parametrize("problem", [KeyboardInterrupt(), CancelledError("left")])
+def test_a_run_that_is_stopped_is_told_as_well(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch, problem: BaseException
+) -> None:
+    told = told_at_end(monkeypatch)
+
+    def stops(*_: object, **__: object) -> None:
+        raise problem
+
+    monkeypatch.setattr("exshadow.service.policy_run.making.make", stops)
+    with pytest.raises(type(problem)):
+        rotation.run()
+    assert told == ["before", "on-error", "failure"]
+
+
+def test_a_full_disk_fails_the_group_and_is_told(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = told_at_end(monkeypatch)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr("exshadow.service.policy_run.making.make", full)
+    error = rotation.run().error
+    assert error is not None
+    assert error.exit_status != 1
+    assert told == ["before", "on-error", "failure"]
+
+
+def test_a_set_of_which_nothing_was_presented_is_not_proved(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if rotation.bed.provider().name == "native":
+        pytest.skip("the volumes check it by themselves")
+    monkeypatch.setattr(Room, "presented", lambda room, one: nullcontext(()))
+    error = rotation.run().error
+    assert error is not None
+    assert "presented no copy" in error.message
+
+
+def test_documents_are_whole_or_as_they_were(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(descriptor: int) -> None:
+        raise OSError(errno.EIO, "bad disk")
+
+    with rotation.room() as room:
+        making.keep(room, "one", "a.xml", b"<whole/>")
+        monkeypatch.setattr(os, "fsync", fails)
+        with pytest.raises(Error, match=r"a\.xml"):
+            making.keep(room, "one", "a.xml", b"<ha")
+        monkeypatch.undo()
+        (file,) = (room.desk.folder.path / "documents" / "one").iterdir()
+        assert (file.name, file.read_bytes()) == ("a.xml", b"<whole/>")
 
 
 # --- with writers ---

@@ -16,7 +16,7 @@ from exshadow.errors import Error, InvalidError, NotFoundError
 from exshadow.model import JobRecord, Plan, SetRecord, VolumeRecord
 from exshadow.providers.contract import Action, Standing, Verb
 from exshadow.service import sets, shadow
-from exshadow.service.documents import document_file
+from exshadow.service.documents import document_file, save_file
 from exshadow.service.policy_run.room import HeldJournal, Room
 from exshadow.service.restore import Restored, RestoreWish
 from exshadow.service.snapshots import Listing, Split
@@ -126,11 +126,8 @@ def _milliseconds(moment: str) -> str:
 
 def keep(room: Room, set_id: str, name: str, content: bytes) -> None:
     """A document of a set: in the catalog, and a second time below the state folder."""
-    folder = room.desk.folder.path / "documents" / set_id
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = folder / Path(name).name
-    file.write_bytes(content)
-    file.chmod(0o600)
+    file = room.desk.folder.path / "documents" / set_id / Path(name).name
+    save_file(file, content, f"{name} of set {set_id}")
     keep_document(room.desk.catalog, set_id, name, content, [str(file)])
 
 

@@ -146,9 +146,7 @@ class Room:
         try:
             self.do(self.action(Verb.UNPRESENT, action.mirror, action.set_id, action.label))
         except Error as problem:
-            self.note(
-                f"what was presented is not taken back yet, the next run will: {problem}"
-            )
+            self.note(f"what was presented is not taken back yet, the next run will: {problem}")
         else:
             self.journal.end(action, "undone")
 
