@@ -13,8 +13,11 @@ import pytest
 from conftest import Cli, Shop
 from vss_writers import Application
 
+from exshadow.cli.policy_run import _worst
+from exshadow.errors import IntegrityError, RefusedError
 from exshadow.model import SetRecord
 from exshadow.service.desk import Desk
+from exshadow.service.policy_run.record import GroupRun
 from exshadow.service.state import StateFolder
 
 
@@ -109,6 +112,17 @@ def test_sets_of_other_providers_are_listed_as_the_catalog_has_them(shop: Shop) 
     assert "nothing tells how set" in error["message"]
     error = shop.cli.error(4, "restore", "mail@foreign-set", "--mode", "instant")
     assert error["code"] == "unsupported"
+
+
+def test_a_bad_set_of_a_later_group_is_what_the_status_says() -> None:
+    found = [
+        GroupRun("first", "sfw", "", error=RefusedError("no mirror")),
+        GroupRun("second", "sfw", "", error=IntegrityError("damaged")),
+    ]
+    error = _worst(found)
+    assert error is not None
+    assert error.exit_status == 5
+    assert error.message == "group second: damaged; failed as well: first"
 
 
 # --- with writers ---

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import threading
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -65,6 +66,13 @@ def test_a_hook_past_its_limit_is_ended_with_its_children(script, tmp_path):
         run_hooks([hook(late, 1)], "before", {})
     threading.Event().wait(3)
     assert not (tmp_path / "late").exists()
+
+
+def test_a_hook_that_never_reads_its_facts_is_ended_at_its_limit(script):
+    begun = time.monotonic()
+    with pytest.raises(TimedOutError, match="not done after 1 s"):
+        run_hooks([hook(script("sleep 20"), 1)], "before", {"text": "x" * MIB})
+    assert time.monotonic() - begun < 10
 
 
 def test_a_child_left_behind_is_not_waited_for(script):
@@ -288,6 +296,13 @@ def test_a_hook_that_says_no_keeps_the_run_from_starting(cli, policy, tmp_path):
     assert "ended with 1" in cli.error(6, "policy", "run", policy)["message"]
     assert cli.json("snapshot", "list")["sets"] == []
     assert heard(tmp_path, "wrong")["run"]["error"]["code"] == "provider_failed"
+
+
+def test_a_run_that_cannot_even_begin_tells_its_on_error_hook(cli, policy, tmp_path):
+    policy.write_text(policy.read_text().replace('volumes = ["db"]', 'volumes = ["nowhere"]'))
+    run = cli.json("policy", "run", policy, status=2)["groups"][0]
+    assert heard(tmp_path, "wrong")["run"]["error"] == run["error"]
+    assert not (tmp_path / "before.json").exists()
 
 
 def test_only_what_is_due_runs(cli, policy):

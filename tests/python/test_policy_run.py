@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,12 +19,19 @@ from provider_trial import LIMITS, MemoryJournal, Rotation, bed_classes
 from vss_writers import Application
 
 from exshadow.catalog.documents import documents, keep_document
-from exshadow.errors import CorruptError, RefusedError, UnsupportedError
+from exshadow.errors import (
+    CancelledError,
+    CorruptError,
+    Error,
+    ProviderError,
+    RefusedError,
+    UnsupportedError,
+)
 from exshadow.model import SetRecord
 from exshadow.policy.retention import Fate, Held
 from exshadow.providers.contract import Action, Mirror, MirrorState, Provider, Stage, Verb
 from exshadow.providers.steps import carry_out
-from exshadow.service.policy_run import elsewhere, unfinished
+from exshadow.service.policy_run import elsewhere, making, unfinished
 from exshadow.service.policy_run.room import Room
 from exshadow.service.policy_run.rotation import turn
 
@@ -129,6 +139,81 @@ def test_two_runs_of_a_group_exclude_each_other(rotation: Rotation) -> None:
         error = rotation.run().error
     assert error is not None
     assert error.code == "busy"
+
+
+def told_at_end(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What hooks and people are told of runs, in order."""
+    told: list[str] = []
+    where = "exshadow.service.policy_run.around"
+    monkeypatch.setattr(f"{where}.run_hooks", lambda hooks, event, facts: told.append(event))
+    monkeypatch.setattr(f"{where}.tell", lambda part, one: told.append(one.outcome) or [])
+    return told
+
+
+def test_the_hooks_of_a_group_that_another_run_holds_are_left_alone(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = told_at_end(monkeypatch)
+    with rotation.room() as room, room.alone():
+        rotation.run()
+    assert told == ["failure"]
+
+
+@pytest.mark.parametrize("problem", [KeyboardInterrupt(), CancelledError("left")])
+def test_a_run_that_is_stopped_is_told_as_well(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch, problem: BaseException
+) -> None:
+    told = told_at_end(monkeypatch)
+
+    def stops(*_: object, **__: object) -> None:
+        raise problem
+
+    monkeypatch.setattr("exshadow.service.policy_run.making.make", stops)
+    with pytest.raises(type(problem)):
+        rotation.run()
+    assert told == ["before", "on-error", "failure"]
+
+
+def test_a_full_disk_fails_the_group_and_is_told(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = told_at_end(monkeypatch)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr("exshadow.service.policy_run.making.make", full)
+    error = rotation.run().error
+    assert error is not None
+    assert error.exit_status != 1
+    assert told == ["before", "on-error", "failure"]
+
+
+def test_a_set_of_which_nothing_was_presented_is_not_proved(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if rotation.bed.provider().name == "native":
+        pytest.skip("the volumes check it by themselves")
+    monkeypatch.setattr(Room, "presented", lambda room, one: nullcontext(()))
+    error = rotation.run().error
+    assert error is not None
+    assert "presented no copy" in error.message
+
+
+def test_documents_are_whole_or_as_they_were(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(descriptor: int) -> None:
+        raise OSError(errno.EIO, "bad disk")
+
+    with rotation.room() as room:
+        making.keep(room, "one", "a.xml", b"<whole/>")
+        monkeypatch.setattr(os, "fsync", fails)
+        with pytest.raises(Error, match=r"a\.xml"):
+            making.keep(room, "one", "a.xml", b"<ha")
+        monkeypatch.undo()
+        (file,) = (room.desk.folder.path / "documents" / "one").iterdir()
+        assert (file.name, file.read_bytes()) == ("a.xml", b"<whole/>")
 
 
 # --- with writers ---
@@ -266,6 +351,41 @@ def test_a_split_whose_writers_nobody_asked_is_undone(rotation: Rotation, starts
     rotation.check()
 
 
+def test_a_set_that_a_later_run_finishes_has_the_time_of_its_split(rotation: Rotation) -> None:
+    rotation.good()
+    with rotation.room() as room:
+        if room.provider.name == "native":
+            pytest.skip("the volume files know when it was")
+        asked = room.action(Verb.SPLIT, "m2", str(uuid.uuid4()), "cut")
+        carry_out(room.provider, replace(asked, verb=Verb.PREPARE, set_id=""), MemoryJournal(),
+                  limits=LIMITS)  # fmt: skip
+        begun(room, asked, starts=True)
+        after = datetime.now(UTC)
+        time.sleep(0.01)
+        unfinished.settle(room)
+        made = room.service.show_set(asked.set_id)
+        assert datetime.fromisoformat(made.created) < after
+
+
+def test_a_set_that_was_recorded_before_the_kill_keeps_its_time_and_pin(
+    rotation: Rotation,
+) -> None:
+    made = rotation.good().made
+    assert made is not None
+    if not elsewhere.is_elsewhere(made):
+        pytest.skip("the volume files have the pin")
+    with rotation.room() as room:
+        entry = room.journal.split_of(made.id)
+        assert entry is not None
+        room.journal.end(entry.action, "started")  # killed before the journal heard of its end
+        room.desk.catalog.change_set(made.id, pinned_until="2099-01-01T00:00:00Z")
+        unfinished.settle(room)
+        again = room.service.show_set(made.id)
+        assert (again.created, again.pinned_until, again.hold_us) == (
+            made.created, "2099-01-01T00:00:00Z", made.hold_us,
+        )  # fmt: skip
+
+
 def test_a_restore_that_had_not_begun_is_never_begun_later(rotation: Rotation) -> None:
     """Whoever wrote to production meanwhile would lose it."""
     made = rotation.good()
@@ -293,17 +413,105 @@ def test_what_was_presented_is_taken_back(rotation: Rotation) -> None:
     rotation.check()
 
 
-@pytest.mark.parametrize("starts", [False, True])
-def test_a_resync_is_finished(rotation: Rotation, starts: bool) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_a_failed_presentation_left_is_taken_back(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    """At once; where that fails as well, by the next run."""
+    made = rotation.good().made
+    assert made is not None
+    if not elsewhere.is_elsewhere(made):
+        pytest.skip("its copies are files that can always be read")
+    with rotation.room() as room:
+        start = room.provider.start
+
+        def fails(action: Action) -> None:
+            if action.verb is Verb.UNPRESENT and not at_once:
+                raise ProviderError("not now")
+            start(action)
+            if action.verb is Verb.PRESENT:
+                raise ProviderError("the second device did not come")
+
+        monkeypatch.setattr(room.provider, "start", fails)
+        with pytest.raises(ProviderError, match="second device"), room.presented(made):
+            raise AssertionError("it was not presented")
+        monkeypatch.undo()
+        if not at_once:
+            unfinished.settle(room)
+        (asked,) = (
+            one.action
+            for one in room.journal.of_run(room.journal.run_id)
+            if one.action.verb is Verb.PRESENT
+        )
+        assert states(room, asked) == ["undone"]
+        assert room.provider.standing(asked).stage is not Stage.DONE
+    rotation.check()
+
+
+def test_a_resync_that_had_begun_is_finished(rotation: Rotation) -> None:
     made = rotation.good()
     assert made.made is not None
     with rotation.room() as room:
         asked = room.action(Verb.RESYNC, made.mirror, made.made.id, made.made.label)
-        begun(room, asked, starts=starts)
+        begun(room, asked, starts=True)
         unfinished.settle(room)
         assert states(room, asked) == ["done"]
         assert [one.state for one in room.sets() if one.id == made.made.id] == []
     rotation.check()
+
+
+@pytest.mark.parametrize("verb", [Verb.RESYNC, Verb.DISSOLVE, Verb.PROMOTE])
+def test_what_ends_a_set_and_had_not_begun_is_never_begun_later(
+    rotation: Rotation, verb: Verb
+) -> None:
+    """Whoever wants the set back, or pinned it meanwhile, would lose it."""
+    then = wrote(rotation, "good")
+    made = rotation.good()
+    assert made.made is not None
+    wrote(rotation, "since then")
+    with rotation.room() as room:
+        asked = room.action(verb, made.mirror, made.made.id, made.made.label)
+        begun(room, asked, starts=False)
+        unfinished.settle(room)
+        assert states(room, asked) == ["undone"]
+        assert room.service.show_set(made.made.id).state == "ready"
+    assert rotation.bytes_of(made.made) == then
+    rotation.check()
+
+
+def test_a_restore_after_a_killed_resync_of_the_same_set_has_its_bytes(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    then = wrote(rotation, "good")
+    made = rotation.good()
+    assert made.made is not None
+    wrote(rotation, "damage")
+    if not elsewhere.is_elsewhere(made.made):
+        pytest.skip("the native engine's own commands do it")
+    monkeypatch.setattr("exshadow.providers.registry.build", lambda *_: rotation.bed.provider())
+    with rotation.room() as room, where_it_can():
+        asked = room.action(Verb.RESYNC, made.mirror, made.made.id, made.made.label)
+        begun(room, asked, starts=False)
+        elsewhere.carry_out(room.service, room.desk, made.made, "restore")
+    assert rotation.production() == then
+
+
+def test_a_set_that_what_was_left_has_ended_is_not_restored(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rotation.good()
+    assert made.made is not None
+    now = wrote(rotation, "since then")
+    if not elsewhere.is_elsewhere(made.made):
+        pytest.skip("the native engine's own commands do it")
+    monkeypatch.setattr("exshadow.providers.registry.build", lambda *_: rotation.bed.provider())
+    with rotation.room() as room:
+        asked = room.action(Verb.RESYNC, made.mirror, made.made.id, made.made.label)
+        begun(room, asked, starts=True)
+        with pytest.raises(RefusedError, match="in state dissolved"):
+            elsewhere.carry_out(room.service, room.desk, made.made, "restore")
+        assert room.journal.done(room.group, Verb.RESTORE) == []
+    assert rotation.production() == now
 
 
 def test_a_set_that_somebody_removed_from_the_product_is_told(rotation: Rotation) -> None:

@@ -21,6 +21,7 @@ from exshadow.errors import CorruptError
 from exshadow.providers.contract import Action, Verb
 
 _DETAIL = 1000
+_LEAVES_SOMETHING = (Verb.SPLIT.value, Verb.PRESENT.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +81,12 @@ class CatalogJournal:
             yield connection
 
     def unfinished(self, group: str) -> list[Entry]:
-        """Oldest first: what was started and has not ended, and splits that failed and were not
-        undone, of which the product may hold something."""
+        """Oldest first: what was started and has not ended, and splits and presentations that
+        failed and were not undone, of which the product may hold something."""
         actions = schema.actions.c
         left = or_(
             actions.state == "started",
-            and_(actions.state == "failed", actions.verb == Verb.SPLIT.value),
+            and_(actions.state == "failed", actions.verb.in_(_LEAVES_SOMETHING)),
         )
         return self._entries(actions.group == group, left)
 

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from exshadow.cli import confirm, output
 from exshadow.cli.context import open_desk, open_service
 from exshadow.cli.options import DryRun
-from exshadow.errors import Error
+from exshadow.errors import Error, IntegrityError
 from exshadow.model import Plan
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def _run(service: Service, desk: Desk, policy: Policy, provider: str | None) -> 
     import uuid
 
     from exshadow.cli.policy import zone
+    from exshadow.service.policy_run.around import tell_end
     from exshadow.service.policy_run.opening import open_room
     from exshadow.service.policy_run.record import GroupRun
     from exshadow.service.policy_run.run import run_group
@@ -115,7 +116,9 @@ def _run(service: Service, desk: Desk, policy: Policy, provider: str | None) -> 
         try:
             room = open_room(service, desk, policy, name, run_id, provider)
         except Error as problem:
-            found.append(GroupRun(name, provider or "", run_id, error=problem))
+            done = GroupRun(name, provider or "", run_id, error=problem)
+            tell_end(group, done, desk.reporter.note)
+            found.append(done)
             continue
         found.append(run_group(room, group, zone=zone()))
     return found
@@ -138,8 +141,12 @@ def _plan(service: Service, desk: Desk, policy: Policy, provider: str | None) ->
 
 
 def _worst(found: list[GroupRun]) -> Error | None:
-    """The first failure; those of other groups are named with it."""
-    failed = [one for one in found if one.error is not None]
+    """The most serious failure, a bad set (5) before all others; those of other groups are named
+    with it."""
+    failed = sorted(
+        (one for one in found if one.error is not None),
+        key=lambda one: not isinstance(one.error, IntegrityError),
+    )
     if not failed or failed[0].error is None:
         return None
     error = failed[0].error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -34,19 +33,18 @@ def run_hooks(hooks: Sequence[Hook], event: str, facts: Json) -> None:
 def _run(hook: Hook, document: bytes) -> None:
     words = private_command(hook.command)
     limit = hook.timeout.total_seconds()
-    # A child that the hook leaves behind may keep its output open: a file is not waited for.
-    with tempfile.TemporaryFile() as said:
+    # A child that the hook leaves behind may keep its output open, and a hook need not read its
+    # input: files are not waited for.
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
         try:
+            given.write(document)
+            given.seek(0)
             process = subprocess.Popen(
-                words, stdin=subprocess.PIPE, stdout=said, stderr=said, start_new_session=True
+                words, stdin=given, stdout=said, stderr=said, start_new_session=True
             )
         except OSError as problem:
             raise from_system(problem, f"cannot start hook {words[0]}") from problem
         try:
-            with contextlib.suppress(BrokenPipeError):  # it need not read
-                assert process.stdin is not None
-                process.stdin.write(document)
-                process.stdin.close()
             process.wait(limit)
         except BaseException as problem:
             end_group(process)

@@ -22,13 +22,18 @@ def document_file(state: Path, set_id: str) -> Path:
 
 def save_document(state: Path, set_id: str, text: str) -> None:
     """Keep it, whole and durable, or as it was before. IoError, NoSpaceError and the like."""
-    path = document_file(state, set_id)
+    save_file(document_file(state, set_id), text.encode(), f"the document of set {set_id}")
+
+
+def save_file(path: Path, content: bytes, what: str) -> None:
+    """A file that is whole and durable, or as it was before; its folder is made. ``what``: for the
+    error, one of IoError, NoSpaceError and the like."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{set_id}-", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(path)
@@ -38,7 +43,7 @@ def save_document(state: Path, set_id: str, text: str) -> None:
             raise
         _sync_folder(path.parent)
     except OSError as problem:
-        raise from_system(problem, f"keeping the document of set {set_id}") from problem
+        raise from_system(problem, f"keeping {what}") from problem
 
 
 def forget_document(state: Path, set_id: str) -> None:

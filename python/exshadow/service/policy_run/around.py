@@ -3,6 +3,7 @@ measures, and who hears of it all."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from exshadow.catalog.documents import documents
@@ -27,6 +28,8 @@ class Around:
     group: Group
     done: GroupRun
     previous: SetRecord | None = None
+    held: bool = False
+    """Whether the group is this run's: hooks of another run's group are not touched."""
 
     def before(self) -> None:
         """Before anything is touched. Raises what a hook said: then there is no run."""
@@ -54,14 +57,7 @@ class Around:
 
     def ended(self) -> None:
         """Whatever came of it. Nothing of this changes how the run ended, but it is said."""
-        error = self.done.error
-        hooks: tuple[Hook, ...] = self.group.hooks.on_error if error else self.group.hooks.after
-        try:
-            run_hooks(hooks, "on-error" if error else "after", self._facts())
-        except Error as problem:
-            self._warn(str(problem))
-        for text in tell(self.group.notify, self._message()):
-            self._warn(text)
+        tell_end(self.group, self.done, self.room.note, hooks=self.held)
 
     def _facts(self) -> Json:
         return {"run": self.done.to_json()}
@@ -73,18 +69,40 @@ class Around:
             for found in documents(self.room.desk.catalog, one.id)
         ]
 
-    def _message(self) -> Message:
-        done = self.done
-        outcome: Outcome = "failure" if done.error else "warning" if done.warnings else "success"
-        if done.error is not None:
-            title = f"exshadow: {done.group} failed"
-            text = f"{done.error.message}\n{done.error.hint}".strip()
-        else:
-            label = done.made.label if done.made else "no set"
-            title = f"exshadow: {done.group}: {label}"
-            text = "The new set is there and its checks are good."
-        return Message(outcome, title, "\n".join((text, *done.warnings, *done.notes)))
-
     def _warn(self, text: str) -> None:
         self.done.warnings.append(text)
         self.room.note(text)
+
+
+def tell_end(
+    group: Group, done: GroupRun, note: Callable[[str], None], *, hooks: bool = True
+) -> None:
+    """Hooks after a run or of its failure, then those who are to hear of it. Also for a run that
+    could not even begin. ``hooks``: not while another run holds the group, whose hooks they are as
+    well."""
+    error = done.error
+
+    def warn(text: str) -> None:
+        done.warnings.append(text)
+        note(text)
+
+    if hooks:
+        wanted: tuple[Hook, ...] = group.hooks.on_error if error else group.hooks.after
+        try:
+            run_hooks(wanted, "on-error" if error else "after", {"run": done.to_json()})
+        except Error as problem:
+            warn(str(problem))
+    for text in tell(group.notify, _message(done)):
+        warn(text)
+
+
+def _message(done: GroupRun) -> Message:
+    outcome: Outcome = "failure" if done.error else "warning" if done.warnings else "success"
+    if done.error is not None:
+        title = f"exshadow: {done.group} failed"
+        text = f"{done.error.message}\n{done.error.hint}".strip()
+    else:
+        label = done.made.label if done.made else "no set"
+        title = f"exshadow: {done.group}: {label}"
+        text = "The new set is there and its checks are good."
+    return Message(outcome, title, "\n".join((text, *done.warnings, *done.notes)))

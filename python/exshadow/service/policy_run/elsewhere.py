@@ -47,6 +47,8 @@ def carry_out(service: Service, desk: Desk, one: SetRecord, verb: str) -> JobRec
     room = room_of_set(service, desk, one, str(uuid.uuid4()))
     with room.alone():
         unfinished.settle(room)
+        one = service.show_set(one.id)  # as it is now: what was settled may have ended it
+        _require(one, verb)
         action = room.action(VERBS[verb], room.mirror_of(one), one.id, one.label)
         standing = room.do(action)
     return _job(verb, standing)

@@ -16,7 +16,7 @@ from exshadow.errors import Error, InvalidError, NotFoundError
 from exshadow.model import JobRecord, Plan, SetRecord, VolumeRecord
 from exshadow.providers.contract import Action, Standing, Verb
 from exshadow.service import sets, shadow
-from exshadow.service.documents import document_file
+from exshadow.service.documents import document_file, save_file
 from exshadow.service.policy_run.room import HeldJournal, Room
 from exshadow.service.restore import Restored, RestoreWish
 from exshadow.service.snapshots import Listing, Split
@@ -86,23 +86,28 @@ def undo(room: Room, action: Action) -> None:
     room.journal.end(action, "undone")
 
 
-def record(room: Room, action: Action, standing: Standing, hold_us: int) -> SetRecord:
+def record(
+    room: Room, action: Action, standing: Standing, hold_us: int, *, created: str = ""
+) -> SetRecord:
     """The set into the catalog, which is all that knows of it where the volume files do not; the
-    product's documents beside it."""
+    product's documents beside it. ``created``: when it was split, now if empty; a set that the
+    catalog has already keeps its own time, pin and hold."""
     native = room.provider.name == sets.PROVIDER
     if native:
         one = replace(room.service.show_set(action.set_id), hold_us=hold_us)
     else:
+        known = next((one for one in room.sets() if one.id == action.set_id), None)
         one = SetRecord(
             id=action.set_id,
             label=action.label,
             group=action.group,
-            created=_moment(),
+            created=known.created if known else _milliseconds(created),
             provider=room.provider.name,
             consistency=standing.consistency,
             state="ready",
             members=standing.members,
-            hold_us=hold_us,
+            pinned_until=known.pinned_until if known else None,
+            hold_us=known.hold_us if known else hold_us,
         )
     room.desk.catalog.record_set(one)
     for name, content in room.provider.documents(action).items():
@@ -112,18 +117,17 @@ def record(room: Room, action: Action, standing: Standing, hold_us: int) -> SetR
     return one
 
 
-def _moment() -> str:
-    """RFC 3339 UTC with milliseconds: nothing else would order two sets of one second."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _milliseconds(moment: str) -> str:
+    """RFC 3339 UTC, now if empty, with milliseconds: nothing else would order two sets of one
+    second."""
+    found = datetime.fromisoformat(moment) if moment else datetime.now(UTC)
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def keep(room: Room, set_id: str, name: str, content: bytes) -> None:
     """A document of a set: in the catalog, and a second time below the state folder."""
-    folder = room.desk.folder.path / "documents" / set_id
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = folder / Path(name).name
-    file.write_bytes(content)
-    file.chmod(0o600)
+    file = room.desk.folder.path / "documents" / set_id / Path(name).name
+    save_file(file, content, f"{name} of set {set_id}")
     keep_document(room.desk.catalog, set_id, name, content, [str(file)])
 
 

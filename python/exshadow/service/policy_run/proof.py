@@ -74,7 +74,8 @@ def _bytes(room: Room, one: SetRecord) -> Verification:
     as evidence; production goes on meanwhile and is not compared."""
     begun = time.monotonic()
     sizes = {source.name: source.size for source in room.sources}
-    digests, wrong = {}, []
+    digests: dict[str, str] = {}
+    wrong = [] if one.members else ["the provider presented no copy at all"]
     for member in one.members:
         digest, length = hashlib.sha256(), 0
         try:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from exshadow.catalog.journal import CatalogJournal
-from exshadow.errors import BusyError, NotFoundError
+from exshadow.errors import BusyError, Error, NotFoundError
 from exshadow.model import JobRecord, Member, SetRecord
 from exshadow.providers.contract import Action, Provider, Source, Stage, Standing, Verb
 from exshadow.providers.steps import Journal, Limits, carry_out
@@ -130,12 +130,25 @@ class Room:
         mirror = self.mirror_of(one)
         held = HeldJournal(self.journal)
         action = self.action(Verb.PRESENT, mirror, one.id, one.label)
-        standing = self.carry(action, held)
+        try:
+            standing = self.carry(action, held)
+        except Error:
+            self._take_back(action)
+            raise
         try:
             yield standing.members
         finally:
             self.do(self.action(Verb.UNPRESENT, mirror, one.id, one.label))
             held.release()
+
+    def _take_back(self, action: Action) -> None:
+        """What a presentation that failed made: some of its copies may have paths already."""
+        try:
+            self.do(self.action(Verb.UNPRESENT, action.mirror, action.set_id, action.label))
+        except Error as problem:
+            self.note(f"what was presented is not taken back yet, the next run will: {problem}")
+        else:
+            self.journal.end(action, "undone")
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -6,7 +6,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from exshadow.errors import Error, NotFoundError, RefusedError
+from exshadow.errors import (
+    BusyError,
+    CancelledError,
+    Error,
+    NotFoundError,
+    RefusedError,
+    from_system,
+)
 from exshadow.model import Plan, SetRecord, Step
 from exshadow.names import time_label
 from exshadow.policy.model import Group
@@ -28,13 +35,26 @@ def run_group(room: Room, group: Group, *, zone: tzinfo = UTC) -> GroupRun:
     around = Around(room, group, done)
     try:
         with room.alone():
+            around.held = True
             _Run(room, group, zone, done).run(around)
-    except Error as problem:
-        if problem.exit_status == 130:
+    except BaseException as problem:
+        around.held = around.held or not isinstance(problem, BusyError)
+        done.error = _error(problem)
+        if not isinstance(problem, (Error, OSError)) or done.error.exit_status == 130:
+            around.ended()
             raise
-        done.error = problem
     around.ended()
     return done
+
+
+def _error(problem: BaseException) -> Error:
+    if isinstance(problem, Error):
+        return problem
+    if isinstance(problem, OSError):
+        return from_system(problem)
+    if isinstance(problem, Exception):
+        return Error(f"unexpected: {problem!r}")
+    return CancelledError("the run was stopped", hint="run it again: it goes on")
 
 
 def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> Plan:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from exshadow.catalog.journal import Entry
 from exshadow.errors import Error
+from exshadow.names import is_pinned
 from exshadow.providers.contract import Action, Stage, Verb
 from exshadow.service import sets
 from exshadow.service.policy_run import making
@@ -56,7 +57,8 @@ def _split(room: Room, entry: Entry) -> str:
     action = entry.action
     standing = room.provider.standing(action)
     if entry.state == "started" and not action.writers and standing.stage is Stage.DONE:
-        making.record(room, action, standing, 0)
+        # Begun is the nearest that anybody knows to the point in time, and never too late.
+        making.record(room, action, standing, 0, created=entry.started)
         room.journal.end(action, "done", "finished by a later run")
         return f"set {action.label} is whole and kept"
     making.undo(room, action)
@@ -76,11 +78,23 @@ def _restore(room: Room, entry: Entry) -> str:
     return "it is not repeated: restore the set again if production is not what it should be"
 
 
-def _promote(room: Room, entry: Entry) -> str:
-    if room.provider.standing(entry.action).stage in (*_GOING, Stage.DONE):
-        return _finish(room, entry)
-    room.journal.end(entry.action, "undone")
-    return "nothing had been done"
+def _give_up(room: Room, entry: Entry) -> str:
+    """What ends a set is gone on with, never begun anew: since then somebody may have pinned the
+    set, or want it for a restore. A pin only lets a resync under way go on: nothing is left of the
+    set then."""
+    action = entry.action
+    stage = room.provider.standing(action).stage
+    if stage is Stage.ABSENT:
+        room.journal.end(action, "undone", "nothing had been done")
+        return "nothing had been done"
+    if action.verb is Verb.DISSOLVE and stage is not Stage.DONE and _is_pinned(room, action):
+        room.journal.end(action, "undone", "the set is pinned")
+        return "it is not gone on with: the set is pinned"
+    return _finish(room, entry)
+
+
+def _is_pinned(room: Room, action: Action) -> bool:
+    return any(one.id == action.set_id and is_pinned(one.pinned_until) for one in room.sets())
 
 
 def _present(room: Room, entry: Entry) -> str:
@@ -114,6 +128,8 @@ def _derived(action: Action, what: str) -> Action:
 _WAYS: dict[Verb, Callable[[Room, Entry], str]] = {
     Verb.SPLIT: _split,
     Verb.RESTORE: _restore,
-    Verb.PROMOTE: _promote,
+    Verb.RESYNC: _give_up,
+    Verb.DISSOLVE: _give_up,
+    Verb.PROMOTE: _give_up,
     Verb.PRESENT: _present,
 }
