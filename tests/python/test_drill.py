@@ -108,8 +108,6 @@ def test_what_is_refused(noon, tmp_path):
     noon.error(8, "drill", "g", "--dir", tmp_path / "link")
     (tmp_path / "file").touch()
     noon.error(2, "drill", "g", "--dir", tmp_path / "file")
-    noon.error(3, "drill", "g", "--dir", tmp_path / "none")
-    assert not (tmp_path / "none").exists()
     noon("snapshot", "delete", "noon")
     assert "no set that is ready" in noon.error(4, "drill", "g")["message"]
     assert digests(tmp_path) == before

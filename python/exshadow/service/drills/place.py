@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from exshadow.errors import Error, InvalidError, NotFoundError, from_system
+from exshadow.errors import Error, InvalidError, from_system
 from exshadow.service import conflicts
 from exshadow.service.state import StateFolder
 
@@ -33,8 +33,6 @@ def drill_place(folder: StateFolder, wanted: str | None) -> Iterator[Path]:
     top = Path(wanted) if wanted is not None else folder.path / RECORDS
     conflicts.refuse_used(folder, folder.survey(), str(top))
     records = folder.path / RECORDS
-    if wanted is not None and not os.path.lexists(top):
-        raise NotFoundError(f"there is no folder {top}", hint="make it first, or name another")
     try:
         records.mkdir(mode=0o700, exist_ok=True)
         top.mkdir(parents=True, exist_ok=True)
