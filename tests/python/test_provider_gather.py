@@ -188,6 +188,28 @@ def test_the_choice_is_the_same_when_the_mirrors_are_made(cli, tmp_path, kind):
     bed.close()
 
 
+@pytest.mark.parametrize(
+    ("demand", "why"),
+    [
+        ("provider.survive-source-loss = true", "does not survive the loss of the source"),
+        ("provider.delta-resync = true", "copies everything at each refresh"),
+        ('provider.forbid = ["eva"]', "forbidden by the policy"),
+    ],
+)
+def test_a_provider_that_is_named_must_meet_the_demands_too(cli, tmp_path, demand, why):
+    bed = EvaBed(tmp_path)
+    settings = bed.settings | {"kind": "snapshot"}
+    path = policy_of(bed, tmp_path, settings, demand)
+    assert why in cli.error(4, "policy", "run", path, "--provider", "eva")["message"]
+    if "forbid" not in demand:
+        path = policy_of(bed, tmp_path, settings, f'{demand}\nprovider.prefer = ["eva"]')
+        assert why in cli.error(4, "policy", "run", path)["message"]
+    path = policy_of(bed, tmp_path, settings)
+    (run,) = cli.json("policy", "run", path, "--provider", "eva")["groups"]
+    assert run["error"] is None
+    bed.close()
+
+
 def test_nobody_can_is_a_refusal(cli, tmp_path, image):
     path = tmp_path / "policy.toml"
     path.write_text(f'[group.x]\nvolumes = ["db"]\n[volume.db]\npath = "{image("db.img")}"\n')
