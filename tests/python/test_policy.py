@@ -198,6 +198,30 @@ def test_the_commands(cli, image, tmp_path: Path) -> None:
     cli("policy", "plan", path.with_name("missing"), status=3)
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('mirrors = ["m1"]\nverify = ["bytes"]', ":3: group.g.mirrors: one mirror is"),
+        (
+            'writers = ["scrpt?command=/bin/true"]',
+            ":3: group.g.writers: there is no writer 'scrpt'",
+        ),
+        ('writers = ["script?comand=/bin/true"]', ":3: group.g.writers: writer 'script'"),
+    ],
+)
+def test_a_check_finds_what_only_a_later_run_would(cli, tmp_path: Path, line, told) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(f'[group.g]\nvolumes = ["a"]\n{line}\n')
+    said = cli("policy", "check", path, status=2).err
+    assert f"{path}:3: group.g." in said
+    assert told in said
+    path.write_text(
+        '[group.g]\nvolumes = ["a"]\nmirrors = ["m1", "m2"]\nverify = ["bytes"]\n'
+        'writers = ["script?command=/bin/true"]\n'
+    )
+    cli("policy", "check", path)
+
+
 def test_a_pin_for_ever_never_ends() -> None:
     pinned = SetRecord("i", "l", "g", "2024-06-01T00:00:00Z", "native", "crash", "ready", ())
     held = held_of(replace(pinned, pinned_until="forever"))
