@@ -50,7 +50,8 @@ FAULTS = [
     ('keep.within = "7w"', "policy:5: group.g.keep.within: '7w' is no time span"),
     ('verify = ["chkdsk"]', "no check 'chkdsk'"),
     ('provider.prefer = ["netapp"]', "no provider 'netapp'"),
-    ('retention = "7d"', "policy:5: group.g.retention: Extra inputs are not permitted"),
+    ('retention = "7d"', "policy:5: group.g.retention: unknown key"),
+    ('writers = "sqlite"', "policy:5: group.g.writers: write a list"),
     ('objective = "soon"', "policy:5: group.g.objective"),
     ('notify.on = ["always"]', "use failure, success, warning"),
     ('mirrors = ["m2", "m2"]', "names one twice"),
@@ -74,7 +75,7 @@ def test_volumes_and_providers_have_tables_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('[volume.data]\nsize = "2G"', "volume.data.path: Field required"),
+        ('[volume.data]\nsize = "2G"', "volume.data.path: must be given"),
         ('[volume.data]\npath = "W:"\nsize = "big"', "policy:16: volume.data.size"),
         ("[provider.sfw]\ntries = 3", "policy:15: provider.sfw.tries"),
         ("[provider.netapp]", "no provider 'netapp'"),
@@ -90,8 +91,12 @@ def test_their_faults_have_lines_too(text: str, told: str) -> None:
     ("text", "told"),
     [
         ("", "no group"),
-        ("[group.g]", "Field required"),
-        ("[groups.g]", "unknown part groups"),
+        ("[group.g]", "must be given"),
+        ("[groups.g]", "policy:1: unknown part groups"),
+        ('defaults = 3\n[group.g]\nvolumes = ["a"]', "policy:1: defaults is no table"),
+        ('template = 3\n[group.g]\nvolumes = ["a"]', "policy:1: template is no table"),
+        ('[template]\nt = 3\n[group.g]\nextends = "t"\nvolumes = ["a"]',
+         "policy:2: template.t is no table"),
         ('[group.g]\nextends = "x"\nvolumes = ["a"]', "extends 'x'"),
         ('[template.a]\nextends = "b"\n[template.b]\nextends = "a"\n'
          '[group.g]\nextends = "a"\nvolumes = ["a"]', "extend one another"),
@@ -191,6 +196,30 @@ def test_the_commands(cli, image, tmp_path: Path) -> None:
     path.write_text("[group.g]\nvolumes = []\n")
     assert f"{path}:2: group.g.volumes" in cli("policy", "check", path, status=2).err
     cli("policy", "plan", path.with_name("missing"), status=3)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('mirrors = ["m1"]\nverify = ["bytes"]', ":3: group.g.mirrors: one mirror is"),
+        (
+            'writers = ["scrpt?command=/bin/true"]',
+            ":3: group.g.writers: there is no writer 'scrpt'",
+        ),
+        ('writers = ["script?comand=/bin/true"]', ":3: group.g.writers: writer 'script'"),
+    ],
+)
+def test_a_check_finds_what_only_a_later_run_would(cli, tmp_path: Path, line, told) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(f'[group.g]\nvolumes = ["a"]\n{line}\n')
+    said = cli("policy", "check", path, status=2).err
+    assert f"{path}:3: group.g." in said
+    assert told in said
+    path.write_text(
+        '[group.g]\nvolumes = ["a"]\nmirrors = ["m1", "m2"]\nverify = ["bytes"]\n'
+        'writers = ["script?command=/bin/true"]\n'
+    )
+    cli("policy", "check", path)
 
 
 def test_a_pin_for_ever_never_ends() -> None:

@@ -25,7 +25,7 @@ volumes = ["x"]
 CRONS = [
     "* * * * *", "0 * * * *", "*/15 8-18 * * mon-fri", "10 3 1 * *", "0 0 29 2 *",
     "5,35 */6 * 1-3 *", "0 12 13 * fri", "30 4 * * 0", "30 4 * * 7", "0 0 l * *", "59 23 31 12 *",
-    "0 2 * jan,jul sun,wed",
+    "0 2 * jan,jul sun,wed", "0 2 1,l * *", "0 2 l,15 2,6 mon", "30 1 l * fri",
 ]  # fmt: skip
 
 
@@ -89,11 +89,15 @@ def test_systemd_takes_the_units(tmp_path):
 
 
 def test_a_windows_task_wakes_often_enough():
-    unit = windows_task(parse(POLICY).group, ["C:\\a b\\exshadow.exe"], "C:\\my policies\\p.toml")
+    unit = windows_task(
+        parse(POLICY).group, ["C:\\a b\\exshadow.exe"], "C:\\my policies\\p.toml", "D:\\my state"
+    )
     root = ElementTree.fromstring(unit.text.partition("?>")[2])
     space = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
     assert root.find(f".//{space}Interval").text == "PT5M"
-    assert root.find(f".//{space}Arguments").text == 'policy run-due "C:\\my policies\\p.toml"'
+    assert root.find(f".//{space}Arguments").text == (
+        '--state "D:\\my state" policy run-due "C:\\my policies\\p.toml"'
+    )
     assert root.find(f".//{space}Command").text == "C:\\a b\\exshadow.exe"
 
 
@@ -104,6 +108,36 @@ def test_a_windows_task_wakes_often_enough():
 )  # fmt: skip
 def test_minutes_between_two_looks(crons, every):
     assert wake_minutes(crons) == every
+
+
+URL = "postgresql+psycopg://ops@db.example/ex%20shadow"
+
+
+def test_the_runs_of_timers_have_the_catalog_of_the_command(cli, tmp_path):
+    policy = tmp_path / "p.toml"
+    policy.write_text(POLICY)
+    assert "EXSHADOW_CATALOG" not in cli("policy", "timers", policy).out
+    cli.environment["EXSHADOW_CATALOG"] = URL
+    line = f'Environment="EXSHADOW_CATALOG={URL.replace("%", "%%")}"'
+    assert line in cli("policy", "timers", policy).out.splitlines()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        URL.replace("ops@", "ops:geheim@"),
+        f"{URL}?password=geheim",
+        f"{URL}?sslmode=require&sslpassword=geheim",
+        "postgresql://ops:geheim/x@db.example/x",
+    ],
+)
+def test_no_password_goes_into_a_unit(cli, tmp_path, url):
+    policy = tmp_path / "p.toml"
+    policy.write_text(POLICY)
+    cli.environment["EXSHADOW_CATALOG"] = url
+    told = cli.error(4, "policy", "timers", policy)
+    assert "password" in told["message"]
+    assert "geheim" not in str(told)
 
 
 def test_the_command_writes_and_removes(cli, tmp_path):

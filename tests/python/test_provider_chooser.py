@@ -92,14 +92,30 @@ def test_every_limit_is_a_reason(provider: str, known: Facts, wish: Wish, why: s
     assert why in reason(found, provider)
 
 
-def test_the_wish_decides_the_kind_of_copy_in_the_array() -> None:
-    kinds = [
-        choose(facts(BASIC), wish).capability
-        for wish in (Wish(), Wish(survive_source_loss=True), Wish(delta_resync=True))
-    ]
-    assert [one.kind for one in kinds if one] == [
-        CopyKind.DIFFERENTIAL, CopyKind.SNAPCLONE, CopyKind.MIRRORCLONE,
-    ]  # fmt: skip
+ARRAY_KINDS = (CopyKind.DIFFERENTIAL, CopyKind.SNAPCLONE, CopyKind.MIRRORCLONE)
+
+
+@pytest.mark.parametrize("kind", ARRAY_KINDS)
+def test_the_settings_decide_the_kind_of_copy_in_the_array(kind: CopyKind) -> None:
+    known = facts(BASIC, arrays=(replace(EVA, kind=kind),))
+    found = choose(known, Wish())
+    assert found.capability is not None
+    assert found.capability.kind is kind
+    survives = choose(known, Wish(survive_source_loss=True)).provider == "eva"
+    assert survives == (kind is not CopyKind.DIFFERENTIAL)
+    by_changes = choose(known, Wish(delta_resync=True)).provider == "eva"
+    assert by_changes == (kind is CopyKind.MIRRORCLONE)
+
+
+def test_what_is_made_already_needs_no_room_and_is_no_foreign_copy() -> None:
+    full = replace(EVA, free=0, volumes={ID: ArrayVolume(copies=(CopyKind.MIRRORCLONE,) * 2)})
+    known = facts(BASIC, arrays=(full,))
+    assert choose(known, Wish(copies=2)).provider is None
+    assert choose(replace(known, made={"eva": 2}), Wish(copies=2)).provider == "eva"
+    assert choose(replace(known, made={"eva": 2}), Wish(copies=3)).provider is None
+    tight = facts(replace(DYNAMIC, spare_in_group=0, plexes=32))
+    assert choose(replace(tight, made={"sfw": 2}), Wish(copies=2)).provider == "sfw"
+    assert choose(replace(tight, made={"sfw": 1}), Wish(copies=2)).provider is None
 
 
 def test_preference_decides_between_those_that_can() -> None:
@@ -126,6 +142,7 @@ volumes = st.builds(
 arrays = st.builds(
     ArrayFacts,
     name=st.sampled_from(["EVA1", "EVA2"]),
+    kind=st.sampled_from(ARRAY_KINDS),
     licensed=st.booleans(),
     managed_by_other=st.sampled_from(["", "other"]),
     free=st.integers(0, 16 * GIB),

@@ -117,8 +117,8 @@ def programs(bed):
     return install(bed.folder / "bin", bed.world)
 
 
-def policy_of(bed, tmp_path, settings, more=""):
-    lines = ["[group.mail]", 'volumes = ["db", "logs"]', 'mirrors = ["m1"]', more]
+def policy_of(bed, tmp_path, settings, more="", mirrors=("m1",)):
+    lines = ["[group.mail]", 'volumes = ["db", "logs"]', f"mirrors = {json.dumps(mirrors)}", more]
     for one in bed.sources:
         path = one.path.replace("\\", "\\\\")
         lines += [f"[volume.{one.name}]", f'path = "{path}"', f"size = {one.size}"]
@@ -171,6 +171,45 @@ def test_a_policy_runs_from_the_command_line_on_products_commands(cli, tmp_path,
     (status,) = cli.json("policy", "status", path)["groups"]
     assert status["state"] == "ok"
     assert status["recovery"] is not None
+    bed.close()
+
+
+@pytest.mark.parametrize("kind", [SfwBed, EvaBed])
+def test_the_choice_is_the_same_when_the_mirrors_are_made(cli, tmp_path, kind):
+    """The policy's own copies are no reason against the provider that made them."""
+    bed = kind(tmp_path)
+    settings = bed.settings | (programs(bed) if kind is SfwBed else {})
+    path = policy_of(bed, tmp_path, settings, 'verify = ["bytes"]', mirrors=("m1", "m2"))
+    made = []
+    for mirror in ("m1", "m2", "m1"):
+        (run,) = cli.json("policy", "run", path)["groups"]
+        assert (run["provider"], run["mirror"]) == (bed.name, mirror)
+        assert run["given_up"] == made[:-1]  # the third takes the first one's mirror
+        made.append(run["set"]["id"])
+    facts, _ = gather(bed.sources, {}, {bed.name: settings}, bed.group, ("m1", "m2"))
+    assert facts.made == {bed.name: 2}
+    bed.close()
+
+
+@pytest.mark.parametrize(
+    ("demand", "why"),
+    [
+        ("provider.survive-source-loss = true", "does not survive the loss of the source"),
+        ("provider.delta-resync = true", "copies everything at each refresh"),
+        ('provider.forbid = ["eva"]', "forbidden by the policy"),
+    ],
+)
+def test_a_provider_that_is_named_must_meet_the_demands_too(cli, tmp_path, demand, why):
+    bed = EvaBed(tmp_path)
+    settings = bed.settings | {"kind": "snapshot"}
+    path = policy_of(bed, tmp_path, settings, demand)
+    assert why in cli.error(4, "policy", "run", path, "--provider", "eva")["message"]
+    if "forbid" not in demand:
+        path = policy_of(bed, tmp_path, settings, f'{demand}\nprovider.prefer = ["eva"]')
+        assert why in cli.error(4, "policy", "run", path)["message"]
+    path = policy_of(bed, tmp_path, settings)
+    (run,) = cli.json("policy", "run", path, "--provider", "eva")["groups"]
+    assert run["error"] is None
     bed.close()
 
 

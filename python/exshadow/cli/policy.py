@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from cyclopts import Parameter
 
 from exshadow.cli import options, output
-from exshadow.errors import InvalidError
+from exshadow.errors import Error, InvalidError
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -37,6 +37,7 @@ def check(file: _File, /) -> int:
     from exshadow.policy.model import load
 
     policy = load(file)
+    _require_usable(file, policy)
     names = sorted(policy.group)
     return output.show(
         {"policy": {"file": str(file), "groups": names}},
@@ -90,6 +91,31 @@ def simulate(
         ]
     }
     return output.show(document, output.table(("day", "sets", "oldest"), rows, numbers=("sets",)))
+
+
+def _require_usable(file: Path, policy: Policy) -> None:
+    """What only a run would find. InvalidError with every fault and its line."""
+    from exshadow.policy.model import Lines
+    from exshadow.vss.registry import make_writer, spec_of
+
+    lines = Lines(file.read_text(encoding="utf-8"))
+    faults = []
+    for name, group in policy.group.items():
+        found = []
+        if group.verify and len(group.mirrors) == 1:
+            found.append(
+                ("mirrors", "one mirror is the newest verified set, which none replaces: name two")
+            )
+        for writer in group.writers:
+            try:
+                make_writer(spec_of(writer))
+            except Error as problem:
+                found.append(("writers", f"{problem.message}; {problem.hint}".rstrip("; ")))
+        for key, text in found:
+            place = ("group", name, key)
+            faults.append(f"{file}:{lines.of(place)}: {'.'.join(place)}: {text}")
+    if faults:
+        raise InvalidError("\n".join(faults), hint="see: exshadow policy schema")
 
 
 def loaded(file: Path, only: list[str] | None) -> Policy:

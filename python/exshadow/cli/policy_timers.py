@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -40,6 +41,9 @@ def timers(
     daemon-reload, systemctl enable --now 'exshadow-policy@GROUP.timer'; on Windows: schtasks
     /create /tn exshadow /xml exshadow-policy.xml
 
+    EXSHADOW_CATALOG goes into the units as it is now, unless it holds a password. On Windows it is
+    to be a variable of the system: a task has none of its own.
+
     Example: exshadow policy timers /etc/exshadow/policy.toml --into /etc/systemd/system
     """
     from exshadow.cli.policy import loaded
@@ -47,11 +51,12 @@ def timers(
 
     policy = loaded(file, None)
     place = str(file.absolute())
+    state = str(state_folder().path.absolute())
     if kind == "windows":
-        units = [windows_task(policy.group, _command(), place)]
+        units = [windows_task(policy.group, _command(), place, state)]
     else:
-        state = str(state_folder().path)
-        units = systemd_units(policy.group, _command(), place, state)
+        catalog = os.environ.get("EXSHADOW_CATALOG")
+        units = systemd_units(policy.group, _command(), place, state, catalog)
     if not any(group.schedule for group in policy.group.values()):
         raise InvalidError(
             f"no group of {file} has a schedule", hint='give one: schedule = "0 * * * *"'

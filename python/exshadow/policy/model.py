@@ -29,7 +29,7 @@ from __future__ import annotations
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -192,8 +192,6 @@ class Group(_Part):
                 raise ValueError(f"{what} names one twice")
         if wrong := [one for one in self.verify if one not in CHECKS]:
             raise ValueError(f"no check {wrong[0]!r}; there are {', '.join(CHECKS)}")
-        if self.mirrors and 0 < self.keep.last < 1:
-            raise ValueError("keep at least one set")
         return self
 
 
@@ -254,12 +252,12 @@ def parse(text: str, name: str = "policy") -> Policy:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         raise InvalidError(f"{name}: {problem}", hint="it must be TOML") from problem
-    groups = _inherited(raw, name)
+    lines = Lines(text)
+    groups = _inherited(raw, name, lines)
     try:
         parts = {name: raw[name] for name in ("volume", "provider") if name in raw}
         return Policy.model_validate({"group": groups, **parts})
     except ValidationError as problem:
-        lines = Lines(text)
         faults = [
             f"{name}:{lines.of(fault['loc'])}: {_dotted(fault['loc'])}: {_plain(fault['msg'])}"
             for fault in problem.errors()
@@ -267,15 +265,22 @@ def parse(text: str, name: str = "policy") -> Policy:
         raise InvalidError("\n".join(faults), hint="see: exshadow policy schema") from problem
 
 
-def _inherited(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _inherited(raw: Mapping[str, Any], name: str, lines: Lines) -> dict[str, Any]:
     """Groups with their templates and the defaults laid under them."""
     unknown = set(raw) - {"defaults", "template", "group", "volume", "provider"}
     if unknown:
         raise InvalidError(
-            f"{name}: unknown part {', '.join(sorted(unknown))}",
+            "\n".join(f"{name}:{lines.of((one,))}: unknown part {one}" for one in sorted(unknown)),
             hint="a policy has [defaults], [template.NAME], [group.NAME], [volume.NAME], "
             "[provider.NAME]",
         )
+    templates = raw.get("template", {})
+    parts = {"defaults": raw.get("defaults", {}), "template": templates}
+    if isinstance(templates, dict):
+        parts |= {f"template.{title}": one for title, one in templates.items()}
+    for title, one in parts.items():
+        if not isinstance(one, dict):
+            raise InvalidError(f"{name}:{lines.of(title.split('.'))}: {title} is no table")
     groups = raw.get("group", {})
     if not isinstance(groups, dict) or not groups:
         raise InvalidError(f"{name}: no group", hint="begin one with [group.NAME]")
@@ -284,7 +289,7 @@ def _inherited(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
         check_name(title, "group name")
         if not isinstance(group, dict):
             raise InvalidError(f"{name}: group.{title} is no table")
-        chain = _chain(group, raw.get("template", {}), f"{name}: group.{title}")
+        chain = _chain(group, templates, f"{name}: group.{title}")
         merged: dict[str, Any] = dict(raw.get("defaults", {}))
         for one in reversed(chain):
             merged = _laid_over(merged, one)
@@ -323,8 +328,18 @@ def _dotted(place: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in place)
 
 
+_WORDS = {
+    "Extra inputs are not permitted": "unknown key",
+    "Field required": "must be given",
+    "Input should be a valid tuple": "write a list: [...]",
+    "Input should be a valid frozenset": "write a list: [...]",
+    "Input should be a valid string": "write a text in quotes",
+}
+"""What the library says of a value, as this file's readers understand it."""
+
+
 def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ")
+    return _WORDS.get(message, message.removeprefix("Value error, "))
 
 
 class Lines:
@@ -339,7 +354,8 @@ class Lines:
         for number, line in enumerate(text.splitlines(), 1):
             if header := self._HEADER.match(line):
                 table = self._parts(header[1])
-                self._found.setdefault(table, number)
+                for end in range(1, len(table) + 1):
+                    self._found.setdefault(table[:end], number)
             elif key := self._KEY.match(line):
                 parts = (*table, *self._parts(key[1]))
                 for end in range(len(table) + 1, len(parts) + 1):
@@ -349,7 +365,7 @@ class Lines:
     def _parts(text: str) -> tuple[str, ...]:
         return tuple(part.strip().strip("\"'") for part in text.split("."))
 
-    def of(self, place: tuple[int | str, ...]) -> int:
+    def of(self, place: Sequence[int | str]) -> int:
         """The line, from 1; 1 when nothing of the place is written there (a default)."""
         names = tuple(str(part) for part in place)
         for end in range(len(names), 0, -1):

@@ -11,10 +11,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlsplit
 from xml.sax.saxutils import escape, quoteattr
 
 from croniter import croniter
 
+from exshadow.errors import RefusedError
 from exshadow.policy.model import Group
 
 _DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
@@ -29,18 +31,22 @@ class Unit:
 
 
 def calendar(cron: str) -> tuple[str, ...]:
-    """systemd's OnCalendar for five cron fields. Two where day of month and day of week are both
-    given: cron means either, systemd both."""
+    """systemd's OnCalendar for five cron fields. Several where day of month and day of week are
+    both given (cron means either, systemd both), and where the last day is one of others."""
     minutes, hours, days, months, weekdays = croniter.expand(cron)[0][:5]
     clock = f"{_listed(hours)}:{_listed(minutes)}:00"
     month = _listed(months)
-    # cron's ``l`` is the last day, which systemd counts from the end.
-    day = "~01" if days == ["l"] else f"-{_listed(days)}"
-    by_day = f"*-{month}{day} {clock}"
+    by_day = [f"*-{month}-{_listed(numbers)} {clock}"] if (numbers := _without_last(days)) else []
+    if "l" in days:  # cron's last day, which systemd counts from the end and in no list with others
+        by_day.append(f"*-{month}~01 {clock}")
     if weekdays == ["*"]:
-        return (by_day,)
+        return tuple(by_day)
     by_weekday = f"{_weekdays(weekdays)} *-{month}-* {clock}"
-    return (by_weekday,) if days == ["*"] else (by_day, by_weekday)
+    return (by_weekday,) if days == ["*"] else (*by_day, by_weekday)
+
+
+def _without_last(days: Sequence[int | str]) -> list[int | str]:
+    return [one for one in days if one != "l"]
 
 
 def _listed(values: Sequence[int | str]) -> str:
@@ -53,17 +59,22 @@ def _weekdays(values: Sequence[int | str]) -> str:
 
 
 def systemd_units(
-    groups: Mapping[str, Group], command: Sequence[str], policy: str, state: str
+    groups: Mapping[str, Group],
+    command: Sequence[str],
+    policy: str,
+    state: str,
+    catalog: str | None = None,
 ) -> list[Unit]:
-    """One service, started by one timer a group."""
-    found = [Unit("exshadow-policy@.service", _service(command, policy, state))]
+    """One service, started by one timer a group. ``catalog``: a database's URL for its runs;
+    RefusedError when it holds a password: everybody can read units."""
+    found = [Unit("exshadow-policy@.service", _service(command, policy, state, catalog))]
     for name, group in sorted(groups.items()):
         if group.schedule is not None:
             found.append(Unit(f"exshadow-policy@{_escaped(name)}.timer", _timer(name, group)))
     return found
 
 
-def _service(command: Sequence[str], policy: str, state: str) -> str:
+def _service(command: Sequence[str], policy: str, state: str, catalog: str | None) -> str:
     words = [*command, "--state", state, "policy", "run-due", policy, "--group", "%I"]
     return f"""[Unit]
 Description=exshadow: protection group %I
@@ -72,7 +83,7 @@ After=local-fs.target network-online.target
 
 [Service]
 Type=oneshot
-ExecStart={" ".join(_quoted(word) for word in words)}
+{_environment(catalog)}ExecStart={" ".join(_quoted(word) for word in words)}
 # A run that is stopped is carried on by the next.
 KillSignal=SIGINT
 TimeoutStartSec=infinity
@@ -80,6 +91,25 @@ TimeoutStopSec=120
 Nice=5
 IOSchedulingClass=best-effort
 """
+
+
+def _environment(catalog: str | None) -> str:
+    if not catalog:
+        return ""
+    if holds_password(catalog):
+        raise RefusedError(
+            "EXSHADOW_CATALOG holds a password, and everybody can read units of systemd",
+            hint="leave it out of the URL: ~/.pgpass of the user the timers run as, or peer",
+        )
+    escaped = catalog.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'Environment="EXSHADOW_CATALOG={escaped}"\n'
+
+
+def holds_password(url: str) -> bool:
+    """Whether a database's URL has one, before its host or among its arguments."""
+    # A password may hold a slash that nobody escaped: all before the last @ is looked at.
+    user = url.partition("://")[2].rpartition("@")[0]
+    return ":" in user or any("password" in name for name, _ in parse_qsl(urlsplit(url).query))
 
 
 def _timer(name: str, group: Group) -> str:
@@ -110,11 +140,16 @@ def _escaped(name: str) -> str:
     return name.replace("-", "\\x2d")
 
 
-def windows_task(groups: Mapping[str, Group], command: Sequence[str], policy: str) -> Unit:
-    """A task for ``schtasks /create /xml``, as the system account."""
+def windows_task(
+    groups: Mapping[str, Group], command: Sequence[str], policy: str, state: str
+) -> Unit:
+    """A task for ``schtasks /create /xml``, as the system account: its own state folder would be
+    another one. A task has no environment of its own."""
     every = wake_minutes([group.schedule for group in groups.values() if group.schedule])
     program, *rest = command
-    words = " ".join(_argument(word) for word in (*rest, "policy", "run-due", policy))
+    words = " ".join(
+        _argument(word) for word in (*rest, "--state", state, "policy", "run-due", policy)
+    )
     text = f"""<?xml version="1.0" encoding="UTF-16"?>
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo>

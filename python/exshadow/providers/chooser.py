@@ -64,15 +64,26 @@ def _verdict(name: str, facts: Facts, wish: Wish) -> Capability | str:
     found = _JUDGES[name](facts, wish)
     if isinstance(found, str):
         return found
-    if wish.survive_source_loss and not found.survives_source_loss:
+    return unmet(found, wish, len(facts.volumes)) or found
+
+
+def unmet(capability: Capability, wish: Wish, volumes: int) -> str:
+    """The first demand that a provider with this capability does not meet for so many volumes;
+    empty when it meets all."""
+    if wish.survive_source_loss and not capability.survives_source_loss:
         return "its copy does not survive the loss of the source, which the policy demands"
-    if wish.delta_resync and not found.delta_resync:
+    if wish.delta_resync and not capability.delta_resync:
         return "it copies everything at each refresh, the policy demands changes only"
-    if wish.off_host and not found.off_host:
+    if wish.off_host and not capability.off_host:
         return "its copy cannot be shown to another host, which the policy demands"
-    if len(facts.volumes) > 1 and not found.atomic_set:
+    if volumes > 1 and not capability.atomic_set:
         return "it cannot take several volumes at one instant"
-    return found
+    return ""
+
+
+def _missing(name: str, facts: Facts, wish: Wish) -> int:
+    """Mirrors that must still be made."""
+    return max(0, wish.copies - facts.made.get(name, 0))
 
 
 def _rank(name: str, capability: Capability, wish: Wish) -> tuple[int, int, int, int]:
@@ -128,14 +139,15 @@ def _sfw(facts: Facts, wish: Wish) -> Capability | str:
         return _mixed(facts, other, "Storage Foundation") or (
             f"{other.name} is no volume of a Veritas disk group"
         )
+    missing = _missing("sfw", facts, wish)
     for volume in facts.volumes:
         if volume.raid5:
             return f"{volume.name} is software RAID-5, of which there are no snapshots"
-        if volume.plexes + wish.copies > SFW_MIRRORS:
+        if volume.plexes + missing > SFW_MIRRORS:
             return f"{volume.name} would have more than {SFW_MIRRORS} mirrors"
     for group in sorted({volume.group for volume in facts.volumes}):
         members = [volume for volume in facts.volumes if volume.group == group]
-        needed = sum(volume.size for volume in members) * wish.copies
+        needed = sum(volume.size for volume in members) * missing
         told = [one.spare_in_group for one in members if one.spare_in_group is not None]
         room = min(told, default=None)
         if room is not None and needed > room:
@@ -188,7 +200,7 @@ def _array_limits(facts: Facts, wish: Wish, array: ArrayFacts) -> Capability | s
         return f"array {array.name} has no Business Copy licence"
     if array.used_percent >= array.alarm_percent:
         return f"array {array.name} is {array.used_percent} % full, above its alarm level"
-    kind = _eva_kind(wish)
+    kind, missing = array.kind, _missing("eva", facts, wish)
     for volume in facts.volumes:
         for disk in volume.disks:
             vdisk = array.volumes[normal_id(disk.page83)]
@@ -199,20 +211,14 @@ def _array_limits(facts: Facts, wish: Wish, array: ArrayFacts) -> Capability | s
             if any(copy is not kind for copy in vdisk.copies):
                 return f"the vdisk of {volume.name} has copies of another type than {kind.value}"
             limit = array.copies_limit
-            if limit is not None and len(vdisk.copies) + wish.copies > limit:
+            if limit is not None and len(vdisk.copies) + missing > limit:
                 return f"the vdisk of {volume.name} would exceed {limit} copies"
-    size = sum(volume.size for volume in facts.volumes) * wish.copies
+    size = sum(volume.size for volume in facts.volumes) * missing
     needed = size if kind is not CopyKind.DIFFERENTIAL else size // 10
     if needed > array.free:
         return f"array {array.name} has {array.free} bytes free, {needed} are needed"
     full = kind is not CopyKind.DIFFERENTIAL
     return Capability(kind, full, kind is CopyKind.MIRRORCLONE, full, True, True)
-
-
-def _eva_kind(wish: Wish) -> CopyKind:
-    if wish.delta_resync:
-        return CopyKind.MIRRORCLONE
-    return CopyKind.SNAPCLONE if wish.survive_source_loss else CopyKind.DIFFERENTIAL
 
 
 def _vss(facts: Facts, wish: Wish) -> Capability | str:

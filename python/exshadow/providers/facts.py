@@ -6,6 +6,7 @@ Sources of the facts and rules: the fact sheet on providers, sections 1.1, 2.1, 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 SFW_MIRRORS = 32
@@ -71,9 +72,11 @@ class ArrayVolume:
 
 @dataclass(frozen=True, slots=True)
 class ArrayFacts:
-    """An EVA as its manager shows it. ``volumes`` by normal page-83 id."""
+    """An EVA as its manager shows it. ``kind``: of the copies that the settings ask for;
+    ``volumes`` by normal page-83 id."""
 
     name: str
+    kind: CopyKind = CopyKind.MIRRORCLONE
     licensed: bool = True
     managed_by_other: str = ""
     free: int = 0
@@ -96,7 +99,8 @@ class VssProviderFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything the choice needs. An absent product is None or empty."""
+    """Everything the choice needs. An absent product is None or empty. ``made``: by provider, how
+    many of the group's mirrors are there already: they need no room any more."""
 
     volumes: tuple[VolumeStack, ...]
     native: bool = True
@@ -104,11 +108,13 @@ class Facts:
     arrays: tuple[ArrayFacts, ...] = ()
     sssu: bool = False
     vss: tuple[VssProviderFacts, ...] = ()
+    made: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the policy wants. ``prefer``: provider names, best first; those not named come after."""
+    """What the policy wants. ``prefer``: provider names, best first; those not named come after;
+    ``copies``: mirrors of the group, those that are there included."""
 
     prefer: tuple[str, ...] = ()
     forbid: frozenset[str] = frozenset()

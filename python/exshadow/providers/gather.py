@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from exshadow.commands import CommandRunner
 from exshadow.errors import Error, UnsupportedError
-from exshadow.providers.contract import Source
+from exshadow.providers.contract import MirrorState, Provider, Source
 from exshadow.providers.disks import is_windows_name, linux_stack, windows_stack
 from exshadow.providers.facts import (
     ArrayFacts,
@@ -18,6 +20,9 @@ from exshadow.providers.facts import (
     VssProviderFacts,
 )
 
+if TYPE_CHECKING:
+    from exshadow.providers.sfw.provider import SfwProvider
+
 Settings = Mapping[str, Mapping[str, str]]
 """By provider: its table of the policy."""
 
@@ -26,19 +31,34 @@ Settings = Mapping[str, Mapping[str, str]]
 class Survey:
     """What was found, and what could not be asked: the reason by provider."""
 
-    sfw: object | None = None
+    sfw: SfwProvider | None = None
     arrays: tuple[ArrayFacts, ...] = ()
     sssu: bool = False
     vss: list[VssProviderFacts] = field(default_factory=list)
+    made: dict[str, int] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Mine:
+    """Whose mirrors count as there already. ``labels``: those of its policy; none: every one."""
+
+    group: str
+    sources: Sequence[Source]
+    labels: Sequence[str] = ()
+
+
 def gather(
-    sources: Sequence[Source], native: Mapping[str, int], settings: Settings
+    sources: Sequence[Source],
+    native: Mapping[str, int],
+    settings: Settings,
+    group: str = "",
+    labels: Sequence[str] = (),
 ) -> tuple[Facts, Mapping[str, str]]:
-    """``native``: sizes of the engine's volumes by name. The facts, and by provider why it could
-    not be asked; such a product counts as absent."""
-    found = survey(settings)
+    """``native``: sizes of the engine's volumes by name; ``group``: whose mirrors with these
+    ``labels`` count as made already. The facts, and by provider why it could not be asked; such a
+    product counts as absent."""
+    found = survey(settings, Mine(group, sources, labels) if group else None)
     stacks = tuple(_stack(one, native, found, settings) for one in sources)
     windows = frozenset(
         one.name for one in sources if is_windows_name(one.path) and one.name not in native
@@ -50,22 +70,23 @@ def gather(
         arrays=found.arrays,
         sssu=found.sssu,
         vss=tuple(_supporting(one, windows) for one in found.vss),
+        made=found.made,
     )
     return facts, found.problems
 
 
-def survey(settings: Settings) -> Survey:
-    """Every product that is here, asked once."""
+def survey(settings: Settings, mine: Mine | None = None) -> Survey:
+    """Every product that is here, asked once; also for the mirrors of a group."""
     found = Survey()
     for name, look in (("sfw", _look_sfw), ("eva", _look_eva), ("vss", _look_vss)):
         try:
-            look(found, settings.get(name, {}))
+            look(found, settings.get(name, {}), mine)
         except Error as problem:
             found.problems[name] = problem.message
     return found
 
 
-def _look_sfw(found: Survey, settings: Mapping[str, str]) -> None:
+def _look_sfw(found: Survey, settings: Mapping[str, str], mine: Mine | None) -> None:
     from exshadow.providers.sfw.provider import build
     from exshadow.providers.sfw.settings import PROGRAMS
 
@@ -74,10 +95,11 @@ def _look_sfw(found: Survey, settings: Mapping[str, str]) -> None:
     missing = [name for name in ("vxassist", "vxsnap", "vxdg") if commands.find(name) is None]
     if missing:
         raise UnsupportedError(f"{', '.join(missing)} not found")
-    found.sfw = build(settings).ground
+    found.sfw = build(settings)
+    _count(found, found.sfw, mine)
 
 
-def _look_eva(found: Survey, settings: Mapping[str, str]) -> None:
+def _look_eva(found: Survey, settings: Mapping[str, str], mine: Mine | None) -> None:
     from exshadow.providers.eva import build
 
     if CommandRunner(programs=_named(settings, "sssu")).find("sssu") is None:
@@ -86,11 +108,12 @@ def _look_eva(found: Survey, settings: Mapping[str, str]) -> None:
     provider = build(settings)
     try:
         found.arrays = (provider.facts(),)
+        _count(found, provider, mine)
     finally:
         provider.close()
 
 
-def _look_vss(found: Survey, settings: Mapping[str, str]) -> None:
+def _look_vss(found: Survey, settings: Mapping[str, str], mine: Mine | None) -> None:
     from exshadow.providers.vss.provider import build
     from exshadow.providers.vss.settings import Kind, parse
 
@@ -102,6 +125,17 @@ def _look_vss(found: Survey, settings: Mapping[str, str]) -> None:
         named = wanted.provider.lower() in (one.name.lower(), str(one.provider_id))
         if named or (not wanted.provider and one.is_system):
             found.vss.append(VssProviderFacts(str(one.provider_id), one.name, kind))
+
+
+def _count(found: Survey, provider: Provider, mine: Mine | None) -> None:
+    """The group's mirrors that are there. None where its volumes are not this product's."""
+    if mine is None:
+        return
+    with suppress(Error):
+        found.made[provider.name] = sum(
+            one.state is not MirrorState.NONE and (not mine.labels or one.label in mine.labels)
+            for one in provider.mirrors(mine.group, mine.sources)
+        )
 
 
 def _named(settings: Mapping[str, str], program: str) -> dict[str, str]:
@@ -117,7 +151,7 @@ def _stack(
 ) -> VolumeStack:
     if source.name in native:
         return VolumeStack(source.name, StackKind.EXSHADOW, native[source.name])
-    if found.sfw is not None and (one := _sfw_stack(source, found)) is not None:
+    if (one := _sfw_stack(source, found)) is not None:
         return one
     if not is_windows_name(source.path):
         eva = settings.get("eva", {})
@@ -132,11 +166,11 @@ def _stack(
 
 def _sfw_stack(source: Source, found: Survey) -> VolumeStack | None:
     from exshadow.providers.sfw.facts import stack
-    from exshadow.providers.sfw.look import Ground
 
-    assert isinstance(found.sfw, Ground)
+    if found.sfw is None:
+        return None
     try:
-        return stack(found.sfw, source)
+        return stack(found.sfw.ground, source)
     except Error as problem:
         found.problems.setdefault("sfw", problem.message)
         return None

@@ -51,7 +51,7 @@ def choose_group(service: Service, policy: Policy, name: str) -> GroupChoice:
     group = policy.group[name]
     native = {one.name: one.size for one in service.list_volumes().volumes.values()}
     sources = list(sources_of(policy, group.volumes, native))
-    facts, problems = gather(sources, native, policy.provider)
+    facts, problems = gather(sources, native, policy.provider, name, group.mirrors)
     choice = chooser.choose(facts, wish_of(group))
     return GroupChoice(name, _explained(choice, problems), facts.volumes, problems)
 

@@ -15,6 +15,11 @@ _KINDS = {
     Form.SNAPCLONE: CopyKind.SNAPCLONE,
     Form.MIRRORCLONE: CopyKind.MIRRORCLONE,
 }
+KIND_OF = {
+    Kind.SNAPSHOT: CopyKind.DIFFERENTIAL,
+    Kind.SNAPCLONE: CopyKind.SNAPCLONE,
+    Kind.MIRRORCLONE: CopyKind.MIRRORCLONE,
+}
 
 
 def array_facts(array: Array, settings: EvaSettings) -> ArrayFacts:
@@ -27,12 +32,18 @@ def array_facts(array: Array, settings: EvaSettings) -> ArrayFacts:
         if not isinstance(problem.__cause__, OtherManagerError):
             raise
         other = problem.__cause__.manager or "another manager"
-        return ArrayFacts(settings.system, system.licensed is not False, managed_by_other=other)
+        return ArrayFacts(
+            settings.system,
+            KIND_OF[settings.kind],
+            licensed=system.licensed is not False,
+            managed_by_other=other,
+        )
     wanted = [groups[settings.disk_group]] if settings.disk_group in groups else groups.values()
     room = [(group.free(settings.redundancy), group) for group in wanted]
     free, group = min(room, key=lambda one: one[0]) if room else (0, None)
     return ArrayFacts(
         name=settings.system,
+        kind=KIND_OF[settings.kind],
         licensed=system.licensed is not False,
         free=free,
         alarm_percent=group.alarm_percent if group else 100,

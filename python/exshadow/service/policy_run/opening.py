@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from exshadow.catalog.documents import documents
 from exshadow.catalog.journal import CatalogJournal
 from exshadow.errors import Error, InvalidError, NotFoundError, RefusedError
 from exshadow.model import SetRecord
 from exshadow.policy.model import PROVIDERS, Policy
+from exshadow.providers.chooser import unmet
 from exshadow.providers.contract import Provider, Source
-from exshadow.service.choice import choose_group, length_of
+from exshadow.providers.facts import Wish
+from exshadow.service.choice import choose_group, length_of, wish_of
 from exshadow.service.contract import Service
 from exshadow.service.desk import Desk
 from exshadow.service.native_provider import NativeProvider
 from exshadow.service.policy_run.making import SETTINGS
 from exshadow.service.policy_run.room import Room
 from exshadow.service.sets import PROVIDER as NATIVE
+
+_ASK = "see: exshadow provider choose FILE, or change [group.NAME] provider.*"
 
 
 def builder(
@@ -38,16 +42,22 @@ def builder(
 def open_room(
     service: Service, desk: Desk, policy: Policy, name: str, run_id: str, forced: str | None = None
 ) -> Room:
-    """For a run of the group. ``forced``: that provider, whatever the policy prefers."""
+    """For a run of the group. ``forced``: that provider, whatever the policy prefers. RefusedError
+    for one that the policy forbids, or whose copies are not what it demands."""
     group = policy.group[name]
     chosen = forced or choose(service, policy, name)
     if chosen not in PROVIDERS:
         raise InvalidError(f"no provider {chosen!r}", hint=f"there are {', '.join(PROVIDERS)}")
+    if chosen in group.provider.forbid:
+        raise RefusedError(f"provider {chosen} is forbidden by the policy", hint=_ASK)
     build = builder(service, policy.provider)
+    sources = tuple(_source(service, policy, volume, chosen) for volume in group.volumes)
+    provider = build(chosen)
+    _require_demands(provider, sources, wish_of(group))
     return Room(
         name,
-        tuple(_source(service, policy, volume, chosen) for volume in group.volumes),
-        build(chosen),
+        sources,
+        provider,
         build,
         service,
         desk,
@@ -55,6 +65,14 @@ def open_room(
         group.provider.options,
         policy.provider.get(chosen, {}),
     )
+
+
+def _require_demands(provider: Provider, sources: Sequence[Source], wish: Wish) -> None:
+    """What the chooser refuses must not come in by a name that is given beforehand."""
+    if not (wish.survive_source_loss or wish.delta_resync or wish.off_host or len(sources) > 1):
+        return  # nothing to be asked of the product
+    if reason := unmet(provider.capability(sources), wish, len(sources)):
+        raise RefusedError(f"provider {provider.name} cannot be taken: {reason}", hint=_ASK)
 
 
 def choose(service: Service, policy: Policy, name: str) -> str:

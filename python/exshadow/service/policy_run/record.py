@@ -13,7 +13,8 @@ from exshadow.policy.retention import Fate
 class GroupRun:
     """What came of it. ``made``: the new set; ``error``: why the run did not end well, when
     ``made`` is there all the same its checks are not good; ``fates``: of all sets then;
-    ``warnings``: what is no failure and should be looked at."""
+    ``given_up``: ids of sets whose mirror was taken for the new one; ``warnings``: what is no
+    failure and should be looked at."""
 
     group: str
     provider: str
@@ -24,6 +25,7 @@ class GroupRun:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     fates: tuple[Fate, ...] = ()
+    given_up: list[str] = field(default_factory=list)
     error: Error | None = None
 
     def to_json(self) -> Json:
@@ -38,6 +40,6 @@ class GroupRun:
             "settled": self.settled,
             "notes": self.notes,
             "warnings": self.warnings,
-            "given_up": [fate.held.id for fate in self.fates if not fate.kept],
+            "given_up": self.given_up,
             "error": error and {"code": error.code, "message": error.message, "hint": error.hint},
         }

@@ -155,6 +155,7 @@ class _Run:
         if one is not None:
             self._say(f"set {one.label} gives its mirror {turn.mirror} up")
             self._room.do(self._room.action(Verb.RESYNC, turn.mirror, one.id, one.label))
+            self._done.given_up.append(one.id)
 
     def _prove(self, one: SetRecord) -> bool:
         """Whether the writers may cut their logs: only after good verdicts on this very set."""
