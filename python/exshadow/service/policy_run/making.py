@@ -94,7 +94,7 @@ def record(
     catalog has already keeps its own time, pin and hold."""
     native = room.provider.name == sets.PROVIDER
     if native:
-        one = replace(room.service.show_set(action.set_id), hold_us=hold_us)
+        one = room.service.show_set(action.set_id)  # its split holds nothing up
     else:
         known = next((one for one in room.sets() if one.id == action.set_id), None)
         one = SetRecord(
