@@ -117,10 +117,13 @@ class VssBed(Bed):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.coordinators: list[vss.Coordinator] = []
+        self.resume()
         for name, size in SIZES.items():
             if not self.path(name).exists():
                 self.path(name).write_bytes(random.Random(name).randbytes(size))
+
+    def resume(self) -> None:
+        self.coordinators: list[vss.Coordinator] = []
 
     def path(self, volume: str) -> Path:
         return self.folder / f"{volume}.img"

@@ -18,6 +18,10 @@ from exshadow.writers.exchange import take_turn
 NAME = "Microsoft Exchange Writer"
 
 
+PROVED = ("--exec", "true")
+"""What may cut logs must have something that says whether the copy is good."""
+
+
 @pytest.fixture
 def backup(shop):
     """Runs `vss backup db logs` with the double of the writer; gives the report, or the error."""
@@ -38,12 +42,16 @@ def backup(shop):
     ("options", "status", "rule"),
     [
         ((), 2, "its rules differ by version"),
-        (("--exchange", "2003"), 4, "cuts its logs"),
-        (("--exchange", "2010", "--type", "log"), 4, "knows no log backup"),
-        (("--exchange", "2003-rtm", "--type", "incremental"), 4, "2003 RTM has full and copy only"),
+        (("--exchange", "2003", "--type", "full"), 2, "lets writers cut their logs"),
+        (("--exchange", "2010", "--type", "log", *PROVED), 4, "knows no log backup"),
+        (
+            ("--exchange", "2003-rtm", "--type", "incremental", *PROVED),
+            4,
+            "2003 RTM has full and copy only",
+        ),
         (("--exchange", "2007", "--type", "differential"), 4, "needs an earlier full backup"),
         (
-            ("--exchange", "2007", "--type", "incremental", "--circular-logging"),
+            ("--exchange", "2007", "--type", "incremental", "--circular-logging", *PROVED),
             4,
             "under circular logging (-526)",
         ),
