@@ -113,6 +113,7 @@ class VssBed(Bed):
     """Differential copies, restored by the provider's revert."""
 
     name = "vss"
+    copies_of_a_set = 2
     options: ClassVar[dict[str, str]] = {}
 
     def __init__(self, folder: Path) -> None:

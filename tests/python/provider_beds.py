@@ -19,6 +19,8 @@ class Bed(ABC):
     name: str
     group = "mail"
     mirrors = ("m1", "m2")
+    copies_of_a_set = 0
+    """How many copies come with each set and go with it; 0 where mirrors are there before."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
