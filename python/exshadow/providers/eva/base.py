@@ -190,7 +190,10 @@ class Base(Finding):
         done = [one.name.role is Role.DISSOLVED for one in found.values()]
         if all(done):
             return Standing(Stage.DONE, members=self.members(action, found))
-        loose = any(one.vdisk.form is Form.ORIGINAL for one in found.values())
+        # A mirrorclone is an ordinary vdisk once it is detached; a snapclone always is in the end.
+        loose = self.settings.kind is Kind.MIRRORCLONE and any(
+            one.vdisk.form is Form.ORIGINAL for one in found.values()
+        )
         return Standing(Stage.HALF if any(done) or loose else Stage.ABSENT)
 
     def refuse_kind(self, what: str, hint: str) -> UnsupportedError:
