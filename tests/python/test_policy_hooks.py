@@ -19,13 +19,15 @@ from exshadow.catalog import open_catalog
 from exshadow.catalog.measures import add_measures
 from exshadow.commands import CommandRunner, private_command, split_words
 from exshadow.errors import InvalidError, NotFoundError, ProviderError, RefusedError, TimedOutError
-from exshadow.model import ChangedMember, Member
+from exshadow.model import ChangedMember, Member, SetRecord, Verification
 from exshadow.policy.hooks import check_hooks, run_hooks
-from exshadow.policy.model import Hook, NotifyPart, load
+from exshadow.policy.model import Group, Hook, NotifyPart, load
 from exshadow.policy.notify import Message, tell
 from exshadow.policy.standing import Recovery, Series, status_of, unusual
 from exshadow.policy.usual import usual
+from exshadow.service.policy_run import around
 from exshadow.service.policy_run.measuring import incompressible
+from exshadow.service.policy_run.record import GroupRun
 
 
 @pytest.fixture
@@ -353,3 +355,14 @@ def cli_volume(cli):
 
 def test_durations_are_read_from_the_policy():
     assert Hook(command="x", timeout="90s").timeout == timedelta(seconds=90)
+
+
+@pytest.mark.parametrize(("checks", "said"), [((), "not checked"), (("bytes",), "checks are good")])
+def test_nobody_is_told_of_checks_that_were_not_made(checks, said, monkeypatch):
+    heard = []
+    monkeypatch.setattr(around, "tell", lambda part, message: heard.append(message.text) or [])
+    verdicts = tuple(Verification(one, True, "2026-01-01T00:00:00Z", "") for one in checks)
+    made = SetRecord("i", "noon", "g", "2026-01-01T00:00:00Z", "native", "crash", "ready", (),
+                     checks=verdicts)  # fmt: skip
+    around.tell_end(Group(volumes=("db",)), GroupRun("g", "native", "r", made=made), print)
+    assert said in heard[0]

@@ -158,7 +158,8 @@ def _worst(found: list[GroupRun]) -> Error | None:
 
 
 def _text(one: GroupRun) -> str:
-    lines = [f"{one.group}: by {one.provider}" + (f", mirror {one.mirror}" if one.mirror else "")]
+    by = f"by {one.provider}" if one.provider else "not begun"
+    lines = [f"{one.group}: {by}" + (f", mirror {one.mirror}" if one.mirror else "")]
     lines += [f"  {text}" for text in (*one.settled, *one.notes)]
     lines += [f"  warning: {text}" for text in one.warnings]
     if one.made is not None:

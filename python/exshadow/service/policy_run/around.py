@@ -104,5 +104,6 @@ def _message(done: GroupRun) -> Message:
     else:
         label = done.made.label if done.made else "no set"
         title = f"exshadow: {done.group}: {label}"
-        text = "The new set is there and its checks are good."
+        checked = done.made is not None and bool(done.made.checks)
+        text = f"The new set is there{', its checks are good' if checked else ', not checked'}."
     return Message(outcome, title, "\n".join((text, *done.warnings, *done.notes)))
