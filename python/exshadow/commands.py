@@ -166,7 +166,10 @@ def private_command(text: str) -> list[str]:
         )
     program = shutil.which(words[0])
     if program is None:
-        raise NotFoundError(f"{words[0]} is not there or cannot be executed")
+        raise NotFoundError(
+            f"{words[0]} is not there or cannot be executed",
+            hint="name a program by its full path, or one on PATH; chmod u+x makes a file one",
+        )
     if os.name == "nt":
         return [program, *words[1:]]
     found = os.path.realpath(program)

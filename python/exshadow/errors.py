@@ -183,12 +183,14 @@ _SYSTEM_CODES = {
     errno.EBUSY: "busy",
     errno.ETXTBSY: "busy",
     errno.ENOTDIR: "refused",
-    errno.EISDIR: "refused",
+    errno.EISDIR: "invalid",
     errno.EEXIST: "exists",
 }
 _SYSTEM_HINTS = {
     errno.EACCES: "look at owner and mode, or run it as root",
     errno.EPERM: "look at owner and mode, or run it as root",
+    errno.EISDIR: "name a file, not a folder",
+    errno.ENOENT: "look at the path: nothing is there",
     errno.EROFS: "that file system is mounted read-only: use another, or remount it writable",
     errno.ENOSPC: "make room there and repeat the command",
     errno.EDQUOT: "make room within the quota and repeat the command",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 
 from exshadow.errors import InvalidError
 
@@ -19,6 +21,13 @@ FOREVER = "forever"
 """What ``pinned_until`` holds for a pin without an end."""
 
 MAXIMUM_SIZE = 1 << 62
+
+
+def close_match(wrong: str, known: Iterable[str]) -> str:
+    """``did you mean 'noon'? `` for a hint about a name that is not there; "" when none is near."""
+    by_text = {name.lower(): name for name in known}
+    near = get_close_matches(wrong.lower(), by_text, n=1)
+    return f"did you mean '{by_text[near[0]]}'? " if near else ""
 
 
 def is_name(text: str) -> bool:

@@ -134,7 +134,7 @@ def test_a_huge_number_in_a_catalog_document(shop, tmp_path):
 
 def test_the_hint_knows_the_command_behind_state(cli):
     hint = cli.error(2, "--state", cli.state, "volume", "add", "--bogus")["hint"]
-    assert hint == "exshadow volume add --help"
+    assert hint == "see: exshadow volume add --help"
 
 
 def test_export_into_a_file(shop, tmp_path):

@@ -51,7 +51,7 @@ def all_of(later):
     document = later.roll_forward()
     verdict = document["verdict"]
     assert verdict["ok"]
-    assert verdict["detail"] == f"E00: required range 6-{NOW} present and sound"
+    assert verdict["detail"] == f"E00: required range {spelled(6, NOW)} present and sound"
     assert verdict["evidence"]["sets"][0]["required"] == [6, NOW]
     assert digest(later.image("maillog")) == logs_before
     assert digest(later.image("maildb")) == digest(later.folder / "maildb-m2.img")

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from exshadow.api.arms import Arms, Notes
 from exshadow.errors import Error, NotFoundError, RefusedError
 from exshadow.model import Json
+from exshadow.names import close_match
 from exshadow.service.house import House, HouseDesk
 from exshadow.service.local import LocalService
 from exshadow.service.tasks import Order, Task, Tasks, Work
@@ -49,9 +50,13 @@ class Daemon:
 
     def snapshot(self, name: str, label: str) -> Snapshot:
         """A snapshot of an open volume. NotFoundError."""
-        found = self.volume(name).snapshots.get(label)
+        snapshots = self.volume(name).snapshots
+        found = snapshots.get(label)
         if found is None:
-            raise NotFoundError(f"volume {name} has no snapshot {label!r}")
+            raise NotFoundError(
+                f"volume {name} has no snapshot {label!r}",
+                hint=f"{close_match(label, snapshots)}see: exshadow volume show {name}",
+            )
         return found
 
     @contextmanager

@@ -9,6 +9,7 @@ from exshadow.api import bodies
 from exshadow.api.daemon import Here, simple
 from exshadow.errors import BusyError, Error, NotFoundError, RefusedError
 from exshadow.model import UNFINISHED, JobRecord, Json, VolumeRecord
+from exshadow.names import close_match
 from exshadow.service.house import HouseDesk
 from exshadow.service.local import LocalService
 from exshadow.service.tasks import Order, instead
@@ -128,7 +129,11 @@ def show_plex(here: Here, name: str, label: str) -> Json:
 def _plex(record: VolumeRecord, label: str) -> Json:
     plex = record.plex(label)
     if plex is None:
-        raise NotFoundError(f"volume {record.name} has no plex {label!r}")
+        known = [one.label for one in record.plexes]
+        raise NotFoundError(
+            f"volume {record.name} has no plex {label!r}",
+            hint=f"{close_match(label, known)}plexes: {', '.join(known)}",
+        )
     return plex.to_json()
 
 

@@ -17,6 +17,7 @@ from exshadow.cli import output
 from exshadow.cli.context import context, make_reporter, open_service, state_folder
 from exshadow.cli.options import SetName
 from exshadow.errors import BusyError, Error, IoError, NotFoundError
+from exshadow.names import close_match
 
 if TYPE_CHECKING:
     from exshadow.service.attachments import Attachment, Attachments
@@ -69,7 +70,8 @@ def _export(name: str, *, writable: bool) -> str:
         return volume
     if not any(one.label == label for one in record.snapshots):
         known = ", ".join(f"{volume}@{one.label}" for one in record.snapshots)
-        hint = f"there is: {known}" if known else f"exshadow snapshot create {record.group}"
+        listed = f"{close_match(label, [one.label for one in record.snapshots])}there is: {known}"
+        hint = listed if known else f"make one with: exshadow snapshot create {record.group}"
         raise NotFoundError(f"volume {volume} has no snapshot {label!r}", hint=hint)
     return export_of(volume, label, writable=writable)
 

@@ -37,7 +37,8 @@ def check(
     """Prove ESE databases and logs offline; a folder is judged as a set as well.
 
     Reads only, also inside a mounted snapshot. Exit 5 when something is damaged or a required log
-    is missing. What the format itself cannot show: exshadow help ese.
+    is missing, or what was named is not an ESE file. What the format itself cannot show:
+    exshadow help ese. Generations of logs are told in decimal, and as the names have them.
 
     Example: exshadow ese check /mnt/snapshot/mdbdata
     """
@@ -74,7 +75,7 @@ def info(
     found = ese.info(path)
     width = max((len(name) for name in found.facts), default=0)
     lines = [f"{path}: {found.kind} {found.state}".rstrip()]
-    lines += [f"  {name:<{width}}  {_spelled(value)}" for name, value in found.facts.items()]
+    lines += [f"  {name:<{width}}  {_spelled(value, name)}" for name, value in found.facts.items()]
     document = {"file": {"path": path, "kind": found.kind, "header": found.facts}}
     return output.show(document, "\n".join(lines))
 
@@ -101,24 +102,31 @@ class _Progress:
 # --- text ---
 
 
-def _spelled(value: object) -> str:
+def _spelled(value: object, name: str = "") -> str:
+    from exshadow.ese.generations import is_generation, spelled
+
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {part}" for name, part in value.items())
+        return ", ".join(f"{key} {_spelled(part, key)}" for key, part in value.items())
     if isinstance(value, tuple):
         return ".".join(str(part) for part in value)
+    if isinstance(value, int) and is_generation(name):
+        return spelled(value, value)
     return str(value)
 
 
 def _text(report: EseReport) -> str:
+    from exshadow.ese.files import FOREIGN
+    from exshadow.ese.generations import spelled
+
     rows = [
         (
-            "ok" if one.ok else "DAMAGED",
+            "ok" if one.ok else "NOT ESE" if one.state == FOREIGN else "DAMAGED",
             one.kind,
-            one.state or "-",
+            "-" if one.state in ("", FOREIGN) else one.state,
             one.pages,
             one.bad,
             one.empty,
@@ -136,7 +144,7 @@ def _text(report: EseReport) -> str:
     for one in report.files:
         lines += [f"  {one.path}: {text}" for text in one.findings]
     for group in report.sets:
-        span = f"logs {group.required[0]}-{group.required[1]}" if group.required else "no logs"
+        span = f"logs {spelled(*group.required)}" if group.required else "no logs"
         if group.databases:
             verdict = f"{'recovers' if group.ok else 'DOES NOT RECOVER'}; needs {span}"
         else:
@@ -151,17 +159,29 @@ def _damaged(report: EseReport) -> list[FileReport]:
 
 
 def _verdict(report: EseReport) -> str:
+    from exshadow.ese.files import FOREIGN
+
     parts = []
-    if files := _damaged(report):
+    damaged = _damaged(report)
+    for what, files in (
+        ("not an ESE file", [one for one in damaged if one.state == FOREIGN]),
+        ("damaged", [one for one in damaged if one.state != FOREIGN]),
+    ):
         names = ", ".join(one.path for one in files[:_WIDEST])
         more = f" and {len(files) - _WIDEST} more" if len(files) > _WIDEST else ""
-        parts.append(f"damaged: {names}{more}")
+        if files:
+            parts.append(f"{what}: {names}{more}")
     if groups := [one.base for one in report.sets if not one.ok]:
         parts.append(f"cannot be recovered as it is: {', '.join(groups)}")
     return "; ".join(parts)
 
 
 def _hint(report: EseReport) -> str:
-    if _damaged(report):
+    from exshadow.ese.files import FOREIGN
+
+    damaged = _damaged(report)
+    if damaged and all(one.state == FOREIGN for one in damaged):
+        return "name databases, logs, or the folder that holds them"
+    if damaged:
         return "take these files from another copy; the page numbers above say where they are bad"
     return "bring the logs named above into the folder"

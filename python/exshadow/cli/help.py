@@ -14,7 +14,7 @@ EXIT_CODES = {
     0: "done",
     1: "unexpected error",
     2: "wrong usage",
-    3: "no such volume, plex, set, file",
+    3: "no such volume, group, plex, set, file",
     4: "refused in this state",
     5: "integrity check failed, or differences found",
     6: "a writer or provider failed",

@@ -60,11 +60,15 @@ def _dispatch(arguments: list[str]) -> int:
         # Without any word cyclopts would print its page elsewhere.
         status = app.meta(arguments or ["--help"], console=cast(Any, page))
     except CycloptsError as error:
-        raise InvalidError(_one_line(str(error)), hint=_help_hint(arguments)) from None
+        from exshadow.cli.usage import wrong
+
+        raise wrong(error, arguments) from None
     if isinstance(status, int):
         return status
     if not wants_help:
-        raise InvalidError("no command given", hint=_help_hint(arguments))
+        from exshadow.cli.usage import help_hint
+
+        raise InvalidError("no command given", hint=help_hint(arguments))
     return output.show({"help": page.text()}, "") if context.json else 0
 
 
@@ -88,33 +92,6 @@ def show_version() -> int:
     from exshadow import __version__
 
     return output.show({"version": __version__}, f"exshadow {__version__}")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _help_hint(arguments: Sequence[str]) -> str:
-    """The command that shows the help of the group or command meant."""
-    from exshadow.cli.app import app
-
-    words = _words(arguments)
-    known: list[str] = []
-    place = app
-    while len(known) < len(words) and words[len(known)] in set(place):
-        known.append(words[len(known)])
-        place = place[known[-1]]
-    return " ".join(["exshadow", *known, "--help"])
-
-
-def _words(arguments: Sequence[str]) -> list[str]:
-    """What is no option; the global option with a value may stand before the command."""
-    words, skip = [], False
-    for token in arguments:
-        if not skip and not token.startswith("-"):
-            words.append(token)
-        skip = token == "--state" and not skip
-    return words
 
 
 def _reader_left() -> int:

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from cyclopts import Parameter
 
 from exshadow.cli import options, output
-from exshadow.errors import Error, InvalidError
+from exshadow.errors import Error, InvalidError, NotFoundError
+from exshadow.names import close_match
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -126,8 +127,10 @@ def loaded(file: Path, only: list[str] | None) -> Policy:
     if not only:
         return policy
     if unknown := sorted(set(only) - set(policy.group)):
-        raise InvalidError(
-            f"{file} has no group {', '.join(unknown)}", hint=f"it has: {', '.join(policy.group)}"
+        known = list(policy.group)
+        raise NotFoundError(
+            f"{file} has no group {', '.join(unknown)}",
+            hint=f"{close_match(unknown[0], known)}it has: {', '.join(known)}",
         )
     groups = {name: one for name, one in policy.group.items() if name in only}
     return policy.model_copy(update={"group": groups})

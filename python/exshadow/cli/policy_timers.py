@@ -87,7 +87,9 @@ def _gone(into: Path, units: list[Unit]) -> list[Path]:
 
 def _write(into: Path, units: list[Unit], gone: list[Path]) -> None:
     if not into.is_dir():
-        raise NotFoundError(f"there is no folder {into}")
+        raise NotFoundError(
+            f"there is no folder {into}", hint=f"make it with: mkdir -p {into}; or name another"
+        )
     try:
         for one in units:
             encoding = "utf-16" if one.name.endswith(".xml") else "utf-8"

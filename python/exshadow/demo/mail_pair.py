@@ -19,6 +19,7 @@ from typing import Any
 from exshadow.demo.mail_files import PAGE, MailServer
 from exshadow.demo.report import Report
 from exshadow.errors import IntegrityError
+from exshadow.ese.generations import spelled
 from exshadow.model import Json
 
 _SIZE = 32 << 20
@@ -195,7 +196,7 @@ class MailPair:
             done = self._do(*words)
             step.moved = done["job"]["bytes_copied"]
             step.detail = done["verdict"]["detail"]
-        expected = f"required range 6-{_NOW} present and sound"
+        expected = f"required range {spelled(6, _NOW)} present and sound"
         verdict = done["verdict"]
         self._report.check("rolled forward", verdict["ok"] and expected in verdict["detail"],
                            verdict["detail"])  # fmt: skip

@@ -19,13 +19,26 @@ from exshadow.errors import (
     from_system,
 )
 from exshadow.ese.file_names import NamedFile, from_name
-from exshadow.ese.files import ScanWish, judge, kind_by_content, unreadable
+from exshadow.ese.files import (
+    NEEDS_LOGS,
+    ScanWish,
+    has_magic,
+    is_foreign,
+    judge,
+    kind_by_content,
+    unreadable,
+)
 from exshadow.ese.gathering import gather
 from exshadow.ese.reports import EseReport, FileReport
 from exshadow.ese.sets import judge_set
 
 Progress = Callable[[str, int, int | None], bool]
 STREAM = "-"
+_NAMES = "name a database, a log, or the folder that holds them"
+ALONE = (
+    "judged alone: whether the logs that it needs are there and sound was not looked at; "
+    "name the folder that holds both"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,9 @@ def check(
     found = list(_find(paths))
     reports = [_check_one(one, threads, limit, progress) for one in found]
     folders = {one.path for one in found if one.in_folder}
+    for one in reports:
+        if one.path not in folders and one.kind == "database" and one.state in NEEDS_LOGS:
+            one.findings.append(ALONE)
     sets = []
     # The engine rebuilds a flush map: it is no part of what must come back.
     excused = [one.path for one in reports if one.kind == "flushmap" and one.path in folders]
@@ -65,8 +81,17 @@ def info(path: str | os.PathLike[str]) -> FileReport:
     """The header facts of one file, its pages not read."""
     name = os.fspath(path)
     if name != STREAM and not Path(name).exists():
-        raise NotFoundError(f"{name} does not exist")
-    return judge_header(name, _open(name), from_name(name))
+        raise NotFoundError(f"{name} does not exist", hint=_NAMES)
+    file, named = _open(name), from_name(name)
+    try:
+        return judge_header(name, file, named)
+    except IntegrityError:
+        if file.size is None or not is_foreign(file, named):
+            raise
+    raise IntegrityError(
+        f"{name} is not an ESE file: it has no header of a database, log, checkpoint or flush map",
+        hint="name a database (.edb), a log, a checkpoint or a flush map",
+    )
 
 
 def judge_header(name: str, file: EseFile, named: NamedFile) -> FileReport:
@@ -112,7 +137,7 @@ def _find(paths: Iterable[str | os.PathLike[str]]) -> Iterator[_Found]:
             elif path.exists():
                 yield _Found(name, in_folder=False)
             else:
-                raise NotFoundError(f"{name} does not exist")
+                raise NotFoundError(f"{name} does not exist", hint=_NAMES)
         except OSError as problem:
             raise from_system(problem, f"cannot look at {name}") from None
 
@@ -139,7 +164,6 @@ def _in_folder(folder: Path) -> Iterator[_Found]:
 
 _ALWAYS = {"next_log", "reserve", "flushmap", "stm"}
 _SQLITE = b"SQLite format 3\0"
-_MAGIC = (0x89ABCDEF).to_bytes(4, "little")
 _OF_EXCHANGE = re.compile(r"[er][0-9a-f]{2}|edb|res", re.IGNORECASE)
 
 
@@ -153,16 +177,11 @@ def _belongs(path: Path) -> bool:
         start = EseFile.open(path).start(1 << 16)
     except Error:
         return named.role == "database"  # the verdict says that it cannot be read
-    if _has_magic(start):
+    if has_magic(start):
         return True
     # Both headers may be lost: beside logs a database is told by its name.
     named_so = named.role == "database" and not start.startswith(_SQLITE)
     return named_so and _beside_logs(path)
-
-
-def _has_magic(start: bytes) -> bool:
-    sizes = (0, 2048, 4096, 8192, 16384, 32768)
-    return any(start[size + 4 : size + 8] == _MAGIC for size in sizes)
 
 
 def _belongs_to_a_stream(path: Path, named: NamedFile) -> bool:
@@ -189,7 +208,7 @@ def _has_kin(path: Path, named: NamedFile) -> bool:
         if kin.role == "log" and kin.generation is not None and kin.base.lower() == base:
             return True
         named_so = kin.role == "database" and other.name.lower().startswith(base)
-        if named_so and _has_magic(_start_of(other)):
+        if named_so and has_magic(_start_of(other)):
             return True
     return False
 

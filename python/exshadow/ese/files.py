@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from exshadow._core import EseFile
 from exshadow.errors import Error, IntegrityError
 from exshadow.ese.file_names import NamedFile
+from exshadow.ese.generations import in_hexadecimal, spelled
 from exshadow.ese.reports import NOT_PROVEN, FileReport
 
 if TYPE_CHECKING:
     from exshadow.ese.engine_types import EseDatabaseHeader, EsePageScan, EseTrailer
 
-_NEEDS_LOGS = {"DirtyShutdown", "DirtyAndPatchedShutdown"}
+NEEDS_LOGS = {"DirtyShutdown", "DirtyAndPatchedShutdown"}
 _UNFIT_STATES = {
     "None": "the header states no state at all",
     "JustCreated": "its creation was not finished",
@@ -43,7 +44,40 @@ def judge(path: str, file: EseFile, named: NamedFile, wish: ScanWish) -> FileRep
     try:
         _judge_as_named(report, file, named, wish)
     except IntegrityError as damage:
+        if file.size is not None and is_foreign(file, named):
+            return foreign(report)
         report.fail(damage.message)
+        if file.size and named.role == "database" and not has_magic(file.start(1 << 16)):
+            report.findings.append(
+                "it may be no ESE file at all: nothing where its headers belong looks like one"
+            )
+    return report
+
+
+FOREIGN = "foreign"
+_SQLITE = b"SQLite format 3\0"
+_MAGIC = (0x89ABCDEF).to_bytes(4, "little")
+
+
+def is_foreign(file: EseFile, named: NamedFile) -> bool:
+    """Whether nothing says that it is an ESE file whose headers are lost: neither bytes of one nor
+    a name that only such files have."""
+    start = file.start(1 << 16)
+    if has_magic(start):
+        return False
+    return named.role == "other" or start.startswith(_SQLITE)
+
+
+def has_magic(start: bytes) -> bool:
+    """Whether a copy of a database's header is among the first 64 KiB, sound or not."""
+    sizes = (0, 2048, 4096, 8192, 16384, 32768)
+    return any(start[size + 4 : size + 8] == _MAGIC for size in sizes)
+
+
+def foreign(report: FileReport) -> FileReport:
+    """The verdict on a file of something else."""
+    report.kind, report.state = "unknown", FOREIGN
+    report.fail("not an ESE file: it has no header of a database, log, checkpoint or flush map")
     return report
 
 
@@ -130,9 +164,9 @@ def _trailer(report: FileReport, header: EseDatabaseHeader, trailer: EseTrailer 
         return
     report.facts["trailer"] = dict(trailer)
     low, high = trailer["lowest_required"], trailer["highest_required"]
-    report.findings.append(f"needs logs {low}-{high} by its trailer")
+    report.findings.append(f"needs logs {spelled(low, high)} by its trailer")
     if not 0 < low <= high:
-        report.fail(f"its trailer states an impossible range of logs: {low}-{high} (-535)")
+        report.fail(f"its trailer states an impossible range of logs: {spelled(low, high)} (-535)")
     if trailer["signature"] != header["signature"]:
         report.fail("its trailer is of another database: signatures (-535)")
     if trailer["log_signature"] != header["log_signature"]:
@@ -154,10 +188,12 @@ def _state(report: FileReport, header: EseDatabaseHeader) -> None:
     if problem := _UNFIT_STATES.get(header["state"]):
         report.fail(f"state {header['state']}: {problem}")
     low, high = header["lowest_required"], header["highest_required"]
-    if header["state"] in _NEEDS_LOGS:
+    if header["state"] in NEEDS_LOGS:
         report.findings.append(f"needs logs {low}-{high}")
+        if names := in_hexadecimal(low, high):
+            report.findings.append(f"in the names of these logs: {names}")
         if not 0 < low <= high:
-            report.fail(f"states an impossible range of required logs: {low}-{high}")
+            report.fail(f"states an impossible range of required logs: {spelled(low, high)}")
     if header["streaming_image"]:
         report.findings.append("a streaming backup image: needs hard recovery")
     if header["repair_count"]:
@@ -212,9 +248,10 @@ def _log(report: FileReport, file: EseFile, named: NamedFile, wish: ScanWish) ->
     report.state = "current" if current else "closed"
     if header["reserve"]:
         return _skip(report, "marked as a reserve log")
-    if not current and named.generation != header["generation"]:
+    if named.generation is not None and named.generation != header["generation"]:
         report.fail(
-            f"is generation {header['generation']} by its header, {named.generation} by its name"
+            f"is generation {spelled(header['generation'], header['generation'])} by its header, "
+            f"{spelled(named.generation, named.generation)} by its name"
         )
     if file.size is not None and file.size != header["size"]:
         report.fail(f"has {file.size} bytes where its header states {header['size']} (-541)")

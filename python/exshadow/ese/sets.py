@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import PurePath
 
 from exshadow.ese.gathering import LogSet
+from exshadow.ese.generations import LogNames, spelled
 from exshadow.ese.reports import FileReport, SetReport
 
 _DIRTY = {"DirtyShutdown", "DirtyAndPatchedShutdown"}
@@ -21,7 +22,7 @@ def judge_set(one: LogSet) -> tuple[SetReport, list[FileReport]]:
     _current(report, one)
     _range(report, one, logs)
     _signature(report, one, logs)
-    _sequence(report, logs)
+    _sequence(report, one, logs)
     first = report.required[0] if report.required else None
     excused = [
         log
@@ -120,7 +121,8 @@ def _current(report: SetReport, one: LogSet) -> None:
         return report.fail(f"the current log {one.base}.log is damaged")
     if number is not None and one.closed and number <= max(one.closed):
         report.fail(
-            f"the current log is generation {number}, a closed one is {max(one.closed)}: "
+            f"the current log is generation {spelled(number, number)}, a closed one is "
+            f"{_names(one).spelled([(max(one.closed), max(one.closed))])}: "
             "not the last of this stream"
         )
     return None
@@ -139,9 +141,9 @@ def _range(report: SetReport, one: LogSet, logs: dict[int, FileReport]) -> None:
     first, last = report.required
     there = [number for number in sorted(logs) if first <= number <= last]
     if lacking := _gaps([first - 1, *there, last + 1]):
-        report.fail(f"required logs are missing: {_spelled(lacking)} (-543)")
+        report.fail(f"required logs are missing: {_names(one).spelled(lacking)} (-543)")
     if damaged := [number for number in there if not logs[number].ok]:
-        report.fail(f"required logs are damaged: {_spelled(_runs(damaged))}")
+        report.fail(f"required logs are damaged: {_names(one).spelled(_runs(damaged))}")
     committed = max(
         (
             _number(database, "highest_committed")
@@ -152,8 +154,8 @@ def _range(report: SetReport, one: LogSet, logs: dict[int, FileReport]) -> None:
     )
     if committed > last:
         report.findings.append(
-            f"logs {last + 1}-{committed} were committed and are not here: "
-            "recovery loses them (-582)"
+            f"logs {_names(one).spelled([(last + 1, committed)])} were committed and are not "
+            "here: recovery loses them (-582)"
         )
 
 
@@ -174,8 +176,8 @@ def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def _spelled(runs: list[tuple[int, int]]) -> str:
-    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
+def _names(one: LogSet) -> LogNames:
+    return LogNames(one.base, (log.path for log in one.closed.values()))
 
 
 def _needed(report: SetReport, number: int) -> bool:
@@ -204,11 +206,12 @@ def _signature(report: SetReport, one: LogSet, logs: dict[int, FileReport]) -> N
         report.fail("the checkpoint is of another log stream (-532)")
 
 
-def _sequence(report: SetReport, logs: dict[int, FileReport]) -> None:
+def _sequence(report: SetReport, one: LogSet, logs: dict[int, FileReport]) -> None:
     """Neighbours must chain: time of creation, accumulated checksum."""
     numbers = sorted(logs)
     for low, high in _gaps(numbers):
-        _say(report, _needed(report, low - 1), f"gap in the logs: {low}-{high} (-528)")
+        text = f"gap in the logs: {_names(one).spelled([(low, high)])} (-528)"
+        _say(report, _needed(report, low - 1), text)
     for number in numbers:
         if number - 1 in logs:
             _chain(report, logs[number - 1], logs[number], _needed(report, number - 1))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from exshadow.errors import InvalidError, RefusedError
+from exshadow.ese.generations import spelled
 from exshadow.recovery.runbook import Runbook, fill
 
 Generation = Literal["2003", "2007", "2010"]
@@ -147,7 +148,7 @@ def _require_roll_forward(facts: RestoreFacts, logs: Logs | None) -> None:
             hint="restore without --roll-forward",
         )
     if missing := logs.missing():
-        shown = ", ".join(str(number) for number in missing[:5])
+        shown = ", ".join(spelled(number, number) for number in missing[:5])
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise RefusedError(
             f"rule: the chain of logs is broken: {shown}{more} missing (-543)",

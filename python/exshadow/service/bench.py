@@ -43,9 +43,12 @@ def run(settings: Settings, reporter: Reporter) -> Json:
     """Times in seconds, rates in bytes per second, CPU in seconds per GiB."""
     folder = settings.folder or tempfile.gettempdir()
     if not Path(folder).is_dir():
-        raise NotFoundError(f"no folder {folder}")
+        raise NotFoundError(f"no folder {folder}", hint="make it, or name another with --dir")
     if settings.size < _CHUNK or settings.size % _CHUNK or settings.rounds < 1:
-        raise InvalidError("the size must be a multiple of 1M, and at least one round be run")
+        raise InvalidError(
+            "the size must be a multiple of 1M, and at least one round be run",
+            hint="exshadow bench --size 64M --rounds 3",
+        )
     if shutil.disk_usage(folder).free < settings.size * 2 + (64 << 20):
         raise NoSpaceError(f"{folder} has no room for two files of {settings.size} bytes")
     with tempfile.TemporaryDirectory(prefix="exshadow-bench-", dir=folder) as place:

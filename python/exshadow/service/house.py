@@ -14,12 +14,12 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from exshadow.errors import BusyError, Error, NotFoundError
+from exshadow.errors import BusyError, Error
 from exshadow.model import SetRecord, VolumeRecord
 from exshadow.service.desk import Desk, Session
 from exshadow.service.records import volume_record
 from exshadow.service.reporter import Reporter, event_note
-from exshadow.service.state import StateFolder, Survey
+from exshadow.service.state import StateFolder, Survey, no_group
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,8 +169,7 @@ class House:
         for group in sorted(self.groups - known):
             if survey.problem is not None:
                 raise survey.problem
-            hint = f"groups: {', '.join(sorted(known))}" if known else ""
-            raise NotFoundError(f"no group {group!r}", hint=hint)
+            raise no_group(group, survey)
 
     def forget(self, name: str) -> None:
         """Close a volume and let its clients go; quiet when it is not open."""

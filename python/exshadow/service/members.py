@@ -78,7 +78,10 @@ def _has_production(record: VolumeRecord) -> bool:
 def _check_copy(session: Session, one: SetRecord, member: Member, verb: str) -> None:
     snapshot = session.volumes[member.volume].snapshots.get(one.label)
     if snapshot is None:
-        raise NotFoundError(f"volume {member.volume} has no snapshot {one.label!r} any more")
+        raise NotFoundError(
+            f"volume {member.volume} has no snapshot {one.label!r} any more",
+            hint="see what there is: exshadow snapshot list",
+        )
     forced = session.desk.force and session.opens_with_force
     if verb == "restore" and not forced:
         _judge(snapshot, session)

@@ -15,7 +15,7 @@ from exshadow.errors import (
 )
 from exshadow.image_files import errors_as_io
 from exshadow.model import UNFINISHED, JobRecord, Plan, PlexRecord, Step, VolumeRecord
-from exshadow.names import check_name
+from exshadow.names import check_name, close_match
 from exshadow.service import conflicts, jobs
 from exshadow.service.desk import Desk
 from exshadow.service.records import extents
@@ -28,8 +28,12 @@ _INTERRUPTED = ("interrupted", "not finished")
 def _plex(record: VolumeRecord, label: str) -> PlexRecord:
     plex = record.plex(label)
     if plex is None:
-        known = ", ".join(one.label for one in record.plexes)
-        raise NotFoundError(f"volume {record.name} has no plex {label!r}", hint=f"plexes: {known}")
+        known = [one.label for one in record.plexes]
+        raise NotFoundError(
+            f"volume {record.name} has no plex {label!r}",
+            hint=f"{close_match(label, known)}plexes: {', '.join(known)}; "
+            f"see: exshadow mirror list {record.name}",
+        )
     return plex
 
 
@@ -48,7 +52,11 @@ def add_plan(
         step = Step("overwrite", volume, path, record.size)
     else:
         if not Path(path).parent.is_dir():
-            raise NotFoundError(f"no folder {Path(path).parent}")
+            raise NotFoundError(
+                f"no folder {Path(path).parent}",
+                hint="make it first, on the disk that is to hold the mirror: nothing is created "
+                "but the file",
+            )
         step = Step("create", volume, path, record.size)
     if not unfinished and label is not None and record.plex(label):
         raise ExistsError(f"volume {volume} has a plex {label!r} already", hint="choose another")

@@ -138,7 +138,10 @@ def unmount(attachments: Attachments, one: SetRecord) -> tuple[Attachment, ...]:
     with attachments.changing() as ledger:
         mine = tuple(known for known in ledger.attachments if known.set_id == one.id)
         if not mine:
-            raise NotFoundError(f"set {one.group}@{one.label} is not mounted")
+            raise NotFoundError(
+                f"set {one.group}@{one.label} is not mounted",
+                hint=f"it is mounted by: exshadow snapshot mount {one.group}@{one.label} DIR",
+            )
         for attached in mine:
             _unmount(attached)
             ledger = ledger.without(attached.export)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from exshadow.service.desk import Desk
 from exshadow.service.state import Survey
 
 _DOCUMENT_LIMIT = 1 << 30
+_WRITE = "name a file that was written by: exshadow catalog export FILE"
 
 
 def fill(catalog: Catalog, survey: Survey) -> Json:
@@ -70,14 +73,28 @@ def import_from(desk: Desk, path: str) -> dict[str, int]:
     """Replace the catalog's content by the document at `path`; rows per table."""
     from exshadow.catalog.transfer import import_catalog
 
-    return import_catalog(desk.catalog, _document(path))
+    with _naming(path):
+        return import_catalog(desk.catalog, _document(path))
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    # What is wrong with a document is said with its file's name.
+    try:
+        yield
+    except InvalidError as problem:
+        if path not in problem.message:
+            problem.message = f"{path}: {problem.message}"
+        problem.hint = problem.hint or _WRITE
+        raise
 
 
 def import_plan(path: str) -> Plan:
     """What ``catalog import`` would do; the file must be such a document."""
     from exshadow.catalog.transfer import check_document
 
-    rows = check_document(_document(path))
+    with _naming(path):
+        rows = check_document(_document(path))
     facts = sum(len(found) for found in rows.values())
     step = Step(f"replace the catalog by {facts} facts of", "catalog", path)
     return Plan(f"catalog import {path}", (step,))
@@ -85,15 +102,18 @@ def import_plan(path: str) -> Plan:
 
 def _document(path: str) -> object:
     """The JSON in a file. NotFoundError, InvalidError."""
+    file = Path(path)
     try:
-        file = Path(path)
         if file.stat().st_size > _DOCUMENT_LIMIT:
-            raise InvalidError(f"{path} is too large for a catalog document")
+            raise InvalidError(f"{path} is too large for a catalog document", hint=_WRITE)
         return json.loads(file.read_bytes())
     except OSError as error:
         raise _translated(error, f"cannot read {path}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidError(f"{path} is no text, let alone JSON", hint=_WRITE) from error
     except (ValueError, RecursionError) as error:
-        raise InvalidError(f"{path} is no JSON document: {error}") from error
+        what = "is empty" if not file.stat().st_size else f"is no whole JSON document: {error}"
+        raise InvalidError(f"{path} {what}", hint=_WRITE) from error
 
 
 def _translated(error: OSError, doing: str) -> Exception:

@@ -93,7 +93,10 @@ def _start_resync(
         return volume.resync(one.label, limit=limit)
     plex = record.plex(member.plex)
     if plex is None:
-        raise NotFoundError(f"volume {member.volume} has no plex {member.plex} any more")
+        raise NotFoundError(
+            f"volume {member.volume} has no plex {member.plex} any more",
+            hint=f"see: exshadow mirror list {member.volume}",
+        )
     if plex.state == "in_sync":
         return None
     return volume.sync(member.plex, limit=limit)

@@ -15,7 +15,7 @@ from exshadow.model import (
     VolumeRecord,
     summary,
 )
-from exshadow.names import is_pinned
+from exshadow.names import close_match, is_pinned
 from exshadow.service import copies
 from exshadow.service.desk import Desk
 from exshadow.service.state import Survey
@@ -166,7 +166,34 @@ def choose(every: Sequence[SetRecord], text: str, survey: Survey) -> SetRecord:
         raise InvalidError(f"{text!r} is ambiguous: {names}", hint="use GROUP@LABEL or the id")
     if survey.problem is not None:
         raise survey.problem  # it may well be a set of the volume that cannot be read
-    raise NotFoundError(f"no snapshot set {text!r}", hint="see: exshadow snapshot list")
+    raise NotFoundError(f"no snapshot set {text!r}", hint=_near(present, text, survey))
+
+
+_SHOWN = 5
+
+
+def _near(present: Sequence[SetRecord], text: str, survey: Survey) -> str:
+    """What may have been meant: GROUP@LABEL for VOLUME@LABEL, names that are nearly the same, the
+    newest sets of the group, and the command that lists all."""
+    listing = "see: exshadow snapshot list"
+    group, at, label = text.partition("@")
+    volume = survey.volumes.get(group)
+    names = [f"{one.group}@{one.label}" for one in present]
+    if at and volume is not None and volume.group != group:
+        mine = [name for name in names if name.startswith(f"{volume.group}@")]
+        inside = f"volume {group} is in group {volume.group}, and sets are named by the group: "
+        if f"{volume.group}@{label}" in mine:
+            return f"{inside}{volume.group}@{label}; {listing}"
+        return f"{inside}{', '.join(mine[-_SHOWN:]) or 'it has no set'}; {listing}"
+    if at:
+        mine = [name for name in names if name.startswith(f"{group}@")]
+        known = f"{group} has {', '.join(mine[-_SHOWN:])}; " if mine else ""
+        return f"{close_match(text, names)}{known}{listing}"
+    if any(one.group == text for one in present):
+        mine = [name for name in names if name.startswith(f"{text}@")]
+        return f"{text} is a group; its sets: {', '.join(mine[-_SHOWN:])}; {listing}"
+    by_label = {one.label: f"{one.group}@{one.label}" for one in present}
+    return f"{close_match(text, [*by_label, *names])}{listing}"
 
 
 def require_native(one: SetRecord, verb: str) -> None:

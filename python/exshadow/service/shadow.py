@@ -20,6 +20,7 @@ from uuid import UUID
 
 from exshadow.errors import Error, NotFoundError, RefusedError
 from exshadow.model import JobRecord, Plan, SetRecord, VolumeRecord
+from exshadow.names import close_match
 from exshadow.service.documents import save_document
 from exshadow.service.making import OUTLIVE, Makings
 from exshadow.service.restore import Restored, RestoreWish
@@ -383,7 +384,10 @@ def create_set(
     writers hear that the backup succeeded, which lets them cut their logs; the set stays anyway."""
     volumes = GroupProvider(service).groups().get(group)
     if volumes is None:
-        raise NotFoundError(f"no group {group!r}", hint="see: exshadow volume list")
+        known = GroupProvider(service).groups()
+        raise NotFoundError(
+            f"no group {group!r}", hint=f"{close_match(group, known)}see: exshadow volume list"
+        )
     with open_shadow(service, writers, state, label=label, plex=plex) as shadow:
         request = BackupRequest(
             volumes=volumes,

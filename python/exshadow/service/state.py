@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from exshadow.errors import BusyError, Error, NotFoundError, make
 from exshadow.model import VolumeRecord
-from exshadow.names import check_name, is_name
+from exshadow.names import check_name, close_match, is_name
 from exshadow.service.records import volume_record
 
 if TYPE_CHECKING:
@@ -185,10 +185,12 @@ class StateFolder:
 
         file = self.volume_file(name)
         if not self.exists(name):
-            known = ", ".join(self.names())
+            known = self.names()
+            listed = f"{close_match(name, known)}volumes: {', '.join(known)}"
             adding = "add one with: exshadow volume add NAME PATH"
             raise NotFoundError(
-                f"no volume {name!r}", hint=f"volumes: {known}" if known else adding
+                f"no volume {name!r}",
+                hint=f"{listed}; see: exshadow volume list" if known else adding,
             )
         copy = self.usable_metadata_copy(name)
         return volume_record(_core.inspect(str(file), metadata_copy=copy))
@@ -228,7 +230,14 @@ class StateFolder:
         if name in survey.problems:
             raise survey.problems[name]
         if other := survey.volumes.get(name):
-            hint = f"volume {name} is in group {other.group}"
+            hint = f"volume {name} is in group {other.group}; see: exshadow volume list"
             raise NotFoundError(f"no group {name!r}", hint=hint)
-        known = ", ".join(sorted({volume.group for volume in survey.volumes.values()}))
-        raise NotFoundError(f"no group {name!r}", hint=f"groups: {known}" if known else "")
+        raise no_group(name, survey)
+
+
+def no_group(name: str, survey: Survey) -> NotFoundError:
+    """The error for a group that no volume is in, with those that there are."""
+    known = sorted({volume.group for volume in survey.volumes.values()})
+    listed = f"{close_match(name, known)}groups: {', '.join(known)}; see: exshadow volume list"
+    adding = "no volume was added yet: exshadow volume add NAME PATH --group GROUP"
+    return NotFoundError(f"no group {name!r}", hint=listed if known else adding)

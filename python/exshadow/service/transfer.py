@@ -181,9 +181,13 @@ def find_export(folder: str, volume: str | None = None) -> Found:
     """The one file of `folder` that an import takes. NotFoundError, InvalidError if ambiguous."""
     place = Path(folder)
     if not place.exists():
-        raise NotFoundError(f"no folder {folder}")
+        raise NotFoundError(
+            f"no folder {folder}", hint="name one that was written by: exshadow snapshot export"
+        )
     if not place.is_dir():
-        raise InvalidError(f"{folder} is not a folder")
+        raise InvalidError(
+            f"{folder} is not a folder", hint="name the folder that the export was written into"
+        )
     files = [
         path
         for path in sorted(place.iterdir())
@@ -191,7 +195,10 @@ def find_export(folder: str, volume: str | None = None) -> Found:
     ]
     if not files:
         wanted = f"{volume}.img or {volume}.rbd-diff" if volume else "*.img or *.rbd-diff"
-        raise NotFoundError(f"no {wanted} in {folder}")
+        raise NotFoundError(
+            f"no {wanted} in {folder}",
+            hint="name a folder that was written by: exshadow snapshot export SET DIR",
+        )
     if len(files) > 1:
         names = ", ".join(path.name for path in files)
         raise InvalidError(f"{folder} has several: {names}", hint="choose one with --volume NAME")

@@ -9,6 +9,7 @@ A package offers one in its pyproject.toml:
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,10 +17,12 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Final
 
-from exshadow.errors import InvalidError, NotFoundError
+from exshadow.errors import Error, InvalidError, NotFoundError
+from exshadow.names import close_match
 from exshadow.vss.writer import Writer, options_of
 
 GROUP = "exshadow.vss.writers"
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 BUILT_IN: Final = {
     "ese-folder": "exshadow.writers.ese_folder:EseFolderWriter",
     "filesystem": "exshadow.writers.filesystem:FilesystemWriter",
@@ -50,8 +53,12 @@ def spec_of(text: str) -> WriterSpec:
         name, equals, value = part.partition("=")
         if not equals or not name:
             raise InvalidError(
-                f"'{part}' in writer '{text}' is no argument",
-                hint="give them as module:Class?name=value&name=value",
+                f"'{part}' in writer '{text}' is no option",
+                hint=f"write {place}?name=value&name=value",
+            )
+        if name in arguments:
+            raise InvalidError(
+                f"writer '{text}' has the option '{name}' twice", hint="give every option once"
             )
         arguments[name] = value
     return WriterSpec(place, arguments)
@@ -62,13 +69,59 @@ def make_writer(spec: WriterSpec) -> Writer:
     is no Writer, does not take the arguments, or does not say who it is."""
     found = _class_of(spec.place)
     if not (isinstance(found, type) and issubclass(found, Writer)):
-        raise InvalidError(f"'{spec.place}' is no subclass of exshadow.vss.Writer")
+        raise InvalidError(
+            f"'{spec.place}' is no subclass of exshadow.vss.Writer",
+            hint="name a class that is one, or a writer that comes with exshadow: "
+            f"{', '.join(sorted(BUILT_IN))}",
+        )
+    _require_options(spec, found)
     try:
         writer = found(**spec.arguments)
         options_of(writer)
+    except Error:
+        raise
     except (TypeError, ValueError) as problem:
-        raise InvalidError(f"writer '{spec.place}': {problem}") from problem
+        raise InvalidError(
+            f"writer '{spec.place}': {problem}", hint=f"its options: {_offered(found) or 'none'}"
+        ) from problem
     return writer
+
+
+def _require_options(spec: WriterSpec, kind: type[Writer]) -> None:
+    """InvalidError for options that the class does not take, or that it needs and were not given;
+    a class whose signature cannot be read is left to speak for itself."""
+    try:
+        taken = inspect.signature(kind).parameters.values()
+    except (TypeError, ValueError):
+        return
+    names = [one.name for one in taken if one.kind in _BY_NAME]
+    unknown = [name for name in spec.arguments if name not in names]
+    open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken)
+    if unknown and not open_ended:
+        wrong = " and ".join(f"'{name}'" for name in unknown)
+        raise InvalidError(
+            f"writer {spec.place} has no option {wrong}",
+            hint=close_match(unknown[0], names) + f"it has: {_offered(kind) or 'none'}",
+        )
+    lacking = [
+        one.name
+        for one in taken
+        if one.kind in _BY_NAME and one.default is one.empty and one.name not in spec.arguments
+    ]
+    if lacking:
+        first = "&".join(f"{name}=..." for name in lacking)
+        raise InvalidError(
+            f"writer {spec.place} needs {' and '.join(lacking)}",
+            hint=f"give it as {spec.place}?{first}; it has: {_offered(kind)}",
+        )
+
+
+def _offered(kind: type[Writer]) -> str:
+    try:
+        taken = inspect.signature(kind).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    return ", ".join(one.name for one in taken if one.kind in _BY_NAME)
 
 
 def remark_of(spec: WriterSpec) -> str:
@@ -89,7 +142,7 @@ def _class_of(place: str) -> object:
         known = ", ".join(sorted(names))
         raise NotFoundError(
             f"there is no writer '{place}'",
-            hint=f"there are: {known}; or name a class: module:Class",
+            hint=f"{close_match(place, names)}there are: {known}; or name a class: module:Class",
         )
     try:
         found = import_module(module)

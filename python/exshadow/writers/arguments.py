@@ -16,7 +16,10 @@ def seconds(name: str, text: str | float, *, most: float) -> float:
     except ValueError:
         value = float(parse_duration(str(text), name))
     if not 0 < value <= most:
-        raise InvalidError(f"{name} of {text} is not between 0 and {most:g} s")
+        raise InvalidError(
+            f"{name} of {text} is not between 0 and {most:g} s",
+            hint=f"write seconds, or a time such as 20s: {name}=20",
+        )
     return value
 
 
@@ -31,5 +34,8 @@ def existing(pattern: str) -> list[Path]:
     """The files that a path or glob pattern names, at least one."""
     found = sorted(Path(path) for path in glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute patterns)
     if not found:
-        raise NotFoundError(f"{pattern} names no file")
+        raise NotFoundError(
+            f"{pattern} names no file",
+            hint="write its full path, or a pattern that some file matches: path=/srv/*.db",
+        )
     return found

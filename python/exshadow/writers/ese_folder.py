@@ -34,7 +34,10 @@ class EseFolderWriter(Writer):
         self.instance_name = path
         for folder in (self.folder, self.logs):
             if not folder.is_dir():
-                raise NotFoundError(f"{folder} is no folder")
+                raise NotFoundError(
+                    f"{folder} is no folder",
+                    hint="name the folder of the databases as path=, that of their logs as logs=",
+                )
 
     def identify(self) -> WriterMetadata:
         databases = self._databases(".edb") or self._databases(".dat")

@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from exshadow.errors import UnsupportedError
+from exshadow.errors import InvalidError, UnsupportedError
 from exshadow.vss import (
     BackupSchema,
     ComponentMetadata,
@@ -41,6 +41,12 @@ _LAST_WORD = 3.0  # seconds an answer: Abort has 10 in all
 _DURABLE = ("1", "3")  # of innodb_flush_log_at_trx_commit
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise InvalidError(f"port={text!r} is no port", hint="write a number from 1 to 65535")
+    return int(text)
+
+
 class MariaDbWriter(Writer):
     """``socket`` (default) or ``host`` and ``port``; ``user``; ``password_file``: a file with the
     password, never the password itself; ``limit``: longest hold (20 s); ``wait``: how long running
@@ -63,7 +69,7 @@ class MariaDbWriter(Writer):
         timeout: str | float = 60,
     ) -> None:
         self.place: dict[str, Any] = (
-            {"host": host, "port": int(port)} if host else {"unix_socket": socket}
+            {"host": host, "port": _port(port)} if host else {"unix_socket": socket}
         )
         self.user = user
         self.password_file = password_file

@@ -144,7 +144,10 @@ def _unmount(ground: Ground, record: Record, staying: frozenset[str]) -> None:
             continue
         volume = ground.product.volume(part.original, part.group)
         if volume is None:
-            raise NotFoundError(f"production {part.group}\\{part.original} is gone")
+            raise NotFoundError(
+                f"production {part.group}\\{part.original} is gone",
+                hint="look at what is here: exshadow provider probe",
+            )
         unassign(ground, volume)
 
 

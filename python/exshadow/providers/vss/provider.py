@@ -378,7 +378,9 @@ class VssProvider:
                 continue
             snapshot = devices.get(slot.snapshots.get(one.name, ""))
             if snapshot is None:
-                raise NotFoundError(f"the snapshot of {one.name} is gone")
+                raise NotFoundError(
+                    f"the snapshot of {one.name} is gone", hint="see: exshadow vss snapshots"
+                )
             if self._settings.restore is RestoreWay.REVERT:
                 self._refuse_newer(snapshot, devices.values())
                 self._service.revert(snapshot.snapshot_id)

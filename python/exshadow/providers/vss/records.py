@@ -79,7 +79,10 @@ class Slots:
         """The slot that holds this finished set. NotFoundError."""
         found = self.read(group, mirror)
         if found is None or found.set_id != set_id or not found.is_set:
-            raise NotFoundError(f"mirror {mirror} of {group} does not hold set {set_id}")
+            raise NotFoundError(
+                f"mirror {mirror} of {group} does not hold set {set_id}",
+                hint="see which sets there are: exshadow snapshot list",
+            )
         return found
 
     def all(self) -> Iterator[Slot]:

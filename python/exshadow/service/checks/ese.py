@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exshadow.errors import CancelledError, NotFoundError
+from exshadow.ese.generations import spelled
 from exshadow.model import Json
 from exshadow.service.checks import folders
 from exshadow.service.checks.bench import Bench, open_bench
@@ -127,4 +128,5 @@ def _detail(found: Json, ok: bool) -> str:
 
 
 def _span(one: Json) -> str:
-    return "-".join(str(number) for number in one["required"])
+    low, high = one["required"]
+    return spelled(low, high)

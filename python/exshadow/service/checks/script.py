@@ -21,7 +21,9 @@ def require_safe(path: str) -> Path:
     try:
         script = Path(path).resolve(strict=True)
     except OSError:
-        raise NotFoundError(f"there is no script {path}") from None
+        raise NotFoundError(
+            f"there is no script {path}", hint="name the program by its path: --script PATH"
+        ) from None
     status = script.stat()
     if not stat.S_ISREG(status.st_mode) or not os.access(script, os.X_OK):
         raise RefusedError(f"{script} is no program", hint=f"chmod u+x {script}")

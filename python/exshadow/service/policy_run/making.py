@@ -14,6 +14,7 @@ from pathlib import Path
 from exshadow.catalog.documents import keep_document
 from exshadow.errors import Error, InvalidError, NotFoundError
 from exshadow.model import JobRecord, Plan, SetRecord, VolumeRecord
+from exshadow.names import close_match
 from exshadow.providers.contract import Action, Standing, Verb
 from exshadow.service import sets, shadow
 from exshadow.service.documents import document_file, save_file
@@ -160,7 +161,11 @@ class ContractSplits:
             if one.name == name:
                 group = self._room.group
                 return VolumeRecord(name, "", group, one.size, 0, "ok", True, 0, (), ())
-        raise NotFoundError(f"group {self._room.group} has no volume {name!r}")
+        known = [one.name for one in self._room.sources]
+        raise NotFoundError(
+            f"group {self._room.group} has no volume {name!r}",
+            hint=f"{close_match(name, known)}it has: {', '.join(known)}",
+        )
 
     @contextmanager
     def armed_split(

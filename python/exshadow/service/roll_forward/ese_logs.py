@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exshadow.errors import NotFoundError
+from exshadow.ese.generations import spelled
 from exshadow.ese.reports import EseReport, FileReport, SetReport
 from exshadow.service.checks import ese as ese_check
 from exshadow.service.checks.ground import Outcome
@@ -26,7 +27,7 @@ def judge(report: EseReport, tree: Path) -> Outcome:
         return Outcome(False, text, evidence)
     sets = _sets_of(report, databases, logs)
     said = [
-        f"{one.base}: required range {one.required[0]}-{one.required[1]} present and sound"
+        f"{one.base}: required range {spelled(*one.required)} present and sound"
         for one in sets
         if one.required
     ]

@@ -144,7 +144,10 @@ def _tops(found: Found, mounted: dict[str, Path], system: str) -> list[Path]:
     tops = [mounted[place.disk] / place.folder for place in places if place.disk in mounted]
     for place in places:
         if place.disk not in mounted or not (mounted[place.disk] / place.folder).is_dir():
-            raise NotFoundError(f"{place.disk} has no folder {place.folder} any more")
+            raise NotFoundError(
+                f"{place.disk} has no folder {place.folder} any more",
+                hint="bring the logs back to where they were, or restore without --roll-forward",
+            )
     return [top for top in dict.fromkeys(tops)
             if not any(top != one and top.is_relative_to(one) for one in tops)]  # fmt: skip
 
