@@ -165,6 +165,7 @@ _CLASSES: dict[str, type[Error]] = {
 
 def make(code: str, message: str, hint: str = "", os_error: int = 0) -> Error:
     """Build the exception for an engine error. ``os_error`` is errno, 0 where there is none."""
+    hint = hint or _SYSTEM_HINTS.get(os_error, "")
     error = _CLASSES.get(code, Error)(message, hint=hint, code=code)
     if os_error and isinstance(error, OSError):
         error.errno = os_error

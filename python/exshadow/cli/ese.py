@@ -27,7 +27,6 @@ def check(
         str,
         Parameter(
             name="PATH",
-            allow_leading_hyphen=True,
             help="File, folder, or - for a database on standard input.",
         ),
     ],
@@ -46,11 +45,13 @@ def check(
     from exshadow.errors import InvalidError
 
     if threads < 0:
-        raise InvalidError("--threads is a number of threads, 0 for as many as help")
+        raise InvalidError(
+            "--threads is a number of threads, 0 for as many as help", hint="leave it out"
+        )
     reporter = make_reporter()
     try:
         report = ese.check(
-            paths,
+            [_stream(path) for path in paths],
             threads=threads,
             limit=options.rate(limit) or 0,
             progress=_Progress(reporter).tell,
@@ -72,12 +73,19 @@ def info(
     """
     from exshadow import ese
 
-    found = ese.info(path)
+    found = ese.info(_stream(path))
     width = max((len(name) for name in found.facts), default=0)
     lines = [f"{path}: {found.kind} {found.state}".rstrip()]
     lines += [f"  {name:<{width}}  {_spelled(value, name)}" for name, value in found.facts.items()]
     document = {"file": {"path": path, "kind": found.kind, "header": found.facts}}
     return output.show(document, "\n".join(lines))
+
+
+def _stream(path: str) -> str:
+    from exshadow.cli.main import STDIN
+    from exshadow.ese.checking import STREAM
+
+    return STREAM if path == STDIN else path
 
 
 class _Progress:

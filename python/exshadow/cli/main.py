@@ -12,6 +12,7 @@ from exshadow.cli.context import context
 from exshadow.cli.page import HelpPage
 from exshadow.errors import CancelledError, Error, InvalidError, from_system
 
+STDIN = "/dev/stdin"
 _HELP = ("--help", "-h")
 
 
@@ -29,6 +30,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return _dispatch(list(arguments))
     except Error as error:
+        if not error.hint:
+            from exshadow.cli.usage import usual_hint
+
+            error.hint = usual_hint(error, arguments)
         return output.fail(error)
     except KeyboardInterrupt:
         return output.fail(
@@ -55,6 +60,9 @@ def _dispatch(arguments: list[str]) -> int:
     from exshadow.cli.app import app
 
     wants_help = any(token in _HELP for token in arguments)
+    if "ese" in arguments:
+        # A lone "-" counts as an option, and parameters that take options swallow --json.
+        arguments = [STDIN if token == "-" else token for token in arguments]
     page = HelpPage(to_stderr=not wants_help)
     try:
         # Without any word cyclopts would print its page elsewhere.

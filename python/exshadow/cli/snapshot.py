@@ -287,7 +287,7 @@ def pin(
     from exshadow.names import FOREVER, parse_until
 
     if clear and until is not None:
-        raise InvalidError("--clear and --until exclude each other")
+        raise InvalidError("--clear and --until exclude each other", hint="give one of them")
     end = None if clear else parse_until(until or FOREVER)
     with open_service() as service:
         return _shown(service.pin_set(set_, end, reason=reason))

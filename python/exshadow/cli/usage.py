@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from exshadow.errors import InvalidError
+from exshadow.errors import Error, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     from cyclopts import App, Argument, CycloptsError
+
+_LISTINGS = {
+    "volume": "volume list",
+    "mirror": "volume list",
+    "snapshot": "snapshot list",
+    "restore": "snapshot list",
+    "drill": "snapshot list",
+    "recovery": "snapshot list",
+    "attach": "volume list",
+    "vss": "vss snapshots",
+    "provider": "provider list",
+}
+"""Commands that show what the names in a command of the group may be."""
 
 
 def wrong(error: CycloptsError, arguments: Sequence[str]) -> InvalidError:
@@ -20,6 +33,15 @@ def wrong(error: CycloptsError, arguments: Sequence[str]) -> InvalidError:
 def help_hint(arguments: Sequence[str]) -> str:
     """The command that shows the help of the group or command meant."""
     return " ".join(["see: exshadow", *_command(arguments)[0], "--help"])
+
+
+def usual_hint(error: Error, arguments: Sequence[str]) -> str:
+    """For an error that comes without a hint: where to look what there is, or how it is said."""
+    place = _command(arguments)[0]
+    if isinstance(error, NotFoundError) and place:
+        listing = _LISTINGS.get(place[0])
+        return f"see what there is: exshadow {listing}" if listing else ""
+    return help_hint(arguments) if isinstance(error, InvalidError) else ""
 
 
 def _said(error: CycloptsError, arguments: Sequence[str], place: list[str], app: App) -> str:

@@ -160,7 +160,9 @@ def expose(
     from exshadow.vss.values import Exposure
 
     if undo and (name or remote or path):
-        raise InvalidError("--undo takes the snapshot only")
+        raise InvalidError(
+            "--undo takes the snapshot only", hint="exshadow vss expose SNAPSHOT --undo"
+        )
     how = Exposure.REMOTELY if remote else Exposure.LOCALLY
     with open_vss(source) as vss:
         if undo:
@@ -240,9 +242,14 @@ def read_text(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except OSError as problem:
-        raise from_system(problem) from None
+        raise from_system(
+            problem, hint="name components.xml, as exshadow vss backup --save DIR wrote it"
+        ) from None
     except UnicodeDecodeError as problem:
-        raise InvalidError(f"{path} is not UTF-8: {problem}") from None
+        raise InvalidError(
+            f"{path} is no text in UTF-8: its byte {problem.start} cannot be",
+            hint="name components.xml, as exshadow vss backup --save DIR wrote it",
+        ) from None
 
 
 def wishes(texts: list[str] | None) -> list[Any]:

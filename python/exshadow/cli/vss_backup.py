@@ -77,7 +77,9 @@ def backup(
     from exshadow.vss.values import BackupState
 
     if tries < 1 or retry_wait < 0:
-        raise InvalidError("--tries is at least 1, --retry-wait at least 0")
+        raise InvalidError(
+            "--tries is at least 1, --retry-wait at least 0", hint="--tries 3 --retry-wait 600"
+        )
     request = BackupRequest(
         volumes=list(volumes or ()),
         provider=provider,

@@ -240,7 +240,10 @@ def load(path: Path) -> Policy:
     except OSError as problem:
         raise from_system(problem, f"cannot read {path}") from problem
     except UnicodeDecodeError as problem:
-        raise InvalidError(f"{path} is not UTF-8 text: byte {problem.start}") from problem
+        raise InvalidError(
+            f"{path} is no text in UTF-8: its byte {problem.start} cannot be",
+            hint="name a policy: a TOML file",
+        ) from problem
     if mode & stat.S_IWOTH:
         raise RefusedError(f"{path} may be changed by anybody", hint=f"chmod o-w {path}")
     return parse(text, str(path))

@@ -219,7 +219,10 @@ class Day:
 def simulate(keep: Keep, *, start: datetime, days: int, every: timedelta) -> list[Day]:
     """What a policy leads to: a set every so often for N days, given up as the rules say."""
     if every < timedelta(minutes=1) or days < 1:
-        raise InvalidError("a simulation needs at least a day, and a minute between sets")
+        raise InvalidError(
+            "a simulation needs at least a day, and a minute between sets",
+            hint="--days 60 --every 1h",
+        )
     there: list[Held] = []
     found = []
     moment = start

@@ -128,7 +128,9 @@ def _first_line(path: Path) -> str:
     except OSError as problem:
         raise from_system(problem, f"cannot read the password in {path}") from problem
     except UnicodeDecodeError as problem:
-        raise InvalidError(f"{path} is not UTF-8 text") from problem
+        raise InvalidError(
+            f"{path} is not UTF-8 text", hint="write it anew with an editor"
+        ) from problem
     if os.name != "nt" and stat.S_IMODE(mode) & 0o077:
         raise PermissionRefusedError(
             f"{path} holds a password and can be read by others", hint=f"chmod 600 {path}"

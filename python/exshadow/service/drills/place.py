@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from exshadow.errors import Error, InvalidError, from_system
+from exshadow.errors import Error, InvalidError, NotFoundError, from_system
 from exshadow.service import conflicts
 from exshadow.service.state import StateFolder
 
@@ -28,14 +28,21 @@ RECORDS = "drills"
 def drill_place(folder: StateFolder, wanted: str | None) -> Iterator[Path]:
     """A new folder below `wanted`, else below the state folder; gone in the end.
 
-    BusyError, InvalidError for what is a plex, metadata or no folder.
+    BusyError, InvalidError for what is a plex, metadata or no folder; NotFoundError when more than
+    the last folder is missing.
     """
     top = Path(wanted) if wanted is not None else folder.path / RECORDS
     conflicts.refuse_used(folder, folder.survey(), str(top))
     records = folder.path / RECORDS
     try:
         records.mkdir(mode=0o700, exist_ok=True)
-        top.mkdir(parents=True, exist_ok=True)
+        top.mkdir(exist_ok=True)
+    except FileNotFoundError as problem:
+        raise NotFoundError(
+            f"there is no folder {top.parent} to make {top.name} in",
+            hint="--dir makes its last folder only, so that a disk that is not mounted is noticed: "
+            "mount it, or make the others first",
+        ) from problem
     except (FileExistsError, NotADirectoryError) as problem:
         raise InvalidError(f"{top} is not a folder", hint="name one with --dir") from problem
     except OSError as problem:

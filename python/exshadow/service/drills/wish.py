@@ -30,7 +30,9 @@ class DrillWish:
     def require_valid(self) -> None:
         """InvalidError for what makes no sense."""
         if self.views and self.folder is not None:
-            raise InvalidError("--views and --dir exclude each other")
+            raise InvalidError(
+                "--views and --dir exclude each other", hint="with --views nothing is restored"
+            )
         if self.checks:
             self.check_wish(self.checks).require_valid()
         elif self.script is not None:

@@ -1,0 +1,251 @@
+"""Wrong commands, one table over the whole command line: the documented exit status, what to do in a
+hint, one JSON document with --json, never a traceback and never words of a library."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from exshadow.cli import output
+from exshadow.cli.context import context
+from exshadow.cli.help import EXIT_CODES
+from exshadow.cli.main import main
+
+MIB = 1 << 20
+LIBRARY_WORDS = ("Traceback", "Unused Tokens", "codec", "keyword argument", "Errno", "<class")
+
+# Status and command. ~ is a place: ~none is not there, ~dir an empty folder, ~empty a file without
+# bytes, ~binary one that is no text, ~text one of something else, ~json of another program, ~cut a
+# document cut short, ~toml a policy of the group shop, ~db the image of the volume db.
+TABLE = """
+3 volume show nix
+3 volume show dd
+2 volume show ../x
+3 volume remove nix --yes
+3 volume add new ~none
+2 volume add new ~dir
+2 volume add new ~empty
+4 volume add db ~other
+8 volume add new ~db
+2 volume add b@d ~other
+2 volume add new ~other --region 3
+2 volume add new ~other --region x
+3 mirror add nix ~new
+3 mirror add db ~none/m.img
+2 mirror add db ~dir
+4 mirror add db ~other
+2 mirror add db ~new --limit x
+3 mirror sync nix
+3 mirror sync db m9
+3 mirror list nix
+3 mirror remove db m9 --yes
+3 mirror verify nix
+3 mirror verify db --repair --from m9 --yes
+3 snapshot create nix
+3 snapshot create db
+3 snapshot create shop --plex m9
+2 snapshot create shop --label a/b
+4 snapshot create shop --label noon
+3 snapshot create shop --label x --writer scrip?command=true
+2 snapshot create shop --label x --writer script?comand=true
+2 snapshot create shop --label x --verify nix
+3 snapshot show nix
+3 snapshot show db@noon
+3 snapshot show shop@non
+3 snapshot show noo
+3 snapshot diff nix
+3 snapshot diff noon --since nix
+3 snapshot verify nix
+2 snapshot verify noon --check nix
+3 snapshot verify noon --check script --script ~none
+4 snapshot verify noon --check script --script ~text
+3 snapshot mount nix ~dir
+3 snapshot unmount nix
+3 snapshot unmount noon
+3 snapshot export nix ~dir
+4 snapshot export noon ~text
+3 snapshot export noon ~dir --since nix
+3 snapshot import ~none --onto ~other --yes
+3 snapshot import ~dir --onto ~other --yes
+2 snapshot import ~text --onto ~other --yes
+3 snapshot resync nix --yes
+3 snapshot delete nix --yes
+3 snapshot promote nix --yes
+3 snapshot pin nix
+2 snapshot pin noon --until tomorrow
+2 snapshot pin noon --clear --until 1d
+3 restore nix --yes
+3 restore db@noon --yes
+3 restore noon --volume nix --yes
+2 restore noon --mode fast --yes
+3 serve nix
+2 serve --tcp 1.2.3.4:x
+3 attach nix
+3 attach db@nix
+3 detach nix
+3 drill nix
+3 drill shop --set nix
+3 drill shop --dir ~none/deeper
+2 drill shop --dir ~text
+2 drill shop --check nix
+3 catalog import ~none --yes
+2 catalog import ~dir --yes
+2 catalog import ~empty --yes
+2 catalog import ~binary --yes
+2 catalog import ~text --yes
+2 catalog import ~json --yes
+2 catalog import ~cut --yes
+3 catalog export ~none/deeper/c.json
+2 catalog export ~dir
+3 ese check ~none
+3 ese check ~dir
+5 ese check ~text
+5 ese check ~binary
+5 ese check ~empty
+2 ese check
+3 ese info ~none
+2 ese info ~dir
+5 ese info ~binary
+5 ese info ~text
+2 recovery exchange noon
+2 recovery mailbox noon --server A
+3 recovery mailbox nix --exchange 2010 --server A --database D --mailbox M --mount /m --work /w
+2 recovery mailbox noon --exchange 1999 --server A --database D --mailbox M --mount /m --work /w
+3 policy check ~none
+2 policy check ~dir
+2 policy check ~empty
+2 policy check ~binary
+2 policy check ~text
+3 policy plan ~none
+3 policy plan ~toml --group nix
+3 policy run ~toml --group nix
+3 policy run-due ~toml --group nix
+3 policy status ~toml --group nix
+3 policy simulate ~toml nix
+2 policy simulate ~toml shop --days 0
+2 policy simulate ~toml shop --every x
+2 policy status ~dir
+2 policy timers ~toml
+3 provider choose ~none
+2 provider choose ~dir
+3 provider list --policy ~none
+2 provider probe --policy ~text
+3 report --html ~none/deeper/p.html
+2 report --html ~dir
+2 report
+3 report --html ~new --policy ~none
+2 report --html ~new --policy ~binary
+3 vss backup nix
+2 vss backup shop --writer script?comand=x
+2 vss backup db --type full
+2 vss backup db --type nix
+3 vss backup db --base ~none
+2 vss backup db --base ~binary
+2 vss backup db --tries 0
+3 vss restore ~none --exec true --yes
+2 vss restore ~binary --exec true --yes
+2 vss break nix --yes
+2 vss revert nix --yes
+3 vss import ~none
+2 vss expose nix
+3 vss writers --tool ~none
+2 bench --size 17
+3 bench --dir ~nowhere
+2 completion tcsh
+2 demo extra
+2 doctor extra
+2 help nix
+2 nix
+2 volume lst
+2 volume list extra
+2 volume add
+"""
+ROWS = [(int(line.split()[0]), line.split()[1:]) for line in TABLE.strip().splitlines()]
+
+
+@dataclass(frozen=True)
+class Bed:
+    """A state folder with the group shop (db and logs, set noon), and files of many kinds."""
+
+    folder: Path
+
+    def words(self, words: list[str]) -> list[str]:
+        """With ~place spelled out."""
+        return [
+            str(self.folder / word[1:]) if word.startswith("~") else word for word in words
+        ]
+
+    def run(self, *words: str) -> tuple[int, str, str]:
+        """One command in this process: status, stdout, stderr."""
+        output._emitted = False
+        context.events.clear()
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            status = main(["--state", str(self.folder / "state"), *self.words(list(words))])
+        return status, out.getvalue(), err.getvalue()
+
+    def tree(self) -> list[str]:
+        """All names below the folder but the state's own."""
+        return sorted(
+            str(path)
+            for path in self.folder.rglob("*")
+            if self.folder / "state" not in path.parents
+        )
+
+
+@pytest.fixture(scope="module")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> Bed:
+    folder = tmp_path_factory.mktemp("wrong")
+    made = Bed(folder)
+    (folder / "dir").mkdir()
+    for name in ("db", "logs", "other"):
+        (folder / name).write_bytes(os.urandom(MIB))
+    files = {
+        "empty": b"",
+        "binary": bytes(range(128, 256)) * 64,
+        "text": b"nothing in particular\n",
+        "json": b'{"version": 3, "services": []}\n',
+        "cut": b'{"catalog": {"format": 1, "vol',
+        "toml": b'[group.shop]\nvolumes = ["db", "logs"]\nmirrors = ["m2", "m3"]\n',
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    for name in ("db", "logs"):
+        assert made.run("volume", "add", name, f"~{name}", "--group", "shop")[0] == 0
+        assert made.run("mirror", "add", name, f"~{name}2", "--label", "m2")[0] == 0
+    assert made.run("snapshot", "create", "shop", "--label", "noon")[0] == 0
+    return made
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(context, "events", [])
+    for name in ("EXSHADOW_VSS_TOOL", "EXSHADOW_VSS_LAUNCHER", "EXSHADOW_CATALOG"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    output._emitted = False
+
+
+@pytest.mark.parametrize(("status", "words"), ROWS, ids=[" ".join(words) for _, words in ROWS])
+def test_a_wrong_command_says_what_was_found_and_what_to_do(bed, status, words):
+    assert status in EXIT_CODES
+    before = bed.tree()
+    ended, out, err = bed.run(*words, "--json")
+    assert ended == status, (ended, out, err)
+    document = json.loads(out)
+    assert out.count("\n") == 1
+    error = document["error"]
+    assert error["message"], document
+    assert error["hint"], document
+    shown = error["message"] + error["hint"] + err
+    assert not any(word in shown for word in LIBRARY_WORDS), shown
+    assert bed.tree() == before
