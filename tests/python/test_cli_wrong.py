@@ -1,12 +1,11 @@
-"""Wrong commands, one table over the whole command line: the documented exit status, what to do in a
-hint, one JSON document with --json, never a traceback and never words of a library."""
+"""Wrong commands, one table over the whole command line: the documented exit status, what to do in
+a hint, one JSON document with --json, never a traceback and never words of a library."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -180,9 +179,7 @@ class Bed:
 
     def words(self, words: list[str]) -> list[str]:
         """With ~place spelled out."""
-        return [
-            str(self.folder / word[1:]) if word.startswith("~") else word for word in words
-        ]
+        return [str(self.folder / word[1:]) if word.startswith("~") else word for word in words]
 
     def run(self, *words: str) -> tuple[int, str, str]:
         """One command in this process: status, stdout, stderr."""
@@ -249,3 +246,89 @@ def test_a_wrong_command_says_what_was_found_and_what_to_do(bed, status, words):
     shown = error["message"] + error["hint"] + err
     assert not any(word in shown for word in LIBRARY_WORDS), shown
     assert bed.tree() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "hint"),
+    [
+        ("volume add db a x", "unexpected argument 'x'", "see: exshadow volume add --help"),
+        ("recovery exchange noon --server A --exchange 2010",
+         "needs --database, --database-folder, --log-folder, --database-volume and --log-volume",
+         "see: exshadow recovery exchange --help"),
+        ("mirror add", "exshadow mirror add needs VOLUME and PATH", "exshadow mirror add --help"),
+        ("volume add db a --group", "--group needs a value", "exshadow volume add --help"),
+        ("report", "exshadow report needs --html", "exshadow report --help"),
+        ("restore db@noon", "no snapshot set 'db@noon'",
+         "volume db is in group shop, and sets are named by the group: shop@noon"),
+        ("restore shop@non", "'shop@non'", "did you mean 'shop@noon'?"),
+        ("restore noo", "'noo'", "did you mean 'noon'?"),
+        ("restore shop", "'shop'", "shop is a group; its sets: shop@noon"),
+        ("snapshot create shpo", "no group 'shpo'", "did you mean 'shop'? groups: shop"),
+        ("volume show lgos", "no volume 'lgos'", "did you mean 'logs'? volumes: db, logs"),
+        ("mirror sync db mm2", "no plex 'mm2'", "did you mean 'm2'?"),
+        ("snapshot create shop --plex m9", "no plex 'm9'", "exshadow mirror list db"),
+        ("policy simulate ~toml shpo", "has no group shpo", "did you mean 'shop'?"),
+        ("vss backup db --writer script?comand=x", "writer script has no option 'comand'",
+         "did you mean 'command'? it has: command, limit, timeout, path"),
+        ("snapshot create shop --writer sqlite", "writer sqlite needs path", "sqlite?path=..."),
+        ("snapshot create shop --writer mariadb?host=h&port=x", "port='x' is no port", "65535"),
+        ("ese check ~text", "not an ESE file", "name databases, logs"),
+        ("ese info ~text", "is not an ESE file", "name a database"),
+        ("catalog import ~empty --yes", "is empty", "exshadow catalog export FILE"),
+        ("catalog import ~binary --yes", "is no text", "exshadow catalog export FILE"),
+        ("catalog import ~cut --yes", "no whole JSON document", "exshadow catalog export FILE"),
+        ("catalog import ~json --yes", "json: this is no catalog document", "catalog export FILE"),
+    ],
+)  # fmt: skip
+def test_people_read_what_is_wrong_and_where_to_look(bed, words, told, hint):
+    _, out, err = bed.run(*words.split())
+    first, *rest = err.splitlines()
+    assert told in first
+    assert hint in " ".join(rest)
+    assert "DAMAGED" not in out + err
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["catalog import ~f --yes", "ese check ~f", "ese info ~f", "policy check ~f", "vss import ~f",
+     "report --html ~d/p --policy ~f", "provider choose ~f", "volume add new ~f"],
+)  # fmt: skip
+def test_a_file_that_may_not_be_read_is_refused_with_the_way_out(words, tmp_path_factory):
+    """Root may read everything: another account does it, in a place of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to be somebody else")
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        folder, nobody = Path(place), 65534
+        for name in ("f", "d/x"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(b"[group.x]\n")
+        (folder / "f").chmod(0)
+        os.chown(place, nobody, nobody)
+        os.seteuid(nobody)
+        try:
+            status, out, _ = Bed(folder).run(*words.split(), "--json")
+        finally:
+            os.seteuid(0)
+    error = json.loads(out)["error"]
+    assert (status, error["code"]) == (4, "permission")
+    assert "owner and mode" in error["hint"] or "chmod" in error["hint"]
+
+
+def test_a_backup_that_fails_leaves_no_folder_for_documents(bed):
+    before = bed.tree()
+    assert bed.run("vss", "backup", "nix", "--save", "~docs/of/today")[0] == 3
+    assert bed.tree() == before
+    (bed.folder / "kept").mkdir()
+    assert bed.run("vss", "backup", "nix", "--save", "~kept")[0] == 3
+    assert (bed.folder / "kept").is_dir()
+    (bed.folder / "kept").rmdir()
+
+
+def test_a_resync_says_that_the_set_is_gone(bed):
+    assert bed.run("snapshot", "create", "shop", "--label", "later", "--plex", "m3")[0] == 3
+    for name in ("db", "logs"):
+        assert bed.run("mirror", "add", name, f"~{name}3", "--label", "m3")[0] == 0
+    assert bed.run("snapshot", "create", "shop", "--label", "later", "--plex", "m3")[0] == 0
+    _, out, _ = bed.run("snapshot", "resync", "later")
+    assert "set shop@later is gone" in out
+    assert bed.run("snapshot", "show", "shop@later")[0] == 3

@@ -303,8 +303,10 @@ def test_a_set_is_read_while_production_moves_back_to_it(volume, tmp_path):
     good = (tmp_path / "m2.img").read_bytes()
     with served(volume, tmp_path):
         volume_write(volume, os.urandom(16 * MIB))
-        said = volume("restore", "noon", "--mode", "instant", "--limit", "1M").out
-        assert "16.0 MiB remain to be moved, in the background" in said
+        said = volume("restore", "noon", "--mode", "instant", "--limit", "1M")
+        assert "16.0 MiB are still to be moved" in said.err
+        assert "16.0 MiB" not in said.out  # each thing is told once
+        assert "in the background" in said.out
         volume("snapshot", "pin", "noon")
         volume("snapshot", "export", "noon", tmp_path / "out")
         volume("snapshot", "pin", "noon", "--clear", "--reason", "test")

@@ -156,6 +156,43 @@ def test_streaming_files_in_a_folder_of_their_own_are_found_by_signature(tmp_pat
     assert "(.stm) of" in told(report)
 
 
+def test_generations_are_told_as_file_names_have_them(cli, tmp_path: Path) -> None:
+    """They are counted in decimal, and 17 is E0000000011.log."""
+    stream = Stream("2010", first=14, current=19, checkpoint=14, required=(15, 18))
+    made = Folder.make(tmp_path / "logs", stream)
+    text = cli("ese", "check", made.path).out
+    assert "needs logs 14-19 (0xE-0x13)" in text
+    assert "in the names of these logs: 0xF-0x12" in text
+    header = cli("ese", "info", made.databases[0]).out.split()
+    assert header[header.index("highest_required") :][1:3] == ["18", "(0x12)"]
+    made.logs[17].unlink()
+    text = cli("ese", "check", made.path, status=5).out
+    assert "required logs are missing: 17 (E0000000011.log) (-543)" in text
+
+
+def test_a_database_alone_is_said_to_be_judged_alone(cli, tmp_path: Path) -> None:
+    made = Folder.make(tmp_path / "logs", Stream("2010"))
+    assert "judged alone" not in cli("ese", "check", made.path).out
+    assert "judged alone" in cli("ese", "check", made.databases[0]).out
+    (one,) = cli.json("ese", "check", made.databases[0])["files"]
+    assert one["ok"]
+    assert any("name the folder" in finding for finding in one["findings"])
+    clean = Folder.make(tmp_path / "clean", Stream("2010", clean=True))
+    assert "judged alone" not in cli("ese", "check", clean.databases[0]).out
+
+
+def test_what_is_no_ese_file_is_not_called_a_damaged_database(cli, tmp_path: Path) -> None:
+    other = tmp_path / "notes.txt"
+    other.write_bytes(b"nothing in particular " * 1000)
+    shown = cli("ese", "check", other, status=5)
+    assert "NOT ESE" in shown.out
+    assert "DAMAGED" not in shown.out
+    assert "not an ESE file" in shown.err
+    named = tmp_path / "priv1.edb"
+    named.write_bytes(other.read_bytes())
+    assert "may be no ESE file at all" in cli("ese", "check", named, status=5).out
+
+
 def streaming_image(folder: Path, end: bytes, *, last: int = 7) -> Folder:
     """The image that a streaming backup leaves, with closed logs only."""
     stream = Stream("2007", first=4, current=last + 1, required=(4, 6))

@@ -210,7 +210,9 @@ def test_logs_that_end_too_early(tmp_path: Path) -> None:
     made = Folder.make(tmp_path / "needs", Stream("2013", required=(6, 14), committed=14))
     Set(made.path).must_be(False, "missing: 13-14")
     made = Folder.make(tmp_path / "loses", Stream("2013", required=(6, 11), committed=14))
-    Set(made.path).must_be(True, "13-14 (E000000000D.log to E000000000E.log) were committed", "-582")
+    Set(made.path).must_be(
+        True, "13-14 (E000000000D.log to E000000000E.log) were committed", "-582"
+    )
 
 
 def test_several_databases_need_the_widest_range(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from daemons import ServedCli, served
 from mail import NOON, NOW, SERVER, SIZE, database, logs, make, make_pair
 
 from exshadow.demo import mail_files
+from exshadow.ese.generations import spelled
 
 EDB = "Mailbox/Mailbox.edb"
 

@@ -67,7 +67,7 @@ def restore(
         done = service.restore_set(set_, wish)
     job, kept = done.job, done.kept
     document = {"job": job.to_json()}
-    text = views.moving(job) if job.state == "running" else views.job(job)
+    text = views.moving() if job.state == "running" else views.job(job)
     if kept is not None:
         document["kept"] = kept.to_json()
         text += f"\nwhat was there before is set {kept.group}@{kept.label}"

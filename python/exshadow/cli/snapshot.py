@@ -218,8 +218,17 @@ def resync(
         if dry_run:
             return confirm.only_planned(plan)
         confirm.confirm(plan, yes=yes)
+        one = service.show_set(set_)
         job = service.resync_set(set_, limit=rate)
-    return output.show({"job": job.to_json()}, views.job(job))
+    name = f"{one.group}@{one.label}"
+    told = f"set {name} is gone: its copies are mirrors again"
+    if job.state != "done":
+        told = f"set {name} goes when the copying is done: its copies are becoming mirrors again"
+    gone = {"id": one.id, "label": one.label, "group": one.group}
+    document = (
+        {"job": job.to_json(), "gone": gone} if job.state == "done" else {"job": job.to_json()}
+    )
+    return output.show(document, f"{views.job(job)}\n{told}")
 
 
 @app.command

@@ -145,10 +145,10 @@ def job(one: JobRecord) -> str:
     )
 
 
-def moving(one: JobRecord) -> str:
-    """An instant restore whose data moves in the background of a daemon."""
-    left = format_size(max(0, one.bytes_total - one.bytes_done))
+def moving() -> str:
+    """An instant restore whose data moves in the background of a daemon; that production is the
+    set now, and how much is left, was noted for each volume."""
     return (
-        f"restored: production is the set now; {left} remain to be moved, in the background\n"
+        "restored at once; the daemon moves the data in the background\n"
         "how far it is: exshadow volume show VOLUME; wait for it: exshadow mirror sync VOLUME"
     )

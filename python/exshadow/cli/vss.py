@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from exshadow.cli import confirm, options, output, vss_views
 from exshadow.cli.options import DryRun, Yes
 from exshadow.cli.vss_source import Source, open_vss
-from exshadow.errors import InvalidError, from_system
+from exshadow.errors import InvalidError, NotFoundError, from_system
 from exshadow.model import Json, Plan, Step
 from exshadow.vss.plain import to_json
 
@@ -73,11 +73,11 @@ def snapshots(
     from exshadow.vss.errors import failure
     from exshadow.vss.tables import HResult, ObjectType
 
+    id = _id(delete) if delete is not None else None
     with open_vss(source) as vss:
         found = vss.snapshots()
-        if delete is None:
+        if id is None:
             return output.show({"snapshots": to_json(found)}, vss_views.snapshots(found))
-        id = _id(delete)
         chosen = [one for one in found if id in (one.snapshot_id, one.set_id)]
         plan = _plan(
             "vss snapshots --delete",
@@ -134,12 +134,13 @@ def import_(document: Document, /, *, source: Source = HERE) -> int:
 
     Example: exshadow vss import backup/components.xml
     """
+    text = read_text(document)
     with open_vss(source) as vss:
-        found = vss.import_set(read_text(document))
-    text = vss_views.snapshots(found.snapshots)
+        found = vss.import_set(text)
+    shown = vss_views.snapshots(found.snapshots)
     if found.partly:
-        text += "\nsome snapshots of the set could not be surfaced"
-    return output.show(to_json(found), text)
+        shown += "\nsome snapshots of the set could not be surfaced"
+    return output.show(to_json(found), shown)
 
 
 @app.command
@@ -164,11 +165,12 @@ def expose(
             "--undo takes the snapshot only", hint="exshadow vss expose SNAPSHOT --undo"
         )
     how = Exposure.REMOTELY if remote else Exposure.LOCALLY
+    id = _id(snapshot)
     with open_vss(source) as vss:
         if undo:
-            vss.unexpose(_id(snapshot))
+            vss.unexpose(id)
             return output.show({"exposed": None}, "hidden again")
-        shown = vss.expose(_id(snapshot), name, path_from_root=path, how=how)
+        shown = vss.expose(id, name, path_from_root=path, how=how)
     return output.show({"exposed": shown}, f"exposed as {shown}")
 
 
@@ -242,9 +244,10 @@ def read_text(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except OSError as problem:
-        raise from_system(
-            problem, hint="name components.xml, as exshadow vss backup --save DIR wrote it"
-        ) from None
+        error = from_system(problem)
+        if isinstance(error, InvalidError | NotFoundError):
+            error.hint = "name components.xml, as exshadow vss backup --save DIR wrote it"
+        raise error from None
     except UnicodeDecodeError as problem:
         raise InvalidError(
             f"{path} is no text in UTF-8: its byte {problem.start} cannot be",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,17 +119,17 @@ def _run_backup(
     label: str | None,
     plex: str | None,
 ) -> int:
-    folder = _folder(save)
     program = _command(exec)
     with (
+        _folder(save) as folder,
         open_vss(source, label=label, plex=plex) as vss,
         vss_exchange.by_the_rules(vss, request, exchange, checked=program is not None) as ruled,
     ):
         request, notes = ruled
         outcome = vss.backup(request, program)
         outcome.report.notes.extend(notes)
-    if folder is not None and outcome.report.document:
-        _save(folder, outcome.report)
+        if folder is not None and outcome.report.document:
+            _save(folder, outcome.report)
     error = outcome.error or (program.error() if program else None)
     return output.show(
         report_json("backup", outcome.report), vss_views.backup(outcome.report), error
@@ -197,15 +199,25 @@ def _command(line: str | None) -> Command | None:
     return Command(line, sys.stderr.fileno() if context.json else None)
 
 
-def _folder(save: str | None) -> Path | None:
-    """The folder for documents, made before anything is frozen."""
+@contextmanager
+def _folder(save: str | None) -> Iterator[Path | None]:
+    """The folder for documents, made before anything is frozen. What was made and holds nothing in
+    the end, since the backup failed, goes again."""
     if save is None:
-        return None
+        yield None
+        return
+    folder = Path(save)
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
-        Path(save).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise from_system(problem) from None
-    return Path(save)
+        raise from_system(problem, f"cannot make {save}") from None
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):  # not empty: it was needed
+            for one in made:
+                one.rmdir()
 
 
 def _save(folder: Path, report: BackupReport) -> None:

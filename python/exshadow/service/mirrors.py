@@ -25,7 +25,8 @@ _OUTSIDE = "from outside"  # in the engine's notes about a plex that somebody el
 _INTERRUPTED = ("interrupted", "not finished")
 
 
-def _plex(record: VolumeRecord, label: str) -> PlexRecord:
+def require_plex(record: VolumeRecord, label: str) -> PlexRecord:
+    """The volume's plex of this label. NotFoundError."""
     plex = record.plex(label)
     if plex is None:
         known = [one.label for one in record.plexes]
@@ -149,7 +150,7 @@ def sync(
     """Continue any unfinished sync, resync or restore; bring a failed plex back by its map."""
     record = desk.folder.inspect(volume)
     if label is not None:
-        _plex(record, label)
+        require_plex(record, label)
     with desk.session([volume]) as session:
         job = session.volumes[volume].sync(label, limit=limit)
         resume = f"exshadow mirror sync {volume} {label or ''}".strip()
@@ -164,7 +165,7 @@ def sync_plan(desk: Desk, volume: str, label: str | None = None) -> Plan:
     """What ``mirror sync`` writes over, as far as the volume file knows before it is opened."""
     record = desk.folder.inspect(volume)
     if label is not None:
-        _plex(record, label)
+        require_plex(record, label)
     behind = [
         plex for plex in record.plexes if plex.state in UNFINISHED and label in (None, plex.label)
     ]
@@ -188,7 +189,7 @@ def listing(desk: Desk, volume: str) -> VolumeRecord:
 def removal_plan(desk: Desk, volume: str, label: str) -> Plan:
     """What ``mirror remove`` forgets."""
     record = desk.folder.inspect(volume)
-    plex = _plex(record, label)
+    plex = require_plex(record, label)
     step = Step("forget plex, keep its bytes", volume, plex.path)
     warnings: tuple[str, ...] = ()
     if plex.authority and any(one.state == "in_sync" for one in record.plexes if one != plex):
@@ -199,7 +200,7 @@ def removal_plan(desk: Desk, volume: str, label: str) -> Plan:
 def remove(desk: Desk, volume: str, label: str) -> None:
     """Take a plex out of the mirror; its file stays. A snapshot's plex is refused."""
     record = desk.folder.inspect(volume)
-    plex = _plex(record, label)
+    plex = require_plex(record, label)
     for snapshot in record.snapshots:
         if snapshot.plex == label:
             raise RefusedError(
@@ -239,7 +240,7 @@ def verify_plan(desk: Desk, volume: str, source: str | None) -> Plan:
 
 def _source(record: VolumeRecord, label: str | None) -> PlexRecord:
     if label is not None:
-        return _plex(record, label)
+        return require_plex(record, label)
     winner = next((plex for plex in record.plexes if plex.authority), None)
     if winner is None:
         raise RefusedError(f"volume {record.name} has no plex to go by")
@@ -250,7 +251,7 @@ def verify(desk: Desk, volume: str, *, repair: bool = False, source: str | None 
     """Compare the in-sync plexes; with `repair` copy from `source` or else the authority."""
     record = desk.folder.inspect(volume)
     if source is not None:
-        _plex(record, source)
+        require_plex(record, source)
     error: IntegrityError | None = None
     with desk.session([volume]) as session:
         _require_two(session.info(volume))

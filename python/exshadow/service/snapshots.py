@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from exshadow.errors import ExistsError, InvalidError, RefusedError
 from exshadow.model import ChangedMember, SetRecord, VolumeRecord
 from exshadow.names import check_name, time_label
-from exshadow.service import sets
+from exshadow.service import mirrors, sets
 from exshadow.service.desk import Desk, Session
 from exshadow.service.records import extents
 from exshadow.service.state import Survey
@@ -48,6 +48,9 @@ def armed(
     volumes = desk.folder.group(group)
     _refuse_unreadable(desk, group)
     chosen = _label(volumes, label)
+    for volume in volumes:
+        if plex is not None:
+            mirrors.require_plex(volume, plex)
     names = [volume.name for volume in volumes]
     made: list[SetRecord] = []
     with desk.session(names) as session:
