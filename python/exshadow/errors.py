@@ -189,7 +189,7 @@ _SYSTEM_CODES = {
 }
 _SYSTEM_HINTS = {
     errno.EACCES: "look at owner and mode, or run it as root",
-    errno.EPERM: "look at owner and mode, or run it as root",
+    errno.EPERM: "look at owner, mode and attributes (lsattr: immutable), or run it as root",
     errno.EISDIR: "name a file, not a folder",
     errno.ENOENT: "look at the path: nothing is there",
     errno.EROFS: "that file system is mounted read-only: use another, or remount it writable",

@@ -6,6 +6,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
+import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -14,10 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from exshadow.catalog import database_errors
 from exshadow.cli import output
 from exshadow.cli.context import context
 from exshadow.cli.help import EXIT_CODES
 from exshadow.cli.main import main
+from exshadow.errors import NoSpaceError
+from exshadow.service.local import LocalService
 
 MIB = 1 << 20
 LIBRARY_WORDS = ("Traceback", "Unused Tokens", "codec", "keyword argument", "Errno", "<class")
@@ -312,6 +318,54 @@ def test_a_file_that_may_not_be_read_is_refused_with_the_way_out(words, tmp_path
     error = json.loads(out)["error"]
     assert (status, error["code"]) == (4, "permission")
     assert "owner and mode" in error["hint"] or "chmod" in error["hint"]
+
+
+def test_ctrl_c_is_told_wherever_it_comes(bed, monkeypatch):
+    def interrupted(_self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LocalService, "list_volumes", interrupted)
+    status, out, _ = bed.run("volume", "list", "--json")
+    assert (status, json.loads(out)["error"]["code"]) == (130, "cancelled")
+    status, _, err = bed.run("volume", "list")
+    assert status == 130
+    assert "interrupted" in err
+
+
+def test_a_mirror_that_lags_behind_is_never_called_equal(bed):
+    """Its disk was full, then it was lost: it is not compared, and so there is no verdict."""
+    made = Bed(bed.folder / "lost")
+    made.folder.mkdir()
+    (made.folder / "a").write_bytes(os.urandom(8 * MIB))
+    with (made.folder / "b").open("wb") as mirror:
+        mirror.truncate(8 * MIB)
+    assert made.run("volume", "add", "a", "~a")[0] == 0
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6 * MIB, limits[1]))  # as a disk without room
+    try:
+        assert made.run("mirror", "add", "a", "~b", "--label", "m2")[0] == 7
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    status, _, err = made.run("mirror", "verify", "a")
+    assert status == 4
+    assert "nothing to compare: only plex p1" in err
+    (made.folder / "b").rename(made.folder / "elsewhere")
+    assert "mirror remove a m2" in made.run("mirror", "sync", "a", "m2")[2]
+    (made.folder / "elsewhere").rename(made.folder / "b")
+    assert made.run("mirror", "sync", "a")[0] == 0
+    assert "plexes are equal" in made.run("mirror", "verify", "a")[1]
+    shutil.rmtree(made.folder)
+
+
+def test_a_full_disk_of_the_state_folder_is_named():
+    full = sqlite3.OperationalError("disk I/O error")
+    full.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
+
+    def refuse(*_):
+        raise full
+
+    with pytest.raises(NoSpaceError, match="is full"), database_errors.translated():
+        refuse()
 
 
 def test_a_backup_that_fails_leaves_no_folder_for_documents(bed):

@@ -32,28 +32,34 @@ def translated() -> Iterator[None]:
         cause = error.orig
         if type(cause).__module__.startswith("psycopg"):
             raise _from_postgresql(str(cause), getattr(cause, "sqlstate", None) or "") from error
-        kept = isinstance(cause, sqlite3.OperationalError)
-        raise _from_sqlite(str(cause or error), operational=kept) from error
+        raise _from_sqlite(cause or error) from error
     except sqlite3.DatabaseError as error:
-        kept = isinstance(error, sqlite3.OperationalError)
-        raise _from_sqlite(str(error), operational=kept) from error
+        raise _from_sqlite(error) from error
 
 
-def _from_sqlite(reason: str, *, operational: bool) -> Error:
-    """``operational``: about the file and its surroundings, not what is in it."""
+_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+"""SQLite's names for a full disk; the second for the file that is shared beside the catalog."""
+
+
+def _from_sqlite(cause: BaseException) -> Error:
+    reason = str(cause)
+    operational = isinstance(cause, sqlite3.OperationalError)  # about the file's surroundings
     if "malformed" in reason or not operational:
         said = "" if "malformed" in reason else f": {reason}"
         return CorruptError(f"the catalog is damaged{said}", hint="exshadow catalog rebuild")
     if "locked" in reason:
-        return BusyError("the catalog is locked by another process")
+        return BusyError(
+            "the catalog is locked by another process", hint="let it end and repeat the command"
+        )
     if "readonly" in reason or "unable to open" in reason:
         return PermissionRefusedError(
             f"the catalog cannot be written: {reason}",
             hint="look at owner and mode of the state folder and the catalog in it",
         )
-    if "full" in reason:
+    if getattr(cause, "sqlite_errorname", "") in _NO_ROOM:
         return NoSpaceError(
-            f"the catalog cannot be written: {reason}", hint="make room in the state folder"
+            "the disk of the state folder is full: the catalog in it cannot be used",
+            hint="make room there and repeat the command; volumes and copies are as they were",
         )
     return IoError(
         f"the catalog cannot be used: {reason}", hint="look at the disk of the state folder"

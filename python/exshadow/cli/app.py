@@ -62,6 +62,9 @@ app.command(completion)
 app.command(help_topics)
 
 
+app.meta.suppress_keyboard_interrupt = False  # it would end silently, with --json as well
+
+
 @app.meta.default
 def globals_(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],

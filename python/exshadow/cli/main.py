@@ -39,7 +39,8 @@ def main(arguments: Sequence[str]) -> int:
         return output.fail(
             CancelledError(
                 "interrupted; the state is resumable",
-                hint="repeat the command, or run: exshadow mirror sync VOLUME",
+                hint="repeat the command; copying that had begun goes on with: "
+                "exshadow mirror sync VOLUME",
             )
         )
     except BrokenPipeError:

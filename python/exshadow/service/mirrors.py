@@ -22,7 +22,15 @@ from exshadow.service.records import extents
 from exshadow.sparse import data_extents
 
 _OUTSIDE = "from outside"  # in the engine's notes about a plex that somebody else wrote to
-_INTERRUPTED = ("interrupted", "not finished")
+_DOUBTS = (
+    _OUTSIDE,
+    "its size changed",
+    "it is another",
+    "it does not carry",
+    "it belongs to another",
+    "it is an older copy",
+)
+"""In the engine's notes about a plex that is not what the volume left behind."""
 
 
 def require_plex(record: VolumeRecord, label: str) -> PlexRecord:
@@ -155,7 +163,16 @@ def sync(
         job = session.volumes[volume].sync(label, limit=limit)
         resume = f"exshadow mirror sync {volume} {label or ''}".strip()
         watch = jobs.Watch(f"sync of {volume}", label or "", resume)
-        result = jobs.run(desk, {volume: job}, watch)
+        try:
+            result = jobs.run(desk, {volume: job}, watch)
+        except NotFoundError as gone:
+            lost = [one for one in record.plexes if one.path in gone.message]
+            if lost:
+                gone.hint = (
+                    "mount or bring back the disk it was on, or give it up: "
+                    f"exshadow mirror remove {volume} {lost[0].label}"
+                )
+            raise
         session.say(volume, session.volumes[volume].info()["events"], record.events)
     _record(desk, volume)
     return result
@@ -286,10 +303,9 @@ def _require_two(record: VolumeRecord) -> None:
 
 
 def _is_doubted(plex: PlexRecord) -> bool:
-    """Whether it left the mirror because somebody else changed it: it is compared all the same."""
-    return (
-        plex.state == "stale" and plex.note != "" and not any(w in plex.note for w in _INTERRUPTED)
-    )
+    """Whether it left the mirror because somebody else changed it: it is compared all the same.
+    Any other note says why it lags behind, and the engine leaves such a plex out."""
+    return plex.state == "stale" and any(words in plex.note for words in _DOUBTS)
 
 
 def require_spare(record: VolumeRecord) -> None:
