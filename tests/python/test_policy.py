@@ -206,7 +206,10 @@ def test_the_commands(cli, image, tmp_path: Path) -> None:
             'writers = ["scrpt?command=/bin/true"]',
             ":3: group.g.writers: there is no writer 'scrpt'",
         ),
-        ('writers = ["script?comand=/bin/true"]', ":3: group.g.writers: writer 'script'"),
+        (
+            'writers = ["script?comand=/bin/true"]',
+            ":3: group.g.writers: writer script has no option 'comand'; did you mean 'command'?",
+        ),
     ],
 )
 def test_a_check_finds_what_only_a_later_run_would(cli, tmp_path: Path, line, told) -> None:

@@ -248,7 +248,7 @@ def test_writers_must_be_importable():
             coordinator.register_writer(Local)
         with pytest.raises(LookupError, match="no writer"):
             coordinator.register_writer("vss_writers:Nothing")
-        with pytest.raises(ValueError, match="unexpected keyword"):
+        with pytest.raises(ValueError, match="has no option 'bogus'"):
             coordinator.register_writer(StoppingWriter, {"bogus": 1})
 
 
