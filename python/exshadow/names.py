@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 
 from exshadow.errors import InvalidError
 
@@ -25,6 +24,8 @@ MAXIMUM_SIZE = 1 << 62
 
 def close_match(wrong: str, known: Iterable[str]) -> str:
     """``did you mean 'noon'? `` for a hint about a name that is not there; "" when none is near."""
+    from difflib import get_close_matches
+
     by_text = {name.lower(): name for name in known}
     near = get_close_matches(wrong.lower(), by_text, n=1)
     return f"did you mean '{by_text[near[0]]}'? " if near else ""

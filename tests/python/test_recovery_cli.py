@@ -158,7 +158,7 @@ def test_what_is_refused(proved, log_folder):
     assert "single copy cluster" in message(4, "2010", "--cluster", "EVS1")
     assert "storage group" in message(2, "2003")
     (log_folder / "E000000000A.log").unlink()
-    assert "rule: the chain of logs is broken: 10 missing" in message(4, "2010", *forward)
+    assert "rule: the chain of logs is broken: 10 (0xA) missing" in message(4, "2010", *forward)
     empty = log_folder.parent / "empty"
     empty.mkdir()
     exchange(noon, "2010", "--roll-forward", "--logs-on-disk", empty, status=3)
