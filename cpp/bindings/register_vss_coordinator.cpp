@@ -82,6 +82,7 @@ void register_vss_coordinator(py::module_& module) {
              })
         .def("callbacks", &callbacks_of,
              "The calls of writers and providers: name, id, whether a writer, event, nanoseconds.")
+        .def("troubles", &CoordinatorHandle::troubles, "What could not be undone, for people.")
         .def("close", &CoordinatorHandle::close, "Abort what is open. May be repeated.");
 }
 

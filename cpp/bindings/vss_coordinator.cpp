@@ -87,6 +87,7 @@ CoordinatorHandle::CoordinatorHandle(vss::CoordinatorOptions options,
         };
     }
     options.observe = [record = record_](const vss::Callback& callback) { record->add(callback); };
+    options.trouble = [troubles = troubles_](const Error& trouble) { troubles->add(trouble); };
     Status begun;
     {
         const py::gil_scoped_release release;

@@ -37,6 +37,25 @@ private:
     std::deque<vss::Callback> callbacks_;
 };
 
+// What the coordinator could not undo, as it was told; the last so many. The same thread rule.
+class TroubleRecord {
+public:
+    void add(const Error& trouble) {
+        const std::lock_guard lock(mutex_);
+        if (troubles_.size() == capacity) troubles_.pop_front();
+        troubles_.push_back(trouble.message());
+    }
+    std::vector<std::string> all() {
+        const std::lock_guard lock(mutex_);
+        return {troubles_.begin(), troubles_.end()};
+    }
+
+private:
+    static constexpr std::size_t capacity = 1'000;
+    std::mutex mutex_;
+    std::deque<std::string> troubles_;
+};
+
 // Where volumes are mounted: (path, volume). The longest path that leads to a file decides; a volume's own
 // name is one of its paths. Empty: nothing is known of paths.
 using PathTable = std::vector<std::pair<std::string, std::string>>;
@@ -89,12 +108,14 @@ public:
     // The GIL free or held.
     Result<std::unique_ptr<vss::Requestor>> new_requestor();
     std::vector<vss::Callback> callbacks() { return record_->all(); }
+    std::vector<std::string> troubles() { return troubles_->all(); }
     [[nodiscard]] const std::shared_ptr<const PathTable>& paths() const { return paths_; }
 
 private:
     static Error closed_error();
 
     std::shared_ptr<CallbackRecord> record_ = std::make_shared<CallbackRecord>();
+    std::shared_ptr<TroubleRecord> troubles_ = std::make_shared<TroubleRecord>();
     const std::shared_ptr<const PathTable> paths_;
     std::shared_ptr<CoordinatorHome> home_;
 };

@@ -490,6 +490,7 @@ class VssCoordinator:
     def new_session(self) -> VssSession: ...
     def callbacks(self) -> list[tuple[str, str, bool, str, int]]:
         """Name, id, whether a writer, event, nanoseconds of the coordinator's clock."""
+    def troubles(self) -> list[str]: ...
     def close(self) -> None:
         """Abort what is open. May be repeated."""
 

@@ -403,3 +403,21 @@ def test_leaving_everything_open_freezes_nobody():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "aborted\n"
+
+
+@pytest.mark.parametrize("kind", [vss.Coordinator, vss.IsolatedCoordinator])
+def test_a_snapshot_that_could_not_be_deleted_is_told(
+    kind: type[vss.Coordinator] | type[vss.IsolatedCoordinator], tmp_path: Path
+) -> None:
+    class Sticky(OneVolume):
+        def delete_snapshot(self, snapshot: UUID, force: bool) -> None:
+            raise vss.failure(vss.HResult.VSS_E_PROVIDER_VETO, "the array is busy")
+
+    with kind(slot=tmp_path / "slot") as service:
+        service.register_provider(Sticky())
+        state = vss.BackupState(select_components=False)
+        report = service.backup(vss.BackupRequest(["data"], state=state)).check()
+        (left,) = report.snapshots
+        (told,) = service.troubles()
+    assert str(left.snapshot_id) in told
+    assert "the array is busy" in told

@@ -18,7 +18,7 @@ from exshadow.service.local import LocalService
 from exshadow.service.tasks import Order, Task, Tasks, Work
 
 if TYPE_CHECKING:
-    from exshadow.api.metrics import Instruments
+    from exshadow.api.instruments import Instruments
     from exshadow.service.engine_types import Snapshot, Volume
 
 

@@ -21,7 +21,7 @@ import uvicorn
 from exshadow.api import systemd
 from exshadow.api.app import make_app
 from exshadow.api.daemon import Daemon
-from exshadow.api.metrics import Instruments
+from exshadow.api.instruments import Instruments
 from exshadow.api.peers import CheckedProtocol
 from exshadow.api.status import describe
 from exshadow.errors import InvalidError, RefusedError, make

@@ -178,6 +178,12 @@ class Coordinator(OverSessions):
             for actor, actor_id, of_writer, event, at in self._native.callbacks()
         ]
 
+    def troubles(self) -> list[str]:
+        """Snapshots that should be gone and could not be deleted while nobody waited for the
+        answer (a session ended, an abort): one sentence each, the last thousand. A session that is
+        closed has told its own before ``close`` returns."""
+        return list(self._native.troubles())
+
     # --- the procedures
 
     def writers(self) -> list[WriterEntry]:

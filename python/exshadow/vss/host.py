@@ -278,6 +278,9 @@ class Host:
     def _op_callbacks(self) -> Plain:
         return to_plain(self._open().callbacks())
 
+    def _op_troubles(self) -> Plain:
+        return list(self._open().troubles())
+
     def _op_run(self, procedure: str, arguments: list[Plain]) -> Plain:
         found = self._open().run_plain(procedure, *arguments)
         if procedure == "list_writers":

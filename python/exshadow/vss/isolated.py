@@ -205,6 +205,10 @@ class IsolatedCoordinator(OverSessions):
         """The calls of writers and providers as they were made, the last ten thousand."""
         return from_plain(list[Callback], self._peer.call("callbacks"))
 
+    def troubles(self) -> list[str]:
+        """See Coordinator.troubles."""
+        return [str(one) for one in self._peer.call("troubles")]
+
     def consistency_of(self, set_id: UUID) -> str:
         """What a set is by the writers that were frozen for it: ``application``, ``filesystem``
         when these froze file systems only, ``crash`` without any."""
