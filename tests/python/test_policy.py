@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -184,7 +185,9 @@ def test_the_commands(cli, image, tmp_path: Path) -> None:
     found = json.loads(cli("--json", "policy", "status", path, status=9).out)
     assert found["groups"][0]["state"] == "none"
     cli("snapshot", "create", "shop", "--label", "noon", "--verify", "bytes")
-    assert "EXSHADOW OK: shop ok" in cli("policy", "status", path, "--nagios").out
+    figures = r"'shop_age'=\d+s;7200;;0 'shop_recovery'=0s;;;0"
+    line = cli("policy", "status", path, "--nagios").out
+    assert re.fullmatch(rf"EXSHADOW OK - 1 group ok \| {figures}\n", line)
     text = cli("policy", "plan", path, "--explain").out
     assert "shop@noon" in text
     assert "newest verified" in text

@@ -336,7 +336,7 @@ def test_status_warns_when_a_set_is_unusual(cli, policy, state):
             add_measures(catalog, "db", run["set"]["id"], {"changed_bytes": value})
     assert "unusual: 7.5 GiB changed" in cli("policy", "status", policy).out
     said = cli("policy", "status", policy, "--nagios", status=1).out
-    assert said.startswith("EXSHADOW WARNING: db ok (7.5 GiB changed")
+    assert said.startswith("EXSHADOW WARNING - db ok: 7.5 GiB changed")
 
 
 def test_a_second_set_is_measured(cli, policy, tmp_path):

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from cyclopts import Parameter
 
 from exshadow.cli import options, output
+from exshadow.cli.options import PolicyFile
 from exshadow.errors import Error, InvalidError
 
 if TYPE_CHECKING:
@@ -24,12 +25,9 @@ app.command("exshadow.cli.policy_run:run_due", name="run-due")
 app.command("exshadow.cli.policy_status:status", name="status")
 app.command("exshadow.cli.policy_timers:timers", name="timers")
 
-_File = Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")]
-_Only = Annotated[list[str] | None, Parameter(name="--group", help="Only this group; repeats.")]
-
 
 @app.command
-def check(file: _File, /) -> int:
+def check(file: PolicyFile, /) -> int:
     """Read a policy and tell every fault with its line. Nothing else is done.
 
     Example: exshadow policy check /etc/exshadow/policy.toml
@@ -61,7 +59,7 @@ def schema() -> int:
 
 @app.command
 def simulate(
-    file: _File,
+    file: PolicyFile,
     group: Annotated[str, Parameter(name="GROUP", help="The group.")],
     /,
     *,
@@ -90,7 +88,7 @@ def simulate(
             for one in found
         ]
     }
-    return output.show(document, output.table(("day", "sets", "oldest"), rows, numbers=("sets",)))
+    return output.show(document, output.table(("DAY", "SETS", "OLDEST"), rows, numbers=("SETS",)))
 
 
 def _require_usable(file: Path, policy: Policy) -> None:

@@ -48,7 +48,9 @@ def report(
     document = {
         "report": {"file": str(html), "groups": [one.status.to_json() for one in page.groups]}
     }
-    return output.show(document, f"status page of {len(page.groups)} groups written to {html}")
+    count = len(page.groups)
+    many = f"{count} group" if count == 1 else f"{count} groups"
+    return output.show(document, f"status page of {many} written to {html}")
 
 
 def _page(service: Service, desk: Desk, groups: Mapping[str, Group]) -> Page:
