@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from exshadow.errors import InvalidError
@@ -131,3 +132,11 @@ def is_pinned(until: str | None) -> bool:
         return parse_time(until) > datetime.now(UTC)
     except InvalidError:
         return True
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """``; did you mean X?`` for a word that is like a known one, else nothing."""
+    import difflib
+
+    close = difflib.get_close_matches(word.lower(), known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from exshadow.cli import options, output
 from exshadow.cli.options import PolicyFile
-from exshadow.errors import Error, InvalidError
+from exshadow.errors import InvalidError
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -19,28 +19,12 @@ if TYPE_CHECKING:
     from exshadow.policy.model import Policy
 
 app = options.group("policy")
+app.command("exshadow.cli.policy_check:check", name="check")
 app.command("exshadow.cli.policy_plan:plan", name="plan")
 app.command("exshadow.cli.policy_run:run", name="run")
 app.command("exshadow.cli.policy_run:run_due", name="run-due")
 app.command("exshadow.cli.policy_status:status", name="status")
 app.command("exshadow.cli.policy_timers:timers", name="timers")
-
-
-@app.command
-def check(file: PolicyFile, /) -> int:
-    """Read a policy and tell every fault with its line. Nothing else is done.
-
-    Example: exshadow policy check /etc/exshadow/policy.toml
-    """
-    from exshadow.policy.model import load
-
-    policy = load(file)
-    _require_usable(file, policy)
-    names = sorted(policy.group)
-    return output.show(
-        {"policy": {"file": str(file), "groups": names}},
-        f"{file}: good; groups: {', '.join(names)}",
-    )
 
 
 @app.command
@@ -91,31 +75,6 @@ def simulate(
     return output.show(document, output.table(("DAY", "SETS", "OLDEST"), rows, numbers=("SETS",)))
 
 
-def _require_usable(file: Path, policy: Policy) -> None:
-    """What only a run would find. InvalidError with every fault and its line."""
-    from exshadow.policy.model import Lines
-    from exshadow.vss.registry import make_writer, spec_of
-
-    lines = Lines(file.read_text(encoding="utf-8"))
-    faults = []
-    for name, group in policy.group.items():
-        found = []
-        if group.verify and len(group.mirrors) == 1:
-            found.append(
-                ("mirrors", "one mirror is the newest verified set, which none replaces: name two")
-            )
-        for writer in group.writers:
-            try:
-                make_writer(spec_of(writer))
-            except Error as problem:
-                found.append(("writers", f"{problem.message}; {problem.hint}".rstrip("; ")))
-        for key, text in found:
-            place = ("group", name, key)
-            faults.append(f"{file}:{lines.of(place)}: {'.'.join(place)}: {text}")
-    if faults:
-        raise InvalidError("\n".join(faults), hint="see: exshadow policy schema")
-
-
 def loaded(file: Path, only: list[str] | None) -> Policy:
     """The policy, reduced to these groups."""
     from exshadow.policy.model import load
@@ -123,9 +82,12 @@ def loaded(file: Path, only: list[str] | None) -> Policy:
     policy = load(file)
     if not only:
         return policy
+    from exshadow.names import meant
+
     if unknown := sorted(set(only) - set(policy.group)):
         raise InvalidError(
-            f"{file} has no group {', '.join(unknown)}", hint=f"it has: {', '.join(policy.group)}"
+            f"{file} has no group {', '.join(unknown)}{meant(unknown[0], policy.group)}",
+            hint=f"it has: {', '.join(policy.group)}",
         )
     groups = {name: one for name, one in policy.group.items() if name in only}
     return policy.model_copy(update={"group": groups})

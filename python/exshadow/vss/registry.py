@@ -17,6 +17,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 
 from exshadow.errors import InvalidError, NotFoundError
+from exshadow.names import meant
 from exshadow.vss.writer import Writer, options_of
 
 GROUP = "exshadow.vss.writers"
@@ -88,7 +89,7 @@ def _class_of(place: str) -> object:
         names = {*BUILT_IN, *(one.name for one in entry_points(group=GROUP))}
         known = ", ".join(sorted(names))
         raise NotFoundError(
-            f"there is no writer '{place}'",
+            f"there is no writer '{place}'{meant(place, names)}",
             hint=f"there are: {known}; or name a class: module:Class",
         )
     try:
