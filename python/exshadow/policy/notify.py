@@ -60,7 +60,7 @@ def _unknown(url: str) -> str:
     if apprise.Apprise().add(url):
         return ""
     service, colon, _ = url.partition("://")
-    known = NotificationManager().schemas()
+    known: list[str] = NotificationManager().schemas()  # type: ignore[no-untyped-call]
     if not colon:
         return "an address of a notification is SERVICE://..., as apprise has them"
     if service.lower() not in known:
