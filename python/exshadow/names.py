@@ -140,3 +140,12 @@ def meant(word: str, known: Iterable[str]) -> str:
 
     close = difflib.get_close_matches(word.lower(), known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def format_seconds(seconds: float) -> str:
+    """A length of time for people: 40 s, 33 min, 5 h, 3 days."""
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 1 or seconds == 0 else "under 1 s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"

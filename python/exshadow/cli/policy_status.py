@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from exshadow.cli import output
 from exshadow.cli.options import OnlyGroups, PolicyFile
 from exshadow.errors import Error, IoError
+from exshadow.names import format_seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,9 +130,7 @@ def _checked(one: GroupStatus) -> str:
 def _seconds(seconds: float | None) -> str:
     if seconds is None:
         return "-"
-    if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 1 or not seconds else "< 1 s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return format_seconds(seconds)
 
 
 def age(span: timedelta | None) -> str:

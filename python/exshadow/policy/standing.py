@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from exshadow.model import SetRecord
-from exshadow.names import format_size
+from exshadow.names import format_seconds, format_size
 from exshadow.policy.model import Group
 from exshadow.policy.planning import moment_of
 from exshadow.policy.schedule import last_due, next_run
@@ -118,7 +118,7 @@ def _age(group: Group, now: datetime, made: datetime) -> tuple[str, str]:
     limit = _oldest(group, now)
     if limit is None or made >= limit:
         return "ok", ""
-    return "late", f"the newest set is older than it may be (since {limit:%Y-%m-%d %H:%M})"
+    return "late", f"the newest set is older than it may be (since {limit:%Y-%m-%d %H:%M %Z})"
 
 
 def _verdict(group: Group, newest: SetRecord) -> tuple[str, str]:
@@ -136,8 +136,8 @@ def _recovery(group: Group, recovery: Recovery | None) -> tuple[str, str]:
         return "ok", f"the objective cannot be judged: {recovery.basis}"
     if recovery.seconds <= group.objective.total_seconds():
         return "ok", ""
-    wanted = timedelta(seconds=round(group.objective.total_seconds()))
-    needed = timedelta(seconds=round(recovery.seconds))
+    wanted = format_seconds(group.objective.total_seconds())
+    needed = format_seconds(recovery.seconds)
     return "slow", f"recovery would take {needed}, the objective is {wanted}"
 
 
