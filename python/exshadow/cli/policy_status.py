@@ -43,9 +43,10 @@ def status(
         return _nagios(file, group)
     found, unreadable = _standings(file, group)
     document = {"groups": [one.to_json() for one in found]}
+    text = _text(found, datetime.now(UTC))
     if unreadable is not None:
-        return output.show(document, _text(found), unreadable)
-    output.show(document, _text(found))
+        return output.show(document, text, unreadable)
+    output.show(document, text)
     states = {EXIT_STATUS[one.state] for one in found}
     return next((number for number in (5, 9) if number in states), 0)
 
@@ -88,9 +89,8 @@ def _nagios(file: Path, only: list[str] | None) -> int:
     return number
 
 
-def _text(found: list[GroupStatus]) -> str:
+def _text(found: list[GroupStatus], now: datetime) -> str:
     """A table, and below it what there is to say of each group."""
-    now = datetime.now(UTC)
     rows = [
         (
             one.name,

@@ -156,5 +156,5 @@ def _choice_text(one: GroupChoice) -> str:
     stacks = ", ".join(f"{volume.name} ({volume.kind.value})" for volume in one.stacks)
     lines = [head, f"  volumes: {stacks}"]
     lines += [f"  not {found.provider}: {found.reason}" for found in choice.refused]
-    lines += [f"  {found.provider}: {found.reason}" for found in choice.passed_over]
+    lines += [f"  passed over {found.provider}: {found.reason}" for found in choice.passed_over]
     return output.flow("\n".join(lines))
