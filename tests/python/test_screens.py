@@ -84,7 +84,7 @@ def test_how_groups_stand_for_monitoring() -> None:
     number, text = nagios.line(standing())
     assert number == 2
     assert text.startswith("EXSHADOW CRITICAL - shop damaged: check bytes of the newest set failed")
-    assert "; 0 of 4 groups ok | 'mail_age'=3600s;7200;;0 'mail_recovery'=95s;900;;0 " in text
+    assert "; 0 of 4 groups ok | 'mail_age'=3599s;7200;;0 'mail_recovery'=95s;900;;0 " in text
     assert "\n" not in text
     number, text = nagios.line(standing()[:1])
     assert (number, text[:19]) == (1, "EXSHADOW WARNING - ")
@@ -95,7 +95,7 @@ def test_how_groups_stand_for_monitoring() -> None:
 def test_what_the_next_run_does() -> None:
     steps = [
         Step("resync set noon into mirror", "mail", "m2", 96 << 20),
-        Step("split with postgresql frozen mirror", "mail", "m2"),
+        Step("with postgresql frozen, split mirror", "mail", "m2"),
         Step("check the new set by", "mail", "bytes"),
     ]
     wanted = group(keep={"last": 1})
