@@ -76,9 +76,7 @@ def export_image(
     ExistsError when there is something that may not be replaced, and for every device: what is on
     it cannot be told. BusyError when it is in use, InvalidError for a device that is too small.
     """
-    if image.exists() and not replace:
-        what = "is a device: what is on it would be lost" if image.is_block_device() else "exists"
-        raise errors.ExistsError(f"{image} {what}", hint="to overwrite it: --force")
+    require_replaceable(image, replace=replace)
     rows = sparse.aligned(extents, size)
     if image.is_block_device():
         return _onto_device(read, rows, size, image, progress, holds, locked)
@@ -104,6 +102,13 @@ def export_image(
             image_base.sync_folder(image.parent)
         image_base.store(image, base)
     return Transfer(copied, 0, size, digest.finish(size))
+
+
+def require_replaceable(image: Path, *, replace: bool) -> None:
+    """ExistsError for what is there, unless it may be replaced."""
+    if image.exists() and not replace:
+        lost = "is a device: what is on it would be lost" if image.is_block_device() else "exists"
+        raise errors.ExistsError(f"{image} {lost}", hint="to overwrite it: --force")
 
 
 def _onto_device(

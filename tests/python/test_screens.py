@@ -155,3 +155,16 @@ def test_elsewhere_lines_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> No
     assert output.columns(None) is None
     assert len(views.sets(SETS).splitlines()) == 1 + len(SETS)
     assert output.flow("word " * 50) == "word " * 50
+
+
+def test_paragraphs_of_help_fill_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the source breaks its lines is nobody's business; lists keep theirs."""
+    from cyclopts.help.inline_text import InlineText
+
+    from exshadow.cli.context import context
+    from exshadow.cli.page import HelpPage
+
+    monkeypatch.setattr(context, "json", True)
+    page = HelpPage(to_stderr=False)
+    page.print(InlineText.from_format("One\nand two.\n\n- first\n- second", "plaintext"))
+    assert page.text() == "One and two.\n\n- first\n- second\n"

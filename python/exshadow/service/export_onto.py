@@ -76,10 +76,14 @@ def export_onto(desk: Desk, text: str, wish: OntoWish) -> Onto:
     if Path(wish.path).is_dir():
         raise InvalidError(f"{wish.path} is a folder", hint="name a file or a block device")
     _refuse(desk, survey, wish.path)
+    # A link stays: what it leads to is replaced.
+    image = Path(wish.path).resolve()
+    if base is None:
+        from exshadow.image_export import require_replaceable
+
+        require_replaceable(image, replace=wish.force)
     with desk.session([member.volume]) as session:
         clock = Clock(desk, "export", (member,))
-        # A link stays: what it leads to is replaced.
-        image = Path(wish.path).resolve()
         with clock.member(member, wish.path) as progress:
             transfer = _Writing(session, one, base, member, wish.force).onto(image, progress)
             clock.add(transfer)
