@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from exshadow.cli import output, policy_plan, policy_run, policy_status, provider, views
+from exshadow.cli.context import context
 from exshadow.errors import IntegrityError, InvalidError, RefusedError
 from exshadow.model import Member, SetRecord, Step, Verification
 from exshadow.policy import nagios
@@ -27,6 +28,7 @@ ID = "d3c8efa5-4c5c-40cf-ab39-c4421a8896{:02}"
 @pytest.fixture(autouse=True)
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "columns", lambda stream: 80)
+    monkeypatch.setattr(context, "json", False)
 
 
 def golden(name: str, text: str) -> None:
@@ -161,7 +163,6 @@ def test_paragraphs_of_help_fill_the_terminal(monkeypatch: pytest.MonkeyPatch) -
     """Where the source breaks its lines is nobody's business; lists keep theirs."""
     from cyclopts.help.inline_text import InlineText
 
-    from exshadow.cli.context import context
     from exshadow.cli.page import HelpPage
 
     monkeypatch.setattr(context, "json", True)
