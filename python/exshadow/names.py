@@ -22,13 +22,24 @@ FOREVER = "forever"
 MAXIMUM_SIZE = 1 << 62
 
 
-def close_match(wrong: str, known: Iterable[str]) -> str:
-    """``did you mean 'noon'? `` for a hint about a name that is not there; "" when none is near."""
+def _nearest(word: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches
 
     by_text = {name.lower(): name for name in known}
-    near = get_close_matches(wrong.lower(), by_text, n=1)
-    return f"did you mean '{by_text[near[0]]}'? " if near else ""
+    near = get_close_matches(word.lower(), by_text, n=1)
+    return by_text[near[0]] if near else None
+
+
+def close_match(wrong: str, known: Iterable[str]) -> str:
+    """``did you mean 'noon'? `` for a hint about a name that is not there; "" when none is near."""
+    near = _nearest(wrong, known)
+    return f"did you mean '{near}'? " if near else ""
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """``; did you mean X?`` after a sentence about an unknown word; "" when none is near."""
+    near = _nearest(word, known)
+    return f"; did you mean {near}?" if near else ""
 
 
 def is_name(text: str) -> bool:
@@ -141,3 +152,12 @@ def is_pinned(until: str | None) -> bool:
         return parse_time(until) > datetime.now(UTC)
     except InvalidError:
         return True
+
+
+def format_seconds(seconds: float) -> str:
+    """A length of time for people: 40 s, 33 min, 5 h, 3 days."""
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 1 or seconds == 0 else "under 1 s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"

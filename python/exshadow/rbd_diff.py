@@ -117,7 +117,7 @@ def import_diff(
     with opened(image, writable=True, create_size=new_size) as target:
         check_size(image, target, header.size)
         locked()
-        if _holds_already(image, target, header, force):
+        if holds_already(image, target, header, force):
             return Transfer(0, 0, header.size)
         with errors_as_io(f"importing onto {image}"):
             image_base.begin(image, target, header.from_id, header.to_id)
@@ -139,7 +139,7 @@ def _check_digest(file: BinaryIO, expected: str) -> None:
         raise errors.CorruptError("the diff is not the one that was exported: its SHA-256 differs")
 
 
-def _holds_already(image: Path, target: int, header: Header, force: bool) -> bool:
+def holds_already(image: Path, target: int, header: Header, force: bool) -> bool:
     """Whether there is nothing to do; IntegrityError when the diff does not fit."""
     record = image_base.load(image)
     if record is None:

@@ -34,7 +34,9 @@ FLOOR = {
     "cli": 4,
 }
 # Modules that are one room together.
-IMAGES = ("image_base", "image_files", "raw_image", "rbd_diff", "rbd_format", "sparse")
+IMAGES = (
+    "image_base", "image_export", "image_files", "raw_image", "rbd_diff", "rbd_format", "sparse",
+)  # fmt: skip
 ROOM_OF = dict.fromkeys(IMAGES, "images")
 # Rooms of one floor that may meet: the bottom floor; `exshadow serve` and `demo` start theirs.
 BOTTOM = ("model", "errors", "names", "wire")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from conftest import Cli
 
 from exshadow.errors import InvalidError, RefusedError
 from exshadow.model import SetRecord, Verification
@@ -53,7 +55,7 @@ FAULTS = [
     ('retention = "7d"', "policy:5: group.g.retention: unknown key"),
     ('writers = "sqlite"', "policy:5: group.g.writers: write a list"),
     ('objective = "soon"', "policy:5: group.g.objective"),
-    ('notify.on = ["always"]', "use failure, success, warning"),
+    ('notify.on = ["always"]', "there are failure, success, warning"),
     ('mirrors = ["m2", "m2"]', "names one twice"),
 ]
 
@@ -184,7 +186,9 @@ def test_the_commands(cli, image, tmp_path: Path) -> None:
     found = json.loads(cli("--json", "policy", "status", path, status=9).out)
     assert found["groups"][0]["state"] == "none"
     cli("snapshot", "create", "shop", "--label", "noon", "--verify", "bytes")
-    assert "EXSHADOW OK: shop ok" in cli("policy", "status", path, "--nagios").out
+    figures = r"'shop_age'=\d+s;7200;;0 'shop_recovery'=0s;;;0"
+    line = cli("policy", "status", path, "--nagios").out
+    assert re.fullmatch(rf"EXSHADOW OK - 1 group ok \| {figures}\n", line)
     text = cli("policy", "plan", path, "--explain").out
     assert "shop@noon" in text
     assert "newest verified" in text
@@ -230,3 +234,62 @@ def test_a_pin_for_ever_never_ends() -> None:
     held = held_of(replace(pinned, pinned_until="forever"))
     assert held.pinned_until is not None
     assert held.pinned_until.year == 9999
+
+
+MEANT = """[defaults]
+kep = { last = 3 }
+[template.nightly]
+scheduel = "0 2 * * *"
+[group.shop]
+extends = "nightly"
+volumes = ["db"]
+verify = ["bytes", "sqllite"]
+provider.prefer = ["nativ"]
+[[group.shop.hooks.before]]
+command = "a"
+[[group.shop.hooks.before]]
+comand = "b"
+[group.files]
+extends = "nightly"
+volumes = ["files"]
+[provider.ewa]
+manager = "x"
+"""
+
+
+def test_a_word_that_is_unknown_leads_to_the_one_meant_at_its_own_line() -> None:
+    """What templates and defaults give to many groups is told once, where it stands."""
+    with pytest.raises(InvalidError) as fault:
+        parse(MEANT)
+    assert str(fault.value).splitlines() == [
+        "policy:2: defaults.kep: unknown key; did you mean keep?",
+        "policy:4: template.nightly.scheduel: unknown key; did you mean schedule?",
+        "policy:8: group.shop.verify.1: no check 'sqllite'; did you mean sqlite?",
+        "policy:9: group.shop.provider.prefer.0: no provider 'nativ'; did you mean native?",
+        "policy:12: group.shop.hooks.before.1.command: must be given",
+        "policy:13: group.shop.hooks.before.1.comand: unknown key; did you mean command?",
+        "policy:17: provider.ewa: no provider 'ewa'; did you mean eva?",
+    ]
+
+
+def test_a_check_tries_writers_hooks_and_addresses_without_using_them(
+    cli: Cli, tmp_path: Path
+) -> None:
+    hook = tmp_path / "hook.sh"
+    hook.write_text("#!/bin/sh\n")
+    hook.chmod(0o777)
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        '[group.g]\nvolumes = ["a"]\nwriters = ["sqlit"]\n'
+        'notify.urls = ["slak://secret", "json://user:secret@127.0.0.1:1/"]\n'
+        f'notify.ping = "example.com"\nhooks.before = [{{ command = "{hook}" }}]\n'
+    )
+    said = cli("policy", "check", path, status=2).err
+    for told in (
+        ":3: group.g.writers: there is no writer 'sqlit'; did you mean sqlite?",
+        ":4: group.g.notify.urls: apprise knows no service slak://; did you mean slack?",
+        ":5: group.g.notify.ping: write an address",
+        f":6: group.g.hooks.before.0.command: {hook} may be changed by anybody; chmod o-w",
+    ):
+        assert told in said
+    assert "secret" not in said

@@ -324,7 +324,7 @@ def test_status_judges_recovery_against_the_objective(cli, policy, tmp_path):
     one = wire.set_(cli.json("snapshot", "list")["sets"][0])
     found = status_of("db", group, [one], now=datetime.now(UTC), recovery=Recovery(61, "measured"))
     assert found.state == "slow"
-    assert found.notes == ("recovery would take 0:01:01, the objective is 0:01:00",)
+    assert found.notes == ("recovery would take 61 s, the objective is 60 s",)
     unknown = status_of("db", group, [one], now=datetime.now(UTC), recovery=Recovery(None, "none"))
     assert (unknown.state, unknown.notes) == ("ok", ("the objective cannot be judged: none",))
 
@@ -336,7 +336,7 @@ def test_status_warns_when_a_set_is_unusual(cli, policy, state):
             add_measures(catalog, "db", run["set"]["id"], {"changed_bytes": value})
     assert "unusual: 7.5 GiB changed" in cli("policy", "status", policy).out
     said = cli("policy", "status", policy, "--nagios", status=1).out
-    assert said.startswith("EXSHADOW WARNING: db ok (7.5 GiB changed")
+    assert said.startswith("EXSHADOW WARNING - db ok: 7.5 GiB changed")
 
 
 def test_a_second_set_is_measured(cli, policy, tmp_path):

@@ -8,9 +8,12 @@ from html.parser import HTMLParser
 
 import pytest
 
+from exshadow.catalog.journal import Entry
+from exshadow.catalog.mirrors import last_known
 from exshadow.model import Member, PlexRecord, SetRecord, Verification, VolumeRecord
 from exshadow.policy.model import Group
 from exshadow.policy.standing import Recovery, status_of
+from exshadow.providers.contract import Action, Source, Verb
 from exshadow.report.facts import page
 from exshadow.report.render import render
 
@@ -91,6 +94,43 @@ def test_what_people_need_is_there():
         "passed", "in 4 s", "3.0 MiB", "1.0 MiB", "stale", "pinned for ever", "volume x: damaged",
     ):  # fmt: skip
         assert wanted in re.sub(r"\s+", " ", text), wanted
+
+
+def entry(verb, state, *, mirror="m1", at=1, set_id="", provider="eva", detail=""):
+    moment = f"{NOW - timedelta(hours=50 - at):%Y-%m-%dT%H:%M:%SZ}"
+    sources = (Source("db", "/dev/sda", 1 << 30),)
+    action = Action(f"{at}", verb, "mail", mirror, sources, set_id)
+    return Entry(action, provider, "run", state, moment, moment, detail)
+
+
+def test_mirrors_of_other_products_are_as_the_journal_last_has_them():
+    ran = [
+        entry(Verb.PREPARE, "done", at=1),
+        entry(Verb.SPLIT, "done", at=2, set_id="id-30"),
+        entry(Verb.PRESENT, "undone", at=3, set_id="id-30"),
+        entry(Verb.PREPARE, "failed", mirror="m2", at=4, detail="no room <left>"),
+        entry(Verb.PREPARE, "done", mirror="m3", at=5),
+        entry(Verb.DISSOLVE, "done", mirror="m3", at=6, set_id="x"),
+        entry(Verb.RESYNC, "started", mirror="m4", at=7, set_id="y"),
+        entry(Verb.PREPARE, "done", mirror="p1", at=8, provider="native"),
+    ]
+    found = last_known(ran, ["native"])
+    assert [(one.mirror, one.state) for one in found] == [
+        ("m1", "split"), ("m2", "failed"), ("m4", "resyncing"),
+    ]  # fmt: skip
+    status = status_of("mail", Group(volumes=("db",)), SETS, now=NOW)
+    text = render(page("t", [status], SETS, {}, [], [], now=NOW, mirrors={"mail": found}))
+    for told in ("h30", "2 days ago", "/dev/sda", "in other products", "no room &lt;left&gt;"):
+        assert told in text
+    assert "m3" not in text
+
+
+def test_many_sets_are_folded_and_the_bad_ones_drawn_last():
+    many = [one_set(hours, ok=hours % 9 != 0) for hours in range(400, 0, -1)]
+    status = status_of("mail", Group(volumes=("db",)), many, now=NOW)
+    found = page("t", [status], many, {}, [], [], now=NOW)
+    assert [one.kind for one in found.groups[0].dots][-44:] == ["bad"] * 44
+    assert "380 older ones" in render(found)
 
 
 def test_values_are_escaped():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Wish(BaseModel):
@@ -118,8 +118,21 @@ class PinWish(Wish):
 
 
 class ExportWish(Wish):
-    folder: Path
+    """Into a folder, or one volume onto the file or device ``to``."""
+
+    folder: Path | None = None
+    to: Path | None = None
     since: Text | None = None
+    volume: Text | None = None
+    force: bool = False
+
+    @model_validator(mode="after")
+    def _one_place(self) -> ExportWish:
+        if (self.folder is None) == (self.to is None):
+            raise ValueError("name either folder or to")
+        if self.to is None and (self.volume is not None or self.force):
+            raise ValueError("volume and force are for to")
+        return self
 
 
 class ConsistencyWish(Wish):

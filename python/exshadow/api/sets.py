@@ -14,6 +14,7 @@ from exshadow.model import Json, SetRecord
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.drills import drill
 from exshadow.service.drills.wish import DrillWish
+from exshadow.service.export_onto import OntoWish
 from exshadow.service.house import HouseDesk
 from exshadow.service.local import LocalService
 from exshadow.service.restore import RestoreWish
@@ -225,9 +226,12 @@ def mark_set(here: Here, id: str, body: bodies.ConsistencyWish) -> Json:
 
 @router.post("/sets/{id}/export", status_code=202)
 def export_set(here: Here, id: str, body: bodies.ExportWish) -> Json:
-    """Write the copies into a folder of this machine: a job."""
+    """Write the copies into a folder of this machine, or one onto a file or device: a job."""
 
     def run(service: LocalService) -> Json:
+        if body.to is not None:
+            onto = service.export_onto(id, OntoWish(body.to, body.since, body.volume, body.force))
+            return {"job": onto.job.to_json(), "target": onto.to_json()}
         done = service.export_set(id, body.folder, since=body.since)
         return {"job": done.job.to_json(), "files": list(done.files)}
 

@@ -101,6 +101,15 @@ class CatalogJournal:
             actions.group == group, actions.verb == verb.value, actions.state == "done"
         )
 
+    def newest(self, group: str, count: int) -> list[Entry]:
+        """The group's newest actions, so many at most, oldest first."""
+        actions = schema.actions.c
+        mine = (actions.owner == self._catalog.owner, actions.group == group)
+        query = select(schema.actions).where(*mine).order_by(actions.started.desc()).limit(count)
+        with self._catalog.reading() as connection:
+            rows = list(connection.execute(query).mappings())
+        return [_entry(row) for row in reversed(rows)]
+
     def split_of(self, set_id: str) -> Entry | None:
         """The split that made a set: its mirror, volumes and options."""
         actions = schema.actions.c

@@ -9,6 +9,7 @@ cannot renew stops itself before its lease ends (:class:`exshadow.service.keeper
 from __future__ import annotations
 
 import os
+import re
 import socket
 import uuid
 from collections.abc import Iterable
@@ -47,6 +48,11 @@ def new_holder() -> str:
     return f"{socket.gethostname()} process {os.getpid()} {uuid.uuid4()}"
 
 
+def _shown(holder: str) -> str:
+    """Without what only programs compare."""
+    return re.sub(r" [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "", holder)
+
+
 class Leases:
     """The leases of one holder in a catalog. Thread-safe: every call is one transaction."""
 
@@ -80,7 +86,7 @@ class Leases:
             return Lease(volume, self.holder, 1, until)
         if row["holder"] != self.holder and row["until"] > moment:
             raise BusyError(
-                f"volume {volume} is held by {row['holder']}"
+                f"volume {volume} is held by {_shown(row['holder'])}"
                 + (f" ({row['purpose']})" if row["purpose"] else ""),
                 hint=f"its lease ends in {row['until'] - moment:.0f} s unless it is renewed",
             )
@@ -138,8 +144,9 @@ class Leases:
                 f"the lease of volume {one.volume} was not renewed in time",
                 hint="nothing more was changed; repeat the command",
             )
+        who = _shown(row["holder"]) if row else "nobody"
         raise LostLeaseError(
-            f"volume {one.volume} is held by {row['holder'] if row else 'nobody'} now",
+            f"volume {one.volume} is held by {who} now",
             hint="nothing more was changed; repeat the command there, or here when it has ended",
         )
 

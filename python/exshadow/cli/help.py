@@ -24,6 +24,11 @@ EXIT_CODES = {
     130: "interrupted; state is resumable",
 }
 
+_PLUGIN = (
+    "policy status --nagios has those of monitoring plugins: 0 OK, 1 WARNING (too old, too slow, "
+    "unusual), 2 CRITICAL (no set, a check failed), 3 UNKNOWN (it cannot be told)."
+)
+
 
 @app.command(name="exit-codes")
 def exit_codes() -> int:
@@ -33,7 +38,7 @@ def exit_codes() -> int:
     """
     codes = [{"exit": status, "meaning": meaning} for status, meaning in EXIT_CODES.items()]
     text = output.table(("EXIT", "MEANING"), list(EXIT_CODES.items()), numbers=("EXIT",))
-    return output.show({"exit_codes": codes}, text)
+    return output.show({"exit_codes": codes}, f"{text}\n\n{output.flow(_PLUGIN)}")
 
 
 @app.command(name="ese")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
@@ -46,6 +47,13 @@ Script = Annotated[
 Timeout = Annotated[
     str,
     Parameter(show_default=True, help="Most that one check may take (s, m, h); then it failed."),
+]
+PolicyFile = Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")]
+OnlyGroups = Annotated[
+    list[str] | None, Parameter(name="--group", help="Only this group; repeats.")
+]
+ForcedProvider = Annotated[
+    str | None, Parameter(help="Who makes the copies, whatever the policy prefers.")
 ]
 CHECKS = "bytes, filesystem, ese, postgresql, sqlite, script"
 DryRun = Annotated[bool, Parameter(help="Print the plan and do nothing.")]

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from exshadow.cli.context import context
 from exshadow.errors import Error
 from exshadow.model import Json
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 _emitted = False
 
@@ -52,7 +58,7 @@ def _complain(error: Error) -> None:
     lines = [f"exshadow: {error.message}"]
     if error.hint:
         lines.append(f"  hint: {error.hint}")
-    say("\n".join(lines))
+    say(flow("\n".join(lines), sys.stderr))
 
 
 def write(text: str) -> None:
@@ -76,14 +82,74 @@ def say(text: str) -> None:
 def table(
     titles: Sequence[str], rows: Sequence[Sequence[object]], numbers: Sequence[str] = ()
 ) -> str:
-    """Aligned columns; those titled in `numbers` to the right."""
+    """Aligned columns; those titled in `numbers` to the right.
+
+    On a terminal that is too narrow, columns that are empty are left out, and those that do not
+    fit go on in a second line of each row: a value is never broken.
+    """
     cells = [list(titles), *[[str(cell) for cell in row] for row in rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(titles))]
     lines = []
+    kept = _folded(widths, [any(row[at] for row in cells[1:]) for at in range(len(titles))])
     for row in cells:
-        padded = [
-            cell.rjust(width) if title in numbers else cell.ljust(width)
-            for cell, width, title in zip(row, widths, titles, strict=True)
-        ]
-        lines.append("  ".join(padded).rstrip())
+        for number, columns in enumerate(kept):
+            padded = [
+                row[at].rjust(widths[at]) if titles[at] in numbers else row[at].ljust(widths[at])
+                for at in columns
+            ]
+            lines.append((_FOLD if number else "") + "  ".join(padded).rstrip())
     return "\n".join(lines)
+
+
+_FOLD = "    "
+_NARROWEST = 40  # columns: below that a terminal may break lines as it likes
+
+
+def _folded(widths: Sequence[int], filled: Sequence[bool]) -> list[list[int]]:
+    """Which columns stand on which line of a row; one line where nobody's terminal is too narrow
+    for it."""
+    everything = list(range(len(widths)))
+    limit = columns(sys.stdout)
+    if limit is None or sum(widths) + 2 * (len(widths) - 1) <= limit:
+        return [everything]
+    lines: list[list[int]] = [[]]
+    used = 0
+    for at in everything:
+        if not filled[at] and any(filled):
+            continue
+        if lines[-1] and used + 2 + widths[at] > limit:
+            lines.append([])
+            used = len(_FOLD) - 2
+        used += widths[at] + (2 if used else 0)
+        lines[-1].append(at)
+    return lines
+
+
+def flow(text: str, stream: TextIO | None = None) -> str:
+    """Sentences for the terminal that a stream (stdout) is: lines that are too long go on below,
+    further in. Words stay whole, paths and ids among them."""
+    limit = columns(stream or sys.stdout)
+    if limit is None:
+        return text
+    lines = []
+    for line in text.split("\n"):
+        inside = len(line) - len(line.lstrip()) + len(_FOLD)
+        lines += textwrap.wrap(
+            line,
+            limit,
+            subsequent_indent=" " * inside,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
+    return "\n".join(lines)
+
+
+def columns(stream: TextIO | None) -> int | None:
+    """How wide the terminal is; None for what is no terminal, or says no usable number."""
+    try:
+        if stream is None or not stream.isatty():
+            return None
+        found = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return None
+    return found if found >= _NARROWEST else None

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 from exshadow.cli.context import context
+
+_LINE_END = re.compile(r"(?<=\S)\n(?=[^\s-])")
+"""Inside a paragraph; not before the items of a list, nor what is set further in."""
 
 
 class HelpPage:
@@ -22,6 +26,14 @@ class HelpPage:
     def text(self) -> str:
         """What was printed in JSON mode."""
         return self._kept.getvalue()
+
+    def print(self, *pieces: Any, **how: Any) -> None:
+        """Paragraphs fill the lines of the terminal, however they are broken in the source."""
+        for piece in pieces:
+            text: Any = getattr(piece, "primary_renderable", None)
+            if isinstance(getattr(text, "plain", None), str):
+                text.plain = _LINE_END.sub(" ", text.plain)
+        self.__getattr__("print")(*pieces, **how)
 
     def __getattr__(self, name: str) -> Any:
         if self._console is None:

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from cyclopts import Parameter
 
 from exshadow.cli import options, output
-from exshadow.errors import Error, InvalidError, NotFoundError
+from exshadow.cli.options import PolicyFile
+from exshadow.errors import NotFoundError
 from exshadow.names import close_match
 
 if TYPE_CHECKING:
@@ -19,31 +20,12 @@ if TYPE_CHECKING:
     from exshadow.policy.model import Policy
 
 app = options.group("policy")
+app.command("exshadow.cli.policy_check:check", name="check")
 app.command("exshadow.cli.policy_plan:plan", name="plan")
 app.command("exshadow.cli.policy_run:run", name="run")
 app.command("exshadow.cli.policy_run:run_due", name="run-due")
 app.command("exshadow.cli.policy_status:status", name="status")
 app.command("exshadow.cli.policy_timers:timers", name="timers")
-
-_File = Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")]
-_Only = Annotated[list[str] | None, Parameter(name="--group", help="Only this group; repeats.")]
-
-
-@app.command
-def check(file: _File, /) -> int:
-    """Read a policy and tell every fault with its line. Nothing else is done.
-
-    Example: exshadow policy check /etc/exshadow/policy.toml
-    """
-    from exshadow.policy.model import load
-
-    policy = load(file)
-    _require_usable(file, policy)
-    names = sorted(policy.group)
-    return output.show(
-        {"policy": {"file": str(file), "groups": names}},
-        f"{file}: good; groups: {', '.join(names)}",
-    )
 
 
 @app.command
@@ -62,7 +44,7 @@ def schema() -> int:
 
 @app.command
 def simulate(
-    file: _File,
+    file: PolicyFile,
     group: Annotated[str, Parameter(name="GROUP", help="The group.")],
     /,
     *,
@@ -91,32 +73,7 @@ def simulate(
             for one in found
         ]
     }
-    return output.show(document, output.table(("day", "sets", "oldest"), rows, numbers=("sets",)))
-
-
-def _require_usable(file: Path, policy: Policy) -> None:
-    """What only a run would find. InvalidError with every fault and its line."""
-    from exshadow.policy.model import Lines
-    from exshadow.vss.registry import make_writer, spec_of
-
-    lines = Lines(file.read_text(encoding="utf-8"))
-    faults = []
-    for name, group in policy.group.items():
-        found = []
-        if group.verify and len(group.mirrors) == 1:
-            found.append(
-                ("mirrors", "one mirror is the newest verified set, which none replaces: name two")
-            )
-        for writer in group.writers:
-            try:
-                make_writer(spec_of(writer))
-            except Error as problem:
-                found.append(("writers", f"{problem.message}; {problem.hint}".rstrip("; ")))
-        for key, text in found:
-            place = ("group", name, key)
-            faults.append(f"{file}:{lines.of(place)}: {'.'.join(place)}: {text}")
-    if faults:
-        raise InvalidError("\n".join(faults), hint="see: exshadow policy schema")
+    return output.show(document, output.table(("DAY", "SETS", "OLDEST"), rows, numbers=("SETS",)))
 
 
 def loaded(file: Path, only: list[str] | None) -> Policy:

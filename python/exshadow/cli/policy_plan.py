@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from exshadow.cli import output
+from exshadow.cli.options import ForcedProvider, OnlyGroups, PolicyFile
 from exshadow.errors import Error
+from exshadow.names import format_size
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -22,15 +23,11 @@ if TYPE_CHECKING:
 
 
 def plan(
-    file: Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")],
+    file: PolicyFile,
     /,
     *,
-    group: Annotated[
-        list[str] | None, Parameter(name="--group", help="Only this group; repeats.")
-    ] = None,
-    provider: Annotated[
-        str | None, Parameter(help="Who makes the copies, whatever the policy prefers.")
-    ] = None,
+    group: OnlyGroups = None,
+    provider: ForcedProvider = None,
     explain: Annotated[bool, Parameter(help="The reasons for every set that is kept.")] = False,
 ) -> int:
     """Show what the next run would do: when it is due, its steps, which sets are given up.
@@ -50,7 +47,7 @@ def plan(
         ]
     labels = {one.id: f"{one.group}@{one.label}" for one in sets}
     text = "\n".join(_text(one, labels, explain=explain) for one in plans)
-    return output.show({"groups": [one.to_json(labels) for one in plans]}, text)
+    return output.show({"groups": [one.to_json(labels) for one in plans]}, output.flow(text))
 
 
 def _planned(
@@ -76,7 +73,8 @@ def _planned(
     except Error as problem:
         known = service.list_volumes().volumes
         reasons = misfits(name, group, known) if forced in (None, NATIVE) else []
-        found = [problem.message, *(text for text in reasons if text != problem.message)]
+        said = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
+        found = [said, *(text for text in reasons if text != problem.message)]
         return plan_group(name, group, sets, now=moment, zone=zone, problems=found)
     found = list(run.warnings)
     if room.provider.name == NATIVE:
@@ -94,13 +92,13 @@ def _planned(
 
 
 def _text(one: GroupPlan, labels: dict[str, str], *, explain: bool) -> str:
-    when = (
-        "due now" if one.due else f"next {one.next:%Y-%m-%d %H:%M}" if one.next else "no schedule"
-    )
+    upcoming = f"next {one.next:%Y-%m-%d %H:%M %Z}" if one.next else "no schedule"
+    when = "due now" if one.due else upcoming
     lines = [f"{one.name}: {when}" + (f", by {one.provider}" if one.provider else "")]
     lines += [f"  problem: {text}" for text in one.problems]
     lines += [
         f"  {number}. {step.action} {step.target}".rstrip()
+        + (f"  (at most {format_size(step.bytes)})" if step.bytes else "")
         for number, step in enumerate(one.steps, 1)
     ]
     for fate in one.fates:

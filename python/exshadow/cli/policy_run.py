@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from exshadow.cli import confirm, output
 from exshadow.cli.context import open_desk, open_service
-from exshadow.cli.options import DryRun
+from exshadow.cli.options import DryRun, ForcedProvider, OnlyGroups, PolicyFile
 from exshadow.errors import Error, IntegrityError
 from exshadow.model import Plan
 
 if TYPE_CHECKING:
+    from exshadow.model import Json
     from exshadow.policy.model import Policy
     from exshadow.service.contract import Service
     from exshadow.service.desk import Desk
@@ -24,15 +22,11 @@ if TYPE_CHECKING:
 
 
 def run(
-    file: Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")],
+    file: PolicyFile,
     /,
     *,
-    group: Annotated[
-        list[str] | None, Parameter(name="--group", help="Only this group; repeats.")
-    ] = None,
-    provider: Annotated[
-        str | None, Parameter(help="Who makes the copies, whatever the policy prefers.")
-    ] = None,
+    group: OnlyGroups = None,
+    provider: ForcedProvider = None,
     dry_run: DryRun = False,
 ) -> int:
     """Make the next set of every group: due or not, by the policy's mirrors, writers and checks.
@@ -50,17 +44,14 @@ def run(
             return confirm.only_planned(_plan(service, desk, policy, provider))
         found = _run(service, desk, policy, provider)
     document = {"groups": [one.to_json() for one in found]}
-    text = "\n".join(_text(one) for one in found)
-    return output.show(document, text, _worst(found))
+    return _shown(document, found)
 
 
 def run_due(
-    file: Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")],
+    file: PolicyFile,
     /,
     *,
-    group: Annotated[
-        list[str] | None, Parameter(name="--group", help="Only this group; repeats.")
-    ] = None,
+    group: OnlyGroups = None,
 ) -> int:
     """Run the groups that are due by their schedule and window, and no others. For timers.
 
@@ -82,8 +73,7 @@ def run_due(
         }
         found = _run(service, desk, policy.model_copy(update={"group": due}), None)
     document = {"groups": [one.to_json() for one in found]}
-    text = "\n".join(_text(one) for one in found) or "nothing is due"
-    return output.show(document, text, _worst(found))
+    return _shown(document, found)
 
 
 @contextmanager
@@ -157,7 +147,14 @@ def _worst(found: list[GroupRun]) -> Error | None:
     return error
 
 
-def _text(one: GroupRun) -> str:
+def _shown(document: Json, found: list[GroupRun]) -> int:
+    """The groups one below the other. The failure that the command ends with is said once."""
+    worst = _worst(found)
+    text = "\n".join(_text(one, told=worst) for one in found) or "nothing is due"
+    return output.show(document, output.flow(text), worst)
+
+
+def _text(one: GroupRun, *, told: Error | None) -> str:
     by = f"by {one.provider}" if one.provider else "not begun"
     lines = [f"{one.group}: {by}" + (f", mirror {one.mirror}" if one.mirror else "")]
     lines += [f"  {text}" for text in (*one.settled, *one.notes)]
@@ -168,7 +165,7 @@ def _text(one: GroupRun) -> str:
         )
         made = f"set {one.group}@{one.made.label}, {one.made.consistency} consistent"
         lines.append(f"  {made}" + (f", checked: {checks}" if checks else ", not checked"))
-    elif one.error is None:
+    elif one.error is None or one.error is told:
         lines.append("  no set was made")
     else:
         lines.append(f"  no set was made: {one.error.message}")

@@ -3,60 +3,94 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from exshadow.cli import output
+from exshadow.cli.options import OnlyGroups, PolicyFile
+from exshadow.errors import Error, IoError
+from exshadow.names import format_seconds
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from exshadow.model import Json
     from exshadow.policy.standing import GroupStatus
 
 
 def status(
-    file: Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")],
+    file: PolicyFile,
     /,
     *,
-    group: Annotated[
-        list[str] | None, Parameter(name="--group", help="Only this group; repeats.")
-    ] = None,
-    nagios: Annotated[bool, Parameter(help="One line, with Nagios' words and statuses.")] = False,
+    group: OnlyGroups = None,
+    nagios: Annotated[
+        bool, Parameter(help="One line with figures for monitoring; exit 0, 1, 2 or 3.")
+    ] = False,
 ) -> int:
     """Show how every group stands: age, verdict, time to recover against the objective, next run.
 
     Warns when the newest set changed more or less than usual, or more of it does not compress.
     Exit 0: all well; 9: a copy is missing or too old, or recovery would miss its objective; 5: a
-    check failed.
+    check failed. With --nagios, as plugins of Nagios, Icinga and their like do: 0 OK; 1 WARNING
+    (too old, too slow, unusual); 2 CRITICAL (no set, a check failed); 3 UNKNOWN (not to be told).
 
     Example: exshadow policy status /etc/exshadow/policy.toml
     """
-    from exshadow.cli.policy import loaded, zone
-    from exshadow.cli.policy_run import open_both
     from exshadow.policy.standing import EXIT_STATUS
-    from exshadow.service.standing import standings
 
-    policy = loaded(file, group)
-    with open_both() as (service, desk):
-        found = standings(service, desk.facts(), policy.group, now=datetime.now(UTC), zone=zone())
-    document = {"groups": [one.to_json() for one in found]}
     if nagios:
-        number, word = max(one.nagios for one in found)
-        output.show(document, f"EXSHADOW {word}: {'; '.join(_short(one) for one in found)}")
-        return number
-    output.show(document, _text(found))
+        return _nagios(file, group)
+    found, unreadable = _standings(file, group)
+    document = {"groups": [one.to_json() for one in found]}
+    text = _text(found, datetime.now(UTC))
+    if unreadable is not None:
+        return output.show(document, text, unreadable)
+    output.show(document, text)
     states = {EXIT_STATUS[one.state] for one in found}
     return next((number for number in (5, 9) if number in states), 0)
 
 
-def _short(one: GroupStatus) -> str:
-    said = (*one.notes, *one.warnings)
-    return f"{one.name} {one.state}" + (f" ({'; '.join(said)})" if said else "")
+def _standings(file: Path, only: list[str] | None) -> tuple[list[GroupStatus], Error | None]:
+    """Of the groups, and why they cannot be judged: without the catalog nobody knows of verdicts,
+    nor of what other products hold."""
+    from exshadow.cli.policy import loaded, zone
+    from exshadow.cli.policy_run import open_both
+    from exshadow.service.standing import standings
+
+    policy = loaded(file, only)
+    with open_both() as (service, desk):
+        found = standings(service, desk.facts(), policy.group, now=datetime.now(UTC), zone=zone())
+        if desk.unreadable is None:
+            return found, None
+        error = IoError(
+            "how the groups stand cannot be told without the catalog",
+            hint="bring its server or its file back",
+        )
+        error.__cause__ = desk.unreadable
+        return found, error
 
 
-def _text(found: list[GroupStatus]) -> str:
+def _nagios(file: Path, only: list[str] | None) -> int:
+    """One line by the rules of monitoring plugins, whatever happens; statuses 0, 1, 2, 3."""
+    from exshadow.policy.nagios import UNKNOWN, line, unknown
+
+    try:
+        found, error = _standings(file, only)
+    except Error as problem:
+        found, error = [], problem
+    document: Json = {"groups": [one.to_json() for one in found]}
+    if error is not None:
+        told = {"code": error.code, "message": error.message, "hint": error.hint}
+        output.show({**document, "error": told}, unknown(error, error.__cause__))
+        return UNKNOWN
+    number, text = line(found)
+    output.show(document, text)
+    return number
+
+
+def _text(found: list[GroupStatus], now: datetime) -> str:
     """A table, and below it what there is to say of each group."""
-    titles = ("group", "state", "age", "newest", "checked", "recovery", "objective", "next")
     rows = [
         (
             one.name,
@@ -64,17 +98,26 @@ def _text(found: list[GroupStatus]) -> str:
             age(one.age),
             one.newest.label if one.newest else "-",
             _checked(one),
-            _seconds(one.recovery.seconds if one.recovery else None),
-            _seconds(one.objective.total_seconds() if one.objective else None),
-            f"{one.next:%Y-%m-%d %H:%M}" if one.next else "-",
+            _recovery(one),
+            f"in {age(one.next - now)}" if one.next else "-",
         )
         for one in found
     ]
+    titles = ("GROUP", "STATE", "AGE", "NEWEST", "CHECKED", "RECOVERY", "NEXT")
     lines = [output.table(titles, rows)]
+    said = []
     for one in found:
-        lines += [f"{one.name}: {text}" for text in one.notes]
-        lines += [f"{one.name}: unusual: {text}" for text in one.warnings]
-    return "\n".join(lines)
+        said += [f"{one.name}: {text}" for text in one.notes]
+        said += [f"{one.name}: unusual: {text}" for text in one.warnings]
+    return "\n".join([*lines, output.flow("\n".join(said))]) if said else lines[0]
+
+
+def _recovery(one: GroupStatus) -> str:
+    """The estimate, of the time that there is."""
+    needed = _seconds(one.recovery.seconds if one.recovery else None)
+    if one.objective is None:
+        return needed
+    return f"{needed} of {_seconds(one.objective.total_seconds())}"
 
 
 def _checked(one: GroupStatus) -> str:
@@ -87,9 +130,7 @@ def _checked(one: GroupStatus) -> str:
 def _seconds(seconds: float | None) -> str:
     if seconds is None:
         return "-"
-    if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 1 or not seconds else "< 1 s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return format_seconds(seconds)
 
 
 def age(span: timedelta | None) -> str:

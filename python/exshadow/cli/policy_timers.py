@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from exshadow.cli import output
 from exshadow.cli.context import state_folder
-from exshadow.cli.options import DryRun
+from exshadow.cli.options import DryRun, PolicyFile
 from exshadow.errors import InvalidError, NotFoundError, from_system
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def timers(
-    file: Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")],
+    file: PolicyFile,
     /,
     *,
     into: Annotated[

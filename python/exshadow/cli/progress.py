@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from exshadow.cli.context import context
-from exshadow.cli.output import say
+from exshadow.cli.output import flow, say
 from exshadow.model import JobRecord
 from exshadow.names import format_size
 from exshadow.service.reporter import Reporter, is_event
@@ -127,9 +127,10 @@ class BarReporter(_Hearing):
 
     def _show(self, text: str) -> None:
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
+            text = flow(text, sys.stderr)
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            say(text)
+            say(flow(text, sys.stderr))
 
     def progress(self, what: str, job: JobRecord) -> None:
         bar = self._bar or self._start()

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from exshadow.cli import options, output
 from exshadow.cli.context import open_service
+from exshadow.cli.options import OnlyGroups, PolicyFile
 from exshadow.names import format_size
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ _Policy = Annotated[
 ]
 _SAYS = {
     "native": "exshadow's own engine: mirrors of images and block devices",
-    "sfw": "Veritas Storage Foundation for Windows: vxassist, vxsnap, vxdg",
-    "eva": "HP EVA: sssu",
-    "vss": "a VSS provider of this Windows host: exshadow-vss.exe",
+    "sfw": "Storage Foundation for Windows, by vxassist, vxsnap, vxdg",
+    "eva": "HP StorageWorks EVA, by sssu",
+    "vss": "any VSS provider of a Windows host, by exshadow-vss.exe",
 }
 
 
@@ -41,11 +42,11 @@ def list_(*, policy: _Policy = None) -> int:
         for name, why in _absent(_settings(policy)).items()
     ]
     table = output.table(
-        ("provider", "here", "what", ""),
-        [(one["provider"], "yes" if one["here"] else "no", one["what"], one["reason"])
-         for one in rows],
-    )  # fmt: skip
-    return output.show({"providers": rows}, table)
+        ("PROVIDER", "HERE", "WHAT"),
+        [(one["provider"], "yes" if one["here"] else "no", one["what"]) for one in rows],
+    )
+    why = "\n".join(f"{one['provider']}: {one['reason']}" for one in rows if one["reason"])
+    return output.show({"providers": rows}, "\n".join([table, output.flow(why)]))
 
 
 @app.command
@@ -79,12 +80,10 @@ def probe(*, policy: _Policy = None) -> int:
 
 @app.command
 def choose(
-    file: Annotated[Path, Parameter(name="FILE", help="The policy: a TOML file.")],
+    file: PolicyFile,
     /,
     *,
-    group: Annotated[
-        list[str] | None, Parameter(name="--group", help="Only this group; repeats.")
-    ] = None,
+    group: OnlyGroups = None,
 ) -> int:
     """Show which provider each group gets, and one reason for each other.
 
@@ -121,7 +120,11 @@ def _absent(settings: Any) -> dict[str, str]:
         mine = settings.get(name, {})
         runner = CommandRunner(programs={one: mine[one] for one in programs if mine.get(one)})
         missing = [one for one in programs if runner.find(one) is None]
-        found[name] = f"{', '.join(missing)} not found" if missing else ""
+        found[name] = (
+            f"{', '.join(missing)} not on PATH, nor named in [provider.{name}] of the policy"
+            if missing
+            else ""
+        )
     mine = settings.get("vss", {})
     try:
         tool = find_tool(mine.get("tool"), mine.get("launcher"), os.environ)
@@ -141,10 +144,10 @@ def _probe_text(found: Json) -> str:
             f"{one['used_percent']} % used (alarm at {one['alarm_percent']} %){licence}{owner}"
         )
     if found["sfw"]:
-        lines.append("sfw: its commands are here")
+        lines.append("sfw: here")
     lines += [f"vss: {one['name']} {{{one['id']}}}, {one['kind']}" for one in found["vss"]]
     lines += [f"{name}: {why}" for name, why in found["problems"].items()]
-    return "\n".join(["native: here", *lines])
+    return output.flow("\n".join(["native: here", *lines]))
 
 
 def _choice_text(one: GroupChoice) -> str:
@@ -153,5 +156,5 @@ def _choice_text(one: GroupChoice) -> str:
     stacks = ", ".join(f"{volume.name} ({volume.kind.value})" for volume in one.stacks)
     lines = [head, f"  volumes: {stacks}"]
     lines += [f"  not {found.provider}: {found.reason}" for found in choice.refused]
-    lines += [f"  {found.provider}: {found.reason}" for found in choice.passed_over]
-    return "\n".join(lines)
+    lines += [f"  passed over {found.provider}: {found.reason}" for found in choice.passed_over]
+    return output.flow("\n".join(lines))

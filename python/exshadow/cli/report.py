@@ -15,12 +15,16 @@ from exshadow.cli.context import state_folder
 from exshadow.errors import from_system
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from exshadow.catalog.mirrors import LastKnown
+    from exshadow.catalog.store import Catalog
     from exshadow.policy.model import Group
     from exshadow.report.facts import Page
     from exshadow.service.contract import Service
     from exshadow.service.desk import Desk
+
+_ACTIONS = 400  # newest ones of a group that are read: many more than it has mirrors
 
 
 def report(
@@ -33,7 +37,8 @@ def report(
 ) -> int:
     """Write a status page: groups, timeline of sets with verdicts, plexes, copying, last drill.
 
-    One file without scripts that fetches nothing: it can be mailed or put on a web server.
+    One file without scripts that fetches nothing: it can be mailed or put on a web server. Mirrors
+    of other products are shown as the last run left them, with their age: no array is asked.
 
     Example: exshadow report --html /var/www/status.html --policy /etc/exshadow/policy.toml
     """
@@ -48,7 +53,9 @@ def report(
     document = {
         "report": {"file": str(html), "groups": [one.status.to_json() for one in page.groups]}
     }
-    return output.show(document, f"status page of {len(page.groups)} groups written to {html}")
+    count = len(page.groups)
+    many = f"{count} group" if count == 1 else f"{count} groups"
+    return output.show(document, f"status page of {many} written to {html}")
 
 
 def _page(service: Service, desk: Desk, groups: Mapping[str, Group]) -> Page:
@@ -64,15 +71,42 @@ def _page(service: Service, desk: Desk, groups: Mapping[str, Group]) -> Page:
     others = {name: Group(volumes=(name,)) for name in sorted(names - set(groups))}
     now = datetime.now(UTC)
     catalog = desk.facts()
+    mirrors, problems = _mirrors(catalog, [*groups, *others])
+    if desk.unreadable is not None:
+        problems.append(f"shown without the catalog: {desk.unreadable}")
     return page(
         f"Recovery on {socket.gethostname()}, {state_folder().path}",
         standings(service, catalog, {**groups, **others}, now=now, zone=zone()),
         listing.sets,
         volumes,
         catalog.jobs() if catalog else [],
-        [f"volume {name}: {error}" for name, error in listing.survey.problems.items()],
+        [f"volume {name}: {error}" for name, error in listing.survey.problems.items()] + problems,
         now=now,
+        mirrors=mirrors,
     )
+
+
+def _mirrors(
+    catalog: Catalog | None, groups: Iterable[str]
+) -> tuple[dict[str, list[LastKnown]], list[str]]:
+    """Those of other products, as the journal has them: no array is asked for a page."""
+    from exshadow.catalog.journal import CatalogJournal
+    from exshadow.catalog.mirrors import last_known
+    from exshadow.errors import Error
+    from exshadow.service.sets import PROVIDER
+
+    found: dict[str, list[LastKnown]] = {}
+    problems: list[str] = []
+    if catalog is None:
+        return found, problems
+    for name in groups:
+        try:
+            entries = CatalogJournal(catalog, "").newest(name, _ACTIONS)
+        except Error as problem:
+            problems.append(f"mirrors of {name}: {problem}")
+            continue
+        found[name] = last_known(entries, [PROVIDER])
+    return found, problems
 
 
 def _write(path: Path, text: str) -> None:

@@ -74,7 +74,7 @@ def sets(records: Iterable[SetRecord]) -> str:
     rows = [
         (
             f"{one.group}@{one.label}",
-            one.created,
+            whole_seconds(one.created),
             one.state,
             one.consistency,
             _count(one),
@@ -88,6 +88,12 @@ def sets(records: Iterable[SetRecord]) -> str:
         return "no snapshot sets; make one with: exshadow snapshot create GROUP"
     titles = ("SET", "CREATED", "STATE", "CONSISTENCY", "VOLUMES", "VERIFIED", "PINNED", "ID")
     return table(titles, rows, numbers=("VOLUMES",))
+
+
+def whole_seconds(moment: str) -> str:
+    """A time of the catalog (RFC 3339, UTC) without its fraction."""
+    head, dot, tail = moment.partition(".")
+    return head + tail.lstrip("0123456789") if dot else moment
 
 
 def _count(one: SetRecord) -> str:
@@ -105,7 +111,7 @@ def set_(one: SetRecord) -> str:
     lines = [
         f"set          {one.group}@{one.label}",
         f"id           {one.id}",
-        f"created      {one.created}",
+        f"created      {whole_seconds(one.created)}",
         f"state        {one.state}" + (f" ({one.note})" if one.note else ""),
         f"consistency  {one.consistency}",
         f"provider     {one.provider}",

@@ -17,6 +17,7 @@ from exshadow.model import ChangedMember, JobRecord, Json, Plan, SetRecord, Volu
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.conflicts import absolute
 from exshadow.service.drills.wish import Drilled, DrillWish
+from exshadow.service.export_onto import Onto, OntoWish
 from exshadow.service.mirrors import Compared
 from exshadow.service.reporter import Reporter
 from exshadow.service.restore import Restored, RestoreWish
@@ -291,6 +292,10 @@ class RemoteService:
         body = {"folder": absolute(folder), "since": since}
         result = self._follow(self._line.post(f"{_set(text)}/export", body)).value()
         return Exported(wire.job(result["job"]), tuple(result["files"]))
+
+    def export_onto(self, text: str, wish: OntoWish) -> Onto:
+        result = self._follow(self._line.post(f"{_set(text)}/export", wish.to_json())).value()
+        return Onto(wire.job(result["job"]), **result["target"])
 
     def _export_to(self, text: str, since: str | None, stream: BinaryIO) -> Exported:
         moved = 0

@@ -34,10 +34,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from exshadow.errors import InvalidError, RefusedError, from_system
-from exshadow.names import check_name, parse_duration, parse_size
+from exshadow.names import check_name, meant, parse_duration, parse_size
+from exshadow.policy.lines import Faults, Lines, told
 from exshadow.policy.retention import UNLIMITED, Keep, Span, parse_span
 
 CHECKS = ("bytes", "filesystem", "ese", "postgresql", "sqlite", "script")
@@ -87,6 +96,21 @@ def _window(value: object) -> str:
     return value
 
 
+def _one_of(what: str, known: Sequence[str]) -> AfterValidator:
+    """A word of these."""
+
+    def check(value: str) -> str:
+        if value not in known:
+            there = meant(value, known) or f"; there are {', '.join(known)}"
+            raise ValueError(f"no {what} {value!r}{there}")
+        return value
+
+    return AfterValidator(check)
+
+
+ProviderName = Annotated[str, _one_of("provider", PROVIDERS)]
+CheckName = Annotated[str, _one_of("check", CHECKS)]
+Outcome = Annotated[str, _one_of("outcome", ("failure", "success", "warning"))]
 Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=str)]
 Within = Annotated[Span, BeforeValidator(_span, json_schema_input_type=str)]
 Count = Annotated[int, BeforeValidator(_count, json_schema_input_type=int | str)]
@@ -120,18 +144,15 @@ class KeepPart(_Part):
 class ProviderPart(_Part):
     """Who makes the copies."""
 
-    prefer: tuple[str, ...] = ()
-    forbid: frozenset[str] = frozenset()
+    prefer: tuple[ProviderName, ...] = ()
+    forbid: frozenset[ProviderName] = frozenset()
     survive_source_loss: bool = Field(default=False, alias="survive-source-loss")
     delta_resync: bool = Field(default=False, alias="delta-resync")
     off_host: bool = Field(default=False, alias="off-host")
     options: Mapping[str, str] = {}
 
     @model_validator(mode="after")
-    def _known(self) -> ProviderPart:
-        for name in (*self.prefer, *self.forbid):
-            if name not in PROVIDERS:
-                raise ValueError(f"no provider {name!r}; there are {', '.join(PROVIDERS)}")
+    def _sensible(self) -> ProviderPart:
         if both := set(self.prefer) & self.forbid:
             raise ValueError(f"{', '.join(sorted(both))} is both preferred and forbidden")
         return self
@@ -158,14 +179,8 @@ class NotifyPart(_Part):
     """Who hears of a run: apprise URLs, and a URL that is asked after each good one."""
 
     urls: tuple[str, ...] = ()
-    on: frozenset[str] = frozenset({"failure"})
+    on: frozenset[Outcome] = frozenset({"failure"})
     ping: str | None = None
-
-    @model_validator(mode="after")
-    def _known(self) -> NotifyPart:
-        if wrong := self.on - {"failure", "success", "warning"}:
-            raise ValueError(f"on: {', '.join(sorted(wrong))}; use failure, success, warning")
-        return self
 
 
 class Group(_Part):
@@ -176,7 +191,7 @@ class Group(_Part):
     schedule: Annotated[str, BeforeValidator(_cron)] | None = None
     window: Annotated[str, BeforeValidator(_window)] | None = None
     writers: tuple[str, ...] = ()
-    verify: tuple[str, ...] = ()
+    verify: tuple[CheckName, ...] = ()
     mirrors: tuple[str, ...] = ()
     keep: KeepPart = KeepPart()
     provider: ProviderPart = ProviderPart()
@@ -190,8 +205,6 @@ class Group(_Part):
         for what, names in (("volumes", self.volumes), ("mirrors", self.mirrors)):
             if len(set(names)) != len(names):
                 raise ValueError(f"{what} names one twice")
-        if wrong := [one for one in self.verify if one not in CHECKS]:
-            raise ValueError(f"no check {wrong[0]!r}; there are {', '.join(CHECKS)}")
         return self
 
 
@@ -219,13 +232,7 @@ class Policy(_Part):
 
     group: Mapping[str, Group]
     volume: Mapping[str, VolumePart] = {}
-    provider: Mapping[str, Mapping[str, str]] = {}
-
-    @model_validator(mode="after")
-    def _known(self) -> Policy:
-        if wrong := [name for name in self.provider if name not in PROVIDERS]:
-            raise ValueError(f"no provider {wrong[0]!r}; there are {', '.join(PROVIDERS)}")
-        return self
+    provider: Mapping[ProviderName, Mapping[str, str]] = {}
 
 
 # --- reading ---
@@ -257,23 +264,37 @@ def parse(text: str, name: str = "policy") -> Policy:
         raise InvalidError(f"{name}: {problem}", hint="it must be TOML") from problem
     lines = Lines(text)
     groups = _inherited(raw, name, lines)
+    faults = Faults(name, lines, parents_of(raw))
     try:
         parts = {name: raw[name] for name in ("volume", "provider") if name in raw}
         return Policy.model_validate({"group": groups, **parts})
     except ValidationError as problem:
-        faults = [
-            f"{name}:{lines.of(fault['loc'])}: {_dotted(fault['loc'])}: {_plain(fault['msg'])}"
-            for fault in problem.errors()
-        ]
-        raise InvalidError("\n".join(faults), hint="see: exshadow policy schema") from problem
+        for fault in problem.errors():
+            faults.add(fault["loc"], told(fault, Policy))
+        raise InvalidError(str(faults), hint="see: exshadow policy schema") from problem
+
+
+def parents_of(raw: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By group its templates, nearest first: of a file that could be read."""
+    templates = raw.get("template", {})
+    found: dict[str, list[str]] = {}
+    for title, group in raw.get("group", {}).items():
+        chain = found.setdefault(title, [])
+        while (parent := group.get("extends")) is not None:
+            chain.append(parent)
+            group = templates[parent]
+    return found
 
 
 def _inherited(raw: Mapping[str, Any], name: str, lines: Lines) -> dict[str, Any]:
     """Groups with their templates and the defaults laid under them."""
-    unknown = set(raw) - {"defaults", "template", "group", "volume", "provider"}
-    if unknown:
+    known = ("defaults", "template", "group", "volume", "provider")
+    if unknown := sorted(set(raw) - set(known)):
         raise InvalidError(
-            "\n".join(f"{name}:{lines.of((one,))}: unknown part {one}" for one in sorted(unknown)),
+            "\n".join(
+                f"{name}:{lines.of((one,))}: unknown part {one}{meant(one, known)}"
+                for one in unknown
+            ),
             hint="a policy has [defaults], [template.NAME], [group.NAME], [volume.NAME], "
             "[provider.NAME]",
         )
@@ -289,10 +310,15 @@ def _inherited(raw: Mapping[str, Any], name: str, lines: Lines) -> dict[str, Any
         raise InvalidError(f"{name}: no group", hint="begin one with [group.NAME]")
     found = {}
     for title, group in groups.items():
-        check_name(title, "group name")
+        where = f"{name}:{lines.of(('group', title))}"
+        try:
+            check_name(title, "group name")
+        except InvalidError as problem:
+            raise InvalidError(f"{where}: {problem.message}", hint=problem.hint) from None
         if not isinstance(group, dict):
-            raise InvalidError(f"{name}: group.{title} is no table")
-        chain = _chain(group, templates, f"{name}: group.{title}")
+            raise InvalidError(f"{where}: group.{title} is no table")
+        line = lines.of(("group", title, "extends"))
+        chain = _chain(group, templates, f"{name}:{line}: group.{title}")
         merged: dict[str, Any] = dict(raw.get("defaults", {}))
         for one in reversed(chain):
             merged = _laid_over(merged, one)
@@ -310,7 +336,11 @@ def _chain(group: Mapping[str, Any], templates: Mapping[str, Any], where: str) -
             raise InvalidError(f"{where}: templates extend one another: {' -> '.join(seen)}")
         if not isinstance(parent, str) or parent not in templates:
             known = ", ".join(sorted(templates)) or "none"
-            raise InvalidError(f"{where} extends {parent!r}", hint=f"templates: {known}")
+            maybe = meant(parent, templates) if isinstance(parent, str) else ""
+            raise InvalidError(
+                f"{where} extends {parent!r}, which is no template{maybe}",
+                hint=f"templates: {known}",
+            )
         seen.append(parent)
         chain.append(templates[parent])
     return chain
@@ -325,56 +355,6 @@ def _laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, A
             _laid_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
         )
     return both
-
-
-def _dotted(place: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in place)
-
-
-_WORDS = {
-    "Extra inputs are not permitted": "unknown key",
-    "Field required": "must be given",
-    "Input should be a valid tuple": "write a list: [...]",
-    "Input should be a valid frozenset": "write a list: [...]",
-    "Input should be a valid string": "write a text in quotes",
-}
-"""What the library says of a value, as this file's readers understand it."""
-
-
-def _plain(message: str) -> str:
-    return _WORDS.get(message, message.removeprefix("Value error, "))
-
-
-class Lines:
-    """Which line of a TOML text a value stands on; the nearest table that encloses it otherwise."""
-
-    _HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
-    _KEY = re.compile(r"\s*([A-Za-z0-9_.\-\"' ]+?)\s*=")
-
-    def __init__(self, text: str) -> None:
-        self._found: dict[tuple[str, ...], int] = {}
-        table: tuple[str, ...] = ()
-        for number, line in enumerate(text.splitlines(), 1):
-            if header := self._HEADER.match(line):
-                table = self._parts(header[1])
-                for end in range(1, len(table) + 1):
-                    self._found.setdefault(table[:end], number)
-            elif key := self._KEY.match(line):
-                parts = (*table, *self._parts(key[1]))
-                for end in range(len(table) + 1, len(parts) + 1):
-                    self._found.setdefault(parts[:end], number)
-
-    @staticmethod
-    def _parts(text: str) -> tuple[str, ...]:
-        return tuple(part.strip().strip("\"'") for part in text.split("."))
-
-    def of(self, place: Sequence[int | str]) -> int:
-        """The line, from 1; 1 when nothing of the place is written there (a default)."""
-        names = tuple(str(part) for part in place)
-        for end in range(len(names), 0, -1):
-            if names[:end] in self._found:
-                return self._found[names[:end]]
-        return 1
 
 
 def schema() -> dict[str, Any]:

@@ -9,6 +9,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Literal
 
+from exshadow.names import meant
 from exshadow.policy.model import NotifyPart
 
 Outcome = Literal["success", "warning", "failure"]
@@ -35,6 +36,38 @@ def tell(part: NotifyPart, message: Message) -> list[str]:
     if part.ping and message.outcome != "failure":
         problems += _ping(part.ping)
     return problems
+
+
+def misunderstood(part: NotifyPart) -> list[tuple[str, str]]:
+    """Addresses that nothing could be sent to: their key, and what is wrong. Nobody is asked."""
+    found = []
+    if part.urls:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found = [("urls", text) for url in part.urls if (text := _unknown(url))]
+    if part.ping is not None:
+        scheme, slashes, rest = part.ping.partition("://")
+        if scheme not in ("http", "https") or not slashes or not rest.strip("/"):
+            found.append(("ping", "write an address such as https://example.com/ping/ID"))
+    return found
+
+
+def _unknown(url: str) -> str:
+    """What apprise does not understand of a URL; empty when it does."""
+    import apprise
+    from apprise.manager_plugins import NotificationManager
+
+    if apprise.Apprise().add(url):
+        return ""
+    service, colon, _ = url.partition("://")
+    known: list[str] = NotificationManager().schemas()  # type: ignore[no-untyped-call]
+    if not colon:
+        return "an address of a notification is SERVICE://..., as apprise has them"
+    if service.lower() not in known:
+        return f"apprise knows no service {service}://{meant(service, known)}"
+    return (
+        f"apprise does not understand this {service}:// address: a part of it is missing or wrong"
+    )
 
 
 def _send(urls: tuple[str, ...], message: Message) -> list[str]:

@@ -7,20 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from exshadow.model import SetRecord
-from exshadow.names import format_size
+from exshadow.names import format_seconds, format_size
 from exshadow.policy.model import Group
 from exshadow.policy.planning import moment_of
 from exshadow.policy.schedule import last_due, next_run
 from exshadow.policy.usual import usual
 
 EXIT_STATUS = {"ok": 0, "late": 9, "slow": 9, "none": 9, "damaged": 5}
-NAGIOS = {
-    "ok": (0, "OK"),
-    "late": (1, "WARNING"),
-    "slow": (1, "WARNING"),
-    "none": (2, "CRITICAL"),
-    "damaged": (2, "CRITICAL"),
-}
 _SLACK_BYTES = 64 << 20
 _SLACK_SHARE = 0.2
 
@@ -45,7 +38,8 @@ class Series:
 @dataclass(frozen=True, slots=True)
 class GroupStatus:
     """``state``: ok, late (copy too old), slow (recovery would miss its objective), damaged (a
-    check failed), none (no set). ``warnings``: what is unusual; the state is not worse for it."""
+    check failed), none (no set). ``warnings``: what is unusual; the state is not worse for it.
+    ``oldest``: the age that the newest set may have, None when nothing says."""
 
     name: str
     state: str
@@ -56,12 +50,7 @@ class GroupStatus:
     objective: timedelta | None
     notes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
-
-    @property
-    def nagios(self) -> tuple[int, str]:
-        """Status and word; a warning makes OK a WARNING."""
-        number, word = NAGIOS[self.state]
-        return (1, "WARNING") if self.warnings and number == 0 else (number, word)
+    oldest: timedelta | None = None
 
     def to_json(self) -> dict[str, object]:
         """As ``policy status --json`` has it; times in seconds."""
@@ -115,6 +104,7 @@ def status_of(
         group.objective,
         tuple(note for _, note in found if note),
         tuple(text for one in measured if (text := unusual(one))),
+        local - limit if (limit := _oldest(group, local)) is not None else None,
     )
 
 
@@ -128,7 +118,7 @@ def _age(group: Group, now: datetime, made: datetime) -> tuple[str, str]:
     limit = _oldest(group, now)
     if limit is None or made >= limit:
         return "ok", ""
-    return "late", f"the newest set is older than it may be (since {limit:%Y-%m-%d %H:%M})"
+    return "late", f"the newest set is older than it may be (since {limit:%Y-%m-%d %H:%M %Z})"
 
 
 def _verdict(group: Group, newest: SetRecord) -> tuple[str, str]:
@@ -146,8 +136,8 @@ def _recovery(group: Group, recovery: Recovery | None) -> tuple[str, str]:
         return "ok", f"the objective cannot be judged: {recovery.basis}"
     if recovery.seconds <= group.objective.total_seconds():
         return "ok", ""
-    wanted = timedelta(seconds=round(group.objective.total_seconds()))
-    needed = timedelta(seconds=round(recovery.seconds))
+    wanted = format_seconds(group.objective.total_seconds())
+    needed = format_seconds(recovery.seconds)
     return "slow", f"recovery would take {needed}, the objective is {wanted}"
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from exshadow.catalog.mirrors import LastKnown
 from exshadow.model import Json, SetRecord, Verification, VolumeRecord
 from exshadow.policy.planning import moment_of
 from exshadow.policy.standing import GroupStatus
@@ -38,6 +39,16 @@ class Resync:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirror:
+    """A mirror in another product, as it was when a run last had to do with it. ``set``: label of
+    the set that it is; ``age``: of this knowledge."""
+
+    known: LastKnown
+    set: str
+    age: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class GroupFacts:
     """One protection group. ``drill``: the newest of any of its sets, with that set's label."""
 
@@ -47,6 +58,7 @@ class GroupFacts:
     drill: tuple[str, Verification] | None
     resyncs: tuple[Resync, ...]
     volumes: tuple[VolumeRecord, ...]
+    mirrors: tuple[Mirror, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +81,10 @@ def page(
     problems: Sequence[str],
     *,
     now: datetime,
+    mirrors: Mapping[str, Sequence[LastKnown]] | None = None,
 ) -> Page:
-    """``sets``: dissolved ones too: they are history, but their drills count."""
+    """``sets``: dissolved ones too: they are history, but their drills count; ``mirrors``: by
+    group, those of other products."""
     shown = [one for one in sets if one.state != "dissolved"]
     oldest = min((moment_of(one.created) for one in shown), default=now)
     since = min(oldest, now - timedelta(hours=1))
@@ -79,7 +93,13 @@ def page(
         title,
         now,
         since,
-        tuple(_group(one, sets, volumes, all_jobs, since, now) for one in statuses),
+        tuple(
+            replace(
+                _group(one, sets, volumes, all_jobs, since, now),
+                mirrors=_mirrors((mirrors or {}).get(one.name, ()), sets, now),
+            )
+            for one in statuses
+        ),
         tuple(problems),
     )
 
@@ -98,11 +118,22 @@ def _group(
     names = {one.name for one in there} | {m.volume for one in mine for m in one.members}
     return GroupFacts(
         status,
-        tuple(_dot(one, since, now) for one in shown),
+        # Those that failed are drawn last: nothing hides them.
+        tuple(sorted((_dot(one, since, now) for one in shown), key=lambda one: one.kind == "bad")),
         tuple(reversed(shown)),
         _drill(mine),
         _resyncs(jobs, names),
         there,
+    )
+
+
+def _mirrors(
+    known: Sequence[LastKnown], sets: Sequence[SetRecord], now: datetime
+) -> tuple[Mirror, ...]:
+    labels = {one.id: one.label for one in sets if one.state != "dissolved"}
+    return tuple(
+        Mirror(one, labels.get(one.set_id, ""), max(now - moment_of(one.at), timedelta(0)))
+        for one in known
     )
 
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from exshadow.names import format_size
+from exshadow.names import format_seconds, format_size
+from exshadow.policy.planning import moment_of
 from exshadow.policy.standing import GroupStatus
 from exshadow.report.facts import Page
 
@@ -23,6 +24,7 @@ def render(page: Page) -> str:
     environment.filters |= {
         "size": lambda number: format_size(int(number)),
         "span": span,
+        "moment": lambda text: f"{moment_of(text).astimezone(UTC):%Y-%m-%d %H:%M:%S}",
         "minute": lambda moment: f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
     }
     return environment.get_template("page.html").render(
@@ -34,12 +36,7 @@ def span(value: timedelta | float | None) -> str:
     """A length of time for people; a dash where it is not known."""
     if value is None:
         return "–"
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 1 or seconds == 0 else "under 1 s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
+    return format_seconds(value.total_seconds() if isinstance(value, timedelta) else value)
 
 
 def recovery_bar(status: GroupStatus) -> tuple[float, float] | None:

@@ -98,7 +98,7 @@ def length_of(path: str) -> int:
 def _explained(choice: Choice, problems: Mapping[str, str]) -> Choice:
     """A product that could not be asked is refused for that reason."""
     refused = tuple(
-        replace(one, reason=f"it could not be asked: {problems[one.provider]}")
+        replace(one, reason=problems[one.provider])
         if one.provider in problems and "forbidden" not in one.reason
         else one
         for one in choice.refused

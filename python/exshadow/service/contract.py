@@ -16,6 +16,7 @@ from exshadow.errors import Error
 from exshadow.model import ChangedMember, JobRecord, Plan, SetRecord, VolumeRecord
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.drills.wish import Drilled, DrillWish
+from exshadow.service.export_onto import Onto, OntoWish
 from exshadow.service.mirrors import Compared
 from exshadow.service.restore import Restored, RestoreWish
 from exshadow.service.snapshots import Listing, Split
@@ -91,3 +92,4 @@ class Service(Protocol):
         since: str | None = None,
         stream: BinaryIO | None = None,
     ) -> Exported: ...
+    def export_onto(self, text: str, wish: OntoWish) -> Onto: ...

@@ -43,6 +43,8 @@ class Desk:
         self.force = force
         self._catalog: Catalog | None = None
         self._facts: Catalog | None = None
+        self.unreadable: Exception | None = None
+        """Why the catalog could not be read when it was asked last."""
 
     def close(self) -> None:
         for catalog in (self._catalog, self._facts):
@@ -122,8 +124,11 @@ class Desk:
         except NewerVersionError:
             raise
         except (Error, OSError) as error:
-            self.reporter.note(f"shown without the catalog: {error}")
+            if self.unreadable is None:  # said once
+                self.reporter.note(f"shown without the catalog: {error}")
+            self.unreadable = error
             return None
+        self.unreadable = None
         return self._facts or self._catalog
 
     def record(self, write: Callable[[Catalog], None]) -> None:

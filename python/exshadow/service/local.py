@@ -8,6 +8,7 @@ from typing import BinaryIO
 from exshadow.errors import Error
 from exshadow.model import ChangedMember, JobRecord, Plan, SetRecord, VolumeRecord
 from exshadow.service import (
+    export_onto,
     mirrors,
     pins,
     reintegrate,
@@ -20,6 +21,7 @@ from exshadow.service import (
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.desk import Desk
 from exshadow.service.drills.wish import Drilled, DrillWish
+from exshadow.service.export_onto import Onto, OntoWish
 from exshadow.service.mirrors import Compared
 from exshadow.service.restore import Restored, RestoreWish
 from exshadow.service.snapshots import Listing, Split
@@ -157,3 +159,6 @@ class LocalService:
         stream: BinaryIO | None = None,
     ) -> Exported:
         return transfer.export(self.desk, text, folder, since=since, stream=stream)
+
+    def export_onto(self, text: str, wish: OntoWish) -> Onto:
+        return export_onto.export_onto(self.desk, text, wish)

@@ -119,7 +119,9 @@ def add(
         fresh = conflicts.find_plex(session.info(volume), path)
         name = fresh.label if fresh else (label or "")
         watch = jobs.Watch(
-            f"sync of {volume}", path, f"exshadow mirror sync {volume} {name}".strip()
+            f"sync of {volume} into {name or path}",
+            path,
+            f"exshadow mirror sync {volume} {name}".strip(),
         )
         result = jobs.run(desk, {volume: job}, watch)
         session.say(volume, session.volumes[volume].info()["events"], record.events)
@@ -162,7 +164,8 @@ def sync(
     with desk.session([volume]) as session:
         job = session.volumes[volume].sync(label, limit=limit)
         resume = f"exshadow mirror sync {volume} {label or ''}".strip()
-        watch = jobs.Watch(f"sync of {volume}", label or "", resume)
+        into = f" into {label}" if label else ""
+        watch = jobs.Watch(f"sync of {volume}{into}", label or "", resume)
         try:
             result = jobs.run(desk, {volume: job}, watch)
         except NotFoundError as gone:

@@ -52,7 +52,7 @@ def export(
     base = sets.find(desk, since, survey) if since is not None else None
     sets.require_readable(desk, one, survey, "export")
     if base is not None:
-        _check_base(one, base)
+        check_base(one, base)
         sets.require_readable(desk, base, survey, "export from")
     if stream is not None and len(one.members) != 1:
         raise InvalidError("--stdout takes a set of one volume", hint="export into a folder")
@@ -73,7 +73,8 @@ def export(
     return Exported(clock.job(), tuple(str(path) for path in targets.values()))
 
 
-def _check_base(one: SetRecord, base: SetRecord) -> None:
+def check_base(one: SetRecord, base: SetRecord) -> None:
+    """InvalidError for a base that no changes of the set's volumes could start from."""
     if base.id == one.id:
         raise InvalidError("a set has no changes since itself")
     lacking = {member.volume for member in one.members} - {m.volume for m in base.members}

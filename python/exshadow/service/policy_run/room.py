@@ -195,6 +195,9 @@ def _what(action: Action) -> str:
     return f"mirror {action.mirror} of {action.group}{of}"
 
 
+_STATES = {Stage.DONE: "done", Stage.FAILED: "failed"}
+
+
 class _Watch:
     """Tells the reporter of an action's progress, where the product says how far it is."""
 
@@ -202,16 +205,18 @@ class _Watch:
         self._desk = desk
         self._what = what
         self._begun = time.monotonic()
-        self._shown = False
+        self._total = 0
 
     def __call__(self, action: Action, standing: Standing) -> None:
         running = standing.stage is Stage.RUNNING
-        if standing.total == 0 or not (running or self._shown):
+        total = standing.total or self._total
+        if total == 0 or not (running or self._total):
             return
-        self._shown = running
         seconds = time.monotonic() - self._begun
-        state = "running" if running else "done"
+        state = _STATES.get(standing.stage, "running")
+        # What is done need not say of how much it was.
+        done = total if standing.stage is Stage.DONE else min(standing.done, total)
+        self._total = total if state == "running" else 0
         self._desk.reporter.progress(
-            self._what,
-            JobRecord(action.verb.value, 0, 0, standing.total, seconds, state, standing.done),
+            self._what, JobRecord(action.verb.value, 0, 0, total, seconds, state, done)
         )

@@ -72,8 +72,8 @@ def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> Plan:
     steps += [Step("prepare mirror", room.group, label, size) for label in turn.prepare]
     if one := turn.gives_up:
         steps.append(Step(f"resync set {one.label} into mirror", room.group, turn.mirror, size))
-    around = f" with {', '.join(group.writers)} frozen" if group.writers else ""
-    steps.append(Step(f"split{around} mirror", room.group, turn.mirror))
+    frozen = f"with {', '.join(group.writers)} frozen, " if group.writers else ""
+    steps.append(Step(f"{frozen}split mirror", room.group, turn.mirror))
     steps += [Step("check the new set by", room.group, check) for check in group.verify]
     return Plan(command, tuple(steps))
 

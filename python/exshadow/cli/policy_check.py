@@ -1,0 +1,101 @@
+"""exshadow policy check"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exshadow.cli import output
+from exshadow.cli.options import PolicyFile
+from exshadow.errors import Error, InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from exshadow.policy.lines import Faults, Place
+    from exshadow.policy.model import Group, Policy
+
+
+def check(file: PolicyFile, /) -> int:
+    """Read a policy and tell every fault with its line. Nothing is run, nobody is asked.
+
+    Beside the file's own words: writers can be made, hooks are there and nobody else may change
+    them, addresses of notifications are understood.
+
+    Example: exshadow policy check /etc/exshadow/policy.toml
+    """
+    from exshadow.policy.model import load
+
+    policy = load(file)
+    _require_usable(file, policy)
+    names = sorted(policy.group)
+    return output.show(
+        {"policy": {"file": str(file), "groups": names}},
+        output.flow(f"{file}: good; groups: {', '.join(names)}"),
+    )
+
+
+def _require_usable(file: Path, policy: Policy) -> None:
+    """What only a run would find. InvalidError with every fault and its line."""
+    import tomllib
+
+    from exshadow.policy.lines import Faults, Lines
+    from exshadow.policy.model import parents_of
+
+    text = file.read_text(encoding="utf-8")
+    faults = Faults(str(file), Lines(text), parents_of(tomllib.loads(text)))
+    for name, group in policy.group.items():
+        place: Place = ("group", name)
+        if group.verify and len(group.mirrors) == 1:
+            said = "one mirror is the newest verified set, which none replaces: name two"
+            faults.add((*place, "mirrors"), said)
+        for writer in group.writers:
+            _try_writer(faults, (*place, "writers"), writer)
+        for hook, command in _hooks(group):
+            _try_hook(faults, (*place, "hooks", *hook), command)
+        _try_notify(faults, (*place, "notify"), group)
+    if faults:
+        raise InvalidError(str(faults), hint="see: exshadow policy schema")
+
+
+def _try_writer(faults: Faults, place: Place, writer: str) -> None:
+    from exshadow.vss.registry import make_writer, spec_of
+
+    try:
+        make_writer(spec_of(writer))
+    except Error as problem:
+        faults.add(place, _both(problem))
+
+
+def _hooks(group: Group) -> Iterator[tuple[Place, str]]:
+    """Where each stands below ``hooks``, and its command."""
+    hooks = group.hooks
+    named = (
+        ("before", hooks.before),
+        ("after", hooks.after),
+        ("on-error", hooks.on_error),
+        ("hand-over", hooks.hand_over),
+    )
+    for event, several in named:
+        for number, one in enumerate(several):
+            yield (event, number, "command"), one.command
+
+
+def _try_hook(faults: Faults, place: Place, command: str) -> None:
+    from exshadow.commands import private_command
+
+    try:
+        private_command(command)
+    except Error as problem:
+        faults.add(place, _both(problem))
+
+
+def _try_notify(faults: Faults, place: Place, group: Group) -> None:
+    from exshadow.policy.notify import misunderstood
+
+    for key, text in misunderstood(group.notify):
+        faults.add((*place, key), text)
+
+
+def _both(problem: Error) -> str:
+    return f"{problem.message}; {problem.hint}" if problem.hint else problem.message
