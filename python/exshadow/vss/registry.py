@@ -18,7 +18,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 
 from exshadow.errors import Error, InvalidError, NotFoundError
-from exshadow.names import close_match
+from exshadow.names import close_match, meant
 from exshadow.vss.writer import Writer, options_of
 
 GROUP = "exshadow.vss.writers"
@@ -141,8 +141,8 @@ def _class_of(place: str) -> object:
         names = {*BUILT_IN, *(one.name for one in entry_points(group=GROUP))}
         known = ", ".join(sorted(names))
         raise NotFoundError(
-            f"there is no writer '{place}'",
-            hint=f"{close_match(place, names)}there are: {known}; or name a class: module:Class",
+            f"there is no writer '{place}'{meant(place, names)}",
+            hint=f"there are: {known}; or name a class: module:Class",
         )
     try:
         found = import_module(module)
