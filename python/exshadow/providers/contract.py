@@ -155,6 +155,12 @@ class Provider(Protocol):
         """What it can with these volumes, its limits included."""
         ...
 
+    def identity(self, volume: Source) -> str:
+        """What the volume is, whatever path names it: the same text to every host that reaches it,
+        another for any other volume. Empty where nothing is known but its path on this host.
+        NotFoundError when there is no such volume."""
+        ...
+
     def start(self, action: Action) -> None:
         """Begin or go on. May be called again after any crash and finds by the product's state what
         is left; never makes the same copy twice. A split is done when this returns, or failed."""

@@ -20,6 +20,7 @@ from exshadow.policy.model import Group
 from exshadow.policy.planning import held_of
 from exshadow.policy.retention import Fate, decide
 from exshadow.providers.contract import Mirror, Verb
+from exshadow.service import sets
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.policy_run import making, proof, rotation, unfinished
 from exshadow.service.policy_run.around import Around
@@ -84,7 +85,7 @@ class _Run:
 
     def run(self, around: Around) -> None:
         room, done = self._room, self._done
-        done.settled = unfinished.settle(room)
+        done.settled = unfinished.settle(room, self._group.mirrors)
         around.before()
         turn = self._prepared()
         done.mirror = turn.mirror
@@ -153,6 +154,8 @@ class _Run:
         """The mirror of the set that gives it up comes back into step with production."""
         one = turn.gives_up
         if one is not None:
+            # Preparing took its time: somebody may have pinned the set since it was chosen.
+            sets.require_unpinned(self._room.service.show_set(one.id), "resync")
             self._say(f"set {one.label} gives its mirror {turn.mirror} up")
             self._room.do(self._room.action(Verb.RESYNC, turn.mirror, one.id, one.label))
             self._done.given_up.append(one.id)
