@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from exshadow.catalog.documents import documents
-from exshadow.catalog.journal import CatalogJournal
+from exshadow.catalog.journal import CatalogJournal, Entry
 from exshadow.errors import Error, InvalidError, NotFoundError, RefusedError
 from exshadow.model import SetRecord
 from exshadow.policy.model import PROVIDERS, Policy
@@ -127,6 +127,23 @@ def room_of_set(service: Service, desk: Desk, one: SetRecord, run_id: str) -> Ro
         journal,
         action.options,
         {one.provider: settings},
+    )
+
+
+def room_of_entry(service: Service, desk: Desk, entry: Entry, run_id: str) -> Room:
+    """For what one entry of the journal left, without a policy: as it was begun."""
+    settings = entry.settings or {}
+    build = builder(service)
+    return Room(
+        entry.action.group,
+        entry.action.volumes,
+        build(entry.provider, settings),
+        build,
+        service,
+        desk,
+        CatalogJournal(desk.catalog, run_id),
+        entry.action.options,
+        {entry.provider: settings},
     )
 
 

@@ -164,20 +164,8 @@ class Room:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the group on this machine. BusyError while another run does."""
-        folder = self.desk.folder.path / "runs"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(folder / f"{self.group}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BusyError(
-                    f"another run of group {self.group} is under way", hint="wait for its end"
-                ) from None
-            with self._kept():
-                yield
-        finally:
-            os.close(lock)
+        with group_lock(self.desk, self.group), self._kept():
+            yield
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
@@ -216,6 +204,24 @@ class Room:
             provider=self.provider if mine else self.build(name, settings),
             settings={**self.settings, name: settings},
         )
+
+
+@contextmanager
+def group_lock(desk: Desk, group: str) -> Iterator[None]:
+    """Hold the group on this machine, in its state folder. BusyError while another run does."""
+    folder = desk.folder.path / "runs"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(folder / f"{group}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(
+                f"another run of group {group} is under way", hint="wait for its end"
+            ) from None
+        yield
+    finally:
+        os.close(lock)
 
 
 def _what(action: Action) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from exshadow.errors import (
@@ -58,7 +58,15 @@ def _error(problem: BaseException) -> Error:
     return CancelledError("the run was stopped", hint="run it again: it goes on")
 
 
-def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> Plan:
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """``gives_up``: the set whose mirror the run takes, None where one is free."""
+
+    plan: Plan
+    gives_up: SetRecord | None = None
+
+
+def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> RunPlan:
     """What a run would do now, as far as it can be said beforehand. Nothing is changed."""
     steps = [
         Step(f"finish or undo {entry.action.verb} of mirror", room.group, entry.action.mirror)
@@ -68,7 +76,7 @@ def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> Plan:
     try:
         turn = _Run(room, group, zone, GroupRun(room.group, "", "")).turn()
     except RefusedError as problem:
-        return Plan(command, tuple(steps), (problem.message,))
+        return RunPlan(Plan(command, tuple(steps), (problem.message,)))
     size = sum(one.size for one in room.sources)
     steps += [Step("prepare mirror", room.group, label, size) for label in turn.prepare]
     if one := turn.gives_up:
@@ -76,7 +84,7 @@ def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> Plan:
     around = f" with {', '.join(group.writers)} frozen" if group.writers else ""
     steps.append(Step(f"split{around} mirror", room.group, turn.mirror))
     steps += [Step("check the new set by", room.group, check) for check in group.verify]
-    return Plan(command, tuple(steps))
+    return RunPlan(Plan(command, tuple(steps)), turn.gives_up)
 
 
 class _Run:

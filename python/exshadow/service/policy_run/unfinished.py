@@ -40,15 +40,13 @@ def settle(room: Room, mirrors: Sequence[str] = ()) -> list[str]:
     return told + _lost(room)
 
 
-def settle_for_good(room: Room) -> list[str]:
-    """The same where no policy is to go on: preparations are undone. Errors are raised."""
-    told = []
-    for entry in room.journal.unfinished(room.group):
-        way = _drop if entry.action.verb is Verb.PREPARE else _WAYS.get(entry.action.verb, _finish)
-        with _there(room, entry) as there:
-            done = way(there, entry)
-        told.append(f"{entry.action.verb} of mirror {entry.action.mirror}: {done}")
-    return told
+def settle_one(room: Room, entry: Entry) -> str:
+    """One entry in its own room, where no policy is to go on: a preparation is undone. What was
+    done about it; errors are raised."""
+    if entry.action.id not in {one.action.id for one in room.journal.unfinished(room.group)}:
+        return "it has ended"
+    way = _drop if entry.action.verb is Verb.PREPARE else _WAYS.get(entry.action.verb, _finish)
+    return way(room, entry)
 
 
 def _settled(room: Room, entry: Entry, way: _Way) -> str:
