@@ -13,6 +13,7 @@ from exshadow.catalog.leases import LostLeaseError
 from exshadow.errors import Error
 from exshadow.names import is_pinned
 from exshadow.providers.contract import Action, MirrorState, Stage, Verb
+from exshadow.providers.registry import renewed
 from exshadow.service import sets
 from exshadow.service.policy_run import making
 from exshadow.service.policy_run.room import Room
@@ -69,21 +70,9 @@ def _settle_by(entry: Entry) -> str:
 
 @contextmanager
 def _there(room: Room, entry: Entry) -> Iterator[Room]:
-    """The room that the entry was begun in: its volumes, its provider made as then. Where these
-    settings are of no use any more, today's are taken, if they show something of it."""
-    now = room.settings.get(entry.provider)
-    then = entry.settings if entry.settings is not None else now or {}
-    try:
-        there = room.at(entry, then)
-        if there is not room:
-            there.provider.standing(entry.action)
-    except Error as problem:
-        if problem.exit_status == 130 or now in (None, then):
-            raise
-        there = room.at(entry, now or {})
-        if there.provider.standing(entry.action).stage is Stage.ABSENT:
-            raise
-        room.note(f"today's settings of {entry.provider} are taken, not those of then: {problem}")
+    """The room that the entry was begun in: its volumes and its provider, which makes the copies of
+    then and is reached as today's policy says, if it says anything of it."""
+    there = room.at(entry, renewed(entry.provider, entry.settings, room.settings))
     try:
         with there.leased():
             yield there
