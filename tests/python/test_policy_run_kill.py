@@ -140,7 +140,12 @@ _ROUND = ("before _run", "begin split", "start split", "before tell")
 
 
 @pytest.mark.parametrize(
-    "steps", [_ROUND, pytest.param(range(1, 100), marks=pytest.mark.soak)], ids=["some", "every"]
+    "steps",
+    [
+        _ROUND,
+        pytest.param(range(1, 100), marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
+    ],
+    ids=["some", "every"],
 )
 def test_killed_round_hooks_writers_and_notification(
     killer: Killer, tmp_path: Path, application: Application, steps: Iterable[int | str]

@@ -19,6 +19,7 @@ from exshadow.model import SetRecord
 from exshadow.names import FOREVER
 from exshadow.providers.contract import Action, Stage, Verb
 from exshadow.providers.sfw import SfwProvider
+from exshadow.providers.sfw.dropping import clear
 from exshadow.providers.sfw.look import Look
 from exshadow.providers.sfw.resyncing import give_back
 from exshadow.service import pins
@@ -174,6 +175,30 @@ def test_a_resync_stops_at_the_pin_and_goes_on_without_it(partly: Rotation) -> N
         assert said.endswith("finished")
         assert room.service.show_set(one.id).state == "dissolved"
     partly.check()
+
+
+def test_a_dissolution_stops_at_the_pin(partly: Rotation) -> None:
+    """Every copy is as it was: the next one that wants it asks again."""
+    if isinstance(partly.bed, EvaSnapshotBed):
+        pytest.skip("a snapshot cannot be dissolved")
+    first = partly.good()
+    one = set_of(first)
+    with partly.room() as room:
+        asked = begun(room, Verb.DISSOLVE, first.mirror, one)
+        if isinstance(room.provider, SfwProvider):
+            ground = room.provider.ground
+            clear(ground, Look(ground).copies(asked, ground.records.read(one.id))[0])
+        else:
+            room.provider.start(replace(asked, volumes=asked.volumes[:1]))
+        assert room.provider.standing(asked).stage is Stage.HALF
+        pins.pin(room.desk, one.id, FOREVER)
+        there = partly.bed.copies()
+        (said,) = unfinished.settle(room)
+        assert "not gone on with: the set is pinned until" in said
+        assert partly.bed.copies() == there
+        assert room.service.show_set(one.id).state == "ready"
+        assert state(room, asked) == "undone"
+        assert room.provider.standing(asked).stage is Stage.HALF
 
 
 def copies_that_stay(there: object, one: SetRecord, rotation: Rotation) -> set[str]:

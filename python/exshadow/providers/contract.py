@@ -35,6 +35,10 @@ class Verb(enum.StrEnum):
     UNPRESENT = "unpresent"  # undo that
 
 
+ENDS_A_SET = frozenset({Verb.RESYNC, Verb.PROMOTE, Verb.DISSOLVE, Verb.ABORT})
+"""What there is no set after."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A production volume. ``path``: as its host names it: an image, ``/dev/sdb``, ``W:``,

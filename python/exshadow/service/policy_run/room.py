@@ -18,15 +18,12 @@ from dataclasses import dataclass, field, replace
 from exshadow.catalog.journal import CatalogJournal, Entry
 from exshadow.errors import BusyError, Error, NotFoundError
 from exshadow.model import JobRecord, Member, SetRecord
-from exshadow.providers.contract import Action, Provider, Source, Stage, Standing, Verb
+from exshadow.providers.contract import ENDS_A_SET, Action, Provider, Source, Stage, Standing, Verb
 from exshadow.providers.steps import Limits, carry_out
 from exshadow.service.contract import Service
 from exshadow.service.desk import Desk
 from exshadow.service.keeper import Keeper, holding
 from exshadow.service.policy_run.leasing import leased
-
-_ENDS_A_SET = frozenset({Verb.RESYNC, Verb.PROMOTE, Verb.DISSOLVE, Verb.ABORT})
-
 
 Settings = Mapping[str, str]
 """What one provider is made with."""
@@ -91,7 +88,7 @@ class Room:
         """Carry it out to its end, the catalog's facts included."""
         held = self.held_journal()
         standing = self.carry(action, held)
-        if action.verb in _ENDS_A_SET and action.set_id:
+        if action.verb in ENDS_A_SET and action.set_id:
             self.end_set(action.set_id)
         held.release()
         return standing

@@ -93,11 +93,18 @@ def _lost(room: Room) -> list[str]:
         entry = room.journal.split_of(one.id)
         if one.state != "ready" or one.provider == sets.PROVIDER or entry is None:
             continue
-        if room.provider.standing(entry.action).stage not in (Stage.DONE, Stage.RUNNING):
+        if not _is_there(room, entry.action):
             room.desk.catalog.change_set(one.id, state="failed")
             told.append(f"set {one.label} is gone: {one.provider} holds it no longer")
             room.note(told[-1])
     return told
+
+
+def _is_there(room: Room, split: Action) -> bool:
+    """Whether the product has every copy of the set, and if it is in the middle of letting go."""
+    if room.provider.standing(split).stage in (Stage.DONE, Stage.RUNNING):
+        return True
+    return room.provider.standing(replace(split, verb=Verb.DISSOLVE)).stage is Stage.HALF
 
 
 def _split(room: Room, entry: Entry) -> str:
@@ -135,8 +142,8 @@ def _restore(room: Room, entry: Entry) -> str:
 
 def _give_up(room: Room, entry: Entry) -> str:
     """What ends a set is gone on with, never begun anew: since then somebody may have pinned the
-    set, or want it for a restore. A pin stops it while any copy of the set is still there; it goes
-    on when the pin is lifted."""
+    set, or want it for a restore. A pin stops it while any copy of the set is still there; a resync
+    goes on when the pin is lifted, for the set is not whole any more."""
     action = entry.action
     stage = room.provider.standing(action).stage
     if stage is Stage.ABSENT:
@@ -144,8 +151,10 @@ def _give_up(room: Room, entry: Entry) -> str:
         return "nothing had been done"
     pin = _pin_of(room, action) if action.verb is not Verb.PROMOTE else None
     if pin and stage is not Stage.DONE and _some_left(room, action):
-        if action.verb is not Verb.DISSOLVE:  # which leaves every copy as it is
-            room.desk.catalog.change_set(action.set_id, state="resyncing")
+        if action.verb is Verb.DISSOLVE:  # every copy is as it was: whoever wants it asks again
+            room.journal.end(action, "undone", "the set is pinned")
+            return f"it is not gone on with: the set is pinned until {pin}"
+        room.desk.catalog.change_set(action.set_id, state="resyncing")
         return f"it is not gone on with: {_unpin(action, pin)}"
     return _finish(room, entry)
 
