@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from catalog_server import new_database
 from provider_bed_eva import EvaBed
 from provider_bed_native import NativeBed
 from provider_bed_sfw import SfwBed
 from provider_bed_vss import VssBed
 
 from exshadow.catalog import Catalog, open_catalog
+from exshadow.catalog.journal import CatalogJournal
 from exshadow.catalog.leases import Leases, LostLeaseError
 from exshadow.errors import BusyError
 from exshadow.providers.contract import Provider, Source
+from exshadow.service.desk import Desk
 from exshadow.service.keeper import Keeper, holding
+from exshadow.service.local import LocalService
 from exshadow.service.policy_run.leasing import lease_name, leased
+from exshadow.service.policy_run.opening import builder
+from exshadow.service.policy_run.room import Room
+from exshadow.service.state import StateFolder
 
 Host = Callable[[Provider, tuple[Source, ...]], None]
 
@@ -160,3 +168,32 @@ def test_a_fence_within_another_asks_both_and_leaves_the_first(catalog: Catalog)
             catalog.change_set("none", state="failed")
         assert catalog.fence is fence
     assert catalog.fence is None
+
+
+@contextmanager
+def run_of_a_host(
+    url: str, state: Path, provider: Provider, volumes: tuple[Source, ...]
+) -> Iterator[None]:
+    """Inside a run of the group as a host with this state folder has it."""
+    with closing(Desk(StateFolder(state, url))) as desk:
+        service = LocalService(desk)
+        journal = CatalogJournal(desk.catalog, "run")
+        room = Room("mail", volumes, provider, builder(service), service, desk, journal)
+        with room.alone():
+            yield
+
+
+def test_runs_of_two_hosts_with_one_vdisk_exclude_each_other(
+    tmp_path: Path, catalog_server: Any
+) -> None:
+    bed = EvaBed(tmp_path)
+    url = new_database(catalog_server)
+    mine, other = bed.provider(), eva_host(bed, tmp_path / "other", {"db": "sdy"})
+    db = bed.sources[0]
+    by_other = (replace(db, path=f"{tmp_path}/other/dev/sdy"),)
+    with run_of_a_host(url, tmp_path / "here", mine, bed.sources):
+        there = run_of_a_host(url, tmp_path / "there", other, by_other)
+        with pytest.raises(BusyError, match="run of mail"), there:
+            raise AssertionError("both had it")
+    with run_of_a_host(url, tmp_path / "there", other, by_other):
+        pass
