@@ -154,6 +154,22 @@ def test_a_set_whose_writers_nobody_asked_is_undone_by_the_provider_of_then(move
     assert moved.mirror() is MirrorState.READY
 
 
+def test_a_resync_under_way_is_finished_by_the_provider_of_then(moved: Moved) -> None:
+    split = moved.killed(Verb.SPLIT)
+    with moved.room(moved.new) as room:
+        unfinished.settle(room)
+    with moved.room(moved.old) as room:
+        asked = room.action(Verb.RESYNC, "m1", split.set_id, split.label)
+        room.held_journal().begin(room.provider.name, asked)
+        room.provider.start(asked)
+    with moved.room(moved.new) as room:
+        (said,) = unfinished.settle(room, ("m1",))
+        assert f"by {moved.old.name} was interrupted: finished" in said
+    assert moved.left() == []
+    assert moved.known(split) is None
+    assert moved.mirror() is MirrorState.READY
+
+
 def test_a_preparation_that_nobody_waits_for_is_told_and_settled_by_hand(moved: Moved) -> None:
     moved.old.hold()
     asked = moved.killed(Verb.PREPARE)

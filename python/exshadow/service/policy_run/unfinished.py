@@ -229,8 +229,20 @@ def _finish(room: Room, entry: Entry) -> str:
     except Error as problem:
         if problem.exit_status == 130:
             raise
-        return f"it cannot be finished: {problem}"
+        return f"it cannot be finished: {problem}{_again(entry.action)}"
     return "finished"
+
+
+def _again(action: Action) -> str:
+    """The command that does it, for what was done to a set."""
+    commands = {
+        Verb.RESTORE: "restore",
+        Verb.RESYNC: "snapshot resync",
+        Verb.PROMOTE: "snapshot promote",
+        Verb.DISSOLVE: "snapshot delete",
+    }
+    command = commands.get(action.verb)
+    return f"; repeat: exshadow {command} {action.group}@{action.label}" if command else ""
 
 
 def _derived(action: Action, what: str) -> Action:
