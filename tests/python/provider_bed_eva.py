@@ -89,6 +89,20 @@ class EvaBed(Bed):
             for letter, (name, size) in zip("ab", SIZES.items(), strict=True)
         )
 
+    @property
+    def other_paths(self) -> dict[str, str]:
+        """The vdisk's own id, as for volumes of other hosts."""
+        return {name: f"naa.{wwn}" for name, wwn in self.wwns.items()}
+
+    @property
+    def wwns(self) -> dict[str, str]:
+        """Page-83 ids of production."""
+        with eva_state.edit(self.array) as state:
+            vdisks = state["vdisks"].values()
+            return {
+                name: one["wwn"] for name in SIZES for one in vdisks if one["name"] == f"SG1_{name}"
+            }
+
     def provider(self, **changed: str) -> Provider:
         one = eva.build({**self.settings, **changed})
         self.made.append(one)

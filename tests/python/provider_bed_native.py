@@ -51,6 +51,11 @@ class NativeBed(Bed):
             Source(name, str(self.folder / f"{name}.img"), size) for name, size in SIZES.items()
         )
 
+    @property
+    def other_paths(self) -> dict[str, str]:
+        """The volume file is what counts."""
+        return {name: f"/elsewhere/{name}.img" for name in SIZES}
+
     def provider(self) -> Provider:
         desk = Desk(StateFolder(self.state))
         self._desks.append(desk)

@@ -47,6 +47,14 @@ class SfwBed(Bed):
         return tuple(Source(name, PATHS[name], size) for name, size in self.sizes.items())
 
     @property
+    def other_paths(self) -> dict[str, str]:
+        return {name: f"\\Device\\HarddiskDmVolumes\\MAIL\\{name}" for name in self.sizes}
+
+    @property
+    def nowhere(self) -> str:
+        return "Z:"
+
+    @property
     def settings(self) -> dict[str, str]:
         """As the policy's [provider.sfw] would have them; the programs are for other processes."""
         return {

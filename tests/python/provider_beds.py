@@ -41,6 +41,16 @@ class Bed(ABC):
     def sources(self) -> tuple[Source, ...]:
         """The group's volumes; each has some MiB."""
 
+    @property
+    def other_paths(self) -> dict[str, str]:
+        """Other names of the same volumes, where the product knows any."""
+        return {}
+
+    @property
+    def nowhere(self) -> str:
+        """Where no volume is."""
+        return str(self.folder / "nowhere")
+
     @abstractmethod
     def provider(self) -> Provider:
         """A new instance that knows nothing but the product's state: as after a crash."""

@@ -142,8 +142,9 @@ class Rotation:
             provider = self.bed.provider()
             journal = CatalogJournal(desk.catalog, str(uuid.uuid4()))
             yield Room(
-                self.bed.group, self.bed.sources, provider, lambda name: provider,
-                LocalService(desk), desk, journal, settings=self.settings, limits=LIMITS,
+                self.bed.group, self.bed.sources, provider, lambda name, settings: provider,
+                LocalService(desk), desk, journal,
+                settings={provider.name: self.settings}, limits=LIMITS,
             )  # fmt: skip
 
     def run(self) -> GroupRun:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,10 +14,14 @@ import pytest
 from conftest import Cli, Shop
 from vss_writers import Application
 
+from exshadow.catalog.journal import CatalogJournal
 from exshadow.cli.policy_run import _worst
 from exshadow.errors import IntegrityError, RefusedError
 from exshadow.model import SetRecord
+from exshadow.providers.contract import Action, Source, Verb
 from exshadow.service.desk import Desk
+from exshadow.service.local import LocalService
+from exshadow.service.native_provider import NativeProvider
 from exshadow.service.policy_run.record import GroupRun
 from exshadow.service.state import StateFolder
 
@@ -196,3 +201,55 @@ def with_writer(shop: Shop, policy: Path, writer: str, check: str) -> None:
     ]
     text = "\n".join(lines).replace('["bytes"]', f'["{check}"]' if check else "[]")
     policy.write_text(f'{text}\nwriters = ["vss_writers:{writer}"]\n')
+
+
+# --- what is planned, what is left ---
+
+
+def test_a_plan_marks_the_set_that_gives_its_mirror_up(shop: Shop, policy: Path) -> None:
+    """Never 'resync set A into mirror' beside 'keep A'."""
+    policy.write_text(policy.read_text() + "keep.last = 5\n")
+    first = only_group(shop.cli, policy)["set"]
+    second = only_group(shop.cli, policy)["set"]
+    (found,) = shop.cli.json("policy", "plan", policy)["groups"]
+    by_id = {one["id"]: (one["keep"], one["given_up"]) for one in found["sets"]}
+    assert by_id == {first["id"]: (False, "for its mirror"), second["id"]: (True, None)}
+    said = shop.cli("policy", "plan", policy, "--explain").out
+    assert f"resync set {first['label']} into mirror m2" in said
+    assert f"give up shop@{first['label']}  for its mirror  (last)" in said
+    assert f"keep    shop@{second['label']}" in said
+
+
+def test_what_a_killed_run_of_a_dropped_group_left_is_told_and_settled(
+    shop: Shop, policy: Path
+) -> None:
+    set_id = str(uuid.uuid4())
+    only_group(shop.cli, policy)
+    with closing(Desk(StateFolder(shop.cli.state))) as desk:
+        provider = NativeProvider(LocalService(desk))
+        volumes = tuple(Source(name, "", 1) for name in ("db", "logs"))
+        asked = Action(str(uuid.uuid4()), Verb.SPLIT, "shop", "m3", volumes, set_id, "cut")
+        CatalogJournal(desk.catalog, "killed").begin("native", asked, {})
+        provider.start(asked)
+    other = policy.with_name("other.toml")
+    other.write_text('[group.web]\nvolumes = ["nowhere"]\nprovider.prefer = ["native"]\n')
+    (told,) = shop.cli.json("policy", "run", other, status=3)["left"]
+    assert "exshadow policy settle shop" in told
+    (step,) = shop.cli.json("policy", "settle", "shop", "--dry-run")["plan"]["steps"]
+    assert step["action"] == "finish or undo split by native of mirror"
+    (done,) = shop.cli.json("policy", "settle", "shop")["settled"]
+    assert (done["set"], done["done"], done["error"]) == ("cut", "set cut is whole and kept", None)
+    assert shop.cli.json("policy", "settle")["settled"] == []
+    assert set_id in {one["id"] for one in shop.cli.json("snapshot", "list")["sets"]}
+
+
+def test_what_cannot_be_settled_is_forgotten_only_with_a_reason(shop: Shop) -> None:
+    with closing(Desk(StateFolder(shop.cli.state))) as desk:
+        source = Source("db", "naa.60000000000000000000000000000001", 1)
+        asked = Action(str(uuid.uuid4()), Verb.SPLIT, "mail", "m1", (source,), "gone", "cut")
+        CatalogJournal(desk.catalog, "killed").begin("eva", asked, {})
+    assert shop.cli.error(2, "policy", "settle", "mail")["code"] == "invalid"  # no manager
+    assert "reason" in shop.cli.error(2, "policy", "settle", "mail", "--forget", " ")["message"]
+    (done,) = shop.cli.json("policy", "settle", "mail", "--forget", "scrapped")["settled"]
+    assert done["done"].startswith("forgotten")
+    assert shop.cli.json("policy", "settle", "mail")["settled"] == []

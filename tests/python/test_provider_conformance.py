@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from provider_beds import Bed
 from provider_trial import Trial, bed_classes
 
-from exshadow.errors import Error, UnsupportedError
-from exshadow.providers.contract import MirrorState, Stage, Verb
+from exshadow.errors import Error, NotFoundError, UnsupportedError
+from exshadow.providers.contract import MirrorState, Source, Stage, Verb
 
 
 @pytest.fixture(params=bed_classes(), ids=lambda one: one.__name__)
@@ -27,6 +28,27 @@ def trial(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trial]:
 def test_it_says_what_it_can_with_these_volumes(trial: Trial) -> None:
     can = trial.provider.capability(trial.bed.sources)
     assert can.atomic_set
+
+
+def test_a_volume_is_the_same_by_every_path(trial: Trial) -> None:
+    """Leases of hosts that share a catalog go by it."""
+    there = {one.name: trial.provider.identity(one) for one in trial.bed.sources}
+    for name, path in trial.bed.other_paths.items():
+        (known,) = (one for one in trial.bed.sources if one.name == name)
+        other = replace(known, path=path)
+        assert other != known
+        assert trial.provider.identity(other) == there[name] != ""
+    again = trial.crash()
+    assert {one.name: again.identity(one) for one in trial.bed.sources} == there
+    known_ones = [one for one in there.values() if one]
+    assert len(set(known_ones)) == len(known_ones)
+
+
+def test_a_volume_that_is_not_there_is_no_other(trial: Trial) -> None:
+    nowhere = Source("nowhere", trial.bed.nowhere, 4096)
+    known = {trial.provider.identity(one) for one in trial.bed.sources}
+    with contextlib.suppress(NotFoundError):
+        assert trial.provider.identity(nowhere) not in known - {""}
 
 
 def test_a_prepared_mirror_is_ready(trial: Trial) -> None:

@@ -7,7 +7,7 @@ half-made copy in a product.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +27,8 @@ _LEAVES_SOMETHING = (Verb.SPLIT.value, Verb.PRESENT.value)
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One action and what came of it. ``state``: started, done, failed or undone; times are RFC
-    3339 UTC, ``ended`` empty while it goes on."""
+    3339 UTC, ``ended`` empty while it goes on; ``settings``: what its provider was made with, None
+    where nobody wrote that down."""
 
     action: Action
     provider: str
@@ -36,6 +37,7 @@ class Entry:
     started: str
     ended: str
     detail: str
+    settings: Mapping[str, str] | None = None
 
 
 class CatalogJournal:
@@ -47,8 +49,12 @@ class CatalogJournal:
         self._catalog = catalog
         self._durable = catalog.engine.execution_options(exshadow_durable=True)
 
-    def begin(self, provider: str, action: Action) -> None:
-        """Record it as started. The same id again changes nothing: it is carried on."""
+    def begin(
+        self, provider: str, action: Action, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """Record it as started, with what its provider is made with: the policy may say something
+        else when it is to be settled. The same id again changes nothing: it is carried on."""
+        asked = action.to_json() | ({} if settings is None else {"settings": dict(settings)})
         row = {
             "owner": self._catalog.owner,
             "id": action.id,
@@ -57,7 +63,7 @@ class CatalogJournal:
             "provider": provider,
             "verb": action.verb.value,
             "set_id": action.set_id,
-            "asked": json.dumps(action.to_json()),
+            "asked": json.dumps(asked),
             "state": "started",
             "started": _moment(),
         }
@@ -80,15 +86,15 @@ class CatalogJournal:
                 self._catalog.fence(connection)
             yield connection
 
-    def unfinished(self, group: str) -> list[Entry]:
-        """Oldest first: what was started and has not ended, and splits and presentations that
-        failed and were not undone, of which the product may hold something."""
+    def unfinished(self, group: str | None = None) -> list[Entry]:
+        """Of one group or all, oldest first: what was started and has not ended, and splits and
+        presentations that failed and were not undone, of which the product may hold something."""
         actions = schema.actions.c
         left = or_(
             actions.state == "started",
             and_(actions.state == "failed", actions.verb.in_(_LEAVES_SOMETHING)),
         )
-        return self._entries(actions.group == group, left)
+        return self._entries(left, *([] if group is None else [actions.group == group]))
 
     def of_run(self, run_id: str) -> list[Entry]:
         """All actions of a run, oldest first."""
@@ -130,7 +136,8 @@ def _moment() -> str:
 
 def _entry(row: RowMapping) -> Entry:
     try:
-        action = Action.from_json(json.loads(row["asked"] or ""))
+        asked = json.loads(row["asked"] or "")
+        action, settings = Action.from_json(asked), asked.get("settings")
     except (ValueError, KeyError, TypeError) as problem:
         raise CorruptError(
             f"the journal's action {row['id']} cannot be read: {problem!r}",
@@ -144,4 +151,5 @@ def _entry(row: RowMapping) -> Entry:
         str(row["started"]),
         row["ended"] or "",
         row["detail"] or "",
+        settings,
     )

@@ -1,4 +1,4 @@
-"""exshadow policy check | plan | run | run-due | status | timers | simulate | schema"""
+"""exshadow policy check | plan | run | run-due | settle | status | timers | simulate | schema"""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ app.command("exshadow.cli.policy_check:check", name="check")
 app.command("exshadow.cli.policy_plan:plan", name="plan")
 app.command("exshadow.cli.policy_run:run", name="run")
 app.command("exshadow.cli.policy_run:run_due", name="run-due")
+app.command("exshadow.cli.policy_settle:settle", name="settle")
 app.command("exshadow.cli.policy_status:status", name="status")
 app.command("exshadow.cli.policy_timers:timers", name="timers")
 

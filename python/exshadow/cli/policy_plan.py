@@ -76,7 +76,7 @@ def _planned(
         said = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
         found = [said, *(text for text in reasons if text != problem.message)]
         return plan_group(name, group, sets, now=moment, zone=zone, problems=found)
-    found = list(run.warnings)
+    found = list(run.plan.warnings)
     if room.provider.name == NATIVE:
         found += misfits(name, group, service.list_volumes().volumes)
     return plan_group(
@@ -86,12 +86,15 @@ def _planned(
         now=moment,
         zone=zone,
         provider=room.provider.name,
-        steps=run.steps,
+        steps=run.plan.steps,
         problems=found,
+        gives_up=run.gives_up.id if run.gives_up else "",
     )
 
 
 def _text(one: GroupPlan, labels: dict[str, str], *, explain: bool) -> str:
+    from exshadow.policy.planning import FOR_MIRROR
+
     upcoming = f"next {one.next:%Y-%m-%d %H:%M %Z}" if one.next else "no schedule"
     when = "due now" if one.due else upcoming
     lines = [f"{one.name}: {when}" + (f", by {one.provider}" if one.provider else "")]
@@ -102,9 +105,11 @@ def _text(one: GroupPlan, labels: dict[str, str], *, explain: bool) -> str:
         for number, step in enumerate(one.steps, 1)
     ]
     for fate in one.fates:
-        verdict = "keep" if fate.kept else "give up"
+        why = one.given_up(fate)
+        verdict = "give up" if why else "keep"
+        mirror = f"  {why}" if why == FOR_MIRROR else ""
         reasons = f"  ({', '.join(fate.reasons)})" if explain and fate.reasons else ""
-        lines.append(f"  {verdict:<7} {labels.get(fate.held.id, fate.held.id)}{reasons}")
+        lines.append(f"  {verdict:<7} {labels.get(fate.held.id, fate.held.id)}{mirror}{reasons}")
     if not one.fates:
         lines.append("  no sets yet")
     return "\n".join(lines)

@@ -43,7 +43,8 @@ def run(
         if dry_run:
             return confirm.only_planned(_plan(service, desk, policy, provider))
         found = _run(service, desk, policy, provider)
-    document = {"groups": [one.to_json() for one in found]}
+        left = [] if group else _left(desk, file, policy)
+    document = {"groups": [one.to_json() for one in found], "left": left}
     return _shown(document, found)
 
 
@@ -72,7 +73,8 @@ def run_due(
             if is_due(name, one, sets, now=moment, zone=zone())
         }
         found = _run(service, desk, policy.model_copy(update={"group": due}), None)
-    document = {"groups": [one.to_json() for one in found]}
+        left = [] if group else _left(desk, file, policy)
+    document = {"groups": [one.to_json() for one in found], "left": left}
     return _shown(document, found)
 
 
@@ -114,13 +116,28 @@ def _run(service: Service, desk: Desk, policy: Policy, provider: str | None) -> 
     return found
 
 
+def _left(desk: Desk, file: PolicyFile, policy: Policy) -> list[str]:
+    """What runs of groups left that this policy does not name: another may, or none any more."""
+    from exshadow.service.policy_run.settling import left_elsewhere
+
+    found = [
+        f"{one.action.verb} of mirror {one.action.mirror} of group {one.action.group} by "
+        f"{one.provider} was interrupted, and {file} has no such group: run its own policy, or: "
+        f"exshadow policy settle {one.action.group}"
+        for one in left_elsewhere(desk, policy.group)
+    ]
+    for text in found:
+        desk.reporter.note(text)
+    return found
+
+
 def _plan(service: Service, desk: Desk, policy: Policy, provider: str | None) -> Plan:
     from exshadow.cli.policy import zone
     from exshadow.service.policy_run.opening import open_room
     from exshadow.service.policy_run.run import plan_run
 
     plans = [
-        plan_run(open_room(service, desk, policy, name, "", provider), group, zone=zone())
+        plan_run(open_room(service, desk, policy, name, "", provider), group, zone=zone()).plan
         for name, group in policy.group.items()
     ]
     return Plan(

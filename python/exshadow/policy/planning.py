@@ -18,10 +18,14 @@ def moment_of(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+BY_RETENTION = "by retention"
+FOR_MIRROR = "for its mirror"
+
+
 @dataclass(frozen=True, slots=True)
 class GroupPlan:
     """What the next run of a group would do. ``steps``: of that run; ``problems``: what stands
-    against it."""
+    against it; ``gives_up``: id of the set whose mirror the run takes, empty where one is free."""
 
     name: str
     provider: str
@@ -30,6 +34,14 @@ class GroupPlan:
     steps: tuple[Step, ...]
     fates: tuple[Fate, ...]
     problems: tuple[str, ...]
+    gives_up: str = ""
+
+    def given_up(self, fate: Fate) -> str:
+        """Why the set goes, empty when it stays. The run's turn goes before retention: the newest
+        set needs a mirror, even of one that retention would keep."""
+        if fate.held.id == self.gives_up:
+            return FOR_MIRROR
+        return "" if fate.kept else BY_RETENTION
 
     def to_json(self, labels: Mapping[str, str]) -> dict[str, object]:
         """As ``policy plan --json`` has it; ``labels``: set id to GROUP@LABEL."""
@@ -43,7 +55,8 @@ class GroupPlan:
                 {
                     "id": fate.held.id,
                     "set": labels.get(fate.held.id, fate.held.id),
-                    "keep": fate.kept,
+                    "keep": not self.given_up(fate),
+                    "given_up": self.given_up(fate) or None,
                     "reasons": list(fate.reasons),
                 }
                 for fate in self.fates
@@ -62,6 +75,7 @@ def plan_group(
     provider: str = "",
     steps: Sequence[Step] = (),
     problems: Sequence[str] = (),
+    gives_up: str = "",
 ) -> GroupPlan:
     """The next run: when, and what retention then says of the sets. Only ready ones count."""
     mine = [one for one in sets if one.group == name and one.state == "ready"]
@@ -69,7 +83,9 @@ def plan_group(
     newest = max((one.created for one in held), default=None)
     due, upcoming = _when(group, newest, now.astimezone(zone))
     fates = decide(held, group.keep.rules(), now=now, zone=zone)
-    return GroupPlan(name, provider, due, upcoming, tuple(steps), tuple(fates), tuple(problems))
+    return GroupPlan(
+        name, provider, due, upcoming, tuple(steps), tuple(fates), tuple(problems), gives_up
+    )
 
 
 def held_of(one: SetRecord) -> Held:

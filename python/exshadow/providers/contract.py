@@ -35,6 +35,10 @@ class Verb(enum.StrEnum):
     UNPRESENT = "unpresent"  # undo that
 
 
+ENDS_A_SET = frozenset({Verb.RESYNC, Verb.PROMOTE, Verb.DISSOLVE, Verb.ABORT})
+"""What there is no set after."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A production volume. ``path``: as its host names it: an image, ``/dev/sdb``, ``W:``,
@@ -153,6 +157,12 @@ class Provider(Protocol):
 
     def capability(self, volumes: Sequence[Source]) -> Capability:
         """What it can with these volumes, its limits included."""
+        ...
+
+    def identity(self, volume: Source) -> str:
+        """What the volume is, whatever path names it: the same text to every host that reaches it,
+        another for any other volume. Empty where nothing is known but its path on this host.
+        NotFoundError when there is no such volume."""
         ...
 
     def start(self, action: Action) -> None:

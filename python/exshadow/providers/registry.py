@@ -15,6 +15,30 @@ _MODULES = {
     "vss": "exshadow.providers.vss",
 }
 
+_OF_COPIES = {
+    "eva": ("kind", "allocation", "system", "work", "mirrors"),
+    "native": ("mirror-path",),
+    "sfw": ("mirrors", "sets", "sets_copy"),
+    "vss": ("kind", "sets"),
+}
+"""Settings that say what a copy is and where it is found again; others say how the product is
+reached and what happens next."""
+
+
+def renewed(
+    name: str, then: Mapping[str, str] | None, today: Mapping[str, Mapping[str, str]]
+) -> Mapping[str, str]:
+    """What the provider is made with to settle what was begun with ``then``: today's settings where
+    there are any, by which an administrator corrects what was wrong, for the copies of then."""
+    now = today.get(name)
+    if then is None or now is None:
+        return then or now or {}
+    kept = _OF_COPIES.get(name, ())
+    return {
+        **{key: one for key, one in now.items() if key not in kept},
+        **{key: one for key, one in then.items() if key in kept},
+    }
+
 
 def build(name: str, settings: Mapping[str, str]) -> Provider:
     """The provider with the settings of the policy's ``[provider.NAME]``. NotFoundError for one

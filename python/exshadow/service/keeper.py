@@ -61,6 +61,11 @@ class Keeper:
             self._thread.start()
         return lease
 
+    def holds(self, volume: str) -> bool:
+        """Whether its lease was taken here and not given back."""
+        with self._lock:
+            return volume in self._held
+
     def let_go(self, volume: str) -> None:
         """Give one back; quiet when it is not held."""
         with self._lock:
@@ -131,9 +136,16 @@ class Keeper:
 
 @contextmanager
 def holding(keeper: Keeper, catalog: Catalog) -> Iterator[Keeper]:
-    """Changes of this catalog only under the keeper's leases. What fails because a lease was lost
-    fails with that."""
-    catalog.fence = keeper.fence
+    """Changes of this catalog only under the keeper's leases, and those of whoever holds it around
+    this. What fails because a lease was lost fails with that."""
+    before = catalog.fence
+
+    def fence(connection: Connection) -> None:
+        if before is not None:
+            before(connection)
+        keeper.fence(connection)
+
+    catalog.fence = fence
     try:
         yield keeper
         keeper.check()
@@ -141,5 +153,5 @@ def holding(keeper: Keeper, catalog: Catalog) -> Iterator[Keeper]:
         keeper.check()
         raise
     finally:
-        catalog.fence = None
+        catalog.fence = before
         keeper.close()

@@ -47,6 +47,10 @@ class NativeProvider:
             self._service.show_volume(one.name)
         return Capability(CopyKind.PLEX, True, True, True, True, True)
 
+    def identity(self, volume: Source) -> str:
+        """The id in the volume file."""
+        return self._service.show_volume(volume.name).uuid
+
     # --- start ---
 
     def start(self, action: Action) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from exshadow.errors import InvalidError
 from exshadow.model import SetRecord
 from exshadow.names import FOREVER, is_pinned, now, parse_time
+from exshadow.providers.contract import ENDS_A_SET
 from exshadow.service import sets
 from exshadow.service.desk import Desk
 
@@ -32,6 +33,8 @@ def pin(desk: Desk, text: str, until: str | None, reason: str = "") -> SetRecord
         add_remark(desk.catalog, one.id, what, f"{reason.strip()} (was pinned until {before})")
     if not native:  # the catalog is all that knows of it
         desk.catalog.change_set(one.id, pinned_until=until)
+        if until is not None:
+            _tell_of_ends(desk, one)
         return replace(one, pinned_until=until)
     with desk.session([member.volume for member in one.members]) as session:
         for member in one.members:
@@ -40,6 +43,18 @@ def pin(desk: Desk, text: str, until: str | None, reason: str = "") -> SetRecord
     pinned = replace(sets.from_volumes(records, one.id), verified=one.verified, checks=one.checks)
     desk.record(lambda catalog: catalog.record_set(pinned))
     return pinned
+
+
+def _tell_of_ends(desk: Desk, one: SetRecord) -> None:
+    """What a killed run had begun to do to the set, which no pin takes back."""
+    from exshadow.catalog.journal import CatalogJournal
+
+    for entry in CatalogJournal(desk.catalog, "").unfinished(one.group):
+        if entry.action.set_id == one.id and entry.action.verb in ENDS_A_SET:
+            desk.reporter.note(
+                f"{entry.action.verb} of set {one.group}@{one.label} was begun at {entry.started}: "
+                "what is left of it stays; the next run says how much"
+            )
 
 
 def _as_long(until: str | None, before: str | None) -> bool:

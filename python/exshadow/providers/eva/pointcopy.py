@@ -228,8 +228,10 @@ class PointCopies(Presenting):
         self.delete_all("delete_vdisk", [one.vdisk.id for one in found.values()])
 
     def standing_resync(self, action: Action, view: View) -> Standing:
-        if self.copies(view, action, Role.SET, of_set=True):
-            return Standing(Stage.ABSENT)
+        left = self.copies(view, action, Role.SET, of_set=True)
+        if left:
+            whole = len(left) == len(action.volumes)
+            return Standing(Stage.ABSENT if whole else Stage.HALF, f"{len(left)} copies are left")
         if self.copies(view, action, Role.SET):
             return Standing(Stage.DONE, "the mirror has gone on since")
         reserved = self._reserved(action, view)

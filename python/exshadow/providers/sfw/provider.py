@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from exshadow.commands import CommandRunner
+from exshadow.errors import NotFoundError
 from exshadow.model import ChangedMember
 from exshadow.providers.contract import Action, Mirror, MirrorState, Source, Standing, Verb
 from exshadow.providers.facts import Capability, CopyKind
@@ -68,6 +69,15 @@ class SfwProvider:
         action moves a set to another host yet: offhost.py has the steps, for a caller with
         consent."""
         return Capability(CopyKind.PLEX, True, True, False, True, False)
+
+    def identity(self, volume: Source) -> str:
+        """The hosts that share it, its disk group and name. No output of the product with an id of
+        the disk group is known, and groups of other hosts may have the same name: nodes of one
+        cluster are to name each other in ``hosts``."""
+        found = Look(self.ground).by_path(volume)
+        if found is None:
+            raise NotFoundError(f"{volume.path} is no volume of Storage Foundation on this host")
+        return f"{'+'.join(sorted(self.ground.settings.hosts))}/{found.group}/{found.name}"
 
     def start(self, action: Action) -> None:
         """See :class:`Provider`."""

@@ -13,6 +13,7 @@ deleted before the split is made again. Where several fit nobody can tell: all s
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,7 @@ from exshadow.vss.tables import BreakFlags, ObjectType, SnapshotAttributes
 from exshadow.vss.values import SYSTEM_PROVIDER_ID, BackupState, Context, SnapshotProperties
 
 DOCUMENT = "components.xml"
+_GUID = re.compile(r"(?i)[\\/]Volume\{([0-9a-f-]{36})\}\\?$")
 _CLOCKS = timedelta(seconds=5)  # that a snapshot's time may lie before ours
 _TRY = timedelta(minutes=15)  # of one try: two minutes for the slot, a freeze, ten to the next
 _ASKED = (  # attributes that the requestor chooses: those of the context, and the kind
@@ -90,6 +92,12 @@ class VssProvider:
         full = self._settings.kind is Kind.PLEX
         kind = CopyKind.PLEX if full else CopyKind.DIFFERENTIAL
         return Capability(kind, full, False, False, True, False)
+
+    def identity(self, volume: Source) -> str:
+        """The GUID of the volume's name, where the path is that name: letters and folders are the
+        host's. Whether two hosts see one shared disk under the same GUID is unconfirmed."""
+        found = _GUID.search(volume.path)
+        return found[1].lower() if found else ""
 
     def start(self, action: Action) -> None:
         """See :class:`Provider`."""

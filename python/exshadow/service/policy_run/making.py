@@ -59,7 +59,7 @@ def make(
 
 
 def _without_writers(room: Room, mirror: str, label: str) -> SetRecord:
-    held = HeldJournal(room.journal)
+    held = room.held_journal()
     action = room.action(Verb.SPLIT, mirror, str(uuid.uuid4()), label)
     with _armed(room, action):
         one = split(room, action, held)
@@ -114,7 +114,8 @@ def record(
     for name, content in room.provider.documents(action).items():
         keep(room, one.id, name, content)
     if not native:
-        keep(room, one.id, SETTINGS, json.dumps(dict(room.settings)).encode())
+        settings = dict(room.settings.get(room.provider.name, {}))
+        keep(room, one.id, SETTINGS, json.dumps(settings).encode())
     return one
 
 
@@ -144,7 +145,7 @@ class ContractSplits:
 
     def __init__(self, room: Room) -> None:
         self._room = room
-        self._held = HeldJournal(room.journal)
+        self._held = room.held_journal()
         self._made: Action | None = None
 
     def confirm(self) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from exshadow.catalog.documents import documents
-from exshadow.catalog.journal import CatalogJournal
+from exshadow.catalog.journal import CatalogJournal, Entry
 from exshadow.errors import Error, InvalidError, NotFoundError, RefusedError
 from exshadow.model import SetRecord
 from exshadow.policy.model import PROVIDERS, Policy
@@ -18,23 +18,21 @@ from exshadow.service.contract import Service
 from exshadow.service.desk import Desk
 from exshadow.service.native_provider import NativeProvider
 from exshadow.service.policy_run.making import SETTINGS
-from exshadow.service.policy_run.room import Room
+from exshadow.service.policy_run.room import Room, Settings
 from exshadow.service.sets import PROVIDER as NATIVE
 
 _ASK = "see: exshadow provider choose FILE, or change [group.NAME] provider.*"
 
 
-def builder(
-    service: Service, settings: Mapping[str, Mapping[str, str]]
-) -> Callable[[str], Provider]:
-    """Makes providers by name. UnsupportedError for one that is not here."""
+def builder(service: Service) -> Callable[[str, Settings], Provider]:
+    """Makes providers by name and settings. UnsupportedError for one that is not here."""
 
-    def build(name: str) -> Provider:
+    def build(name: str, settings: Settings) -> Provider:
         if name == NATIVE:
-            return NativeProvider(service, settings.get(name, {}))
+            return NativeProvider(service, settings)
         from exshadow.providers import registry
 
-        return registry.build(name, settings.get(name, {}))
+        return registry.build(name, settings)
 
     return build
 
@@ -50,9 +48,9 @@ def open_room(
         raise InvalidError(f"no provider {chosen!r}", hint=f"there are {', '.join(PROVIDERS)}")
     if chosen in group.provider.forbid:
         raise RefusedError(f"provider {chosen} is forbidden by the policy", hint=_ASK)
-    build = builder(service, policy.provider)
+    build = builder(service)
     sources = tuple(_source(service, policy, volume, chosen) for volume in group.volumes)
-    provider = build(chosen)
+    provider = build(chosen, policy.provider.get(chosen, {}))
     _require_demands(provider, sources, wish_of(group))
     return Room(
         name,
@@ -63,7 +61,7 @@ def open_room(
         desk,
         CatalogJournal(desk.catalog, run_id),
         group.provider.options,
-        policy.provider.get(chosen, {}),
+        policy.provider,
     )
 
 
@@ -117,18 +115,35 @@ def room_of_set(service: Service, desk: Desk, one: SetRecord, run_id: str) -> Ro
             hint="the catalog it was recorded in has it: exshadow catalog import FILE",
         )
     settings = _settings(desk, one)
-    build = builder(service, {one.provider: settings})
+    build = builder(service)
     action = entry.action
     return Room(
         one.group,
         action.volumes,
-        build(one.provider),
+        build(one.provider, settings),
         build,
         service,
         desk,
         journal,
         action.options,
-        settings,
+        {one.provider: settings},
+    )
+
+
+def room_of_entry(service: Service, desk: Desk, entry: Entry, run_id: str) -> Room:
+    """For what one entry of the journal left, without a policy: as it was begun."""
+    settings = entry.settings or {}
+    build = builder(service)
+    return Room(
+        entry.action.group,
+        entry.action.volumes,
+        build(entry.provider, settings),
+        build,
+        service,
+        desk,
+        CatalogJournal(desk.catalog, run_id),
+        entry.action.options,
+        {entry.provider: settings},
     )
 
 

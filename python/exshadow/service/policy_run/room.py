@@ -12,32 +12,34 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 
-from exshadow.catalog.journal import CatalogJournal
+from exshadow.catalog.journal import CatalogJournal, Entry
 from exshadow.errors import BusyError, Error, NotFoundError
 from exshadow.model import JobRecord, Member, SetRecord
-from exshadow.providers.contract import Action, Provider, Source, Stage, Standing, Verb
-from exshadow.providers.steps import Journal, Limits, carry_out
-from exshadow.service import sets
+from exshadow.providers.contract import ENDS_A_SET, Action, Provider, Source, Stage, Standing, Verb
+from exshadow.providers.steps import Limits, carry_out
 from exshadow.service.contract import Service
 from exshadow.service.desk import Desk
 from exshadow.service.keeper import Keeper, holding
+from exshadow.service.policy_run.leasing import leased
 
-_ENDS_A_SET = frozenset({Verb.RESYNC, Verb.PROMOTE, Verb.DISSOLVE, Verb.ABORT})
+Settings = Mapping[str, str]
+"""What one provider is made with."""
 
 
 class HeldJournal:
-    """Passes on what begins and what fails; that an action is done is held back until
-    :meth:`release`, when its consequences are on disk as well."""
+    """Passes on what begins, with the provider's of ``settings``, and what fails; that an action is
+    done is held back until :meth:`release`, when its consequences are on disk as well."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: CatalogJournal, settings: Mapping[str, Settings]) -> None:
         self._journal = journal
+        self._settings = settings
         self._held: list[tuple[Action, str, str]] = []
 
     def begin(self, provider: str, action: Action) -> None:
-        self._journal.begin(provider, action)
+        self._journal.begin(provider, action, self._settings.get(provider, {}))
 
     def end(self, action: Action, state: str, detail: str = "") -> None:
         if state == "done":
@@ -53,19 +55,21 @@ class HeldJournal:
 
 @dataclass(slots=True)
 class Room:
-    """One group with its provider. ``build``: another provider by name, for what an earlier run
-    left with it; ``settings``: what the provider is made with."""
+    """One group with its provider. ``build``: a provider by name and settings, for what an earlier
+    run left with another; ``settings``: of all providers, by name; ``keeper``: while the group is
+    held where hosts share the catalog."""
 
     group: str
     sources: tuple[Source, ...]
     provider: Provider
-    build: Callable[[str], Provider]
+    build: Callable[[str, Settings], Provider]
     service: Service
     desk: Desk
     journal: CatalogJournal
     options: Mapping[str, str] = field(default_factory=dict)
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Settings] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    keeper: Keeper | None = None
 
     def action(
         self, verb: Verb, mirror: str, set_id: str = "", label: str = "", *, writers: bool = False
@@ -76,20 +80,24 @@ class Room:
             self.options,
         )  # fmt: skip
 
-    def do(self, action: Action, provider: Provider | None = None) -> Standing:
+    def held_journal(self) -> HeldJournal:
+        """For one action or several that count together."""
+        return HeldJournal(self.journal, self.settings)
+
+    def do(self, action: Action) -> Standing:
         """Carry it out to its end, the catalog's facts included."""
-        held = HeldJournal(self.journal)
-        standing = self.carry(action, held, provider)
-        if action.verb in _ENDS_A_SET and action.set_id:
+        held = self.held_journal()
+        standing = self.carry(action, held)
+        if action.verb in ENDS_A_SET and action.set_id:
             self.end_set(action.set_id)
         held.release()
         return standing
 
-    def carry(self, action: Action, journal: Journal, provider: Provider | None = None) -> Standing:
+    def carry(self, action: Action, journal: HeldJournal) -> Standing:
         """Carry it out; the caller ends it in the journal."""
         watch = _Watch(self.desk, f"{action.verb} of {_what(action)}")
         return carry_out(
-            provider or self.provider,
+            self.provider,
             action,
             journal,
             limits=self.limits,
@@ -128,7 +136,7 @@ class Room:
         """The set's copies with paths on this host; taken back in the end. In the journal it goes
         on until then: a killed run's presentation is taken back by the next."""
         mirror = self.mirror_of(one)
-        held = HeldJournal(self.journal)
+        held = self.held_journal()
         action = self.action(Verb.PRESENT, mirror, one.id, one.label)
         try:
             standing = self.carry(action, held)
@@ -153,41 +161,64 @@ class Room:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the group on this machine. BusyError while another run does."""
-        folder = self.desk.folder.path / "runs"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(folder / f"{self.group}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BusyError(
-                    f"another run of group {self.group} is under way", hint="wait for its end"
-                ) from None
-            with self._leases():
-                yield
-        finally:
-            os.close(lock)
+        with group_lock(self.desk, self.group), self._kept():
+            yield
 
     @contextmanager
-    def _leases(self) -> Iterator[None]:
-        """Hold the volumes for this host where hosts share the catalog. The native engine's are
-        held when they are opened."""
-        if not self.desk.folder.catalog_url or self.provider.name == sets.PROVIDER:
+    def _kept(self) -> Iterator[None]:
+        """Hold the volumes for this host where hosts share the catalog."""
+        if not self.desk.folder.catalog_url:
             yield
             return
         keeper = Keeper(self.desk.catalog, lambda problem: self.desk.stop())
         with holding(keeper, self.desk.catalog):
-            for one in self.sources:
-                keeper.hold(f"{self.provider.name}:{one.path}"[:255], f"run of {self.group}")
-            yield
+            self.keeper = keeper
+            try:
+                with self.leased():
+                    yield
+            finally:
+                self.keeper = None
+
+    def leased(self) -> AbstractContextManager[None]:
+        """Hold the volumes as the provider knows them, besides what the group's run holds."""
+        return leased(self.keeper, self.provider, self.sources, f"run of {self.group}")
 
     def note(self, text: str) -> None:
         """Something people should know."""
         self.desk.reporter.note(f"{self.group}: {text}")
 
-    def at(self, provider: Provider) -> Room:
-        """The same with another provider."""
-        return replace(self, provider=provider)
+    def at(self, entry: Entry, settings: Settings) -> Room:
+        """The same for what the entry's action concerns: its volumes, its options, its provider
+        made with these settings."""
+        name, action = entry.provider, entry.action
+        mine = name == self.provider.name and settings == self.settings.get(name, {})
+        if mine and (action.volumes, action.options) == (self.sources, self.options):
+            return self
+        return replace(
+            self,
+            sources=action.volumes,
+            options=action.options,
+            provider=self.provider if mine else self.build(name, settings),
+            settings={**self.settings, name: settings},
+        )
+
+
+@contextmanager
+def group_lock(desk: Desk, group: str) -> Iterator[None]:
+    """Hold the group on this machine, in its state folder. BusyError while another run does."""
+    folder = desk.folder.path / "runs"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(folder / f"{group}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(
+                f"another run of group {group} is under way", hint="wait for its end"
+            ) from None
+        yield
+    finally:
+        os.close(lock)
 
 
 def _what(action: Action) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from exshadow.errors import (
@@ -20,6 +20,7 @@ from exshadow.policy.model import Group
 from exshadow.policy.planning import held_of
 from exshadow.policy.retention import Fate, decide
 from exshadow.providers.contract import Mirror, Verb
+from exshadow.service import sets
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.policy_run import making, proof, rotation, unfinished
 from exshadow.service.policy_run.around import Around
@@ -57,7 +58,15 @@ def _error(problem: BaseException) -> Error:
     return CancelledError("the run was stopped", hint="run it again: it goes on")
 
 
-def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> Plan:
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """``gives_up``: the set whose mirror the run takes, None where one is free."""
+
+    plan: Plan
+    gives_up: SetRecord | None = None
+
+
+def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> RunPlan:
     """What a run would do now, as far as it can be said beforehand. Nothing is changed."""
     steps = [
         Step(f"finish or undo {entry.action.verb} of mirror", room.group, entry.action.mirror)
@@ -67,7 +76,7 @@ def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> Plan:
     try:
         turn = _Run(room, group, zone, GroupRun(room.group, "", "")).turn()
     except RefusedError as problem:
-        return Plan(command, tuple(steps), (problem.message,))
+        return RunPlan(Plan(command, tuple(steps), (problem.message,)))
     size = sum(one.size for one in room.sources)
     steps += [Step("prepare mirror", room.group, label, size) for label in turn.prepare]
     if one := turn.gives_up:
@@ -75,7 +84,7 @@ def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> Plan:
     frozen = f"with {', '.join(group.writers)} frozen, " if group.writers else ""
     steps.append(Step(f"{frozen}split mirror", room.group, turn.mirror))
     steps += [Step("check the new set by", room.group, check) for check in group.verify]
-    return Plan(command, tuple(steps))
+    return RunPlan(Plan(command, tuple(steps)), turn.gives_up)
 
 
 class _Run:
@@ -84,7 +93,7 @@ class _Run:
 
     def run(self, around: Around) -> None:
         room, done = self._room, self._done
-        done.settled = unfinished.settle(room)
+        done.settled = unfinished.settle(room, self._group.mirrors)
         around.before()
         turn = self._prepared()
         done.mirror = turn.mirror
@@ -153,6 +162,8 @@ class _Run:
         """The mirror of the set that gives it up comes back into step with production."""
         one = turn.gives_up
         if one is not None:
+            # Preparing took its time: somebody may have pinned the set since it was chosen.
+            sets.require_unpinned(self._room.service.show_set(one.id), "resync")
             self._say(f"set {one.label} gives its mirror {turn.mirror} up")
             self._room.do(self._room.action(Verb.RESYNC, turn.mirror, one.id, one.label))
             self._done.given_up.append(one.id)

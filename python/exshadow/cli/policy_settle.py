@@ -1,0 +1,81 @@
+"""exshadow policy settle"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from exshadow.cli import confirm, output
+from exshadow.cli.options import DryRun, Yes
+from exshadow.errors import InvalidError
+from exshadow.model import Plan, Step
+
+if TYPE_CHECKING:
+    from exshadow.catalog.journal import Entry
+
+
+def settle(
+    groups: Annotated[
+        list[str] | None, Parameter(name="GROUP", help="Only these groups; all if none.")
+    ] = None,
+    /,
+    *,
+    forget: Annotated[
+        str | None,
+        Parameter(help="Forget what cannot be settled any more, for this reason."),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> int:
+    """Finish or undo what killed runs left, with the settings they were begun with.
+
+    For groups, mirrors and providers that no policy has any more; a run of the same policy does it
+    by itself. Preparations of mirrors are undone. A pinned set is left as it is.
+
+    Example: exshadow policy settle mail
+    """
+    import uuid
+
+    from exshadow.cli.policy_run import open_both
+    from exshadow.service.policy_run import settling
+
+    if forget is not None and not forget.strip():
+        raise InvalidError("--forget needs a reason", hint='write: --forget "the array is gone"')
+    with open_both() as (service, desk):
+        entries = settling.left(desk, groups or None)
+        plan = _plan(entries, forget)
+        if dry_run:
+            return confirm.only_planned(plan)
+        if entries:
+            confirm.confirm(plan, yes=yes)
+        run_id = str(uuid.uuid4())
+        found = [
+            settling.forget(desk, one, forget)
+            if forget is not None
+            else settling.settle(service, desk, one, run_id)
+            for one in entries
+        ]
+    lines = [
+        f"{_what(one.entry)}: {one.done or (one.error.message if one.error else '')}"
+        for one in found
+    ]
+    error = next((one.error for one in found if one.error is not None), None)
+    text = "\n".join(lines) or "nothing is left"
+    return output.show({"settled": [one.to_json() for one in found]}, text, error)
+
+
+def _plan(entries: list[Entry], forget: str | None) -> Plan:
+    what = "finish or undo" if forget is None else "forget"
+    steps = tuple(
+        Step(f"{what} {one.action.verb} by {one.provider} of mirror", one.action.group,
+             one.action.mirror)
+        for one in entries
+    )  # fmt: skip
+    return Plan("policy settle", steps)
+
+
+def _what(entry: Entry) -> str:
+    label = f" ({entry.action.label})" if entry.action.label else ""
+    action = entry.action
+    return f"{action.group}: {action.verb} by {entry.provider} of mirror {action.mirror}{label}"

@@ -1,0 +1,84 @@
+"""What killed runs left in groups that no policy names any more: told, and settled by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from exshadow.catalog.journal import CatalogJournal, Entry
+from exshadow.errors import BusyError, Error
+from exshadow.model import Json
+from exshadow.service.contract import Service
+from exshadow.service.desk import Desk
+from exshadow.service.policy_run import unfinished
+from exshadow.service.policy_run.opening import room_of_entry
+from exshadow.service.policy_run.room import group_lock
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One action that had not ended. ``done``: what was done about it, empty with an ``error``."""
+
+    entry: Entry
+    done: str = ""
+    error: Error | None = None
+
+    def to_json(self) -> Json:
+        """As ``policy settle --json`` has it."""
+        entry, error = self.entry, self.error
+        return {
+            "group": entry.action.group,
+            "verb": entry.action.verb.value,
+            "mirror": entry.action.mirror,
+            "set": entry.action.label or None,
+            "provider": entry.provider,
+            "begun": entry.started,
+            "done": self.done or None,
+            "error": error and {"code": error.code, "message": error.message, "hint": error.hint},
+        }
+
+
+def left(desk: Desk, groups: Collection[str] | None = None) -> list[Entry]:
+    """What has not ended, of these groups or all; oldest first."""
+    every = CatalogJournal(desk.catalog, "").unfinished()
+    return [one for one in every if groups is None or one.action.group in groups]
+
+
+def left_elsewhere(desk: Desk, groups: Collection[str]) -> list[Entry]:
+    """What runs of other groups left, those that are under way now not counted: no run of a policy
+    without the group settles it."""
+    found = []
+    for entry in left(desk):
+        if entry.action.group in groups:
+            continue
+        try:
+            with group_lock(desk, entry.action.group):
+                found.append(entry)
+        except BusyError:
+            continue
+    return found
+
+
+def settle(service: Service, desk: Desk, entry: Entry, run_id: str) -> Settled:
+    """Finish or undo it with the settings it was begun with; a preparation is undone. A failure is
+    in the result; CancelledError comes through."""
+    try:
+        room = room_of_entry(service, desk, entry, run_id)
+        try:
+            with room.alone():
+                return Settled(entry, unfinished.settle_one(room, entry))
+        finally:
+            close = getattr(room.provider, "close", None)
+            if close is not None:
+                close()
+    except Error as problem:
+        if problem.exit_status == 130:
+            raise
+        return Settled(entry, error=problem)
+
+
+def forget(desk: Desk, entry: Entry, reason: str) -> Settled:
+    """Take it out of the way of later runs. Whatever the product holds of it stays there."""
+    with group_lock(desk, entry.action.group):
+        CatalogJournal(desk.catalog, "").end(entry.action, "undone", f"forgotten: {reason}")
+    return Settled(entry, "forgotten: the product may hold something of it still")
