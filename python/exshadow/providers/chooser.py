@@ -152,8 +152,8 @@ def _sfw(facts: Facts, wish: Wish) -> Capability | str:
         room = min(told, default=None)
         if room is not None and needed > room:
             return f"disk group {group} has {room} bytes free, {needed} are needed"
-    # Off the host only by steps of their own so far (sfw/offhost.py), by no verb.
-    return Capability(CopyKind.PLEX, True, True, False, True, False)
+    groups = {volume.group for volume in facts.volumes}
+    return Capability(CopyKind.PLEX, True, True, False, True, len(groups) == 1)
 
 
 def _eva(facts: Facts, wish: Wish) -> Capability | str:

@@ -49,7 +49,8 @@ def normal_id(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class VolumeStack:
-    """One volume of the group. ``group``: its dynamic disk group; ``plexes``: mirrors it has."""
+    """One volume of the group. ``group``: its dynamic disk group; ``plexes``: mirrors it has, those
+    that are split off as sets included."""
 
     name: str
     kind: StackKind

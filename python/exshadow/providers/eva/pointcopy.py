@@ -15,7 +15,7 @@ from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Stan
 from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Job, View, exists
 from exshadow.providers.eva.finding import Copy
-from exshadow.providers.eva.luns import Presenting
+from exshadow.providers.eva.lending import Lending
 from exshadow.providers.eva.names import Role
 from exshadow.providers.eva.objects import Form, Vdisk
 from exshadow.providers.eva.rules import Operation, permit
@@ -24,7 +24,7 @@ from exshadow.providers.eva.settings import Allocation, Kind
 _GIB = 1 << 30
 
 
-class PointCopies(Presenting):
+class PointCopies(Lending):
     """The verbs for kinds ``snapshot`` and ``snapclone``."""
 
     # --- prepare ---

@@ -89,6 +89,8 @@ class EvaProvider:
             Verb.ABORT: self.kind.abort,
             Verb.PRESENT: self.kind.present,
             Verb.UNPRESENT: self.kind.unpresent,
+            Verb.LEND: self.kind.lend,
+            Verb.RECALL: self.kind.recall,
         }
         self.array.look()
         verbs[action.verb](action)
@@ -105,6 +107,8 @@ class EvaProvider:
             Verb.ABORT: self.kind.standing_abort,
             Verb.PRESENT: self.kind.standing_present,
             Verb.UNPRESENT: self.kind.standing_unpresent,
+            Verb.LEND: self.kind.standing_lend,
+            Verb.RECALL: self.kind.standing_recall,
         }
         return verbs[action.verb](action, self.array.look())
 
@@ -127,9 +131,12 @@ class EvaProvider:
                 sources[one.name] = self.kind.source(view, one)
         made = []
         for label in self._labels(view, group, volumes):
-            mirror = self.kind.mirror(replace(action, mirror=label), view, sources)
+            asked = replace(action, mirror=label)
+            mirror = self.kind.mirror(asked, view, sources)
             if mirror.state is not MirrorState.NONE:
-                made.append(replace(mirror, set_id=self._remembered(mirror.set_id)))
+                lent = self.kind.lent_to(asked, view)
+                known = self._remembered(mirror.set_id)
+                made.append(replace(mirror, set_id=known, lent=lent))
         return tuple(made)
 
     def changed(self, action: Action) -> tuple[ChangedMember, ...] | None:

@@ -103,6 +103,8 @@ class VssProvider:
             Verb.ABORT: self._abort,
             Verb.PRESENT: lambda action: self._show(action, shown=True),
             Verb.UNPRESENT: lambda action: self._show(action, shown=False),
+            Verb.LEND: self._cannot_lend,
+            Verb.RECALL: self._cannot_lend,
         }
         starts[action.verb](action)
 
@@ -323,6 +325,12 @@ class VssProvider:
         raise UnsupportedError(
             "VSS gives a copy no production's place",
             hint="restore it: exshadow restore SET; or dissolve it and give it the drive letter",
+        )
+
+    def _cannot_lend(self, action: Action) -> None:
+        raise UnsupportedError(
+            "copies of VSS stay on their host: no transportable sets are made",
+            hint="hand it to a backup program here: hooks.hand-over of the policy",
         )
 
     def _show(self, action: Action, *, shown: bool) -> None:

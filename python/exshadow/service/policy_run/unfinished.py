@@ -79,9 +79,9 @@ def _restore(room: Room, entry: Entry) -> str:
 
 
 def _give_up(room: Room, entry: Entry) -> str:
-    """What ends a set is gone on with, never begun anew: since then somebody may have pinned the
-    set, or want it for a restore. A pin only lets a resync under way go on: nothing is left of the
-    set then."""
+    """What ends a set, or takes it from this host, is gone on with, never begun anew: since then
+    somebody may have pinned the set, or want it for a restore. A pin only lets a resync under way
+    go on: nothing is left of the set then."""
     action = entry.action
     stage = room.provider.standing(action).stage
     if stage is Stage.ABSENT:
@@ -131,5 +131,7 @@ _WAYS: dict[Verb, Callable[[Room, Entry], str]] = {
     Verb.RESYNC: _give_up,
     Verb.DISSOLVE: _give_up,
     Verb.PROMOTE: _give_up,
+    Verb.LEND: _give_up,
+    Verb.RECALL: _give_up,
     Verb.PRESENT: _present,
 }
