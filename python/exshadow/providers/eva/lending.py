@@ -6,6 +6,8 @@ go of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from exshadow.errors import InvalidError, NotFoundError, RefusedError
 from exshadow.providers.contract import Action, Stage, Standing
 from exshadow.providers.eva.array import View
@@ -82,6 +84,15 @@ class Lending(Presenting):
         """Hosts that have copies of the mirror's set; empty while none has."""
         found = self.copies(view, action, Role.SET).values()
         return ", ".join(sorted({lun.host for one in found for lun in self.away(one)}))
+
+    def refuse_lent(self, found: Iterable[Copy], what: str) -> None:
+        """RefusedError while another host has one of them."""
+        for one in found:
+            if luns := self.away(one):
+                raise RefusedError(
+                    f"cannot {what} the set: {one.vdisk.name} is lent to {luns[0].host}",
+                    hint="bring it back first: exshadow snapshot recall SET",
+                )
 
     def away(self, one: Copy) -> list[Presentation]:
         """Its LUNs on other hosts."""

@@ -85,7 +85,7 @@ class EvaProvider:
             Verb.RESYNC: self.kind.resync,
             Verb.RESTORE: self.kind.restore,
             Verb.PROMOTE: self._swap.promote,
-            Verb.DISSOLVE: self.kind.dissolve,
+            Verb.DISSOLVE: self._dissolve,
             Verb.ABORT: self.kind.abort,
             Verb.PRESENT: self.kind.present,
             Verb.UNPRESENT: self.kind.unpresent,
@@ -156,6 +156,10 @@ class EvaProvider:
     def _split(self, action: Action) -> None:
         self._remember(action.set_id)
         self.kind.split(action)
+
+    def _dissolve(self, action: Action) -> None:
+        self.kind.refuse_lent(self.kind.whole_set(self.array.known(), action).values(), "dissolve")
+        self.kind.dissolve(action)
 
     def _labels(self, view: View, group: str, volumes: Sequence[Source]) -> list[str]:
         """Labels of mirrors: in the names of copies, and those the settings name."""

@@ -96,7 +96,8 @@ class Look:
         """How many of its mirrors are sets now: each has one snap plex, which a snapback brings
         back, so that it counts against the volume's limit (deduced; the product may let more be
         made, and then refuse the snapback)."""
-        return sum(one.original == (volume.group, volume.name) for one in self.pairs(volume.group))
+        mine = (volume.group, volume.name)
+        return len({one.snapshot for one in self.pairs(volume.group) if one.original == mine})
 
     def by_path(self, source: Source) -> Volume | None:
         """The volume that has this letter, folder or device path now."""

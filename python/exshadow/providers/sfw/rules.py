@@ -147,6 +147,12 @@ def is_production(copies: Sequence[Copy]) -> None:
             )
 
 
+def is_gone(copies: Sequence[Copy]) -> bool:
+    """A copy is neither here nor lent: nothing can be done with the set. One that is lent makes
+    the verb refuse, by :func:`whole` or :func:`at_home`, with what to do."""
+    return any(copy.snapshot is None and not copy.away for copy in copies)
+
+
 def whole(copies: Sequence[Copy], action: Action) -> None:
     """Every volume of the set has its copy here."""
     for copy in copies:

@@ -30,7 +30,7 @@ TRAPS = {
 
 
 def new(folder: Path, name: str = "EVA1", total: int = 1 << 36) -> None:
-    """An array with one disk group and two hosts, no vdisks. Folder must not exist."""
+    """An array with one disk group and three hosts, no vdisks. Folder must not exist."""
     for part in ("images", "sys/block", "sys/class/block", "sys/class/scsi_host/host0", "dev"):
         (folder / part).mkdir(parents=True)
     (folder / "sys/class/scsi_host/host0/scan").write_text("")
@@ -40,7 +40,7 @@ def new(folder: Path, name: str = "EVA1", total: int = 1 << 36) -> None:
             "user": "admin", "password": "secret word", "manager": "cv.example", "state": "good",
         },
         "groups": {"\\Disk Groups\\dg1": {"total": total, "alarm": 95}},
-        "hosts": ["\\Hosts\\Mail\\prod", "\\Hosts\\Mail\\backup"],
+        "hosts": [f"\\Hosts\\Mail\\{host}" for host in ("prod", "backup", "tape")],
         "vdisks": {}, "luns": [], "devices": {}, "options": {},
         "times": dict(TIMES), "traps": dict(TRAPS), "hold": False,
         "changes": 0, "serial": 0, "log": [], "unflushed": 0, "moved": 0,
