@@ -106,6 +106,7 @@ class System:
     good: bool
     manager: str
     firmware: str
+    model: str
 
 
 def short_name(path: str) -> str:
@@ -185,6 +186,7 @@ def system(record: Element, book: Book) -> System:
         good=not state or mean(book, "state", state, "bad") == "good",
         manager=value(record, "managementhostname"),
         firmware=value(record, "firmwareversion"),
+        model=value(record, "systemtype"),
     )
 
 

@@ -41,12 +41,12 @@ class PointCopies(Lending):
         """A container for each volume that has none."""
         if not self.settings.containers:
             if check:
-                self.check_sources(self.array.known(), sources, wanted=True)
+                self.check_sources(self.array.known(), sources, wanted=True, later=True)
             return
         found = self.copies(self.array.known(), action, Role.CONTAINER)
         missing = {name: one for name, one in sources.items() if name not in found}
         if check and missing:
-            self.check_sources(self.array.known(), missing, wanted=True)
+            self.check_sources(self.array.known(), missing, wanted=True, later=True)
         jobs: list[Job] = []
         for volume, source in missing.items():
             name = names.copy_name(action.group, volume, source.wwn, action.mirror, Role.CONTAINER)

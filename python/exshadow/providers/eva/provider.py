@@ -121,6 +121,18 @@ class EvaProvider:
         with self.kind.armed(action):
             yield
 
+    def quieten(self, action: Action, tell: Callable[[str], None]) -> None:
+        """Before writers are asked for a split: wait for a snapclone that still copies, which no
+        freeze could. What is waited for is told. TimedOutError past ``copying_seconds``."""
+        if self.settings.kind is Kind.MIRRORCLONE:
+            return
+        view = self.array.look()
+        sources = list(self.kind.sources(view, action).values())
+        if busy := self.kind.not_normalised(view, sources):
+            names_ = ", ".join(sorted(one.name for one in busy))
+            tell(f"waits until {names_} is normalised, {self.settings.copying_seconds:g} s at most")
+            self.kind.wait_normalised(sources, why="make the next copy")
+
     def mirrors(self, group: str, volumes: Sequence[Source]) -> tuple[Mirror, ...]:
         """See the contract."""
         view = self.array.look()

@@ -38,6 +38,7 @@ def new(folder: Path, name: str = "EVA1", total: int = 1 << 36) -> None:
         "array": {
             "name": name, "wwn": "5000-1FE1-5001-0000", "licensed": True, "managed_by": "",
             "user": "admin", "password": "secret word", "manager": "cv.example", "state": "good",
+            "model": "HSV210",
         },
         "groups": {"\\Disk Groups\\dg1": {"total": total, "alarm": 95}},
         "hosts": [f"\\Hosts\\Mail\\{host}" for host in ("prod", "backup", "tape")],
