@@ -19,7 +19,6 @@ from exshadow.policy.model import Hook, HooksPart
 from exshadow.providers.contract import Provider, Verb
 from exshadow.service.policy_run import elsewhere, unfinished
 
-
 LENDERS = [SfwBed, EvaBed]
 
 

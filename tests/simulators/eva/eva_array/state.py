@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 TIMES = {"sync": 0.05, "unshare": 0.05, "restore": 0.05, "flush": 0.02, "answer": 0.0}
+WORDS = {"prompt": "> ", "status": "Status : "}  # how this release spells them
 TRAPS = {
     "no_status": False,  # the options are not taken: no status lines
     "dirty_xml": False,  # banner, prompt and 0x01 within a listing
@@ -44,7 +45,7 @@ def new(folder: Path, name: str = "EVA1", total: int = 1 << 36) -> None:
         "hosts": [f"\\Hosts\\Mail\\{host}" for host in ("prod", "backup", "tape")],
         "vdisks": {}, "luns": [], "devices": {}, "options": {},
         "times": dict(TIMES), "traps": dict(TRAPS), "hold": False,
-        "changes": 0, "serial": 0, "log": [], "unflushed": 0, "moved": 0,
+        "words": dict(WORDS), "changes": 0, "serial": 0, "log": [], "unflushed": 0, "moved": 0,
     }  # fmt: skip
     _save(folder, plain)
 
