@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from provider_bed_vss import FileSnapshots, VssBed, VssPlexBed
+from provider_bed_vss import PROVIDER, FileSnapshots, VssBed, VssPlexBed
 from provider_trial import Trial
 from sfw_trial import LIMITS, NoJournal
 
@@ -221,3 +221,27 @@ def test_a_command_says_when_the_copies_are_whole(tmp_path: Path) -> None:
     plexes(bed, copied=str(asked)).start(present)  # long before the hour has passed
     assert len((tmp_path / "ids").read_text().split()) == 3
     bed.close()
+
+
+# --- a restore that would destroy newer generations ---
+
+
+def test_a_revert_that_would_lose_newer_copies_is_refused(
+    bed: VssBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Windows' own provider does it; copied back, nothing is lost."""
+    monkeypatch.setattr("exshadow.providers.vss.provider.SYSTEM_PROVIDER_ID", PROVIDER)
+    trial = Trial(bed)
+    then, older = trial.production(), trial.split()
+    trial.scribble(b"later")
+    newer, there = trial.split("m2"), bed.copies()
+    with pytest.raises(RefusedError, match="would lose 1 newer copies"):
+        trial.do(Verb.RESTORE, set_id=older)
+    assert trial.production() != then
+    trial.do(Verb.RESTORE, "m2", newer)  # the newest may
+    trial.provider = VssProvider(
+        parse({**bed.settings, "restore": "copy"}), trial.provider._service
+    )
+    trial.do(Verb.RESTORE, set_id=older)
+    assert trial.production() == then
+    assert bed.copies() == there
