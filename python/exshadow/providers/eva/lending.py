@@ -55,13 +55,13 @@ class Lending(Presenting):
             self.delete_lun(identity, lun)
 
     def standing_lend(self, action: Action, view: View) -> Standing:
-        """By the LUNs that the listings show."""
+        """By the LUNs that the listings show; on any other host where the action names none."""
         found = self.copies(view, action, Role.SET, of_set=True)
         if len(found) < len(action.volumes):
             return Standing(Stage.FAILED, "copies of the set are missing")
-        host = _wanted(action)
+        host = action.options.get("host", "")
         luns = {
-            volume: next((lun for lun in self.away(one) if _is(lun.host, host)), None)
+            volume: next((lun for lun in self.away(one) if not host or _is(lun.host, host)), None)
             for volume, one in found.items()
         }
         if not any(luns.values()):
@@ -69,7 +69,9 @@ class Lending(Presenting):
         if not all(luns.values()):
             return Standing(Stage.HALF, "some copies have no LUN there yet")
         told = [f"{volume} is LUN {lun.number}" for volume, lun in luns.items() if lun]
-        return Standing(Stage.DONE, f"on {host}: {', '.join(told)}; rescan its adapters")
+        return Standing(
+            Stage.DONE, f"on {host or 'another host'}: {', '.join(told)}; rescan its adapters"
+        )
 
     def standing_recall(self, action: Action, view: View) -> Standing:
         """Done when no other host has any of them."""
