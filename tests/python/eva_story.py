@@ -12,6 +12,7 @@ from exshadow.providers.contract import Action, Provider, Standing, Verb
 from exshadow.providers.steps import Limits, carry_out
 
 SET = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
+OPTIONS = {Verb.LEND: {"host": EvaBed.other_host}, Verb.RECALL: {"released": "yes"}}
 LIMITS = Limits(seconds=dict.fromkeys(Verb, 20.0), between=0.05)
 
 
@@ -48,7 +49,8 @@ def do(
     provider = provider or bed.provider()
     standing = None
     for verb in verbs:
-        made = action(bed, verb, mirror, set_id if verb is not Verb.PREPARE else None)
+        more = {"options": OPTIONS[verb]} if verb in OPTIONS else {}
+        made = action(bed, verb, mirror, set_id if verb is not Verb.PREPARE else None, **more)
         standing = carry_out(provider, made, NoJournal(), limits=LIMITS)
     return standing
 

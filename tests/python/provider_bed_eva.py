@@ -28,12 +28,14 @@ MIB = 1 << 20
 SIZES = {"db": 2 * MIB, "logs": MIB}
 PROD = "\\Hosts\\Mail\\prod"
 BACKUP = "\\Hosts\\Mail\\backup"
+TAPE = "\\Hosts\\Mail\\tape"
 
 
 class EvaBed(Bed):
     """A small array with the group's volumes presented to a host; mirrorclones."""
 
     name = "eva"
+    other_host = "tape"
     kind: ClassVar[dict[str, str]] = {"kind": "mirrorclone"}
 
     def __init__(self, folder: Path) -> None:

@@ -165,7 +165,7 @@ class VssBed(Bed):
 class VssPlexBed(VssBed):
     """Full copies, restored by copying back; they outlive their relation."""
 
-    options: ClassVar[dict[str, str]] = {"kind": "plex", "restore": "copy"}
+    options: ClassVar[dict[str, str]] = {"kind": "plex", "restore": "copy", "copying_seconds": "0"}
 
 
 def replace_tries(settings: Any) -> Any:

@@ -19,6 +19,8 @@ class Bed(ABC):
     name: str
     group = "mail"
     mirrors = ("m1", "m2")
+    other_host = ""
+    """A host that sets can be lent to; empty where the product lends none."""
     copies_of_a_set = 0
     """How many copies come with each set and go with it; 0 where mirrors are there before."""
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from provider_bed_sfw import SfwBed
 
-from exshadow.providers.contract import Action, MirrorState, Standing, Verb
+from exshadow.providers.contract import Action, Mirror, MirrorState, Standing, Verb
 from exshadow.providers.sfw import SfwProvider
 from exshadow.providers.steps import Limits, carry_out
 from simulators.sfw import world
@@ -60,9 +60,12 @@ class Trial(SfwBed):
         self.do(Verb.UNPRESENT, set_id)
         return found
 
-    def state_of(self, mirror: str = "m1") -> MirrorState:
+    def mirror_of(self, label: str = "m1") -> Mirror:
         found = self.provider().mirrors(self.group, self.sources)
-        return next(one.state for one in found if one.label == mirror)
+        return next(one for one in found if one.label == label)
+
+    def state_of(self, mirror: str = "m1") -> MirrorState:
+        return self.mirror_of(mirror).state
 
     def gave(self, *words: str) -> list[list[str]]:
         """Commands given so far that have all these words."""

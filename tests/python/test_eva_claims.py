@@ -10,7 +10,7 @@ import pytest
 from eva_story import LIMITS, SET, NoJournal, action, do
 from provider_bed_eva import SIZES, EvaBed, EvaSnapcloneBed, EvaSnapshotBed, eva_state
 
-from exshadow.errors import ProviderError, RefusedError
+from exshadow.errors import ProviderError, RefusedError, TimedOutError
 from exshadow.providers.contract import Action, MirrorState, Source, Stage, Verb
 from exshadow.providers.eva import names
 from exshadow.providers.steps import carry_out
@@ -302,6 +302,60 @@ def test_all_snapshots_of_a_vdisk_have_one_level_also_where_none_is_named(tmp_pa
     assert found.value.hint == "set redundancy = vraid0"
     with pytest.raises(ProviderError, match="same redundancy"):
         _snap(bed, "vraid5")
+    bed.close()
+
+
+def test_no_more_snapshots_than_the_data_of_the_model_say(tmp_path: Path) -> None:
+    """What is refused says how sure that is, and gives way to an administrator's word."""
+    bed = EvaSnapshotBed(tmp_path)
+    own = tmp_path / "own.toml"
+    own.write_text('[bound.snapshots_vcs]\nmodels = "HSV1.*"\nmost = 1\nsure = "unconfirmed"\n')
+    bed.set(array={"model": "HSV110"})
+    do(bed, Verb.PREPARE, Verb.SPLIT)
+    one = bed.provider(commands=str(own))
+    assert {vdisk.copies_limit for vdisk in one.facts().volumes.values()} == {1}
+    with pytest.raises(RefusedError, match=r"limit is 1 \(of HSV110 .*unconfirmed") as found:
+        do(bed, Verb.PREPARE, provider=one, mirror="m2")
+    assert "snapshots_limit" in found.value.hint
+    assert {vdisk.copies_limit for vdisk in bed.provider().facts().volumes.values()} == {7}
+    told = bed.provider(commands=str(own), snapshots_limit="2")
+    do(bed, Verb.PREPARE, Verb.SPLIT, provider=told, mirror="m2", set_id=OTHER)
+    with pytest.raises(RefusedError, match="by the setting"):
+        do(bed, Verb.PREPARE, provider=told, mirror="m3")
+    bed.close()
+
+
+def test_a_copy_of_ours_that_normalises_is_told_and_waited_for(tmp_path: Path) -> None:
+    """The chooser does not refuse for it, space is reserved meanwhile, and before anybody is frozen
+    its end is awaited."""
+    bed = EvaSnapcloneBed(tmp_path)
+    do(bed, Verb.PREPARE)
+    bed.hold()
+    do(bed, Verb.SPLIT)
+    wwns = [bed.provider().kind.devices.id_of(one.path) for one in bed.sources]
+    facts = bed.provider().facts()
+    assert {(facts.volumes[one].normalising, facts.volumes[one].ours) for one in wwns} == {
+        (True, True)
+    }
+    do(bed, Verb.PREPARE, mirror="m2")
+    told: list[str] = []
+    held = action(bed, Verb.SPLIT, "m2", OTHER, writers=True)
+    with pytest.raises(TimedOutError, match="normalised"):
+        bed.provider(copying_seconds="0.2").quieten(held, told.append)
+    assert "-m1-s" in told[0]
+    bed.release()
+    one = bed.provider()
+    one.quieten(held, told.append)
+    one.start(held)
+    bed.close()
+
+
+def test_a_strangers_copy_that_normalises_is_not_ours(tmp_path: Path) -> None:
+    bed = EvaSnapcloneBed(tmp_path)
+    _by_hand(bed, "snapclone", copying=9e12)
+    (first,) = (one for one in bed.provider().facts().volumes.values() if one.normalising
+                and one.copies)  # fmt: skip
+    assert not first.ours
     bed.close()
 
 

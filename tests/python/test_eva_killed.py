@@ -18,7 +18,7 @@ from exshadow.providers.eva import names
 from exshadow.providers.steps import carry_out
 
 _MIRRORCLONE = (Verb.PREPARE, Verb.SPLIT, Verb.PRESENT, Verb.UNPRESENT, Verb.RESTORE, Verb.RESYNC,
-                Verb.PROMOTE, Verb.DISSOLVE, Verb.ABORT)  # fmt: skip
+                Verb.LEND, Verb.RECALL, Verb.PROMOTE, Verb.DISSOLVE, Verb.ABORT)  # fmt: skip
 STORIES: dict[type[EvaBed], tuple[Verb, ...]] = {
     EvaBed: _MIRRORCLONE,
     EvaSnapshotBed: (Verb.PREPARE, Verb.SPLIT, Verb.RESYNC, Verb.RESTORE, Verb.ABORT),
@@ -35,6 +35,7 @@ BEFORE = {
     Verb.PREPARE: (),
     Verb.SPLIT: (Verb.PREPARE,),
     Verb.UNPRESENT: (Verb.PREPARE, Verb.SPLIT, Verb.PRESENT),
+    Verb.RECALL: (Verb.PREPARE, Verb.SPLIT, Verb.LEND),
     Verb.ABORT: (Verb.PREPARE,),
 }
 _SET = (Verb.PREPARE, Verb.SPLIT)

@@ -74,6 +74,21 @@ def test_an_error_line_beside_a_status_of_zero_is_an_error(bed: EvaBed) -> None:
     do(bed, Verb.SPLIT)
 
 
+def test_an_error_in_the_middle_of_several_commands_is_not_passed_over(bed: EvaBed) -> None:
+    """The session goes on after an error (on_error=Continue): every command is judged alone."""
+    bed.set(traps={"error_but_zero": 'ADD MIRRORCLONE "DB'})
+    with pytest.raises(ProviderError, match="Operation failed"):
+        do(bed, Verb.PREPARE)
+    assert bed.provider().standing(action(bed, Verb.PREPARE)).stage is not Stage.DONE
+    bed.set(traps={"error_but_zero": 'ADD MIRRORCLONE "LOGS'})  # the one before it is made
+    with pytest.raises(ProviderError, match="Operation failed"):
+        do(bed, Verb.PREPARE)
+    assert [name.split("-")[0] for name in bed.copies()] == ["db"]
+    bed.set(traps={"error_but_zero": ""})
+    do(bed, Verb.PREPARE)
+    assert [name.split("-")[0] for name in bed.copies()] == ["db", "logs"]
+
+
 def test_without_status_lines_nothing_is_believed(bed: EvaBed) -> None:
     bed.set(traps={"no_status": True})
     with pytest.raises(ProviderError, match="no status") as found:

@@ -66,7 +66,8 @@ REFUSALS = [
     ("sfw", facts(replace(DYNAMIC, spare_in_group=GIB - 1)), Wish(), "bytes free"),
     ("sfw", facts(DYNAMIC, sfw_tools=False), Wish(), "are not here"),
     ("sfw", facts(DYNAMIC, BASIC), Wish(), "mixed stacks"),
-        ("sfw", facts(DYNAMIC), Wish(off_host=True), "cannot be shown to another host"),
+    ("sfw", facts(DYNAMIC, replace(DYNAMIC, name="F:", group="DG2")), Wish(off_host=True),
+     "cannot be shown to another host"),
     ("eva", facts(DYNAMIC), Wish(), "dynamic volume"),
     ("eva", facts(replace(BASIC, disks=(Disk("ATA", "SSD"),))), Wish(), "not lie on an EVA"),
     ("eva", facts(BASIC, arrays=(replace(EVA, licensed=False),)), Wish(), "licence"),
@@ -76,7 +77,7 @@ REFUSALS = [
     ("eva", facts(BASIC, arrays=()), Wish(), "page-83"),
     ("eva", facts(BASIC, arrays=(EVA, replace(EVA, name="EVA2"))), Wish(), "several arrays"),
     ("eva", facts(BASIC, arrays=(replace(EVA, volumes={ID: ArrayVolume(normalising=True)}),)),
-     Wish(), "normalising"),
+     Wish(), "normalising, by a copy that is not ours"),
     ("eva", facts(BASIC, arrays=(replace(EVA, volumes={ID: CLONED}),)), Wish(), "another type"),
     ("vss", facts(BASIC), Wish(), "not a Windows host"),
     ("vss", facts(replace(BASIC, name="G:"), vss=(SYSTEM,)), Wish(), "no VSS provider takes G:"),
@@ -105,6 +106,14 @@ def test_the_settings_decide_the_kind_of_copy_in_the_array(kind: CopyKind) -> No
     assert survives == (kind is not CopyKind.DIFFERENTIAL)
     by_changes = choose(known, Wish(delta_resync=True)).provider == "eva"
     assert by_changes == (kind is CopyKind.MIRRORCLONE)
+
+
+def test_a_copy_of_our_own_that_normalises_is_no_reason_against_the_array() -> None:
+    busy = ArrayVolume(normalising=True, ours=True, copies=(CopyKind.SNAPCLONE,))
+    array = replace(EVA, kind=CopyKind.SNAPCLONE, volumes={ID: busy})
+    found = choose(facts(BASIC, arrays=(array,)), Wish())
+    assert found.provider == "eva"
+    assert found.why.endswith("it waits until its copy of F: is normalised")
 
 
 def test_what_is_made_already_needs_no_room_and_is_no_foreign_copy() -> None:
@@ -147,13 +156,14 @@ arrays = st.builds(
     managed_by_other=st.sampled_from(["", "other"]),
     free=st.integers(0, 16 * GIB),
     used_percent=st.integers(0, 100),
-    copies_limit=st.none() | st.integers(1, 3),
     volumes=st.dictionaries(
         st.sampled_from([ID, "5000"]),
         st.builds(
             ArrayVolume,
             state=st.sampled_from(["good", "attention"]),
             normalising=st.booleans(),
+            ours=st.booleans(),
+            copies_limit=st.none() | st.integers(1, 3),
             copies=st.lists(st.sampled_from(CopyKind), max_size=3).map(tuple),
         ),
     ),

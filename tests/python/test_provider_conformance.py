@@ -12,7 +12,7 @@ import pytest
 from provider_beds import Bed
 from provider_trial import Trial, bed_classes
 
-from exshadow.errors import Error, NotFoundError, UnsupportedError
+from exshadow.errors import Error, NotFoundError, RefusedError, UnsupportedError
 from exshadow.providers.contract import MirrorState, Source, Stage, Verb
 
 
@@ -269,6 +269,35 @@ def test_a_presented_set_can_be_read_until_it_is_taken_back(trial: Trial) -> Non
         assert again.members == members
         assert {one.volume: trial.bed.read_copy(one) for one in members} == then
         trial.do(Verb.UNPRESENT, set_id=set_id)
+
+
+def test_a_lent_set_is_another_hosts_until_it_is_recalled(trial: Trial) -> None:
+    then = trial.production()
+    set_id = trial.split()
+    host = trial.bed.other_host
+    lend = replace(trial.action(Verb.LEND, set_id=set_id), options={"host": host or "HOST2"})
+    if not host:
+        with pytest.raises(UnsupportedError) as found:
+            trial.provider.start(lend)
+        assert found.value.hint
+        return
+    assert trial.provider.capability(trial.bed.sources).off_host
+    for _ in range(2):  # the second time nothing is left to be done
+        assert trial.carry_out(replace(lend, id=str(uuid.uuid4()))).detail
+        assert host in trial.mirror().lent
+        trial.crash()
+    for verb in (Verb.RESYNC, Verb.RESTORE, Verb.PRESENT):
+        with pytest.raises(RefusedError):
+            trial.do(verb, set_id=set_id)
+    recall = trial.action(Verb.RECALL, set_id=set_id)
+    with pytest.raises(RefusedError, match=r"lose|forced"):
+        trial.provider.start(recall)
+    assert trial.mirror().lent
+    trial.carry_out(replace(recall, options={"released": "yes"}))
+    assert trial.crash().standing(recall).stage is Stage.DONE
+    assert not trial.mirror().lent
+    assert trial.copy(set_id) == then
+    trial.do(Verb.RESYNC, set_id=set_id)
 
 
 def test_what_is_said_to_have_changed_holds_all_that_did(trial: Trial) -> None:

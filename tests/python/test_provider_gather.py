@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from product_policy import policy_of, programs
 from provider_bed_eva import EvaBed
 from provider_bed_sfw import SfwBed
 
@@ -12,7 +13,6 @@ from exshadow.providers.contract import Source
 from exshadow.providers.disks import linux_stack, windows_stack
 from exshadow.providers.facts import StackKind
 from exshadow.providers.gather import gather
-from simulators.sfw.program import install
 
 ID = "600508b4000c9a7a0000900000ab0000"
 
@@ -110,23 +110,6 @@ def test_storage_foundation_tells_of_its_volumes(tmp_path):
     assert {one.kind for one in facts.volumes} == {StackKind.SFW}
     assert {one.group for one in facts.volumes} == {"MAIL"}
     assert [one.size for one in facts.volumes] == [one.size for one in bed.sources]
-
-
-def programs(bed):
-    """The simulators as commands."""
-    return install(bed.folder / "bin", bed.world)
-
-
-def policy_of(bed, tmp_path, settings, more="", mirrors=("m1",)):
-    lines = ["[group.mail]", 'volumes = ["db", "logs"]', f"mirrors = {json.dumps(mirrors)}", more]
-    for one in bed.sources:
-        path = one.path.replace("\\", "\\\\")
-        lines += [f"[volume.{one.name}]", f'path = "{path}"', f"size = {one.size}"]
-    lines += [f"[provider.{bed.name}]"]
-    lines += [f"{key} = {json.dumps(text)}" for key, text in settings.items()]
-    path = tmp_path / "policy.toml"
-    path.write_text("\n".join(lines))
-    return path
 
 
 def test_the_choice_is_told_with_one_reason_for_each_other(cli, tmp_path):

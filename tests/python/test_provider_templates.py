@@ -10,7 +10,7 @@ from exshadow.errors import InvalidError, NotFoundError
 from exshadow.providers import registry
 from exshadow.providers.templates import Book, Sure, load, versions
 
-SHIPPED = [("sfw", version) for version in versions("sfw")]
+SHIPPED = [(name, version) for name in ("sfw", "eva") for version in versions(name)]
 
 
 def book(**command: object) -> Book:
@@ -58,7 +58,7 @@ def test_every_entry_that_comes_with_it_says_how_sure_it_is_and_whence(
 ) -> None:
     found = load(product, version)
     assert found.version == version
-    for entries in (found.command, found.pattern, found.meaning):
+    for entries in (found.command, found.pattern, found.meaning, found.bound):
         for name, entry in entries.items():  # type: ignore[attr-defined]
             assert entry.sure in Sure, name
             assert entry.source != "the administrator's file", name
@@ -119,6 +119,7 @@ def test_an_administrators_file_replaces_single_entries(tmp_path: Path) -> None:
         ('[meaning.plex]\nwords = { A = "redy" }\nsure = "confirmed"', "no word 'redy'"),
         ('version = "9"', "version 9"),
         ('product = "eva"', "it is for eva"),
+        ('[bound.x]\nmodels = "H"\nmost = 1\nsure = "confirmed"', "bound.x: there is none"),
         ("forbidden = = 1", "TOML"),
         ("forbidden = '[x]'", "cannot be changed"),
     ],
@@ -129,6 +130,24 @@ def test_a_fault_in_the_file_is_told_with_its_place(tmp_path: Path, text: str, s
         load("sfw", "7.3", path)
     assert str(path) in caught.value.message
     assert said in caught.value.message + caught.value.hint
+
+
+TABLE = {0.94: 16, 1.0: 15, 1.07: 14, 1.15: 13, 1.25: 12, 1.36: 11, 1.5: 10, 1.67: 9, 1.88: 8,
+         2.0: 7, 3.0: 5, 14.0: 1, 15.1: 0}  # fmt: skip
+
+
+def test_the_arrays_table_of_sizes_is_that_of_the_guide() -> None:
+    """Beyond its last row all copies of a source together have 15 TB."""
+    found = load("eva", "6").bound_of("HSV210")
+    assert found is not None
+    name, bound = found
+    assert (name, bound.sure) == ("snapshots_xcs", Sure.CONFIRMED)
+    assert {size: bound.count(int(size * (1 << 40))) for size in TABLE} == TABLE
+    assert bound.count(1 << 30) == 16
+    old = load("eva", "6").bound_of("hsv110")
+    assert old is not None
+    assert (old[1].most, old[1].sure) == (7, Sure.UNCONFIRMED)
+    assert load("eva", "6").bound_of("HSV999") is None
 
 
 def test_a_file_or_version_that_is_not_there_is_told(tmp_path: Path) -> None:

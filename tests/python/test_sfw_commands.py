@@ -35,6 +35,8 @@ COMMANDS = {
     Verb.DISSOLVE: [("vxassist", "snapclear")],
     Verb.PROMOTE: [("vxassist", "unassign"), ("vxassist", "assign"), ("vxassist", "snapclear")],
     Verb.ABORT: [("vxassist", "snapabort")],
+    Verb.LEND: [("vxdg", "split"), ("vxdg", "deport")],
+    Verb.RECALL: [("vxdg", "import"), ("vxdg", "join")],
 }
 SET = "11111111-2222-3333-4444-555555555555"
 EVERY = [(verb, *command) for verb, commands in COMMANDS.items() for command in commands]
@@ -81,8 +83,11 @@ def ready_for(
     then = trial.all()
     if verb is Verb.UNPRESENT:
         trial.do(Verb.PRESENT, SET)
+    if verb is Verb.RECALL:
+        trial.do(Verb.LEND, SET, host="HOST2")
     trial.write("db", 8192, b"later")
-    return trial, trial.act(verb, SET), then
+    options = {Verb.LEND: {"host": "HOST2"}, Verb.RECALL: {"released": "yes"}}
+    return trial, trial.act(verb, SET, **options.get(verb, {})), then
 
 
 def carry_out(trial: Trial, action: Action) -> None:
@@ -102,6 +107,9 @@ def check(trial: Trial, action: Action, then: dict[str, bytes], plexes: int) -> 
         Verb.PROMOTE: MirrorState.NONE,
     }.get(action.verb, MirrorState.SPLIT)
     assert trial.state_of() is expected
+    assert bool(trial.mirror_of().lent if trial.state_of() is MirrorState.SPLIT else "") == (
+        action.verb is Verb.LEND
+    )
     if action.verb in (Verb.RESTORE, Verb.PROMOTE):
         assert trial.all() == then
     if action.verb in (Verb.SPLIT, Verb.RESTORE):

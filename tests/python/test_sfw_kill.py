@@ -103,6 +103,7 @@ def counting(bed: SfwBed) -> SimulatedRunner:
 
 
 SETS = (Verb.PREPARE, Verb.SPLIT)
+LENT = {"options": {"host": "HOST2"}}
 CASES = {
     "prepare": ((), Verb.PREPARE, {}),
     "abort a mirror": ((Verb.PREPARE,), Verb.ABORT, {"no_set": True}),
@@ -115,6 +116,8 @@ CASES = {
     "abort a split": (SETS, Verb.ABORT, {}),
     "present": (SETS, Verb.PRESENT, {}),
     "unpresent": ((*SETS, Verb.PRESENT), Verb.UNPRESENT, {}),
+    "lend": (SETS, Verb.LEND, LENT),
+    "recall": ((*SETS, Verb.LEND), Verb.RECALL, {"options": {"released": "yes"}}),
     "restore": (SETS, Verb.RESTORE, {}),
     "resync": (SETS, Verb.RESYNC, {}),
     "dissolve": (SETS, Verb.DISSOLVE, {}),
@@ -130,7 +133,7 @@ def test_killed_before_any_command_and_begun_again_ends_the_same(case: str, tmp_
     with world.opened(bed.world) as found:
         found.state["writers"] = {"Store": {"Mail": ["MAIL\\db", "MAIL\\logs"]}}
     for one in before:
-        do(bed, act(bed, one))
+        do(bed, act(bed, one, **(LENT if one is Verb.LEND else {})))
     if Verb.SPLIT in before:
         for source in bed.sources:
             bed.write(source.name, 65536, b"written after the split")

@@ -18,8 +18,9 @@ from exshadow.errors import (
     RefusedError,
     UnsupportedError,
 )
-from exshadow.providers.contract import Action, MirrorState, Stage, Verb
+from exshadow.providers.contract import Action, MirrorState, Source, Stage, Verb
 from exshadow.providers.sfw import SfwProvider, offhost
+from exshadow.providers.sfw.facts import stack
 from simulators.sfw import faults, world
 
 
@@ -338,6 +339,27 @@ def test_a_microsoft_disk_group_is_refused(trial: Trial) -> None:
     assert not trial.gave("prepare")
 
 
+@pytest.mark.parametrize("plexes", [30, 31])
+def test_mirrors_that_are_split_off_count_against_the_limit(trial: Trial, plexes: int) -> None:
+    """They are mirrors of the volume again after a snapback."""
+    set_id = trial.split("m2")
+    with world.opened(trial.world) as found:
+        volume = found.groups["MAIL"]["volumes"]["logs"]
+        for number in range(50, 50 + plexes - 1):
+            plex = {"disk": f"d{number}", "state": "ACTIVE", "file": "1.img", "at": 0.0}
+            volume["plexes"][f"logs-{number}"] = plex
+    if plexes == 30:
+        trial.do(Verb.PREPARE)
+    else:
+        with pytest.raises(RefusedError, match="has 32 mirrors, 1 of them split off"):
+            trial.do(Verb.PREPARE)
+        assert len(trial.gave("prepare")) == 2
+    facts = stack(trial.provider().ground, trial.sources[1])
+    assert facts is not None
+    assert facts.plexes == 32
+    trial.do(Verb.RESYNC, set_id, "m2")
+
+
 def test_the_thirty_third_mirror_is_refused(trial: Trial) -> None:
     with world.opened(trial.world) as found:
         volume = found.groups["MAIL"]["volumes"]["logs"]
@@ -440,8 +462,50 @@ def test_a_disk_group_with_a_mounted_copy_is_neither_let_go_nor_joined(trial: Tr
     offhost.bring_back(ground, "MAILOFF", "MAIL")
 
 
-def test_what_no_verb_does_is_not_promised(trial: Trial) -> None:
-    assert not trial.provider().capability(trial.sources).off_host
+def test_a_set_in_two_disk_groups_cannot_leave_and_that_is_not_promised(trial: Trial) -> None:
+    assert trial.provider().capability(trial.sources).off_host
+    world.add_group(trial.world, "OTHER", {"Harddisk8": 1 << 26, "Harddisk9": 1 << 26})
+    world.add_volume(trial.world, "OTHER", "more", 65536, "Harddisk8", places=("X:",))
+    sources = (*trial.sources, Source("more", "X:", 65536))
+    assert not trial.provider().capability(sources).off_host
+
+
+def test_a_set_lent_by_hand_in_a_group_of_another_name_is_recalled_all_the_same(
+    trial: Trial,
+) -> None:
+    set_id = trial.split()
+    provider = trial.provider()
+    offhost.split_off(provider.ground, trial.act(Verb.SPLIT, set_id), "MAILOFF")
+    assert trial.mirror_of().lent == "disk group MAILOFF"
+    trial.do(Verb.LEND, set_id, host="HOST2")
+    assert trial.mirror_of().lent == "HOST2"
+    assert not provider.ground.product.groups()["MAILOFF"].imported
+    trial.do(Verb.RECALL, set_id, released="yes")
+    trial.do(Verb.RESYNC, set_id)
+
+
+def test_a_set_is_lent_to_another_host_only_and_not_while_it_is_read_here(trial: Trial) -> None:
+    set_id = trial.split()
+    with pytest.raises(InvalidError, match="host1 is this host"):
+        trial.do(Verb.LEND, set_id, host="host1")
+    trial.do(Verb.PRESENT, set_id)
+    with pytest.raises(RefusedError, match="still mounted at P:"):
+        trial.do(Verb.LEND, set_id, host="HOST2")
+    assert not trial.gave("split")
+    assert not trial.mirror_of().lent
+
+
+def test_disks_that_the_other_host_still_uses_are_not_taken_from_it(trial: Trial) -> None:
+    """The product refuses, whatever was said; what is lent stays lent."""
+    set_id = trial.split()
+    trial.do(Verb.LEND, set_id, host="HOST2")
+    with world.opened(trial.world) as found:
+        (group,) = (one for name, one in found.groups.items() if name != "MAIL")
+        group["host"] = "HOST2"
+        next(iter(group["volumes"].values()))["open"] = True
+    with pytest.raises(ProviderError, match="is not imported here"):
+        trial.do(Verb.RECALL, set_id, released="yes")
+    assert trial.mirror_of().lent == "HOST2"
 
 
 @pytest.mark.parametrize("verb", [Verb.RESTORE, Verb.RESYNC])

@@ -8,18 +8,21 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from provider_bed_vss import FileSnapshots, VssBed
+from provider_bed_vss import PROVIDER, FileSnapshots, VssBed, VssPlexBed
+from provider_trial import Trial
 from sfw_trial import LIMITS, NoJournal
 
-from exshadow.errors import RefusedError
+from exshadow.errors import RefusedError, TimedOutError
 from exshadow.providers.contract import Action, Stage, Standing, Verb
 from exshadow.providers.steps import carry_out
 from exshadow.providers.vss import VssProvider, copying
+from exshadow.providers.vss.settings import parse
 from exshadow.vss.tables import ObjectType
 
 FIRST = "11111111-2222-3333-4444-555555555555"
@@ -176,3 +179,69 @@ def test_a_volume_that_takes_less_than_it_is_given_gets_all_bytes(
     monkeypatch.setattr(copying, "_locked", locked)
     assert copying.copy_back(str(copy), str(volume)) == 3 << 20
     assert volume.read_bytes() == copy.read_bytes()
+
+
+# --- copies that go on in the background ---
+
+
+def plexes(bed: VssPlexBed, **changed: str) -> VssProvider:
+    return VssProvider(parse({**bed.settings, **changed}), bed.provider()._service)
+
+
+def test_a_full_copy_is_not_read_while_it_may_still_be_copied(tmp_path: Path) -> None:
+    """VSS does not tell: a time passes, or a command of the administrator says so."""
+    bed = VssPlexBed(tmp_path)
+    trial = Trial(bed)
+    set_id = trial.split()
+    slow = plexes(bed, copying_seconds="1")
+    (slot,) = slow._slots.all()
+    slow._slots.write(replace(slot, begun=datetime.now(UTC).isoformat()))
+    split = trial.action(Verb.SPLIT, set_id=set_id)
+    assert "VSS does not tell" in slow.standing(split).detail
+    assert "VSS does not tell" in slow.mirrors(bed.group, bed.sources)[0].detail
+    told: list[str] = []
+    slow.quieten(trial.action(Verb.SPLIT, "m2"), told.append)  # no other copy meanwhile
+    assert "mirror m1" in told[0]
+    assert not slow.standing(split).detail
+    slow.start(trial.action(Verb.PRESENT, set_id=set_id))
+    bed.close()
+
+
+def test_a_command_says_when_the_copies_are_whole(tmp_path: Path) -> None:
+    bed = VssPlexBed(tmp_path)
+    trial = Trial(bed)
+    set_id = trial.split()
+    asked = tmp_path / "copied"
+    asked.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/ids; test -e {tmp_path}/whole\n')
+    asked.chmod(0o700)
+    present = trial.action(Verb.PRESENT, set_id=set_id)
+    with pytest.raises(TimedOutError, match="still being copied"):
+        plexes(bed, copied=str(asked), copying_seconds="0.1").start(present)
+    (tmp_path / "whole").touch()
+    plexes(bed, copied=str(asked)).start(present)  # long before the hour has passed
+    assert len((tmp_path / "ids").read_text().split()) == 3
+    bed.close()
+
+
+# --- a restore that would destroy newer generations ---
+
+
+def test_a_revert_that_would_lose_newer_copies_is_refused(
+    bed: VssBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Windows' own provider does it; copied back, nothing is lost."""
+    monkeypatch.setattr("exshadow.providers.vss.provider.SYSTEM_PROVIDER_ID", PROVIDER)
+    trial = Trial(bed)
+    then, older = trial.production(), trial.split()
+    trial.scribble(b"later")
+    newer, there = trial.split("m2"), bed.copies()
+    with pytest.raises(RefusedError, match="would lose 1 newer copies"):
+        trial.do(Verb.RESTORE, set_id=older)
+    assert trial.production() != then
+    trial.do(Verb.RESTORE, "m2", newer)  # the newest may
+    trial.provider = VssProvider(
+        parse({**bed.settings, "restore": "copy"}), trial.provider._service
+    )
+    trial.do(Verb.RESTORE, set_id=older)
+    assert trial.production() == then
+    assert bed.copies() == there

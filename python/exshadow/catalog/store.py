@@ -151,6 +151,17 @@ class Catalog:
         with self.changing() as connection:
             connection.execute(insert(schema.verifications).values(**row))
 
+    def forget_good_verdicts(self, set_id: str) -> None:
+        """Its copies are no longer those that were found good; what was found bad stays."""
+        verdicts = schema.verifications.c
+        mine = select(schema.sets.c.id).where(schema.sets.c.owner == self.owner)
+        with self.changing() as connection:
+            connection.execute(
+                delete(schema.verifications).where(
+                    verdicts.set_id == set_id, verdicts.ok, verdicts.set_id.in_(mine)
+                )
+            )
+
     def add_job(
         self, job: JobRecord, *, volume: str, target: str, started: str, error: str = ""
     ) -> None:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 app = options.group("snapshot")
 app.command(export, name="export")
 app.command(import_, name="import")
+for _name in ("lend", "recall"):
+    app.command(f"exshadow.cli.lending:{_name}", name=_name)
 for _name in ("mount", "unmount"):
     app.command(f"exshadow.cli.attach:{_name}", name=_name)
 

@@ -55,7 +55,20 @@ def choose(facts: Facts, wish: Wish) -> Choice:
     over = tuple(
         Refusal(name, f"could do it; {best} comes before it ({why})") for name in ranked[1:]
     )
-    return Choice(best, able[best], why, tuple(refused), over)
+    return Choice(best, able[best], why + _waits(best, facts), tuple(refused), over)
+
+
+def _waits(provider: str, facts: Facts) -> str:
+    """What a run of the provider waits for first."""
+    if provider != "eva":
+        return ""
+    known = {wwn: one for array in facts.arrays for wwn, one in array.volumes.items()}
+    busy = [
+        volume.name
+        for volume in facts.volumes
+        if any(known[normal_id(disk.page83)].normalising for disk in volume.disks)
+    ]
+    return f"; it waits until its copy of {', '.join(busy)} is normalised" if busy else ""
 
 
 def _verdict(name: str, facts: Facts, wish: Wish) -> Capability | str:
@@ -152,8 +165,8 @@ def _sfw(facts: Facts, wish: Wish) -> Capability | str:
         room = min(told, default=None)
         if room is not None and needed > room:
             return f"disk group {group} has {room} bytes free, {needed} are needed"
-    # Off the host only by steps of their own so far (sfw/offhost.py), by no verb.
-    return Capability(CopyKind.PLEX, True, True, False, True, False)
+    groups = {volume.group for volume in facts.volumes}
+    return Capability(CopyKind.PLEX, True, True, False, True, len(groups) == 1)
 
 
 def _eva(facts: Facts, wish: Wish) -> Capability | str:
@@ -206,11 +219,14 @@ def _array_limits(facts: Facts, wish: Wish, array: ArrayFacts) -> Capability | s
             vdisk = array.volumes[normal_id(disk.page83)]
             if vdisk.state != "good":
                 return f"the vdisk of {volume.name} is in state {vdisk.state}"
-            if vdisk.normalising:
-                return f"the vdisk of {volume.name} is still normalising"
+            if vdisk.normalising and not vdisk.ours:
+                return (
+                    f"the vdisk of {volume.name} is still normalising, by a copy that is not ours: "
+                    "ask again when that has ended"
+                )
             if any(copy is not kind for copy in vdisk.copies):
                 return f"the vdisk of {volume.name} has copies of another type than {kind.value}"
-            limit = array.copies_limit
+            limit = vdisk.copies_limit
             if limit is not None and len(vdisk.copies) + missing > limit:
                 return f"the vdisk of {volume.name} would exceed {limit} copies"
     size = sum(volume.size for volume in facts.volumes) * missing

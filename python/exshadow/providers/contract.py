@@ -33,6 +33,8 @@ class Verb(enum.StrEnum):
     ABORT = "abort"  # drop what prepare or an unfinished split made
     PRESENT = "present"  # the set's copies can be read on this host: members get paths
     UNPRESENT = "unpresent"  # undo that
+    LEND = "lend"  # the set's copies can be read on another host: option ``host``
+    RECALL = "recall"  # undo that; option ``released`` (yes): the other host has let go of them
 
 
 ENDS_A_SET = frozenset({Verb.RESYNC, Verb.PROMOTE, Verb.DISSOLVE, Verb.ABORT})
@@ -134,7 +136,8 @@ class MirrorState(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Mirror:
     """One mirror of a group. ``percent``: of a sync under way; ``set_id``: whose copies it
-    holds, as far as the product tells; ``presented``: where the copies can be read."""
+    holds, as far as the product tells; ``presented``: where the copies can be read; ``lent``: the
+    other host that has them, or what is known of where they are."""
 
     label: str
     state: MirrorState
@@ -142,6 +145,7 @@ class Mirror:
     set_id: str = ""
     presented: tuple[str, ...] = ()
     detail: str = ""
+    lent: str = ""
 
 
 class Provider(Protocol):

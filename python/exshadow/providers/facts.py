@@ -49,7 +49,8 @@ def normal_id(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class VolumeStack:
-    """One volume of the group. ``group``: its dynamic disk group; ``plexes``: mirrors it has."""
+    """One volume of the group. ``group``: its dynamic disk group; ``plexes``: mirrors it has, those
+    that are split off as sets included."""
 
     name: str
     kind: StackKind
@@ -63,10 +64,13 @@ class VolumeStack:
 
 @dataclass(frozen=True, slots=True)
 class ArrayVolume:
-    """What the array says of the vdisk behind a volume."""
+    """What the array says of the vdisk behind a volume. ``ours``: what normalises is a copy of
+    ours, which a run waits for; ``copies_limit``: None: not known, the array refuses by itself."""
 
     state: str = "good"
     normalising: bool = False
+    ours: bool = False
+    copies_limit: int | None = None
     copies: tuple[CopyKind, ...] = ()
 
 
@@ -82,7 +86,6 @@ class ArrayFacts:
     free: int = 0
     alarm_percent: int = 90
     used_percent: int = 0
-    copies_limit: int | None = None  # per vdisk, None: not known, the array refuses by itself
     volumes: dict[str, ArrayVolume] = field(default_factory=dict)
 
 

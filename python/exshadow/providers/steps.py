@@ -33,6 +33,8 @@ class Limits:
             Verb.ABORT: 3600.0,
             Verb.PRESENT: 600.0,
             Verb.UNPRESENT: 600.0,
+            Verb.LEND: 3600.0,
+            Verb.RECALL: 3600.0,
         }
     )
     between: float = 5.0

@@ -1,6 +1,6 @@
 """A product's commands and the patterns of its answers: data of its version, not code.
 
-A file of data (``data/sfw-7.3.toml``) has tables of four kinds:
+A file of data (``data/sfw-7.3.toml``) has tables of these kinds:
 
     product = "sfw"
     version = "7.3"
@@ -18,6 +18,14 @@ A file of data (``data/sfw-7.3.toml``) has tables of four kinds:
     [pattern.plex]
     regex = '^ *Plex *: (?P<plex>\\S+)'
     sure = "unconfirmed"
+    source = "..."
+
+    [bound.snapshots_xcs]              # how many copies a source may have, by model of the array
+    models = 'HSV2[01]0'               # a regular expression, the whole of the model's name
+    most = 16
+    total_tb = 15.0                    # all copies of a source together (TB of 2^40 bytes)
+    sizes = [[0.94, 16], [2.0, 7]]     # so many of a source up to so many TB
+    sure = "confirmed"
     source = "..."
 
     [meaning.plex-state]
@@ -52,6 +60,7 @@ from exshadow.errors import Error, InvalidError, from_system
 _VALUE = re.compile(r"\{(\w+)\}")
 _LIST = re.compile(r"\{(\w+)\.\.\.\}")
 _PART = re.compile(r"\[([^\[\]]*)\]")
+_TB = 1 << 40
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Value = str | Sequence[Mapping[str, str]]
@@ -63,6 +72,14 @@ class Sure(enum.StrEnum):
     CONFIRMED = "confirmed"
     SIBLING = "sibling"  # read about a product of the same family
     UNCONFIRMED = "unconfirmed"  # remembered or deduced
+
+
+def _regular(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as problem:
+        raise ValueError(f"no regular expression: {problem}") from None
+    return value
 
 
 class _Entry(BaseModel):
@@ -114,11 +131,7 @@ class Pattern(_Entry):
     @field_validator("regex")
     @classmethod
     def _compiles(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as problem:
-            raise ValueError(f"no regular expression: {problem}") from None
-        return value
+        return _regular(value)
 
     @cached_property
     def compiled(self) -> re.Pattern[str]:
@@ -135,6 +148,30 @@ class Meaning(_Entry):
     words: Mapping[str, str]
 
 
+class Bound(_Entry):
+    """How many copies one source may have on an array of these models. ``sizes``: rows of TB and
+    count, for sources up to that size; ``total_tb``: of all its copies together, for larger ones;
+    0 where nobody knows."""
+
+    models: str
+    most: Annotated[int, Field(ge=1)]
+    total_tb: Annotated[float, Field(ge=0)] = 0.0
+    sizes: tuple[tuple[float, int], ...] = ()
+
+    @field_validator("models")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        return _regular(value)
+
+    def count(self, size: int) -> int:
+        """For a source of this many bytes."""
+        terabytes = size / _TB
+        rows = [count for limit, count in self.sizes if terabytes <= limit]
+        if rows or not self.total_tb or not size:
+            return min([self.most, max(rows)]) if rows else self.most
+        return min(self.most, int(self.total_tb / terabytes))
+
+
 class Book(BaseModel):
     """All of one version."""
 
@@ -146,6 +183,14 @@ class Book(BaseModel):
     command: Mapping[str, Command] = {}
     pattern: Mapping[str, Pattern] = {}
     meaning: Mapping[str, Meaning] = {}
+    bound: Mapping[str, Bound] = {}
+
+    def bound_of(self, model: str) -> tuple[str, Bound] | None:
+        """The first bound for this model of array, with its name; None where nobody knows."""
+        for name, one in self.bound.items():
+            if re.fullmatch(one.models, model, re.IGNORECASE):
+                return name, one
+        return None
 
     def words(self, name: str, values: Mapping[str, Value]) -> list[str]:
         """The command as program and arguments. InvalidError for a value that may not stand."""
@@ -270,7 +315,7 @@ def _shipped(product: str, version: str) -> dict[str, Any]:
 
 def _laid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Entries of ``over`` in place of those of ``base``, each as a whole."""
-    kinds = ("command", "pattern", "meaning")
+    kinds = ("command", "pattern", "meaning", "bound")
     merged = {kind: {**base.get(kind, {}), **over.get(kind, {})} for kind in kinds}
     return {**base, **over, **merged}
 
@@ -291,6 +336,7 @@ def _over(book: Book, path: Path) -> Book:
             "command": {**book.command, **layer.command},
             "pattern": {**book.pattern, **layer.pattern},
             "meaning": {**book.meaning, **layer.meaning},
+            "bound": {**book.bound, **layer.bound},
         }
     )
 
@@ -304,7 +350,7 @@ def _checked(plain: Mapping[str, Any], where: str) -> Book:
             for one in problem.errors()
         ]
         raise InvalidError(
-            "\n".join(faults), hint="every entry says text, regex or words, and sure"
+            "\n".join(faults), hint="every entry says text, regex, words or most, and sure"
         ) from None
 
 
@@ -316,7 +362,7 @@ def _misfits(book: Book, layer: Book) -> Iterator[str]:
         yield f"it is for version {layer.version}, not {book.version}"
     if layer.forbidden:
         yield "forbidden signs cannot be changed"
-    for kind in ("command", "pattern", "meaning"):
+    for kind in ("command", "pattern", "meaning", "bound"):
         known = getattr(book, kind)
         for name in getattr(layer, kind):
             if name not in known:

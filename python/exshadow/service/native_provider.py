@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from exshadow.errors import InvalidError, NotFoundError, RefusedError
+from exshadow.errors import InvalidError, NotFoundError, RefusedError, UnsupportedError
 from exshadow.image_files import errors_as_io
 from exshadow.model import UNFINISHED, ChangedMember, PlexRecord, SetRecord, VolumeRecord
 from exshadow.providers.contract import Action, Mirror, Source, Stage, Standing, Verb
@@ -74,6 +74,8 @@ class NativeProvider:
                 self._service.show_set(action.set_id)  # NotFoundError
             case Verb.UNPRESENT:
                 pass
+            case Verb.LEND | Verb.RECALL:
+                raise cannot_lend()
 
     def _prepare(self, action: Action) -> None:
         for volume in self._volumes(action):
@@ -243,6 +245,14 @@ class NativeProvider:
     @staticmethod
     def _removable(plex: PlexRecord) -> bool:
         return plex.state in UNFINISHED or (plex.state == "in_sync" and not plex.authority)
+
+
+def cannot_lend() -> UnsupportedError:
+    """Why a set of the engine is lent to nobody."""
+    return UnsupportedError(
+        "a set of the native engine goes to no other host: its copies are read where they are",
+        hint="exshadow serve offers it as an NBD export; or: exshadow snapshot export",
+    )
 
 
 def _yes(action: Action, option: str) -> bool:

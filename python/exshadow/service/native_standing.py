@@ -32,6 +32,8 @@ def look(service: Service, action: Action) -> Standing:
             return Standing(Stage.DONE, members=one.members) if one else _no_set(action)
         case Verb.UNPRESENT:
             return Standing(Stage.DONE)
+        case Verb.LEND | Verb.RECALL:
+            return Standing(Stage.ABSENT) if one else _no_set(action)
         case Verb.DISSOLVE | Verb.ABORT:
             if one is None:
                 return Standing(Stage.DONE)

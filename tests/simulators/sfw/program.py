@@ -60,6 +60,8 @@ def _done(folder: Path, program: str, words: list[str], host: str, fault: str) -
             text = PROGRAMS[program](world, line, fault)
         except Refused as refusal:
             return refusal.status, refusal.text
+        for ours, theirs in world.state.get("wording", {}).items():  # of this release
+            text = text.replace(ours, theirs)
         if not background and program != "vxvol" and copying.syncing(world) and not was_busy:
             background = False
         else:

@@ -75,11 +75,13 @@ def _source(world: World, line: Line, text: str) -> Json:
     first, *more = text.split("/")
     group, name = world.find(first)
     found: Json = {"group": group, "volume": name}
+    spelled = world.state.get("spelled", {})  # in this release, where it differs
+    known = {spelled.get(one, one): one for one in _ATTRIBUTES}
     for part in more:
         key, equals, value = part.partition("=")
-        if not equals or key.lower() not in _ATTRIBUTES or not value:
+        if not equals or key.lower() not in known or not value:
             raise line.usage(f"unknown attribute /{part}")
-        found[key.lower()] = value
+        found[known[key.lower()]] = value
     new = found.setdefault("newvol", f"SNAP-{name}")
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,18}", new):
         raise Refused(f"V-0 ERROR: {new} is no volume name")

@@ -9,6 +9,7 @@ from exshadow.errors import Error, RefusedError, TimedOutError, UnsupportedError
 from exshadow.providers.contract import Action, Stage, Standing
 from exshadow.providers.eva import preflight
 from exshadow.providers.eva.array import Check, Job, View
+from exshadow.providers.eva.bounds import Bounds
 from exshadow.providers.eva.finding import Copy, Finding
 from exshadow.providers.eva.names import CopyName, Role
 from exshadow.providers.eva.objects import Form, Vdisk
@@ -101,19 +102,25 @@ class Base(Finding):
     def _cache(identity: str, mode: str) -> Check:
         return lambda view: any(one.id == identity and one.cache[0] == mode for one in view.vdisks)
 
-    def check_sources(self, view: View, found: Mapping[str, Vdisk], wanted: bool) -> None:
-        """Preflight. ``wanted``: copies must still be made, so there must be room for them."""
-        preflight.array(self.array.system())
+    def check_sources(
+        self, view: View, found: Mapping[str, Vdisk], wanted: bool, *, later: bool = False
+    ) -> None:
+        """Preflight. ``wanted``: copies must still be made, so there must be room for them;
+        ``later``: not now, by a split that waits for what is being copied."""
+        system = self.array.system()
+        preflight.array(system)
         asked = [
             preflight.Wanted(
                 one,
                 self.disk_group(one),
                 self.redundancy(one),
                 reserved=not wanted,
+                later=later,
             )
             for one in found.values()
         ]
-        preflight.sources(view, asked, self.settings)
+        bounds = Bounds(self.settings, self.array.book, system.model)
+        preflight.sources(view, asked, self.settings, bounds)
         preflight.space(asked, self.array.disk_groups(), self.settings)
 
     def disk_group(self, source: Vdisk) -> str:
@@ -137,6 +144,15 @@ class Base(Finding):
     def delete_all(self, command: str, ids: Iterable[str]) -> None:
         """Vdisks that nothing sees any more."""
         self.array.change_all(command, [(_gone(one), {"vdisk": self.path(one)}) for one in ids])
+
+    def not_normalised(self, view: View, sources: Iterable[Vdisk]) -> list[Vdisk]:
+        """Snapclones of these that are still copying; the source itself where the array tells no
+        more."""
+        found = []
+        for one in sources:
+            copying = [copy for copy in view.copies_of(one) if copy.copying]
+            found += copying or ([one] if one.copying else [])
+        return found
 
     def wait_normalised(self, found: Sequence[Vdisk], *, why: str) -> None:
         """Until no snapclone of these is copying any more."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from exshadow.errors import RefusedError
+from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Array, View
+from exshadow.providers.eva.bounds import Bounds
 from exshadow.providers.eva.objects import Form, Vdisk
 from exshadow.providers.eva.session import OtherManagerError
 from exshadow.providers.eva.settings import EvaSettings, Kind
@@ -40,6 +42,9 @@ def array_facts(array: Array, settings: EvaSettings) -> ArrayFacts:
         )
     wanted = [groups[settings.disk_group]] if settings.disk_group in groups else groups.values()
     room = [(group.free(settings.redundancy), group) for group in wanted]
+    bounds = None
+    if settings.kind is Kind.SNAPSHOT:
+        bounds = Bounds(settings, array.book, system.model)
     free, group = min(room, key=lambda one: one[0]) if room else (0, None)
     return ArrayFacts(
         name=settings.system,
@@ -48,15 +53,17 @@ def array_facts(array: Array, settings: EvaSettings) -> ArrayFacts:
         free=free,
         alarm_percent=group.alarm_percent if group else 100,
         used_percent=group.used * 100 // group.total if group and group.total else 0,
-        copies_limit=settings.snapshots_limit if settings.kind is Kind.SNAPSHOT else None,
-        volumes={one.wwn: _volume(view, one) for one in view.vdisks if one.wwn},
+        volumes={one.wwn: _volume(view, one, bounds) for one in view.vdisks if one.wwn},
     )
 
 
-def _volume(view: View, one: Vdisk) -> ArrayVolume:
+def _volume(view: View, one: Vdisk, bounds: Bounds | None) -> ArrayVolume:
     copies = view.copies_of(one)
+    copying = [copy for copy in copies if copy.copying]
     return ArrayVolume(
         state="good" if one.good else one.state,
-        normalising=one.copying or any(copy.copying for copy in copies),
+        normalising=one.copying or bool(copying),
+        ours=bool(copying) and all(names.parse(copy.name) for copy in copying),
+        copies_limit=bounds.most(one.size) if bounds else None,
         copies=tuple(_KINDS[copy.form] for copy in copies if copy.form in _KINDS),
     )

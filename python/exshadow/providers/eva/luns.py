@@ -32,12 +32,18 @@ class Presenting(Restoring):
         found = self.whole_set(self.array.known(), action)
         for volume, one in found.items():
             permit(Operation.PRESENT, one.vdisk)
+            if away := [lun.host for lun in one.vdisk.presentations if lun.host != host]:
+                raise RefusedError(
+                    f"{one.vdisk.name} is lent to {away[0]}: two hosts must not use one copy",
+                    hint="bring it back first: exshadow snapshot recall SET",
+                )
             if one.vdisk.copying:
                 self.wait_normalised([one.vdisk], why=f"present {one.vdisk.name}")
-            self._add_lun(action, volume, one, host)
+            self.add_lun(action, volume, one, host)
         self.await_devices([one.vdisk.wwn for one in found.values()])
 
-    def _add_lun(self, action: Action, volume: str, one: Copy, host: str) -> None:
+    def add_lun(self, action: Action, volume: str, one: Copy, host: str) -> None:
+        """A LUN on the host, of the number it had the last time if that is free."""
         view = self.array.known()
         taken = {
             lun.number for vdisk in view.vdisks for lun in vdisk.presentations if lun.host == host

@@ -16,7 +16,7 @@ from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Stan
 from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Check, Job, View, exists
 from exshadow.providers.eva.finding import Copy
-from exshadow.providers.eva.luns import Presenting
+from exshadow.providers.eva.lending import Lending
 from exshadow.providers.eva.names import Role
 from exshadow.providers.eva.objects import Form, MirrorPhase, Vdisk
 from exshadow.providers.eva.rules import Operation, permit
@@ -25,7 +25,7 @@ from exshadow.providers.eva.session import ArrayRefusedError
 _LIVE = (Role.MIRROR, Role.SET)  # roles of a copy that is still a mirror
 
 
-class Mirrorclones(Presenting):
+class Mirrorclones(Lending):
     """The verbs for kind ``mirrorclone``."""
 
     # --- prepare ---

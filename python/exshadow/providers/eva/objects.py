@@ -106,6 +106,7 @@ class System:
     good: bool
     manager: str
     firmware: str
+    model: str
 
 
 def short_name(path: str) -> str:
@@ -124,10 +125,14 @@ def vdisk(record: Element, book: Book) -> Vdisk:
     percent = whole(unsure.get("percent", "").rstrip("%"))
     blocks = whole(value(record, "allocatedcapacityblocks"))
     asked = whole(value(record, "requestedcapacityblocks"))
+    form = Form(mean(book, "type", value(record, "virtualdisktype"), "unknown"))
+    shared = value(record, "sharingrelationship")
+    # How a snapclone that still copies is spelled is guessed: a word nobody knows counts as that.
+    unknown = "copying" if shared and form is Form.SNAPCLONE else ""
     return Vdisk(
         id=value(record, "objectid"),
         path=value(record, "objectname"),
-        form=Form(mean(book, "type", value(record, "virtualdisktype"), "unknown")),
+        form=form,
         state=state,
         good=means == "good",
         busy=means == "busy",
@@ -140,7 +145,7 @@ def vdisk(record: Element, book: Book) -> Vdisk:
         redundancy=value(record, "redundancy").lower(),
         cache=(_cache(record, book, "writecache"), _cache(record, book, "writecacheactual")),
         dirty=whole(value(record, "dirtyblockcount")),
-        copying=mean(book, "sharing", value(record, "sharingrelationship"), "") == "copying",
+        copying=mean(book, "sharing", shared, unknown) == "copying",
         phase=MirrorPhase(mean(book, "mirror_state", unsure.get("mirror_state", ""), "unknown")),
         percent=percent if percent is not None and percent <= 100 else None,
         presentations=_presentations(record),
@@ -185,6 +190,7 @@ def system(record: Element, book: Book) -> System:
         good=not state or mean(book, "state", state, "bad") == "good",
         manager=value(record, "managementhostname"),
         firmware=value(record, "firmwareversion"),
+        model=value(record, "systemtype"),
     )
 
 

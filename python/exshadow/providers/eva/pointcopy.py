@@ -15,7 +15,7 @@ from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Stan
 from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Job, View, exists
 from exshadow.providers.eva.finding import Copy
-from exshadow.providers.eva.luns import Presenting
+from exshadow.providers.eva.lending import Lending
 from exshadow.providers.eva.names import Role
 from exshadow.providers.eva.objects import Form, Vdisk
 from exshadow.providers.eva.rules import Operation, permit
@@ -24,7 +24,7 @@ from exshadow.providers.eva.settings import Allocation, Kind
 _GIB = 1 << 30
 
 
-class PointCopies(Presenting):
+class PointCopies(Lending):
     """The verbs for kinds ``snapshot`` and ``snapclone``."""
 
     # --- prepare ---
@@ -41,12 +41,12 @@ class PointCopies(Presenting):
         """A container for each volume that has none."""
         if not self.settings.containers:
             if check:
-                self.check_sources(self.array.known(), sources, wanted=True)
+                self.check_sources(self.array.known(), sources, wanted=True, later=True)
             return
         found = self.copies(self.array.known(), action, Role.CONTAINER)
         missing = {name: one for name, one in sources.items() if name not in found}
         if check and missing:
-            self.check_sources(self.array.known(), missing, wanted=True)
+            self.check_sources(self.array.known(), missing, wanted=True, later=True)
         jobs: list[Job] = []
         for volume, source in missing.items():
             name = names.copy_name(action.group, volume, source.wwn, action.mirror, Role.CONTAINER)

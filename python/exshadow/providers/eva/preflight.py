@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from exshadow.errors import NoSpaceError, RefusedError
+from exshadow.names import format_size
 from exshadow.providers.eva.array import View
+from exshadow.providers.eva.bounds import Bounds
 from exshadow.providers.eva.objects import DiskGroup, Form, MirrorPhase, System, Vdisk
 from exshadow.providers.eva.settings import Allocation, EvaSettings, Kind
 
@@ -21,12 +23,14 @@ _RESERVE = 10  # per cent of the source that a demand allocated snapshot needs a
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A copy that is to be made. ``reserved``: its space is taken already: by a container, or by
-    the mirrorclone that exists."""
+    the mirrorclone that exists; ``later``: only space is reserved now, for a copy that a split
+    makes when the source is normalised."""
 
     source: Vdisk
     disk_group: str
     redundancy: str
     reserved: bool = False
+    later: bool = False
 
 
 def array(system: System) -> None:
@@ -40,7 +44,7 @@ def array(system: System) -> None:
         raise RefusedError(f"array {system.name} is in state {system.state!r}")
 
 
-def sources(view: View, wanted: Iterable[Wanted], settings: EvaSettings) -> None:
+def sources(view: View, wanted: Iterable[Wanted], settings: EvaSettings, bounds: Bounds) -> None:
     """State, and copies there are already."""
     for asked in wanted:
         one = asked.source
@@ -56,11 +60,14 @@ def sources(view: View, wanted: Iterable[Wanted], settings: EvaSettings) -> None
         ):
             raise RefusedError(f"{one.name} is a mirrorclone: detach it first")
         copies = view.copies_of(one)
-        _normalised(one, copies, settings)
+        if not asked.later:
+            _normalised(one, copies, settings)
         _one_kind(asked, copies, settings)
         if settings.kind is Kind.SNAPSHOT:
             _level(asked)
-            _alike(asked, [other for other in copies if other.is_snapshot], settings)
+            snapshots = [other for other in copies if other.is_snapshot]
+            _alike(asked, snapshots, settings)
+            _number(one, len(snapshots), bounds)
 
 
 def _normalised(source: Vdisk, copies: Sequence[Vdisk], settings: EvaSettings) -> None:
@@ -68,7 +75,7 @@ def _normalised(source: Vdisk, copies: Sequence[Vdisk], settings: EvaSettings) -
     if copying and settings.kind is not Kind.MIRRORCLONE:
         raise RefusedError(
             f"{source.name} is being copied by a snapclone that is not normalised",
-            hint="wait for it: no other copy can be made meanwhile",
+            hint="repeat it when that has ended: a run waits for it by itself",
         )
 
 
@@ -100,7 +107,7 @@ def _level(asked: Wanted) -> None:
 
 
 def _alike(asked: Wanted, snapshots: Sequence[Vdisk], settings: EvaSettings) -> None:
-    """All snapshots of a vdisk have the same allocation and level, and there are not too many."""
+    """All snapshots of a vdisk have the same allocation and level."""
     form = Form.DEMAND if settings.allocation is Allocation.DEMAND else Form.FULLY
     for one in snapshots:
         if one.form is not form:
@@ -113,10 +120,16 @@ def _alike(asked: Wanted, snapshots: Sequence[Vdisk], settings: EvaSettings) -> 
                 f"{asked.source.name} has a snapshot {one.name} in {one.redundancy}: all must be",
                 hint=f"set redundancy = {one.redundancy}",
             )
-    if len(snapshots) >= settings.snapshots_limit:
+
+
+def _number(source: Vdisk, there: int, bounds: Bounds) -> None:
+    """Not too many of a vdisk of this size."""
+    most = bounds.most(source.size)
+    if most is not None and there >= most:
         raise RefusedError(
-            f"{asked.source.name} has {len(snapshots)} snapshots, the limit",
-            hint="abort a set, or raise snapshots_limit if the firmware takes more",
+            f"{source.name} of {format_size(source.size)} has {there} snapshots, the limit is "
+            f"{most} ({bounds.whence()})",
+            hint="abort a set; if the firmware takes more: snapshots_limit in [provider.eva]",
         )
 
 

@@ -89,10 +89,12 @@ class EvaProvider:
             Verb.RESYNC: self.kind.resync,
             Verb.RESTORE: self.kind.restore,
             Verb.PROMOTE: self._swap.promote,
-            Verb.DISSOLVE: self.kind.dissolve,
+            Verb.DISSOLVE: self._dissolve,
             Verb.ABORT: self.kind.abort,
             Verb.PRESENT: self.kind.present,
             Verb.UNPRESENT: self.kind.unpresent,
+            Verb.LEND: self.kind.lend,
+            Verb.RECALL: self.kind.recall,
         }
         self.array.look()
         verbs[action.verb](action)
@@ -109,6 +111,8 @@ class EvaProvider:
             Verb.ABORT: self.kind.standing_abort,
             Verb.PRESENT: self.kind.standing_present,
             Verb.UNPRESENT: self.kind.standing_unpresent,
+            Verb.LEND: self.kind.standing_lend,
+            Verb.RECALL: self.kind.standing_recall,
         }
         return verbs[action.verb](action, self.array.look())
 
@@ -121,6 +125,18 @@ class EvaProvider:
         with self.kind.armed(action):
             yield
 
+    def quieten(self, action: Action, tell: Callable[[str], None]) -> None:
+        """Before writers are asked for a split: wait for a snapclone that still copies, which no
+        freeze could. What is waited for is told. TimedOutError past ``copying_seconds``."""
+        if self.settings.kind is Kind.MIRRORCLONE:
+            return
+        view = self.array.look()
+        sources = list(self.kind.sources(view, action).values())
+        if busy := self.kind.not_normalised(view, sources):
+            names_ = ", ".join(sorted(one.name for one in busy))
+            tell(f"waits until {names_} is normalised, {self.settings.copying_seconds:g} s at most")
+            self.kind.wait_normalised(sources, why="make the next copy")
+
     def mirrors(self, group: str, volumes: Sequence[Source]) -> tuple[Mirror, ...]:
         """See the contract."""
         view = self.array.look()
@@ -131,9 +147,12 @@ class EvaProvider:
                 sources[one.name] = self.kind.source(view, one)
         made = []
         for label in self._labels(view, group, volumes):
-            mirror = self.kind.mirror(replace(action, mirror=label), view, sources)
+            asked = replace(action, mirror=label)
+            mirror = self.kind.mirror(asked, view, sources)
             if mirror.state is not MirrorState.NONE:
-                made.append(replace(mirror, set_id=self._remembered(mirror.set_id)))
+                lent = self.kind.lent_to(asked, view)
+                known = self._remembered(mirror.set_id)
+                made.append(replace(mirror, set_id=known, lent=lent))
         return tuple(made)
 
     def changed(self, action: Action) -> tuple[ChangedMember, ...] | None:
@@ -153,6 +172,10 @@ class EvaProvider:
     def _split(self, action: Action) -> None:
         self._remember(action.set_id)
         self.kind.split(action)
+
+    def _dissolve(self, action: Action) -> None:
+        self.kind.refuse_lent(self.kind.whole_set(self.array.known(), action).values(), "dissolve")
+        self.kind.dissolve(action)
 
     def _labels(self, view: View, group: str, volumes: Sequence[Source]) -> list[str]:
         """Labels of mirrors: in the names of copies, and those the settings name."""

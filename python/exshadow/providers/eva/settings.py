@@ -54,7 +54,7 @@ class EvaSettings(BaseModel):
     # ^ of sources after a split; default: what each had before it
     instant_restore: bool = False  # from snapshots and snapclones: depends on the firmware
     takeover: bool = False  # consent to take the array from another manager
-    snapshots_limit: int = Field(default=16, ge=1)  # a vdisk; depends on the firmware
+    snapshots_limit: int = Field(default=0, ge=0)  # a vdisk; 0: as the product's data say
     mirrors: str = ""  # labels, for demand allocated snapshots that leave no trace until a split
     sysfs: str = "/sys"
     devices: str = "/dev"

@@ -115,6 +115,7 @@ class Swap:
                 f"{file} cannot be read: {problem}",
                 hint="remove it to plan the promotion anew, if no LUN was taken away yet",
             ) from problem
+        self._kind.refuse_lent(found.values(), "promote")
         plan = {one.name: self._place(view, one.path, found[one.name]) for one in action.volumes}
         memory.write(file, _to_json(plan))
         return plan

@@ -12,7 +12,8 @@ _KINDS = {"sfw": StackKind.SFW, "ldm": StackKind.LDM}
 def stack(ground: Ground, source: Source) -> VolumeStack | None:
     """None for what is no dynamic volume. The listing of free space is not known for sure, so that
     the room in the disk group is left to the product."""
-    volume = Look(ground).by_path(source)
+    look = Look(ground)
+    volume = look.by_path(source)
     if volume is None:
         return None
     group = ground.product.groups().get(volume.group)
@@ -22,6 +23,6 @@ def stack(ground: Ground, source: Source) -> VolumeStack | None:
         volume.size,
         group=volume.group,
         raid5=volume.layout == "raid5",
-        plexes=len(volume.plexes),
+        plexes=len(volume.plexes) + look.split_of(volume),
         spare_in_group=None,
     )

@@ -92,6 +92,13 @@ class Look:
             self._pairs[group] = self.ground.product.pairs(group)
         return self._pairs[group]
 
+    def split_of(self, volume: Volume) -> int:
+        """How many of its mirrors are sets now: each has one snap plex, which a snapback brings
+        back, so that it counts against the volume's limit (deduced; the product may let more be
+        made, and then refuse the snapback)."""
+        mine = (volume.group, volume.name)
+        return len({one.snapshot for one in self.pairs(volume.group) if one.original == mine})
+
     def by_path(self, source: Source) -> Volume | None:
         """The volume that has this letter, folder or device path now."""
         parts = device_parts(source.path)

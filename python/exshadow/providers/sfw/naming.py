@@ -34,6 +34,11 @@ def snapshot_volume(set_id: str, volume: str) -> str:
     return "xs-" + hashlib.sha256(f"{set_id}\0{volume}".encode()).hexdigest()[:10]
 
 
+def lent_group(set_id: str) -> str:
+    """The disk group in which the set leaves this host: the same after any crash."""
+    return "xs-" + hashlib.sha256(set_id.encode()).hexdigest()[:10]
+
+
 def opened_at(devices: str, name: str) -> str:
     """The file by which a letter or a device path is opened under ``devices``."""
     parts = device_parts(name)

@@ -1,10 +1,10 @@
 """Sets on another host: their disks in a disk group of their own, which is imported there.
 
-    split_off  ->  (other host) take  ->  work on it  ->  release  ->  (first host) take, bring_back
+    split_off, release  ->  (other host) take, work on it, release  ->  take, bring_back
 
 Whole disks move; no copy of them may be mounted; both groups keep a disk. Once back, the set is
-resynced as any other. Every step may be repeated: it is looked at first. No verb of the provider
-does this yet, so its capability does not promise it.
+resynced as any other. Every step may be repeated: it is looked at first. The verbs that are made of
+these steps are in lending.py.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from exshadow.providers.sfw import rules
 from exshadow.providers.sfw.look import Copy, Ground, Look
 
 
-def split_off(ground: Ground, action: Action, new_group: str) -> None:
-    """Move the set's snapshot volumes and their disks into a disk group of their own."""
+def may_leave(ground: Ground, action: Action, new_group: str) -> tuple[list[Copy], str]:
+    """The set's copies and the one disk group that they are all in. RefusedError for what the
+    product would refuse, NotFoundError for copies that are not here."""
     check_name(new_group, "disk group")
     look = Look(ground)
     copies = look.copies(action, ground.records.read(action.set_id))
-    if all(copy.where == new_group and copy.exists for copy in copies):
-        return
     rules.whole(copies, action)
     rules.at_home(copies)
     rules.unmounted(copies)
@@ -36,6 +35,15 @@ def split_off(ground: Ground, action: Action, new_group: str) -> None:
     if new_group in ground.product.groups():
         raise ExistsError(f"there is a disk group {new_group} already", hint="choose another name")
     _whole_disks(look, copies, home)
+    return copies, home
+
+
+def split_off(ground: Ground, action: Action, new_group: str) -> None:
+    """Move the set's snapshot volumes and their disks into a disk group of their own."""
+    there = Look(ground).copies(action, ground.records.read(action.set_id))
+    if all(copy.where == new_group and copy.exists for copy in there):
+        return
+    copies, home = may_leave(ground, action, new_group)
     said = ground.product.do(
         "group_split",
         group=home,

@@ -43,7 +43,7 @@ def start(ground: Ground, action: Action) -> None:
         volume = look.needed(source, action.group)
         place = ground.settings.place(action.mirror, source.name)
         _free(look, volume, action, source)
-        rules.may_mirror(volume, place, groups.get(volume.group))
+        rules.may_mirror(volume, place, groups.get(volume.group), look.split_of(volume))
         wanted.append((source, volume))
     for source, volume in wanted:
         _add(ground, action, source, volume)

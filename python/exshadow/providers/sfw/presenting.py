@@ -11,7 +11,7 @@ from exshadow.providers.sfw.mounting import assign, free_places, unassign
 def standing(ground: Ground, action: Action) -> Standing:
     """Done when every copy is mounted somewhere."""
     copies = Look(ground).copies(action, ground.records.read(action.set_id))
-    if any(copy.snapshot is None for copy in copies):
+    if rules.is_gone(copies):
         return Standing(Stage.FAILED, f"no set {action.label or action.set_id} is here")
     at = [bool(copy.snapshot and copy.snapshot.places) for copy in copies]
     if all(at):

@@ -102,6 +102,10 @@ class Product:
             return Said(shown, None, "", sure)
         return Said(shown, ran.status, ran.output, sure)
 
+    def shown(self, name: str, **values: Value) -> str:
+        """The command as people are told it."""
+        return self._book.line(name, values)
+
     def volume(self, name: str, group: str = "") -> Volume | None:
         """By letter, folder or device path, or by name with its group; None when it is not here."""
         said = self.do("volume", volume=name, group=group)

@@ -23,7 +23,7 @@ def standing(ground: Ground, action: Action) -> Standing:
     record = ground.records.read(action.set_id)
     look = Look(ground)
     copies = look.copies(action, record)
-    if any(copy.snapshot is None for copy in copies):
+    if rules.is_gone(copies):
         return Standing(Stage.FAILED, f"no set {action.label or action.set_id} is here")
     if record and record.action == action.id and record.step:
         return Standing(Stage.HALF, "the copies are being put in production's place")

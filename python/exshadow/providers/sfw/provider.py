@@ -12,6 +12,7 @@ from exshadow.providers.contract import Action, Mirror, MirrorState, Source, Sta
 from exshadow.providers.facts import Capability, CopyKind
 from exshadow.providers.sfw import (
     dropping,
+    lending,
     preparing,
     presenting,
     promoting,
@@ -43,6 +44,8 @@ _WAYS = {
     Verb.ABORT: _Way(dropping.standing_of_abort, dropping.abort),
     Verb.PRESENT: _Way(presenting.standing, presenting.start),
     Verb.UNPRESENT: _Way(presenting.standing_of_unpresent, presenting.unpresent),
+    Verb.LEND: _Way(lending.standing, lending.start),
+    Verb.RECALL: _Way(lending.standing_of_recall, lending.recall),
 }
 
 
@@ -65,10 +68,11 @@ class SfwProvider:
         self.ground = Ground(mine, Product(book, commands), Records(mine.sets, mine.sets_copy))
 
     def capability(self, volumes: Sequence[Source]) -> Capability:
-        """Full mirrors on other disks; the changed-region map of the product is not readable. No
-        action moves a set to another host yet: offhost.py has the steps, for a caller with
-        consent."""
-        return Capability(CopyKind.PLEX, True, True, False, True, False)
+        """Full mirrors on other disks; the changed-region map of the product is not readable. A set
+        leaves the host in one disk group split off one other."""
+        look = Look(self.ground)
+        groups = {found.group for one in volumes if (found := look.by_path(one))}
+        return Capability(CopyKind.PLEX, True, True, False, True, len(groups) <= 1)
 
     def identity(self, volume: Source) -> str:
         """The hosts that share it, its disk group and name. No output of the product with an id of
@@ -105,6 +109,7 @@ class SfwProvider:
         percents: list[int] = []
         snapshots: list[str] = []
         presented: list[str] = []
+        away: set[str] = set()
         odd = ""
         for source in volumes:
             production = look.needed(source, group)
@@ -118,29 +123,40 @@ class SfwProvider:
                     percents.append(plex.percent)
             elif snapshot is not None:
                 states.append(MirrorState.SPLIT)
-                snapshots.append(snapshot[0])
-                presented += self._paths(snapshot[1])
+                snapshots.append(snapshot[1])
+                presented += self._paths(snapshot[2])
+                away |= {snapshot[0]} - {production.group}
             else:
                 states.append(MirrorState.NONE)
         set_id, under_way = self._set_of(group, label, snapshots)
         state = MirrorState.RESTORING if under_way else _combined(states)
         if state is MirrorState.BROKEN and not odd:
             odd = "some volumes are split, others are not"
-        return Mirror(label, state, min(percents, default=None), set_id, tuple(presented), odd)
+        percent = min(percents, default=None)
+        lent = self._lent_to(set_id, away)
+        return Mirror(label, state, percent, set_id, tuple(presented), odd, lent)
+
+    def _lent_to(self, set_id: str, away: set[str]) -> str:
+        """Who has the set whose volumes are in these other disk groups."""
+        record = self.ground.records.read(set_id) if away else None
+        if record and record.lent:
+            return record.lent
+        return f"disk group {', '.join(sorted(away))}" if away else ""
 
     def _snapshot(
         self, look: Look, group: str, label: str, production: Volume, source: Source
-    ) -> tuple[str, Volume | None] | None:
-        """The snapshot volume split off at the mirror's place; its volume None while away."""
+    ) -> tuple[str, str, Volume | None] | None:
+        """Group and name of the snapshot volume split off at the mirror's place; the volume itself
+        None while it is not here."""
         place = self.ground.settings.place(label, source.name)
         for pair in look.pairs(production.group):
             if pair.original[1] != production.name:
                 continue
-            name = pair.snapshot[1]
-            volume = look.volume(name, pair.snapshot[0])
+            where, name = pair.snapshot
+            volume = look.volume(name, where)
             if volume is not None:
                 if lies_at(volume, place):
-                    return name, volume
+                    return where, name, volume
                 continue
             if any(
                 part.snapshot == name
@@ -148,7 +164,7 @@ class SfwProvider:
                 if (record.policy_group, record.mirror) == (group, label)
                 for part in record.parts
             ):
-                return name, None
+                return where, name, None
         return None
 
     def _paths(self, volume: Volume | None) -> list[str]:

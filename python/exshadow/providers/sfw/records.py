@@ -41,7 +41,8 @@ class Part:
 class Record:
     """``phase``: splitting, then split; ``action`` and ``step``: a restore or promotion that is
     under way (step ``begun`` or ``synced``); ``finished``: the last restore that ended; ``xml``:
-    SHA-256 of the set's XML, "" when there is none to drive the set with."""
+    SHA-256 of the set's XML, "" when there is none to drive the set with; ``lent``: the host that
+    the set was given to, from before it leaves until it is back."""
 
     set_id: str
     policy_group: str
@@ -55,6 +56,7 @@ class Record:
     action: str = ""
     step: str = ""
     finished: str = ""
+    lent: str = ""
 
     def part(self, volume: str) -> Part | None:
         """Of the policy's volume."""

@@ -38,7 +38,7 @@ def standing(ground: Ground, action: Action) -> Standing:
     record = ground.records.read(action.set_id)
     copies = Look(ground).copies(action, record)
     if record is None:
-        if all(copy.snapshot for copy in copies):
+        if not rules.is_gone(copies):
             return Standing(Stage.ABSENT)  # start says why it cannot be restored
         return Standing(Stage.FAILED, f"no set {action.label or action.set_id} is here")
     if record.finished == action.id:
@@ -49,9 +49,8 @@ def standing(ground: Ground, action: Action) -> Standing:
             return Standing(Stage.DONE, "the set was used up by vxsnap restore")
         return Standing(Stage.DONE, members=members(ground, action, copies))
     if record.action != action.id or not record.step:
-        whole = all(copy.snapshot for copy in copies)
         gone = f"no set {action.label or action.set_id} is here"
-        return Standing(Stage.ABSENT) if whole else Standing(Stage.FAILED, gone)
+        return Standing(Stage.FAILED, gone) if rules.is_gone(copies) else Standing(Stage.ABSENT)
     synced = progress(action.volumes, [copy.plex for copy in copies])
     if synced.stage in (Stage.RUNNING, Stage.FAILED):
         return synced

@@ -13,8 +13,9 @@ from exshadow.providers.sfw.records import Record
 from exshadow.providers.sfw.settings import Place
 
 
-def may_mirror(volume: Volume, place: Place, group: Group | None) -> None:
-    """A snap plex may be added at the place."""
+def may_mirror(volume: Volume, place: Place, group: Group | None, split: int) -> None:
+    """A snap plex may be added at the place. ``split``: plexes of the volume that are sets now, and
+    come back as mirrors of it."""
     if group is None:
         raise RefusedError(
             f"vxdg does not list the disk group {volume.group} of {volume.name}",
@@ -55,9 +56,10 @@ def may_mirror(volume: Volume, place: Place, group: Group | None) -> None:
             f"{volume.name} itself lies on {', '.join(place.disks)}, a mirror would be no copy",
             hint="name another disk for the mirror in [provider.sfw], also after a promotion",
         )
-    if len(volume.plexes) >= SFW_MIRRORS:
+    if len(volume.plexes) + split >= SFW_MIRRORS:
+        away = f", {split} of them split off as sets" if split else ""
         raise RefusedError(
-            f"{volume.name} has {SFW_MIRRORS} mirrors, no more are possible",
+            f"{volume.name} has {SFW_MIRRORS} mirrors{away}: no more are possible",
             hint="dissolve a set, or abort a mirror",
         )
 
@@ -125,7 +127,7 @@ def at_home(copies: Sequence[Copy]) -> None:
             raise RefusedError(
                 f"the copy of {copy.source.name} is in disk group {copy.where}, its original in "
                 f"{copy.home}",
-                hint=f"bring it back first: vxdg -g {copy.where} -n {copy.home} -C -f join",
+                hint="bring it back first: exshadow snapshot recall SET",
             )
 
 
@@ -145,8 +147,21 @@ def is_production(copies: Sequence[Copy]) -> None:
             )
 
 
+def is_gone(copies: Sequence[Copy]) -> bool:
+    """A copy is neither here nor lent: nothing can be done with the set. One that is lent makes
+    the verb refuse, by :func:`whole` or :func:`at_home`, with what to do."""
+    return any(copy.snapshot is None and not copy.away for copy in copies)
+
+
 def whole(copies: Sequence[Copy], action: Action) -> None:
     """Every volume of the set has its copy here."""
+    for copy in copies:
+        if copy.away and copy.snapshot is None:
+            raise RefusedError(
+                f"the copy of {copy.source.name} is in disk group {copy.where}, which this host "
+                "has let go of: the set is lent",
+                hint="bring it back first: exshadow snapshot recall SET",
+            )
     lost = [copy.source.name for copy in copies if copy.snapshot is None]
     if lost:
         raise NotFoundError(

@@ -31,6 +31,7 @@ from exshadow.providers.contract import (
     Verb,
 )
 from exshadow.providers.facts import Capability, CopyKind
+from exshadow.providers.vss.background import Background
 from exshadow.providers.vss.copying import copy_back, place
 from exshadow.providers.vss.records import Slot, Slots
 from exshadow.providers.vss.settings import Kind, RestoreWay, VssSettings, parse
@@ -86,6 +87,7 @@ class VssProvider:
         self._settings = settings
         self._service = service
         self._slots = Slots(settings.sets)
+        self._background = Background(settings)
 
     def capability(self, volumes: Sequence[Source]) -> Capability:
         """As the kind that is asked for; the service takes several volumes at one instant."""
@@ -111,6 +113,8 @@ class VssProvider:
             Verb.ABORT: self._abort,
             Verb.PRESENT: lambda action: self._show(action, shown=True),
             Verb.UNPRESENT: lambda action: self._show(action, shown=False),
+            Verb.LEND: self._cannot_lend,
+            Verb.RECALL: self._cannot_lend,
         }
         starts[action.verb](action)
 
@@ -138,6 +142,18 @@ class VssProvider:
             case _:
                 return Standing(Stage.ABSENT)
 
+    def quieten(self, action: Action, tell: Callable[[str], None]) -> None:
+        """Before a split: wait for copies of the group that are still made in the background, as no
+        other copy can be made meanwhile. What is waited for is told."""
+        busy = [
+            (slot, told)
+            for slot in self._slots.all()
+            if slot.group == action.group and (told := self._background.told(slot))
+        ]
+        for slot, told in busy:
+            tell(f"waits for mirror {slot.mirror}: it {told}")
+        self._background.wait([slot for slot, _ in busy], "make the next copy")
+
     def mirrors(self, group: str, volumes: Sequence[Source]) -> tuple[Mirror, ...]:
         """Every slot of the group. A set whose snapshots are gone is broken: Windows deletes the
         oldest when their storage is full."""
@@ -150,7 +166,7 @@ class VssProvider:
                 found.append(Mirror(slot.mirror, MirrorState.READY))
             elif not slot.is_set or set(slot.snapshots.values()) <= there:
                 state = MirrorState.SPLIT if slot.is_set else MirrorState.BROKEN
-                detail = "" if slot.is_set else "a split was interrupted"
+                detail = self._background.told(slot) if slot.is_set else "a split was interrupted"
                 found.append(Mirror(slot.mirror, state, set_id=slot.set_id, detail=detail))
             else:
                 gone = "Windows has deleted snapshots of it"
@@ -333,11 +349,20 @@ class VssProvider:
             hint="restore it: exshadow restore SET; or dissolve it and give it the drive letter",
         )
 
+    def _cannot_lend(self, action: Action) -> None:
+        raise UnsupportedError(
+            "copies of VSS stay on their host: no transportable sets are made",
+            hint="hand it to a backup program here: hooks.hand-over of the policy",
+        )
+
     def _show(self, action: Action, *, shown: bool) -> None:
-        """A snapshot's device can be read as long as it exists: only who reads is remembered."""
+        """A snapshot's device can be read as long as it exists: only who reads is remembered. One
+        that is still copied is waited for: a check would slow it down, and be slow itself."""
         if not shown and self.standing(action).stage is Stage.DONE:
             return
         slot = self._slots.of_set(action.group, action.mirror, action.set_id)
+        if shown:
+            self._background.wait([slot], "read it")
         self._slots.write(replace(slot, presented=shown))
 
     # --- what is made
@@ -352,7 +377,8 @@ class VssProvider:
         if gone:
             return Standing(Stage.FAILED, f"the snapshot of {', '.join(gone)} is gone")
         found = self._members(action, mine, devices)
-        return Standing(Stage.DONE, members=found, consistency=mine.consistency)
+        told = self._background.told(mine) if action.verb is Verb.SPLIT else ""
+        return Standing(Stage.DONE, told, members=found, consistency=mine.consistency)
 
     def _members(
         self, action: Action, slot: Slot, devices: Mapping[str, str]

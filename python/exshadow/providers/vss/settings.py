@@ -40,6 +40,9 @@ class VssSettings(BaseModel):
     sets: Path = Field(default_factory=lambda: _default_sets())  # what we know of our sets
     devices: str = ""  # folder where device names are looked up; empty: they are paths
     tries: int = Field(default=3, ge=1)
+    copying_seconds: float = Field(default=3600.0, ge=0)
+    # ^ that a full copy may still be made in the background, and is not read; 0: it was in sync
+    copied: str = ""  # a command that ends with 0 once the snapshots (ids) are copied
 
 
 def parse(plain: Mapping[str, str]) -> VssSettings:

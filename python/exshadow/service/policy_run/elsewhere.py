@@ -1,9 +1,11 @@
-"""restore, resync, promote and delete of a set that another provider holds: through its contract,
-journalled like a run."""
+"""restore, resync, promote, delete, lend and recall of a set that another provider holds: through
+its contract, journalled like a run."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import replace
 
 from exshadow.errors import RefusedError
 from exshadow.model import JobRecord, Plan, SetRecord, Step
@@ -19,12 +21,21 @@ VERBS = {
     "resync": Verb.RESYNC,
     "promote": Verb.PROMOTE,
     "delete": Verb.DISSOLVE,
+    "lend": Verb.LEND,
+    "recall": Verb.RECALL,
 }
 _SAYS = {
     "restore": "make production the copy again",
     "resync": "bring back into the mirror",
     "promote": "make it production",
     "delete": "drop the relation, keep the copy",
+    "lend": "give to another host",
+    "recall": "take back from the other host",
+}
+_WARNS = {
+    "lend": "another host may write to the copies: what was found good of them counts no more, "
+    "and they cannot be restored or resynced until they are recalled",
+    "recall": "the other host loses the disks: it must have let go of them (unmounted, deported)",
 }
 
 
@@ -38,11 +49,19 @@ def plan(one: SetRecord, verb: str) -> Plan:
     _require(one, verb)
     steps = tuple(Step(_SAYS[verb], member.volume, member.plex) for member in one.members)
     command = "restore" if verb == "restore" else f"snapshot {verb}"
-    return Plan(f"{command} {one.group}@{one.label}", steps)
+    warnings = (_WARNS[verb],) if verb in _WARNS else ()
+    return Plan(f"{command} {one.group}@{one.label}", steps, warnings)
 
 
-def carry_out(service: Service, desk: Desk, one: SetRecord, verb: str) -> JobRecord:
-    """Do it to its end. What an earlier command or run left of the group comes first."""
+def carry_out(
+    service: Service,
+    desk: Desk,
+    one: SetRecord,
+    verb: str,
+    options: Mapping[str, str] | None = None,
+) -> JobRecord:
+    """Do it to its end. What an earlier command or run left of the group comes first. ``options``:
+    of the action, beside those of the group."""
     _require(one, verb)
     room = room_of_set(service, desk, one, str(uuid.uuid4()))
     with room.alone():
@@ -50,7 +69,7 @@ def carry_out(service: Service, desk: Desk, one: SetRecord, verb: str) -> JobRec
         one = service.show_set(one.id)  # as it is now: what was settled may have ended it
         _require(one, verb)
         action = room.action(VERBS[verb], room.mirror_of(one), one.id, one.label)
-        standing = room.do(action)
+        standing = room.do(replace(action, options={**action.options, **(options or {})}))
     return _job(verb, standing)
 
 

@@ -44,6 +44,7 @@ def make(
             f"{room.provider.name} asks Windows' writers by itself: yours would be in its way",
             hint="leave writers out of the group",
         )
+    _quieten(room, room.action(Verb.SPLIT, mirror, "", label, writers=True))
     splits = ContractSplits(room)
     state = room.desk.folder.path
 
@@ -61,6 +62,7 @@ def make(
 def _without_writers(room: Room, mirror: str, label: str) -> SetRecord:
     held = room.held_journal()
     action = room.action(Verb.SPLIT, mirror, str(uuid.uuid4()), label)
+    _quieten(room, action)
     with _armed(room, action):
         one = split(room, action, held)
     held.release()
@@ -217,6 +219,15 @@ class ContractSplits:
 
     def show_set(self, text: str) -> SetRecord:
         return self._room.service.show_set(text)
+
+
+def _quieten(room: Room, action: Action) -> None:
+    """What a provider must wait for before a split, waited for and told before writers are asked;
+    nothing where it has no such step."""
+    wait: Callable[[Action, Callable[[str], None]], None] | None
+    wait = getattr(room.provider, "quieten", None)
+    if wait is not None:
+        wait(action, room.note)
 
 
 def _armed(room: Room, action: Action) -> AbstractContextManager[None]:

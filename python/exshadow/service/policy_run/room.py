@@ -90,6 +90,8 @@ class Room:
         standing = self.carry(action, held)
         if action.verb in ENDS_A_SET and action.set_id:
             self.end_set(action.set_id)
+        if action.verb is Verb.LEND:  # from now on somebody else may write to the copies
+            self.desk.catalog.forget_good_verdicts(action.set_id)
         held.release()
         return standing
 

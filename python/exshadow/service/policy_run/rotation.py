@@ -33,8 +33,8 @@ def turn(
     group's sets, by retention.
 
     A ready mirror, one that is still to be made, else the mirror of the set that retention gives
-    up, else of the oldest. Never of a pinned set, never of the newest verified one. RefusedError
-    when none is left.
+    up, else of the oldest. Never of a pinned set, never of the newest verified one, never of one
+    that is lent. RefusedError when none is left.
     """
     states = {label: _state(mirrors, label) for label in labels}
     missing = tuple(
@@ -48,11 +48,11 @@ def turn(
         (by_id[one.id].kept, moment_of(one.created), label)
         for label, one in held.items()
         if label in states and one.id in by_id and not guarded(by_id[one.id])
-        and states[label] is MirrorState.SPLIT
+        and states[label] is MirrorState.SPLIT and not mirrors[label].lent
     ]  # fmt: skip
     if not free:
         raise RefusedError(
-            "no mirror can be split: " + _reasons(labels, states, held, by_id),
+            "no mirror can be split: " + _reasons(labels, mirrors, held, by_id),
             hint="name another mirror in the policy's mirrors = [...]",
         )
     label = min(free, key=_order)[2]
@@ -76,7 +76,7 @@ def guarded(fate: Fate) -> bool:
 
 def _reasons(
     labels: Sequence[str],
-    states: Mapping[str, MirrorState],
+    mirrors: Mapping[str, Mirror],
     held: Mapping[str, SetRecord],
     by_id: Mapping[str, Fate],
 ) -> str:
@@ -84,7 +84,10 @@ def _reasons(
     for label in labels:
         one = held.get(label)
         if one is None or one.id not in by_id:
-            said.append(f"{label} is {states[label]}")
+            said.append(f"{label} is {_state(mirrors, label)}")
+            continue
+        if label in mirrors and mirrors[label].lent:
+            said.append(f"{label} is set {one.label} (lent to {mirrors[label].lent})")
             continue
         why = ", ".join(by_id[one.id].reasons)
         said.append(f"{label} is set {one.label} ({why})")

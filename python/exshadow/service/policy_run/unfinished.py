@@ -141,9 +141,10 @@ def _restore(room: Room, entry: Entry) -> str:
 
 
 def _give_up(room: Room, entry: Entry) -> str:
-    """What ends a set is gone on with, never begun anew: since then somebody may have pinned the
-    set, or want it for a restore. A pin stops it while any copy of the set is still there; a resync
-    goes on when the pin is lifted, for the set is not whole any more."""
+    """What ends a set, or takes it from this host, is gone on with, never begun anew: since then
+    somebody may have pinned the set, or want it for a restore. A pin stops it while any copy of
+    the set is still there; a resync goes on when the pin is lifted, for the set is not whole any
+    more."""
     action = entry.action
     stage = room.provider.standing(action).stage
     if stage is Stage.ABSENT:
@@ -258,5 +259,7 @@ _WAYS: dict[Verb, _Way] = {
     Verb.RESYNC: _give_up,
     Verb.DISSOLVE: _give_up,
     Verb.PROMOTE: _give_up,
+    Verb.LEND: _give_up,
+    Verb.RECALL: _give_up,
     Verb.PRESENT: _present,
 }

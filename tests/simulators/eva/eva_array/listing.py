@@ -111,7 +111,7 @@ def system_record(state) -> dict:
     array = state["array"]
     return {
         "objectname": array["name"], "objecttype": "storagecell", "objectwwn": array["wwn"],
-        "operationalstate": array["state"], "systemtype": "HSV210", "firmwareversion": "6110",
+        "operationalstate": array["state"], "systemtype": array["model"], "firmwareversion": "6110",
         "snaplicensed": "yes" if array["licensed"] else "no",
         "managementhostname": array["managed_by"] or array["manager"],
     }  # fmt: skip

@@ -38,9 +38,11 @@ class Shell:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.session = Session(folder)
+        with eva.edit(folder) as state:
+            self.words = state["words"]
 
     def prompt(self) -> str:
-        return f"{self.session.system or 'NoSystemSelected'}> "
+        return f"{self.session.system or 'NoSystemSelected'}{self.words['prompt']}"
 
     def one_shot(self, lines: list[str]) -> int:
         say(BANNER)
@@ -92,7 +94,7 @@ class Shell:
             if wanted in one:
                 say("\n".join(folded(one, self.session.width)) + "\n")
         if self.session.status:
-            say(f"Status : {0 if good else 1}\n")
+            say(f"{self.words['status']}{0 if good else 1}\n")
         if self.session.xml_status:
             say(f"<sssucommandstatus>{0 if good else 1}</sssucommandstatus>\n")
         return good

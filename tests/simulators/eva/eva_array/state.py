@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 TIMES = {"sync": 0.05, "unshare": 0.05, "restore": 0.05, "flush": 0.02, "answer": 0.0}
+WORDS = {"prompt": "> ", "status": "Status : "}  # how this release spells them
 TRAPS = {
     "no_status": False,  # the options are not taken: no status lines
     "dirty_xml": False,  # banner, prompt and 0x01 within a listing
@@ -30,7 +31,7 @@ TRAPS = {
 
 
 def new(folder: Path, name: str = "EVA1", total: int = 1 << 36) -> None:
-    """An array with one disk group and two hosts, no vdisks. Folder must not exist."""
+    """An array with one disk group and three hosts, no vdisks. Folder must not exist."""
     for part in ("images", "sys/block", "sys/class/block", "sys/class/scsi_host/host0", "dev"):
         (folder / part).mkdir(parents=True)
     (folder / "sys/class/scsi_host/host0/scan").write_text("")
@@ -38,12 +39,13 @@ def new(folder: Path, name: str = "EVA1", total: int = 1 << 36) -> None:
         "array": {
             "name": name, "wwn": "5000-1FE1-5001-0000", "licensed": True, "managed_by": "",
             "user": "admin", "password": "secret word", "manager": "cv.example", "state": "good",
+            "model": "HSV210",
         },
         "groups": {"\\Disk Groups\\dg1": {"total": total, "alarm": 95}},
-        "hosts": ["\\Hosts\\Mail\\prod", "\\Hosts\\Mail\\backup"],
+        "hosts": [f"\\Hosts\\Mail\\{host}" for host in ("prod", "backup", "tape")],
         "vdisks": {}, "luns": [], "devices": {}, "options": {},
         "times": dict(TIMES), "traps": dict(TRAPS), "hold": False,
-        "changes": 0, "serial": 0, "log": [], "unflushed": 0, "moved": 0,
+        "words": dict(WORDS), "changes": 0, "serial": 0, "log": [], "unflushed": 0, "moved": 0,
     }  # fmt: skip
     _save(folder, plain)
 

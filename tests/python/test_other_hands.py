@@ -1,0 +1,152 @@
+"""A set in other hands, from the command line: a backup program on this host, another host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import Cli
+from product_policy import policy_of, programs, tape
+from provider_bed_eva import EvaBed
+from provider_bed_sfw import SfwBed
+from provider_trial import Rotation, bed_classes
+
+from exshadow.errors import RefusedError
+from exshadow.policy.model import Hook, HooksPart
+from exshadow.providers.contract import Provider, Verb
+from exshadow.service.policy_run import elsewhere, unfinished
+
+LENDERS = [SfwBed, EvaBed]
+
+
+@pytest.fixture(params=bed_classes(), ids=lambda one: one.__name__)
+def rotation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rotation]:
+    bed = request.param(tmp_path)
+    try:
+        yield Rotation(bed)
+    finally:
+        bed.close()
+
+
+def test_every_providers_set_is_handed_to_a_backup_program(
+    rotation: Rotation, tmp_path: Path
+) -> None:
+    """It reads the copies while they are presented, and the documents that a restore needs."""
+    hooks = HooksPart(**{"hand-over": (Hook(command=tape(tmp_path)),)})
+    rotation.group = rotation.group.model_copy(update={"hooks": hooks})
+    then = rotation.production()
+    made = rotation.good().made
+    assert made is not None
+    assert {name: (tmp_path / f"{name}.tape").read_bytes() for name in then} == then
+    given = json.loads((tmp_path / "given.json").read_text())
+    assert (given["event"], given["set"]["id"]) == ("hand-over", made.id)
+    documents = {one["name"]: bytes.fromhex(one["read"]) for one in given["documents"]}
+    wanted = {"sfw": {"set.xml", "record.json"}, "vss": {"components.xml"}}
+    assert wanted.get(made.provider, set()) <= documents.keys()
+    assert all(documents.values())
+    rotation.check()
+
+
+@pytest.mark.parametrize("rotation", LENDERS, indirect=True)
+def test_a_lent_set_is_nobodys_turn_and_what_was_found_good_of_it_counts_no_more(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rotation.good().made
+    assert made is not None
+    assert made.verified is not None
+    host = rotation.bed.other_host
+
+    def build(name: str, settings: Mapping[str, str]) -> Provider:
+        return rotation.bed.provider()
+
+    monkeypatch.setattr("exshadow.providers.registry.build", build)
+    with rotation.room() as room:
+        elsewhere.carry_out(room.service, room.desk, made, "lend", {"host": host})
+        now = room.service.show_set(made.id)
+        assert (now.state, now.verified) == ("ready", None)
+        with pytest.raises(RefusedError):
+            elsewhere.carry_out(room.service, room.desk, made, "recall")
+    assert rotation.good().mirror == "m2"
+    refused = rotation.run().error  # the one is lent, the other has the newest verified set
+    assert refused is not None
+    assert "(lent to" in refused.message
+    rotation.check()
+    with rotation.room() as room:
+        elsewhere.carry_out(room.service, room.desk, made, "recall", {"released": "yes"})
+        elsewhere.carry_out(room.service, room.desk, made, "resync")
+    assert rotation.good().mirror == "m1"
+
+
+@pytest.mark.parametrize("rotation", LENDERS, indirect=True)
+@pytest.mark.parametrize("verb", [Verb.LEND, Verb.RECALL])
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_kill_leaves_a_set_lent_or_here(rotation: Rotation, verb: Verb, begun: bool) -> None:
+    """What had begun is finished, what had not is not begun by a later run."""
+    made = rotation.good()
+    assert made.made is not None
+    with rotation.room() as room:
+        lend = room.action(Verb.LEND, made.mirror, made.made.id, made.made.label)
+        lend = replace(lend, options={"host": rotation.bed.other_host})
+        recall = replace(lend, id="back", verb=Verb.RECALL, options={"released": "yes"})
+        if verb is Verb.RECALL:
+            room.do(lend)
+        asked = lend if verb is Verb.LEND else recall
+        room.journal.begin(room.provider.name, asked)
+        if begun:
+            room.provider.start(asked)
+        told = unfinished.settle(room)
+        assert ("finished" in told[0], "nothing had been done" in told[0]) == (begun, not begun)
+        assert room.journal.unfinished(room.group) == []
+        (mirror,) = (
+            one
+            for one in room.provider.mirrors(room.group, room.sources)
+            if one.label == made.mirror
+        )
+        assert bool(mirror.lent) == ((verb is Verb.LEND) == begun)
+
+
+@pytest.mark.parametrize("kind", [pytest.param(SfwBed, marks=pytest.mark.soak), EvaBed])
+def test_a_set_is_handed_to_a_backup_program_then_lent_and_recalled(
+    cli: Cli, tmp_path: Path, kind: type[SfwBed | EvaBed]
+) -> None:
+    bed = kind(tmp_path)
+    settings = bed.settings | (programs(bed) if isinstance(bed, SfwBed) else {})
+    more = f'verify = ["bytes"]\nprovider.off-host = true\nprovider.prefer = ["{bed.name}"]\n'
+    hook = json.dumps(tape(tmp_path))
+    path = policy_of(bed, tmp_path, settings, f"{more}hooks.hand-over = [{{ command = {hook} }}]")
+    then = {one.name: bed.read(one.name) for one in bed.sources}
+    (run,) = cli.json("policy", "run", path)["groups"]
+    assert run["error"] is None
+    made = run["set"]["id"]
+    # the backup program read the copies while they were presented, and has the set's documents
+    assert {name: (tmp_path / f"{name}.tape").read_bytes() for name in then} == then
+    given = json.loads((tmp_path / "given.json").read_text())
+    assert given["event"] == "hand-over"
+    assert given["set"]["id"] == made
+    names = {one["name"] for one in given["documents"]}
+    assert names >= ({"set.xml", "record.json"} if kind is SfwBed else {"provider.json"})
+    assert all(one["read"] for one in given["documents"])
+    assert bed.provider().mirrors(bed.group, bed.sources)[0].presented == ()
+
+    host = bed.other_host
+    plan = cli("snapshot", "lend", made, "--to", host, "--dry-run").out
+    assert "another host may write to the copies" in plan
+    told = cli("snapshot", "lend", made, "--to", host, "--yes").out
+    assert ("vxdg -g xs-" if kind is SfwBed else "db is LUN") in told  # what to do there
+    assert cli.json("snapshot", "show", made)["set"]["verified"] is None
+    cli.error(4, "snapshot", "promote", made, "--yes")
+    cli.error(4, "snapshot", "recall", made)  # nobody said that the other host has let go
+    cli("snapshot", "recall", made, "--yes")
+    cli("snapshot", "resync", made, "--yes")
+    bed.close()
+
+
+def test_a_set_of_the_native_engine_is_lent_to_nobody(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "db.img").write_bytes(bytes(1 << 20))
+    cli("volume", "add", "db", tmp_path / "db.img")
+    cli("mirror", "add", "db", tmp_path / "m1.img", "--label", "m1")
+    cli("snapshot", "create", "db", "--label", "noon")
+    assert "serve" in cli.error(4, "snapshot", "lend", "noon", "--to", "h", "--yes")["hint"]
