@@ -1,97 +1,89 @@
-"""A policy run in a process that kills itself with -9 at one of its steps, counted.
+"""A policy run, or a command on one of its sets, in a process that kills itself with -9 after one
+of its steps (policy_steps.py).
 
-A step ends when something durable was done: an action begun or ended in the journal, given to the
-provider, a fact written to the catalog. Nothing else lies between two of them. Reads orders from
-its input, a line of JSON each, does them in forks (nothing is imported twice) and answers with the
-exit status.
+Reads orders from its input, a line of JSON each, does them in forks (nothing is imported twice) and
+answers with the exit status, the steps that there were, and what the run or the command says of it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from policy_steps import Steps
+from provider_beds import Bed
 from provider_trial import Rotation, bed_classes
 
-from exshadow.catalog import Catalog
-from exshadow.catalog.journal import CatalogJournal
-from exshadow.service.policy_run import making
+from exshadow.providers import registry
 from exshadow.service.policy_run.run import run_group
 
-_FACTS = ("record_set", "change_set", "add_verification")
+
+def run(bed: Bed, steps: Steps, writers: list[str]) -> int:
+    """A policy run: 0, or the exit status of its error."""
+    rotation = Rotation(bed)
+    rotation.group = rotation.group.model_copy(update={"writers": tuple(writers)})
+    with rotation.room() as room:
+        steps.watch_provider(room.provider)
+        error = run_group(room, rotation.group).error
+    if error is not None:
+        print(error, error.hint, file=sys.stderr)
+    return error.exit_status if error else 0
 
 
-class Steps:
-    """Counts; at ``deadly`` nothing comes after."""
+def command(bed: Bed, steps: Steps, words: list[str]) -> int:
+    """A command on a set of the bed's provider."""
+    from exshadow.cli.main import main
 
-    def __init__(self, deadly: int) -> None:
-        self.count = 0
-        self.deadly = deadly
+    def build(name: str, settings: Any) -> Any:
+        provider = bed.provider()
+        steps.watch_provider(provider)
+        return provider
 
-    def step(self) -> None:
-        self.count += 1
-        if self.count == self.deadly:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def stepped(*arguments: Any, **named: Any) -> Any:
-            found = call(*arguments, **named)
-            self.step()
-            return found
-
-        return stepped
+    registry.build = build
+    os.environ["EXSHADOW_STATE"] = str(Rotation(bed).state.path)
+    with Path(os.devnull).open("w") as nothing:
+        os.dup2(nothing.fileno(), 1)
+        return main(words)
 
 
-def watch(owner: Any, name: str, steps: Steps) -> None:
-    setattr(owner, name, steps.around(getattr(owner, name)))
-
-
-def run(bed_name: str, folder: str, deadly: int) -> int:
-    """How many steps there were; 1000 more when the run did not end well."""
-    steps = Steps(deadly)
-    for name in ("begin", "end"):
-        watch(CatalogJournal, name, steps)
-    for name in _FACTS:
-        watch(Catalog, name, steps)
-    watch(making, "keep_document", steps)
-    (kind,) = (one for one in bed_classes() if one.__name__ == bed_name)
-    bed = kind.again(Path(folder))
+def do(order: dict[str, Any], writer: int) -> int:
+    steps = Steps(order["deadly"], lambda name: said(writer, name))
+    steps.watch()
+    (kind,) = (one for one in bed_classes() if one.__name__ == order["bed"])
+    bed = kind.again(Path(order["folder"]))
+    os.environ["EXSHADOW_VSS_SLOT"] = f"{bed.folder}/vss.lock"
     try:
-        rotation = Rotation(bed)
-        with rotation.room() as room:
-            watch(room.provider, "start", steps)
-            done = run_group(room, rotation.group)
+        if order["words"]:
+            return command(bed, steps, order["words"])
+        return run(bed, steps, order["writers"])
     finally:
         bed.close()
-    if done.error is not None:
-        print(done.error, done.error.hint, file=sys.stderr)
-    return steps.count + (1000 if done.error else 0)
+
+
+def said(writer: int, name: str) -> None:
+    os.write(writer, f"{name}\n".encode())
 
 
 def main() -> None:
     for line in sys.stdin:
-        order = json.loads(line)
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(reader)
-            status = 1
+            status = 70
             try:
-                os.write(writer, str(run(**order)).encode())
-                status = 0
+                status = do(json.loads(line), writer)
             finally:
                 sys.stderr.flush()
                 os._exit(status)
         os.close(writer)
         with os.fdopen(reader) as pipe:
-            said = pipe.read()
+            names = pipe.read().splitlines()
         _, status = os.waitpid(child, 0)
-        print(json.dumps([os.waitstatus_to_exitcode(status), said]), flush=True)
+        print(json.dumps([os.waitstatus_to_exitcode(status), names]), flush=True)
 
 
 if __name__ == "__main__":

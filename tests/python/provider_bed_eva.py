@@ -34,6 +34,7 @@ class EvaBed(Bed):
     """A small array with the group's volumes presented to a host; mirrorclones."""
 
     name = "eva"
+    copies_of_mirrors = 4
     kind: ClassVar[dict[str, str]] = {"kind": "mirrorclone"}
 
     def __init__(self, folder: Path) -> None:

@@ -22,6 +22,7 @@ class SfwBed(Bed):
     """Mirror m1 lies on Harddisk3, m2 on Harddisk4; copies get P: to S:."""
 
     name = "sfw"
+    copies_of_mirrors = 6
     sizes: ClassVar = {"db": 2 * MIB, "logs": MIB}
 
     def __init__(self, folder: Path) -> None:

@@ -113,6 +113,7 @@ class VssBed(Bed):
     """Differential copies, restored by the provider's revert."""
 
     name = "vss"
+    copies_of_mirrors = 2
     copies_of_a_set = 2
     options: ClassVar[dict[str, str]] = {}
 

@@ -19,8 +19,11 @@ class Bed(ABC):
     name: str
     group = "mail"
     mirrors = ("m1", "m2")
+    copies_of_mirrors: int
+    """How many copies :meth:`copies` has while both mirrors are prepared, and no set."""
+
     copies_of_a_set = 0
-    """How many copies come with each set and go with it; 0 where mirrors are there before."""
+    """How many come with each set and go with it; 0 where mirrors are there before."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,61 +1,26 @@
 """kill -9 at every step of a policy run: the next run finishes or undoes it. No half set, no
-orphan, whatever the provider."""
+orphan, nobody frozen, whatever the provider."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from policy_killer import Ended, Killer, goes_on, settled
 from provider_beds import Bed
-from provider_trial import Rotation, bed_classes
+from provider_trial import bed_classes
+from vss_writers import Application
 
-CHILD = Path(__file__).with_name("policy_child.py")
-
-
-class Killer:
-    """Runs policies in processes that may be killed at a step."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(CHILD)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": ":".join(sys.path)},
-        )
-
-    def run(self, bed: Bed, deadly: int = 0) -> int | None:
-        """How many steps the run had; None when it was killed."""
-        order = {"bed_name": type(bed).__name__, "folder": str(bed.folder), "deadly": deadly}
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        status, said = json.loads(self._process.stdout.readline())
-        assert status in (0, -9), status
-        if status == -9:
-            return None
-        assert int(said) < 1000, "the run did not end well"
-        return int(said)
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
+MOST = 100  # more than any run's steps
+ONE_OF_A_FAMILY = ("NativeBed", "SfwBed", "EvaBed", "VssBed")
 
 
 @pytest.fixture(scope="module")
 def killer() -> Iterator[Killer]:
-    made = Killer()
-    yield made
-    made.close()
+    with closing(Killer()) as made:
+        yield made
 
 
 @pytest.fixture(params=bed_classes(), ids=lambda one: one.__name__)
@@ -64,64 +29,110 @@ def kind(request: pytest.FixtureRequest) -> type[Bed]:
     return found
 
 
-@pytest.fixture(params=[3, pytest.param(1, marks=pytest.mark.soak)], ids=["third", "every"])
-def stride(request: pytest.FixtureRequest) -> int:
-    """Every third step; every one when there is time."""
-    found: int = request.param
-    return found
+@pytest.fixture
+def bed(kind: type[Bed], memory: Path) -> Iterator[Bed]:
+    with closing(kind(memory)) as made:
+        yield made
 
 
-def goes_on(bed: Bed, rotation: Rotation, number: int) -> None:
-    """After a kill: production is written to, and a run makes its set of it."""
-    bed.write("db", 4096 * (number % 64), f"{number}".encode().ljust(512, b"k"))
-    made = rotation.good().made
-    assert made is not None
-    rotation.check()
-    assert rotation.bytes_of(made) == rotation.production()
+# --- one of each kind of step ---
+
+_FIRST = ("prepare begun", "prepare told", "settle prepare ended")
+_SET = ("split begun", "split told", "settle split ended", "split started", "set recorded",
+        "split ended", "verdict")  # fmt: skip
+_AGAIN = ("resync begun", "resync told", "settle resync ended", "set changed")
+_SHOWN = ("document", "present told", "settle unpresent started", "unpresent ended")
 
 
+def test_killed_at_each_kind_of_step_one_run_after_the_other(bed: Bed, killer: Killer) -> None:
+    """Every run sees to what the one before left, and is killed itself; the last one is not."""
+    name = type(bed).__name__
+    kinds = (*_FIRST, *_SET, *(() if name == "NativeBed" else _SHOWN), *_AGAIN)
+    if name not in ONE_OF_A_FAMILY:
+        kinds = ("prepare told", "split told", "settle split ended", "resync told")
+    for kind in kinds:
+        # A mirror that was left ready is split first: the run after that resyncs one.
+        assert any(killer.run(bed, kind).killed for _ in range(3)), kind
+    goes_on(bed, 1, "all of them")
+
+
+# --- every step ---
+
+
+@pytest.mark.soak
 def test_killed_at_any_step_of_the_first_run(
-    kind: type[Bed], killer: Killer, tmp_path: Path, stride: int
+    kind: type[Bed], killer: Killer, memory: Path
 ) -> None:
-    """From the run that was not killed it is known how many copies there are to be."""
-    counts = {}
-    for number in range(1, 100, stride):
-        folder = tmp_path / str(number)
+    for number in range(1, MOST):
+        folder = memory / str(number)
         folder.mkdir()
-        bed = kind(folder)
-        try:
+        with closing(kind(folder)) as bed:
             ended = killer.run(bed, number)
-            rotation = Rotation(bed)
-            if ended is None:
-                goes_on(bed, rotation, number)
-            rotation.check()
-            with rotation.room() as room:
-                ready = sum(one.state == "ready" for one in room.sets())
-            counts[number] = len(bed.copies()) - ready * bed.copies_of_a_set
-        finally:
-            bed.close()
-        if ended is not None:
+            if not ended.killed:
+                break
+            goes_on(bed, number, where(number, ended))
+    settled(bed, "not killed")
+    assert number > 10
+
+
+@pytest.mark.soak
+def test_killed_at_any_step_of_a_rotation(bed: Bed, killer: Killer) -> None:
+    with_sets(bed, killer)
+    for number in range(1, MOST):
+        bed.write("logs", 0, f"{number}".encode().ljust(512, b"w"))
+        ended = killer.run(bed, number)
+        goes_on(bed, number, where(number, ended))
+        if not ended.killed:
             break
     assert number > 10
-    assert set(counts.values()) == {counts[number]}
 
 
-def test_killed_at_any_step_of_a_rotation(
-    kind: type[Bed], killer: Killer, tmp_path: Path, stride: int
+@pytest.mark.soak
+def test_killed_again_at_any_step_while_it_sees_to_what_was_left(bed: Bed, killer: Killer) -> None:
+    """Two runs are killed, the third one ends it all."""
+    with_sets(bed, killer)
+    times = 0
+    for first in range(1, MOST):
+        for second in range(1, MOST):
+            ended = killer.run(bed, first)
+            if not ended.killed:
+                assert times > 10
+                return
+            again = killer.run(bed, second)
+            after = f"{where(first, ended)}, then {where(second, again)}"
+            goes_on(bed, first + second, after)
+            if not again.steps[-1].startswith("settle"):
+                break
+            times += 1
+
+
+@pytest.mark.soak
+def test_killed_at_any_step_with_the_writers_frozen(
+    bed: Bed, killer: Killer, tmp_path: Path
 ) -> None:
-    bed = kind(tmp_path)
+    if bed.name == "vss":
+        pytest.skip("asks Windows' writers by itself")
+    with_sets(bed, killer)
+    application = Application(tmp_path)
+    writers = (f"vss_writers:ProvenWriter?pid={application.pid}&log={tmp_path}/log",)
     try:
-        rotation = Rotation(bed)
-        for _ in bed.mirrors:
-            rotation.good()
-        there = len(bed.copies())
-        for number in range(1, 100, stride):
-            bed.write("logs", 0, f"{number}".encode().ljust(512, b"w"))
-            ended = killer.run(bed, number)
-            goes_on(bed, rotation, number)
-            assert len(bed.copies()) == there
-            if ended is not None:
+        for number in range(1, MOST):
+            ended = killer.run(bed, number, writers)
+            application.goes_on_within(15)
+            goes_on(bed, number, where(number, ended))
+            if not ended.killed:
                 break
     finally:
-        bed.close()
-    assert number > 8
+        application.end()
+    assert number > 10
+
+
+def with_sets(bed: Bed, killer: Killer) -> None:
+    """A set of every mirror."""
+    for _ in bed.mirrors:
+        killer.run(bed)
+    settled(bed, "nothing was killed")
+
+
+def where(number: int, ended: Ended) -> str:
+    return f"killed after step {number}: {ended.steps[-1]} (of {ended.steps})"

@@ -228,8 +228,9 @@ class PointCopies(Presenting):
         self.delete_all("delete_vdisk", [one.vdisk.id for one in found.values()])
 
     def standing_resync(self, action: Action, view: View) -> Standing:
-        if self.copies(view, action, Role.SET, of_set=True):
-            return Standing(Stage.ABSENT)
+        if found := self.copies(view, action, Role.SET, of_set=True):
+            torn = len(found) < len(action.volumes)  # copies go one by one
+            return Standing(Stage.HALF if torn else Stage.ABSENT)
         if self.copies(view, action, Role.SET):
             return Standing(Stage.DONE, "the mirror has gone on since")
         reserved = self._reserved(action, view)

@@ -114,8 +114,8 @@ class VssProvider:
             case Verb.PREPARE:
                 return Standing(Stage.ABSENT if slot is None else Stage.DONE)
             case Verb.ABORT | Verb.RESYNC | Verb.DISSOLVE:
-                left = slot is not None if not action.set_id else mine is not None
-                return Standing(Stage.ABSENT if left else Stage.DONE)
+                left = mine if action.set_id else slot
+                return self._ended(action, left) if left is not None else Standing(Stage.DONE)
             case Verb.SPLIT:
                 return self._made(action, mine)
             case Verb.PRESENT:
@@ -333,6 +333,14 @@ class VssProvider:
         self._slots.write(replace(slot, presented=shown))
 
     # --- what is made
+
+    def _ended(self, action: Action, left: Slot) -> Standing:
+        """Snapshots go one by one: a set that lacks some is no set any more."""
+        if action.set_id and left.is_set:
+            there = {str(one.snapshot_id) for one in self._service.snapshots()}
+            if not set(left.snapshots.values()) <= there:
+                return Standing(Stage.HALF, "some of its snapshots are gone")
+        return Standing(Stage.ABSENT)
 
     def _made(self, action: Action, mine: Slot | None) -> Standing:
         if mine is None:
