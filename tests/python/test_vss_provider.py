@@ -176,3 +176,18 @@ def test_a_volume_that_takes_less_than_it_is_given_gets_all_bytes(
     monkeypatch.setattr(copying, "_locked", locked)
     assert copying.copy_back(str(copy), str(volume)) == 3 << 20
     assert volume.read_bytes() == copy.read_bytes()
+
+
+@pytest.mark.parametrize("verb", [Verb.RESYNC, Verb.DISSOLVE, Verb.ABORT])
+def test_a_set_whose_snapshots_are_partly_gone_is_one_half_given_up(
+    bed: VssBed, verb: Verb
+) -> None:
+    """They go one by one: a kill between two must not look as if nothing had been done."""
+    do(bed, Verb.PREPARE)
+    do(bed, Verb.SPLIT)
+    provider = bed.provider()
+    action = Action("a", verb, bed.group, "m1", bed.sources, FIRST)
+    assert provider.standing(action).stage is Stage.ABSENT
+    first = provider._service.snapshots()[0]
+    provider._service.delete(first.snapshot_id, ObjectType.SNAPSHOT, force=True)
+    assert provider.standing(action).stage is Stage.HALF

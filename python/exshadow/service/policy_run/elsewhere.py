@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import uuid
 
+from exshadow.catalog.journal import CatalogJournal
 from exshadow.errors import RefusedError
 from exshadow.model import JobRecord, Plan, SetRecord, Step
-from exshadow.providers.contract import Standing, Verb
+from exshadow.providers.contract import Stage, Standing, Verb
 from exshadow.service import sets
 from exshadow.service.contract import Service
 from exshadow.service.desk import Desk
@@ -42,16 +43,28 @@ def plan(one: SetRecord, verb: str) -> Plan:
 
 
 def carry_out(service: Service, desk: Desk, one: SetRecord, verb: str) -> JobRecord:
-    """Do it to its end. What an earlier command or run left of the group comes first."""
+    """Do it to its end. What an earlier command or run left of the group comes first: when that is
+    this very command, interrupted, going on with it was all."""
     _require(one, verb)
     room = room_of_set(service, desk, one, str(uuid.uuid4()))
     with room.alone():
+        begun = _is_begun(room.journal, one, verb)
         unfinished.settle(room)
         one = service.show_set(one.id)  # as it is now: what was settled may have ended it
+        if begun and one.state == "dissolved":
+            return _job(verb, Standing(Stage.DONE, "an interrupted one, gone on with"))
         _require(one, verb)
         action = room.action(VERBS[verb], room.mirror_of(one), one.id, one.label)
         standing = room.do(action)
     return _job(verb, standing)
+
+
+def _is_begun(journal: CatalogJournal, one: SetRecord, verb: str) -> bool:
+    """Whether an earlier command was interrupted in the same."""
+    return any(
+        (entry.action.verb, entry.action.set_id) == (VERBS[verb], one.id)
+        for entry in journal.unfinished(one.group)
+    )
 
 
 def _require(one: SetRecord, verb: str) -> None:
