@@ -191,3 +191,26 @@ def test_a_set_whose_snapshots_are_partly_gone_is_one_half_given_up(
     first = provider._service.snapshots()[0]
     provider._service.delete(first.snapshot_id, ObjectType.SNAPSHOT, force=True)
     assert provider.standing(action).stage is Stage.HALF
+
+
+def test_a_restore_killed_behind_its_first_volume_is_half_done(bed: VssBed) -> None:
+    """Production is of two times then: nobody may say that nothing had been done."""
+    do(bed, Verb.PREPARE)
+    do(bed, Verb.SPLIT)
+    then = [bed.read(one.name) for one in bed.sources]
+    for one in bed.sources:
+        bed.write(one.name, 0, b"since then")
+    provider = bed.provider()
+    real = provider._service.revert
+
+    def dies(snapshot: uuid.UUID) -> None:
+        real(snapshot)
+        raise Killed
+
+    provider._service.revert = dies  # type: ignore[method-assign, assignment]
+    with pytest.raises(Killed):
+        do(bed, Verb.RESTORE, provider)
+    action = Action("a-restore", Verb.RESTORE, bed.group, "m1", bed.sources, FIRST)
+    assert bed.provider().standing(action).stage is Stage.HALF
+    do(bed, Verb.RESTORE)
+    assert [bed.read(one.name) for one in bed.sources] == then

@@ -371,30 +371,43 @@ class VssProvider:
     def _restored(self, action: Action, mine: Slot | None) -> Standing:
         if mine is None or not mine.is_set:
             return Standing(Stage.ABSENT)
-        done = mine.restored.get(action.id, [])
-        left = [one.name for one in action.volumes if one.name not in done]
+        if action.id not in mine.restored:
+            return Standing(Stage.ABSENT)
+        left = [one.name for one in action.volumes if one.name not in mine.restored[action.id]]
         if not left:
             return Standing(Stage.DONE)
-        return Standing(Stage.HALF if done else Stage.ABSENT, f"left: {', '.join(left)}")
+        return Standing(Stage.HALF, f"left: {', '.join(left)}")
 
     def _restore(self, action: Action) -> None:
         slot = self._slots.of_set(action.group, action.mirror, action.set_id)
         devices = {str(one.snapshot_id): one for one in self._service.snapshots()}
-        for one in action.volumes:
-            done = slot.restored.get(action.id, [])
-            if one.name in done:
-                continue
+        copies: dict[str, SnapshotProperties] = {}
+        for one in action.volumes:  # all are judged before the first is touched
             snapshot = devices.get(slot.snapshots.get(one.name, ""))
             if snapshot is None:
                 raise NotFoundError(f"the snapshot of {one.name} is gone")
             if self._settings.restore is RestoreWay.REVERT:
                 self._refuse_newer(snapshot, devices.values())
-                self._service.revert(snapshot.snapshot_id)
-            else:
-                folder = self._settings.devices
-                copy_back(place(folder, snapshot.device), place(folder, one.path))
-            restored = {**slot.restored, action.id: [*done, one.name]}
-            slot = self._slots.write(replace(slot, restored=restored))
+            copies[one.name] = snapshot
+        done = slot.restored.get(action.id, [])
+        slot = self._has_restored(slot, action, done)  # begun: from here on it is gone on with
+        for one in action.volumes:
+            if one.name in done:
+                continue
+            self._bring_back(copies[one.name], one)
+            done = [*done, one.name]
+            slot = self._has_restored(slot, action, done)
+
+    def _has_restored(self, slot: Slot, action: Action, done: list[str]) -> Slot:
+        restored = {**slot.restored, action.id: done}
+        return self._slots.write(replace(slot, restored=restored))
+
+    def _bring_back(self, snapshot: SnapshotProperties, volume: Source) -> None:
+        if self._settings.restore is RestoreWay.REVERT:
+            self._service.revert(snapshot.snapshot_id)
+        else:
+            folder = self._settings.devices
+            copy_back(place(folder, snapshot.device), place(folder, volume.path))
 
     def _refuse_newer(
         self, snapshot: SnapshotProperties, every: Iterable[SnapshotProperties]

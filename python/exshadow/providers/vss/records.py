@@ -18,8 +18,8 @@ from exshadow.names import check_name
 class Slot:
     """One mirror of a group. ``set_id``: of the policy's set, empty while the slot is free;
     ``vss_set``: VSS' own id, empty while the set is being made (since ``begun``, RFC 3339);
-    ``snapshots``: volume to snapshot id; ``restored``: volumes already restored, by action;
-    ``presented``: somebody asked for the copies' paths and has not given them back.
+    ``snapshots``: volume to snapshot id; ``restored``: volumes already restored, by action
+    that has begun; ``presented``: somebody asked for the copies' paths and has not given them back.
 
     ``consistency``: what was made of it by the setting of its day.
 
