@@ -4,6 +4,7 @@ same command again, or a policy run, ends it."""
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -106,11 +107,15 @@ class Story:
 def kept(bed: Bed) -> Callable[[], None]:
     """Puts everything back as it is now."""
     copy = bed.folder.with_name("kept")
-    shutil.copytree(bed.folder, copy, symlinks=True)
+
+    def copied(source: Path, target: Path) -> None:
+        subprocess.run(["cp", "-a", source, target], check=True)  # hard links stay what they are
+
+    copied(bed.folder, copy)
 
     def back() -> None:
         shutil.rmtree(bed.folder)
-        shutil.copytree(copy, bed.folder, symlinks=True)
+        copied(copy, bed.folder)
 
     return back
 
