@@ -178,6 +178,26 @@ def test_a_volume_that_takes_less_than_it_is_given_gets_all_bytes(
     assert volume.read_bytes() == copy.read_bytes()
 
 
+def test_what_a_killed_split_left_is_deleted_whole_though_its_abort_is_killed(
+    bed: VssBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(bed, Verb.PREPARE)
+    killed_split(bed, after=True)
+    real = FileSnapshots.delete_snapshot
+
+    def dies(self: FileSnapshots, snapshot: uuid.UUID, force: bool) -> None:
+        real(self, snapshot, force)
+        raise Killed
+
+    monkeypatch.setattr(FileSnapshots, "delete_snapshot", dies)
+    with contextlib.suppress(Exception):  # the coordinator ends what its provider died in
+        do(bed, Verb.ABORT)
+    monkeypatch.undo()
+    assert len(bed.provider()._service.snapshots()) == 1
+    do(bed, Verb.ABORT)
+    assert sets(bed) == set()
+
+
 @pytest.mark.parametrize("verb", [Verb.RESYNC, Verb.DISSOLVE, Verb.ABORT])
 def test_a_set_whose_snapshots_are_partly_gone_is_one_half_given_up(
     bed: VssBed, verb: Verb

@@ -227,6 +227,9 @@ class VssProvider:
         several sets may be that; when the administrator has deleted all but one, that one stays."""
         if not slot.begun:
             return
+        if slot.dropping:
+            self._delete_rest(slot.dropping)
+            return
         left = self._left(slot, volumes)
         if len(left) > 1:
             ids = sorted(str(one) for one in left)
@@ -238,7 +241,13 @@ class VssProvider:
             )
         for set_id in left:
             if str(set_id) not in slot.doubtful:
+                # With one snapshot deleted nothing would tell any more that the rest is ours.
+                self._slots.write(replace(slot, dropping=str(set_id)))
                 self._delete(set_id)
+
+    def _delete_rest(self, vss_set: str) -> None:
+        if any(str(one.set_id) == vss_set for one in self._service.snapshots()):
+            self._delete(UUID(vss_set))
 
     def _left(self, slot: Slot, volumes: Sequence[Source]) -> list[UUID]:
         """Sets that the interrupted split may have made: all that can be compared fits."""
@@ -304,8 +313,8 @@ class VssProvider:
     def _drop(self, slot: Slot, volumes: Sequence[Source]) -> None:
         if not slot.vss_set:
             self._undo_half(slot, volumes)
-        elif any(str(one.set_id) == slot.vss_set for one in self._service.snapshots()):
-            self._delete(UUID(slot.vss_set))
+        else:
+            self._delete_rest(slot.vss_set)
 
     def _dissolve(self, action: Action) -> None:
         """Full copies stay as volumes of their own that VSS knows no more."""

@@ -25,7 +25,8 @@ class Slot:
 
     To know what a killed split left: ``ended``: when the service gave up, empty while nobody heard
     of it; ``context`` and ``provider`` (its id, empty: any) that were asked for; ``doubtful``: ids
-    of VSS' sets of which nobody could tell whether they are it."""
+    of VSS' sets of which nobody could tell whether they are it; ``dropping``: id of the one that is
+    it, and is being deleted."""
 
     group: str
     mirror: str
@@ -41,6 +42,7 @@ class Slot:
     provider: str = ""
     consistency: str = "crash"
     doubtful: list[str] = field(default_factory=list)
+    dropping: str = ""
 
     @property
     def is_set(self) -> bool:
