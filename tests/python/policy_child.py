@@ -1,117 +1,92 @@
-"""A policy run in a process that kills itself with -9 at one of its steps, counted or named.
+"""A policy run, or a command on one of its sets, in a process that kills itself with -9 after one
+of its steps (policy_steps.py).
 
-A step ends when something durable was done: an action begun or ended in the journal, given to the
-provider, a fact written to the catalog, a hook run, people told. Nothing else lies between two of
-them; with writers, those "begin split" and "start split" lie between their freeze and thaw.
 Reads orders from its input, a line of JSON each, does them in forks (nothing is imported twice) and
-answers with the exit status.
+answers with the exit status, the steps that there were, and what the run or the command says of it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from policy_steps import Steps
+from provider_beds import Bed
 from provider_trial import Rotation, bed_classes
 
-from exshadow.catalog import Catalog
-from exshadow.catalog.journal import CatalogJournal
-from exshadow.policy import hooks
 from exshadow.policy.model import Hook, HooksPart
-from exshadow.providers.contract import Action
-from exshadow.service.policy_run import around, making
+from exshadow.providers import registry
 from exshadow.service.policy_run.run import run_group
 
-_FACTS = ("record_set", "change_set", "add_verification")
+
+def run(bed: Bed, steps: Steps, writers: list[str], hook: str) -> int:
+    """A policy run, with this hook wherever one may be: 0, or the exit status of its error."""
+    rotation = Rotation(bed)
+    each = (Hook(command=hook),) if hook else ()
+    every = HooksPart.model_validate({"before": each, "after": each, "hand-over": each})
+    rotation.group = rotation.group.model_copy(update={"writers": tuple(writers), "hooks": every})
+    with rotation.room() as room:
+        steps.watch_provider(room.provider)
+        error = run_group(room, rotation.group).error
+    if error is not None:
+        print(error, error.hint, file=sys.stderr)
+    return error.exit_status if error else 0
 
 
-class Steps:
-    """Counts; at ``deadly``, a number or a name, nothing comes after."""
+def command(bed: Bed, steps: Steps, words: list[str]) -> int:
+    """A command on a set of the bed's provider."""
+    from exshadow.cli.main import main
 
-    def __init__(self, deadly: int | str) -> None:
-        self.count = 0
-        self.deadly = deadly
+    def build(name: str, settings: Any) -> Any:
+        provider = bed.provider()
+        steps.watch_provider(provider)
+        return provider
 
-    def step(self, name: str) -> None:
-        self.count += 1
-        if self.deadly in (self.count, name):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def around(self, name: str, call: Callable[..., Any], *, before: bool) -> Callable[..., Any]:
-        def stepped(*arguments: Any, **named: Any) -> Any:
-            verbs = [one.verb.value for one in arguments if isinstance(one, Action)]
-            what = " ".join([name, *verbs])
-            if before:
-                self.step(f"before {what}")
-            found = call(*arguments, **named)
-            self.step(what)
-            return found
-
-        return stepped
+    registry.build = build
+    os.environ["EXSHADOW_STATE"] = str(Rotation(bed).state.path)
+    with Path(os.devnull).open("w") as nothing:
+        os.dup2(nothing.fileno(), 1)
+        return main(words)
 
 
-def watch(owner: Any, name: str, steps: Steps, *, before: bool = False) -> None:
-    setattr(owner, name, steps.around(name, getattr(owner, name), before=before))
-
-
-def surrounded(rotation: Rotation, script: str, writer: str) -> None:
-    """With a hook of each kind and a writer that is frozen round the split."""
-    hook = (Hook(command=script),)
-    every = HooksPart.model_validate({"before": hook, "after": hook, "hand-over": hook})
-    wanted = {"hooks": every, "writers": (writer,)}
-    rotation.group = rotation.group.model_copy(update=wanted)
-
-
-def run(bed_name: str, folder: str, deadly: int | str, script: str = "", writer: str = "") -> int:
-    """How many steps there were; 1000 more when the run did not end well."""
-    steps = Steps(deadly)
-    for name in ("begin", "end"):
-        watch(CatalogJournal, name, steps)
-    for name in _FACTS:
-        watch(Catalog, name, steps)
-    watch(making, "keep_document", steps)
-    watch(hooks, "_run", steps, before=True)
-    watch(around, "tell", steps, before=True)
-    (kind,) = (one for one in bed_classes() if one.__name__ == bed_name)
-    bed = kind.again(Path(folder))
+def do(order: dict[str, Any], writer: int) -> int:
+    steps = Steps(order["deadly"], lambda name: said(writer, name))
+    steps.watch()
+    (kind,) = (one for one in bed_classes() if one.__name__ == order["bed"])
+    bed = kind.again(Path(order["folder"]))
+    os.environ["EXSHADOW_VSS_SLOT"] = f"{bed.folder}/vss.lock"
     try:
-        rotation = Rotation(bed)
-        if script:
-            surrounded(rotation, script, writer)
-        with rotation.room() as room:
-            watch(room.provider, "start", steps)
-            done = run_group(room, rotation.group)
+        if order["words"]:
+            return command(bed, steps, order["words"])
+        return run(bed, steps, order["writers"], order["hook"])
     finally:
         bed.close()
-    if done.error is not None:
-        print(done.error, done.error.hint, file=sys.stderr)
-    return steps.count + (1000 if done.error else 0)
+
+
+def said(writer: int, name: str) -> None:
+    os.write(writer, f"{name}\n".encode())
 
 
 def main() -> None:
     for line in sys.stdin:
-        order = json.loads(line)
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(reader)
-            status = 1
+            status = 70
             try:
-                os.write(writer, str(run(**order)).encode())
-                status = 0
+                status = do(json.loads(line), writer)
             finally:
                 sys.stderr.flush()
                 os._exit(status)
         os.close(writer)
         with os.fdopen(reader) as pipe:
-            said = pipe.read()
+            names = pipe.read().splitlines()
         _, status = os.waitpid(child, 0)
-        print(json.dumps([os.waitstatus_to_exitcode(status), said]), flush=True)
+        print(json.dumps([os.waitstatus_to_exitcode(status), names]), flush=True)
 
 
 if __name__ == "__main__":

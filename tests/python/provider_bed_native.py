@@ -25,6 +25,7 @@ class NativeBed(Bed):
     """``settings`` and ``policy`` say how a policy run finds the same things."""
 
     name = "native"
+    copies_of_mirrors = 4
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

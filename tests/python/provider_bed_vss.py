@@ -27,7 +27,8 @@ EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 
 class FileSnapshots(vss.Provider):
     """Copies the image that a volume's name is, at commit. ``index.json`` has the finished ones;
-    a copy counts from PostFinalCommit on."""
+    a copy counts from PostFinalCommit on: what is left before by a kill is a ``.part``, which the
+    real service, whose requestor was killed, would have aborted."""
 
     provider_id = PROVIDER
     name = "image files"
@@ -53,6 +54,9 @@ class FileSnapshots(vss.Provider):
     def image(self, snapshot: UUID | str) -> Path:
         return self.folder / f"{snapshot}.img"
 
+    def part(self, snapshot: UUID | str) -> Path:
+        return self.image(snapshot).with_suffix(".part")
+
     def is_volume_supported(self, volume: str, attributes: vss.SnapshotAttributes) -> bool:
         return Path(volume).exists()
 
@@ -61,11 +65,12 @@ class FileSnapshots(vss.Provider):
 
     def commit_snapshots(self, set_id: UUID) -> None:
         for one in self.making[set_id]:
-            shutil.copyfile(one.volume, self.image(one.snapshot_id))
+            shutil.copyfile(one.volume, self.part(one.snapshot_id))
 
     def post_final_commit_snapshots(self, set_id: UUID) -> None:
         index = self.index()
         for one in self.making.pop(set_id):
+            self.part(one.snapshot_id).replace(self.image(one.snapshot_id))
             index[str(one.snapshot_id)] = {
                 "set": str(set_id), "volume": one.volume, "attributes": int(one.attributes),
                 "made": datetime.now(UTC).isoformat(),
@@ -74,7 +79,7 @@ class FileSnapshots(vss.Provider):
 
     def abort_snapshots(self, set_id: UUID) -> None:
         for one in self.making.pop(set_id, []):
-            self.image(one.snapshot_id).unlink(missing_ok=True)
+            self.part(one.snapshot_id).unlink(missing_ok=True)
 
     def query(self) -> Sequence[vss.SnapshotProperties]:
         index = self.index()
@@ -113,6 +118,7 @@ class VssBed(Bed):
     """Differential copies, restored by the provider's revert."""
 
     name = "vss"
+    copies_of_mirrors = 2
     copies_of_a_set = 2
     options: ClassVar[dict[str, str]] = {}
 

@@ -21,8 +21,11 @@ class Bed(ABC):
     mirrors = ("m1", "m2")
     other_host = ""
     """A host that sets can be lent to; empty where the product lends none."""
+    copies_of_mirrors: int
+    """How many copies :meth:`copies` has while both mirrors are prepared, and no set."""
+
     copies_of_a_set = 0
-    """How many copies come with each set and go with it; 0 where mirrors are there before."""
+    """How many come with each set and go with it; 0 where mirrors are there before."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -153,6 +153,18 @@ def test_the_rest_of_a_set_that_is_partly_dissolved_is_not_deleted(tmp_path: Pat
     bed.close()
 
 
+def test_beside_a_dissolved_set_its_mirror_takes_another_as_a_device_of_its_own(
+    tmp_path: Path,
+) -> None:
+    """The array takes no page-83 id twice, and what was dissolved keeps its own."""
+    bed = EvaSnapcloneBed(tmp_path)
+    do(bed, Verb.PREPARE, Verb.SPLIT, Verb.DISSOLVE)
+    do(bed, Verb.PREPARE, Verb.SPLIT, set_id=OTHER)
+    ids = [one["wwn"] for one in bed.get("vdisks").values()]
+    assert len(set(ids)) == len(ids)
+    bed.close()
+
+
 # --- production's write-cache ---
 
 

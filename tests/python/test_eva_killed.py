@@ -239,6 +239,16 @@ def test_a_split_that_was_cut_off_can_also_be_aborted(tmp_path: Path) -> None:
         bed.close()
 
 
+def test_a_set_whose_copies_are_partly_deleted_is_half_resynced(tmp_path: Path) -> None:
+    """They go one by one: a kill between two must not look as if nothing had been done."""
+    do(bed := EvaSnapshotBed(tmp_path), *_SET)
+    bed.close()
+    bed.set(traps={"at": bed.get("changes") + 2, "what": "kill"})
+    assert killed(bed, Verb.RESYNC)
+    assert bed.provider().standing(action(bed, Verb.RESYNC)).stage is Stage.HALF
+    bed.close()
+
+
 def test_a_session_that_is_lost_again_and_again_is_an_error(tmp_path: Path) -> None:
     bed = EvaBed(tmp_path)
     one = bed.provider(sssu="/bin/true")

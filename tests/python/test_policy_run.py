@@ -514,6 +514,30 @@ def test_a_set_that_what_was_left_has_ended_is_not_restored(
     assert rotation.production() == now
 
 
+def test_what_a_failed_resync_left_of_a_set_is_resynced_by_the_next_run(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No set stays half there."""
+    made = rotation.good()
+    assert made.made is not None
+    with rotation.room() as room:
+        resync = room.action(Verb.RESYNC, made.mirror, made.made.id, made.made.label)
+        start = room.provider.start
+
+        def fails(action: Action) -> None:
+            start(action)
+            raise ProviderError("the manager is gone")
+
+        monkeypatch.setattr(room.provider, "start", fails)
+        with pytest.raises(ProviderError, match="manager"):
+            room.do(resync)
+        monkeypatch.undo()
+        unfinished.settle(room)
+        assert states(room, resync) == ["done"]
+        assert room.service.show_set(made.made.id).state == "dissolved"
+    rotation.check()
+
+
 def test_a_set_that_somebody_removed_from_the_product_is_told(rotation: Rotation) -> None:
     made = rotation.good()
     assert made.made is not None

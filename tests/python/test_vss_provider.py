@@ -245,3 +245,61 @@ def test_a_revert_that_would_lose_newer_copies_is_refused(
     trial.do(Verb.RESTORE, set_id=older)
     assert trial.production() == then
     assert bed.copies() == there
+
+
+def test_what_a_killed_split_left_is_deleted_whole_though_its_abort_is_killed(
+    bed: VssBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(bed, Verb.PREPARE)
+    killed_split(bed, after=True)
+    real = FileSnapshots.delete_snapshot
+
+    def dies(self: FileSnapshots, snapshot: uuid.UUID, force: bool) -> None:
+        real(self, snapshot, force)
+        raise Killed
+
+    monkeypatch.setattr(FileSnapshots, "delete_snapshot", dies)
+    with contextlib.suppress(Exception):  # the coordinator ends what its provider died in
+        do(bed, Verb.ABORT)
+    monkeypatch.undo()
+    assert len(bed.provider()._service.snapshots()) == 1
+    do(bed, Verb.ABORT)
+    assert sets(bed) == set()
+
+
+@pytest.mark.parametrize("verb", [Verb.RESYNC, Verb.DISSOLVE, Verb.ABORT])
+def test_a_set_whose_snapshots_are_partly_gone_is_one_half_given_up(
+    bed: VssBed, verb: Verb
+) -> None:
+    """They go one by one: a kill between two must not look as if nothing had been done."""
+    do(bed, Verb.PREPARE)
+    do(bed, Verb.SPLIT)
+    provider = bed.provider()
+    action = Action("a", verb, bed.group, "m1", bed.sources, FIRST)
+    assert provider.standing(action).stage is Stage.ABSENT
+    first = provider._service.snapshots()[0]
+    provider._service.delete(first.snapshot_id, ObjectType.SNAPSHOT, force=True)
+    assert provider.standing(action).stage is Stage.HALF
+
+
+def test_a_restore_killed_behind_its_first_volume_is_half_done(bed: VssBed) -> None:
+    """Production is of two times then: nobody may say that nothing had been done."""
+    do(bed, Verb.PREPARE)
+    do(bed, Verb.SPLIT)
+    then = [bed.read(one.name) for one in bed.sources]
+    for one in bed.sources:
+        bed.write(one.name, 0, b"since then")
+    provider = bed.provider()
+    real = provider._service.revert
+
+    def dies(snapshot: uuid.UUID) -> None:
+        real(snapshot)
+        raise Killed
+
+    provider._service.revert = dies  # type: ignore[method-assign, assignment]
+    with pytest.raises(Killed):
+        do(bed, Verb.RESTORE, provider)
+    action = Action("a-restore", Verb.RESTORE, bed.group, "m1", bed.sources, FIRST)
+    assert bed.provider().standing(action).stage is Stage.HALF
+    do(bed, Verb.RESTORE)
+    assert [bed.read(one.name) for one in bed.sources] == then

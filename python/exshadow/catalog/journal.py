@@ -21,7 +21,9 @@ from exshadow.errors import CorruptError
 from exshadow.providers.contract import Action, Verb
 
 _DETAIL = 1000
-_LEAVES_SOMETHING = (Verb.SPLIT.value, Verb.PRESENT.value)
+_LEAVES_SOMETHING = tuple(
+    verb.value for verb in (Verb.SPLIT, Verb.PRESENT, Verb.RESYNC, Verb.DISSOLVE)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,10 @@ class CatalogJournal:
             yield connection
 
     def unfinished(self, group: str | None = None) -> list[Entry]:
-        """Of one group or all, oldest first: what was started and has not ended, and splits and
-        presentations that failed and were not undone, of which the product may hold something."""
+        """Of one group or all, oldest first: what was started and has not ended, and what failed
+        and may have left a set half there: splits and presentations that were not undone, resyncs
+        and dissolutions. Not restores and promotions: whoever heard that one failed may have chosen
+        another."""
         actions = schema.actions.c
         left = or_(
             actions.state == "started",

@@ -113,10 +113,12 @@ def digest(text: str, length: int) -> str:
     return base64.b32encode(hashed).decode().lower()[:length]
 
 
-def lun_name(array: str, group: str, volume: str, wwn: str, mirror: str) -> str:
+def lun_name(array: str, group: str, volume: str, wwn: str, mirror: str, *, other: int = 0) -> str:
     """The page-83 id that every set of this mirror gets, so that its host sees one device: grouped
-    by dashes as SSSU wants it. ``wwn``: the source vdisk's, for no two vdisks may have the same."""
-    hashed = hashlib.sha256("\n".join([array, group, volume, wwn, mirror]).encode()).hexdigest()
+    by dashes as SSSU wants it. ``wwn``: the source vdisk's, for no two vdisks may have the same;
+    ``other``: while a copy that was dissolved has the first one, the next are tried."""
+    words = [array, group, volume, wwn, mirror, *([str(other)] if other else [])]
+    hashed = hashlib.sha256("\n".join(words).encode()).hexdigest()
     digits = "600508b4" + hashed[:24]
     return "-".join(digits[at : at + 4] for at in range(0, 32, 4))
 

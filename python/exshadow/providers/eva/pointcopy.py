@@ -8,6 +8,7 @@ The next copies of the mirror get the same page-83 id and LUN number, so their h
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 from exshadow.errors import NotFoundError, ProviderError, RefusedError
@@ -20,6 +21,7 @@ from exshadow.providers.eva.names import Role
 from exshadow.providers.eva.objects import Form, Vdisk
 from exshadow.providers.eva.rules import Operation, permit
 from exshadow.providers.eva.settings import Allocation, Kind
+from exshadow.providers.facts import normal_id
 
 _GIB = 1 << 30
 
@@ -135,15 +137,13 @@ class PointCopies(Lending):
                 )
 
     def _copy_all(self, action: Action, sources: Mapping[str, Vdisk]) -> None:
-        containers = self.copies(self.array.known(), action, Role.CONTAINER)
+        view = self.array.known()
+        containers = self.copies(view, action, Role.CONTAINER)
         self.remember(action, sources)
         members = []
         for volume, source in sources.items():
             name = names.copy_name(
                 action.group, volume, source.wwn, action.mirror, Role.SET, action.set_id
-            )
-            wwn = names.lun_name(
-                self.settings.system, action.group, volume, source.wwn, action.mirror
             )
             members.append({
                 "name": str(name),
@@ -152,7 +152,7 @@ class PointCopies(Lending):
                 "snaptype": self._snaptype(),
                 "policy": self.settings.allocation.upper(),
                 "redundancy": self.settings.redundancy,
-                "wwn": wwn,
+                "wwn": self._identity(view, action, volume, source),
             })  # fmt: skip
 
         def made(view: View) -> bool:
@@ -167,6 +167,16 @@ class PointCopies(Lending):
         else:
             container = "_container" if self.settings.containers else ""
             self.array.change(f"add_snapshot{container}", made, **members[0])
+
+    def _identity(self, view: View, action: Action, volume: str, source: Vdisk) -> str:
+        """The page-83 id of the mirror's copies: the first that no vdisk has, as the array takes
+        none twice and a copy that was dissolved keeps its own."""
+        system, group, mirror = self.settings.system, action.group, action.mirror
+        tried = (
+            names.lun_name(system, group, volume, source.wwn, mirror, other=other)
+            for other in itertools.count()
+        )
+        return next(wwn for wwn in tried if view.by_wwn(normal_id(wwn)) is None)
 
     def _fits(self, copy: Vdisk) -> bool:
         """Whether it is what was asked for, as far as the array tells: a command that is not
@@ -228,10 +238,9 @@ class PointCopies(Lending):
         self.delete_all("delete_vdisk", [one.vdisk.id for one in found.values()])
 
     def standing_resync(self, action: Action, view: View) -> Standing:
-        left = self.copies(view, action, Role.SET, of_set=True)
-        if left:
-            whole = len(left) == len(action.volumes)
-            return Standing(Stage.ABSENT if whole else Stage.HALF, f"{len(left)} copies are left")
+        if left := self.copies(view, action, Role.SET, of_set=True):
+            torn = len(left) < len(action.volumes)  # copies go one by one
+            return Standing(Stage.HALF if torn else Stage.ABSENT, f"{len(left)} copies are left")
         if self.copies(view, action, Role.SET):
             return Standing(Stage.DONE, "the mirror has gone on since")
         reserved = self._reserved(action, view)

@@ -126,8 +126,8 @@ class VssProvider:
             case Verb.PREPARE:
                 return Standing(Stage.ABSENT if slot is None else Stage.DONE)
             case Verb.ABORT | Verb.RESYNC | Verb.DISSOLVE:
-                left = slot is not None if not action.set_id else mine is not None
-                return Standing(Stage.ABSENT if left else Stage.DONE)
+                left = mine if action.set_id else slot
+                return self._ended(action, left) if left is not None else Standing(Stage.DONE)
             case Verb.SPLIT:
                 return self._made(action, mine)
             case Verb.PRESENT:
@@ -251,6 +251,9 @@ class VssProvider:
         several sets may be that; when the administrator has deleted all but one, that one stays."""
         if not slot.begun:
             return
+        if slot.dropping:
+            self._delete_rest(slot.dropping)
+            return
         left = self._left(slot, volumes)
         if len(left) > 1:
             ids = sorted(str(one) for one in left)
@@ -262,7 +265,13 @@ class VssProvider:
             )
         for set_id in left:
             if str(set_id) not in slot.doubtful:
+                # With one snapshot deleted nothing would tell any more that the rest is ours.
+                self._slots.write(replace(slot, dropping=str(set_id)))
                 self._delete(set_id)
+
+    def _delete_rest(self, vss_set: str) -> None:
+        if any(str(one.set_id) == vss_set for one in self._service.snapshots()):
+            self._delete(UUID(vss_set))
 
     def _left(self, slot: Slot, volumes: Sequence[Source]) -> list[UUID]:
         """Sets that the interrupted split may have made: all that can be compared fits."""
@@ -328,8 +337,8 @@ class VssProvider:
     def _drop(self, slot: Slot, volumes: Sequence[Source]) -> None:
         if not slot.vss_set:
             self._undo_half(slot, volumes)
-        elif any(str(one.set_id) == slot.vss_set for one in self._service.snapshots()):
-            self._delete(UUID(slot.vss_set))
+        else:
+            self._delete_rest(slot.vss_set)
 
     def _dissolve(self, action: Action) -> None:
         """Full copies stay as volumes of their own that VSS knows no more."""
@@ -367,6 +376,14 @@ class VssProvider:
 
     # --- what is made
 
+    def _ended(self, action: Action, left: Slot) -> Standing:
+        """Snapshots go one by one: a set that lacks some is no set any more."""
+        if action.set_id and left.is_set:
+            there = {str(one.snapshot_id) for one in self._service.snapshots()}
+            if not set(left.snapshots.values()) <= there:
+                return Standing(Stage.HALF, "some of its snapshots are gone")
+        return Standing(Stage.ABSENT)
+
     def _made(self, action: Action, mine: Slot | None) -> Standing:
         if mine is None:
             return Standing(Stage.ABSENT)
@@ -397,19 +414,18 @@ class VssProvider:
     def _restored(self, action: Action, mine: Slot | None) -> Standing:
         if mine is None or not mine.is_set:
             return Standing(Stage.ABSENT)
-        done = mine.restored.get(action.id, [])
-        left = [one.name for one in action.volumes if one.name not in done]
+        if action.id not in mine.restored:
+            return Standing(Stage.ABSENT)
+        left = [one.name for one in action.volumes if one.name not in mine.restored[action.id]]
         if not left:
             return Standing(Stage.DONE)
-        return Standing(Stage.HALF if done else Stage.ABSENT, f"left: {', '.join(left)}")
+        return Standing(Stage.HALF, f"left: {', '.join(left)}")
 
     def _restore(self, action: Action) -> None:
         slot = self._slots.of_set(action.group, action.mirror, action.set_id)
         devices = {str(one.snapshot_id): one for one in self._service.snapshots()}
-        for one in action.volumes:
-            done = slot.restored.get(action.id, [])
-            if one.name in done:
-                continue
+        copies: dict[str, SnapshotProperties] = {}
+        for one in action.volumes:  # all are judged before the first is touched
             snapshot = devices.get(slot.snapshots.get(one.name, ""))
             if snapshot is None:
                 raise NotFoundError(
@@ -417,12 +433,26 @@ class VssProvider:
                 )
             if self._settings.restore is RestoreWay.REVERT:
                 self._refuse_newer(snapshot, devices.values())
-                self._service.revert(snapshot.snapshot_id)
-            else:
-                folder = self._settings.devices
-                copy_back(place(folder, snapshot.device), place(folder, one.path))
-            restored = {**slot.restored, action.id: [*done, one.name]}
-            slot = self._slots.write(replace(slot, restored=restored))
+            copies[one.name] = snapshot
+        done = slot.restored.get(action.id, [])
+        slot = self._has_restored(slot, action, done)  # begun: from here on it is gone on with
+        for one in action.volumes:
+            if one.name in done:
+                continue
+            self._bring_back(copies[one.name], one)
+            done = [*done, one.name]
+            slot = self._has_restored(slot, action, done)
+
+    def _has_restored(self, slot: Slot, action: Action, done: list[str]) -> Slot:
+        restored = {**slot.restored, action.id: done}
+        return self._slots.write(replace(slot, restored=restored))
+
+    def _bring_back(self, snapshot: SnapshotProperties, volume: Source) -> None:
+        if self._settings.restore is RestoreWay.REVERT:
+            self._service.revert(snapshot.snapshot_id)
+        else:
+            folder = self._settings.devices
+            copy_back(place(folder, snapshot.device), place(folder, volume.path))
 
     def _refuse_newer(
         self, snapshot: SnapshotProperties, every: Iterable[SnapshotProperties]

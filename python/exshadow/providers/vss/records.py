@@ -18,14 +18,15 @@ from exshadow.names import check_name
 class Slot:
     """One mirror of a group. ``set_id``: of the policy's set, empty while the slot is free;
     ``vss_set``: VSS' own id, empty while the set is being made (since ``begun``, RFC 3339);
-    ``snapshots``: volume to snapshot id; ``restored``: volumes already restored, by action;
-    ``presented``: somebody asked for the copies' paths and has not given them back.
+    ``snapshots``: volume to snapshot id; ``restored``: volumes already restored, by action
+    that has begun; ``presented``: somebody asked for the copies' paths and has not given them back.
 
     ``consistency``: what was made of it by the setting of its day.
 
     To know what a killed split left: ``ended``: when the service gave up, empty while nobody heard
     of it; ``context`` and ``provider`` (its id, empty: any) that were asked for; ``doubtful``: ids
-    of VSS' sets of which nobody could tell whether they are it."""
+    of VSS' sets of which nobody could tell whether they are it; ``dropping``: id of the one that is
+    it, and is being deleted."""
 
     group: str
     mirror: str
@@ -41,6 +42,7 @@ class Slot:
     provider: str = ""
     consistency: str = "crash"
     doubtful: list[str] = field(default_factory=list)
+    dropping: str = ""
 
     @property
     def is_set(self) -> bool:

@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 
+from exshadow.catalog.journal import CatalogJournal
 from exshadow.errors import RefusedError
 from exshadow.model import JobRecord, Plan, SetRecord, Step
-from exshadow.providers.contract import Standing, Verb
+from exshadow.providers.contract import Stage, Standing, Verb
 from exshadow.service import sets
 from exshadow.service.contract import Service
 from exshadow.service.desk import Desk
@@ -60,17 +61,29 @@ def carry_out(
     verb: str,
     options: Mapping[str, str] | None = None,
 ) -> JobRecord:
-    """Do it to its end. What an earlier command or run left of the group comes first. ``options``:
-    of the action, beside those of the group."""
+    """Do it to its end. What an earlier command or run left of the group comes first: when that is
+    this very command, interrupted, going on with it was all. ``options``: of the action, beside
+    those of the group."""
     _require(one, verb)
     room = room_of_set(service, desk, one, str(uuid.uuid4()))
     with room.alone():
+        begun = _is_begun(room.journal, one, verb)
         unfinished.settle(room)
         one = service.show_set(one.id)  # as it is now: what was settled may have ended it
+        if begun and one.state == "dissolved":
+            return _job(verb, Standing(Stage.DONE, "an interrupted one, gone on with"))
         _require(one, verb)
         action = room.action(VERBS[verb], room.mirror_of(one), one.id, one.label)
         standing = room.do(replace(action, options={**action.options, **(options or {})}))
     return _job(verb, standing)
+
+
+def _is_begun(journal: CatalogJournal, one: SetRecord, verb: str) -> bool:
+    """Whether an earlier command was interrupted in the same."""
+    return any(
+        (entry.action.verb, entry.action.set_id) == (VERBS[verb], one.id)
+        for entry in journal.unfinished(one.group)
+    )
 
 
 def _require(one: SetRecord, verb: str) -> None:

@@ -130,13 +130,15 @@ def _split(room: Room, entry: Entry) -> str:
 def _restore(room: Room, entry: Entry) -> str:
     """Gone on with while production is half of each; never begun anew: since then production may
     have been written to."""
-    stage = room.provider.standing(entry.action).stage
-    if stage in _GOING:
+    standing = room.provider.standing(entry.action)
+    if standing.stage in _GOING:
         return _finish(room, entry)
-    if stage is Stage.DONE:
+    if standing.stage is Stage.DONE:
         room.journal.end(entry.action, "done")
         return "it was done"
-    room.journal.end(entry.action, "undone", stage.value)
+    room.journal.end(entry.action, "undone", standing.detail or standing.stage.value)
+    if standing.stage is Stage.FAILED:
+        return f"it is not gone on with: {standing.detail}"
     return "it is not repeated: restore the set again if production is not what it should be"
 
 
