@@ -116,10 +116,10 @@ def test_readme_names_every_make_target():
     assert not missing, f"README.md lacks {sorted(missing)}"
 
 
-def test_readme_tells_every_built_in_writer_and_its_arguments():
-    """The rows of README's table of writers against the classes themselves."""
+def test_every_built_in_writer_is_told_and_its_arguments():
+    """The rows of the table of writers against the classes themselves."""
     told = {}
-    for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines():
+    for line in (ROOT / "docs/writers.md").read_text(encoding="utf-8").splitlines():
         cells = re.split(r"(?<!\\)\|", line)
         names = re.findall(r"`([a-z-]+)`", cells[1]) if len(cells) > 3 else []
         for name in names:
@@ -128,3 +128,15 @@ def test_readme_tells_every_built_in_writer_and_its_arguments():
         module, _, kind = place.partition(":")
         made = getattr(import_module(module), kind)
         assert told.get(name) == set(signature(made).parameters), name
+
+
+def test_links_lead_to_files():
+    for page in (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_readme_leads_to_every_page():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"(docs/{page.name})" in text, page.name
