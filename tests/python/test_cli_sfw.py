@@ -20,8 +20,7 @@ def policy(bed: SfwBed) -> Path:
     path.write_text(
         '[volume.db]\npath = "W:"\n[volume.logs]\npath = "L:"\n'
         '[group.mail]\nvolumes = ["db", "logs"]\nmirrors = ["m1", "m2"]\nverify = ["bytes"]\n'
-        "[provider.sfw]\n"
-        + "".join(f"{name} = '{value}'\n" for name, value in settings.items())
+        "[provider.sfw]\n" + "".join(f"{name} = '{value}'\n" for name, value in settings.items())
     )
     return path
 
