@@ -53,9 +53,10 @@ test-asan: build/asan/build.ninja  ## C++ tests with AddressSanitizer and Undefi
 	cmake --build build/asan --parallel $(JOBS)
 	UBSAN_OPTIONS=print_stacktrace=1 $(CTEST) --test-dir build/asan
 
-# Two workers, a file never on both: much of the time is waiting, for processes, disks and time limits.
+# Two workers, a file never on both: much of the time is waiting, for processes, disks and time limits. Files go out
+# in the order of pyproject.toml's testpaths, those with the longest tests first, so that no worker waits for the other.
 test-python: $(STAMPS)/installed  ## Python tests and house rules
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 build-mingw: build/mingw/build.ninja  ## exshadow-vss.exe for 64-bit Windows, with its tests, in build/mingw
 	cmake --build build/mingw --parallel $(JOBS)

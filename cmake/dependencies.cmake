@@ -7,16 +7,22 @@ endif()
 find_package(Threads REQUIRED)
 
 # exshadow_headers(NAME HEADER PACKAGE): the target NAME, with only the header-only library that HEADER belongs to
-# on its include path. A cross build must not see the whole of /usr/include, so the library is linked into the build tree.
+# on its include path. A cross build must not see the whole of /usr/include, so there the library is linked into the
+# build tree. Elsewhere the system's folder is searched anyway; without a path of its own every build tree asks the
+# compiler the same, and ccache answers the second.
 function(exshadow_headers name header package)
   find_path(${name}_INCLUDE_DIR ${header} PATHS /usr/include NO_CMAKE_FIND_ROOT_PATH)
   if(NOT ${name}_INCLUDE_DIR)
     message(FATAL_ERROR "${header} is missing. Install it: apt-get install ${package} (or run: make setup)")
   endif()
+  add_library(${name} INTERFACE)
+  if(NOT CMAKE_CROSSCOMPILING)
+    target_include_directories(${name} SYSTEM INTERFACE ${${name}_INCLUDE_DIR})  # nothing for /usr/include
+    return()
+  endif()
   string(REGEX REPLACE "/.*" "" top ${header})
   file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/headers/${name})
   file(CREATE_LINK ${${name}_INCLUDE_DIR}/${top} ${CMAKE_BINARY_DIR}/headers/${name}/${top} SYMBOLIC)
-  add_library(${name} INTERFACE)
   target_include_directories(${name} SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/headers/${name})
 endfunction()
 

@@ -12,9 +12,11 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from functools import cache
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 CHUNK = 1 << 20
 """Most bytes held at once while copying."""
@@ -31,6 +33,8 @@ def runs(data: bytes | memoryview) -> Iterator[tuple[int, int, bool]]:
     """Cut `data` into (start, length, is_zero) pieces that alternate and cover all of it."""
     if not data:
         return
+    import numpy as np  # a tenth of a second, which most commands need not pay
+
     whole = len(data) // GRANULE
     words = np.frombuffer(data, dtype=np.uint64, count=whole * GRANULE // 8)
     used: npt.NDArray[np.bool_] = np.any(words.reshape(whole, GRANULE // 8), axis=1)

@@ -2,13 +2,13 @@
 
 import os
 import re
-import subprocess
-import sys
 import tomllib
+from contextlib import closing
 from importlib import import_module
 from inspect import signature
 
 import pytest
+from fork_server import ForkServer
 
 from exshadow.vss.registry import BUILT_IN
 from house import CPP, PACKAGE, ROOT
@@ -16,17 +16,13 @@ from house import CPP, PACKAGE, ROOT
 PANEL_ROW = re.compile(r"^[│|]\s+([a-z][a-z0-9-]*)(?:\s{2,}|\s*[│|]\s*$)")
 
 
-def offered(*command):
+def offered(server, *command):
     """The commands below `command`, as its --help lists them."""
-    done = subprocess.run(
-        [sys.executable, "-m", "exshadow", *command, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"},
-    )
+    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    status, page, said = server.run([*command, "--help"], environment)
+    assert status == 0, said
     names, inside = [], False
-    for line in done.stdout.splitlines():
+    for line in page.splitlines():
         if re.match(r"^[╭┌]", line):
             inside = "Commands" in line
         elif inside and (row := PANEL_ROW.match(line)):
@@ -34,11 +30,11 @@ def offered(*command):
     return names
 
 
-def leaves(*command):
-    below = offered(*command)
+def leaves(server, *command):
+    below = offered(server, *command)
     if not below:
         return {" ".join(command)} if command else set()
-    return {leaf for name in below for leaf in leaves(*command, name)}
+    return {leaf for name in below for leaf in leaves(server, *command, name)}
 
 
 def documented(commands):
@@ -66,7 +62,8 @@ def documented(commands):
 
 @pytest.fixture(scope="module")
 def commands():
-    found = leaves()
+    with closing(ForkServer()) as server:
+        found = leaves(server)
     assert found, "exshadow --help lists no commands"
     return found
 

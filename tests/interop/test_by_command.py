@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from machine import need_root, run, sparse
 
-from interop.beds import GIB, MIB, in_time, need
+from interop.beds import MIB, in_time, need
 from interop.commands import Commands
 from interop.postgres import Postgres, programs
 
@@ -22,7 +22,7 @@ def commands(bed: Path) -> Iterator[Commands]:
     need("nbdfuse", "mkfs.ext4", "runuser")
     programs()
     made = Commands(bed / "state")
-    for name, size in (("data", GIB), ("wal", 256 * MIB)):
+    for name, size in (("data", 384 * MIB), ("wal", 256 * MIB)):
         image = sparse(bed / f"{name}.img", size)
         run("mkfs.ext4", "-q", "-F", image)
         made("volume", "add", name, image, "--group", "shop")

@@ -86,7 +86,7 @@ def stop_at_once(server: Postgres) -> None:
 def test_every_set_has_what_was_committed_and_rolls_forward(snapshots: int) -> None:
     """Data and log in one set: it is one instant, and recovers as after a power cut. With the log
     kept the restored data go on to the last commit, for the log still has what is needed."""
-    load = Load()
+    load = Load(pause=0.004)
     with opened({"data": 384 * MIB, "wal": 256 * MIB}) as shop:
         server = Postgres(shop.live / "data", shop.live / "wal", shop.bed / "sockets")
         writer = f"postgresql?dsn={dsn(server)}"
@@ -144,7 +144,7 @@ def archived(archive: Path, server: Postgres) -> None:
 @pytest.mark.timeout(400)
 def test_data_alone_with_its_label_and_the_archive() -> None:
     """The log is no part of the set: mode backup is chosen, and the archive has all the rest."""
-    load = Load()
+    load = Load(pause=0.004)
     with opened({"data": 384 * MIB}) as shop:
         archive = shop.bed / "archive"
         archive.mkdir()

@@ -51,6 +51,12 @@ def loop_device(path: Path, sector: int = 512, *, read_only: bool = False) -> It
         run("losetup", "--detach", device)
 
 
+def copy_sparse(path: Path, target: Path) -> Path:
+    """Copy a file whose holes stay holes: an image of a file system is mostly that."""
+    run("cp", "--sparse=always", path, target)
+    return target
+
+
 def sparse(path: Path, size: int) -> Path:
     with path.open("wb") as file:
         file.truncate(size)

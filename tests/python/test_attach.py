@@ -16,7 +16,9 @@ from machine import need_root, run
 import exshadow
 from exshadow.service import devices
 
-SIZE = 64 * MIB
+SIZE = 8 * MIB
+SIZES = {"ext4": 64 * MIB, "xfs": 320 * MIB, "btrfs": 128 * MIB, "ntfs": 64 * MIB}
+"""About the smallest of each file system."""
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +47,7 @@ def formatted(request, cli, tmp_path):
         pytest.skip(f"needs {make[0]}")
     image = tmp_path / "db.img"
     with image.open("wb") as file:
-        file.truncate(SIZE if request.param == "ext4" else 320 * MIB)
+        file.truncate(SIZES[request.param])
     run(*make, image)
     place = tmp_path / "made"
     place.mkdir()

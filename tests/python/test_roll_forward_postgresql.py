@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 from checked import digest, make_file_system, need_devices, no_traces, split_off
 from conftest import MIB
-from machine import loop_device, run
+from machine import copy_sparse, loop_device, run
 from mail import write_through
 
 from interop.beds import mounted
 from interop.postgres import Postgres, programs
 
-SIZE = 320 * MIB
+SIZE = 192 * MIB
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _server():
     need_devices()
     programs()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def bed():
     """A folder that the user postgres may pass through."""
     folder = Path(tempfile.mkdtemp(prefix="exshadow-pg-"))
@@ -59,47 +59,58 @@ def going_on(cli, bed, tmp_path):
     """Production's server goes on; what it writes comes through the volumes."""
     fresh = images(tmp_path, "-fresh")
     for name, image in images(tmp_path).items():
-        shutil.copyfile(image, fresh[name])
+        copy_sparse(image, fresh[name])
     with placed(bed, fresh) as server:
         yield server
     for name, image in images(tmp_path).items():
         write_through(cli, name, image, fresh[name])
 
 
-def cut(bed, tmp_path):
+def cut(bed, folder):
     """Both images at one instant, the server at work."""
     frozen = [bed / "data", bed / "wal"]
     for place in frozen:
         run("fsfreeze", "--freeze", place)
     try:
-        for image in images(tmp_path).values():
-            shutil.copyfile(image, image.with_suffix(".cut"))
+        for image in images(folder).values():
+            copy_sparse(image, image.with_suffix(".cut"))
     finally:
         for place in frozen:
             run("fsfreeze", "--unfreeze", place)
 
 
-@pytest.fixture
-def noon(cli, bed, tmp_path):
-    """The set noon with rows 1 to 100, and production with rows up to 20,000."""
-    for image in images(tmp_path).values():
+@pytest.fixture(scope="module")
+def history(bed, tmp_path_factory):
+    """A folder with the images of a server at work with rows 1 to 100, NAME.cut, and of the same
+    stopped with rows up to 20,000, NAME.img. Made once."""
+    folder = tmp_path_factory.mktemp("history")
+    for image in images(folder).values():
         make_file_system("ext4", image, SIZE)
-    with placed(bed, images(tmp_path)) as server:
+    with placed(bed, images(folder)) as server:
         server.create()
         with (server.folder / "postgresql.conf").open("a") as settings:
             settings.write("wal_keep_size = '256MB'\n")
         with server.running():
             server.query("create table t(a int primary key, b text)")
             commit(server, 1, 100)
-            cut(bed, tmp_path)
-    for image in images(tmp_path).values():
-        image.with_suffix(".cut").replace(image)
+            cut(bed, folder)
+            # Durable at the latest when the server stops: 20,000 waits for the disk prove no more.
+            server.query("alter system set synchronous_commit = off")
+            server.query("select pg_reload_conf()")
+            commit(server, 101, 20_000)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def noon(history, cli, bed, tmp_path):
+    """The set noon with rows 1 to 100, and production with rows up to 20,000."""
+    for name, image in images(tmp_path).items():
+        copy_sparse(history / f"{name}.cut", image)
     split_off(cli, tmp_path, "data", "wal")
-    with going_on(cli, bed, tmp_path) as server, server.running():
-        # Durable at the latest when the server stops: 20,000 waits for the disk prove no more.
-        server.query("alter system set synchronous_commit = off")
-        server.query("select pg_reload_conf()")
-        commit(server, 101, 20_000)
+    for name, image in images(tmp_path).items():
+        later = copy_sparse(history / f"{name}.img", tmp_path / f"{name}-later.img")
+        write_through(cli, name, image, later)
     yield cli
     assert no_traces(cli.state) == []
 

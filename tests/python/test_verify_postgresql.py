@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,25 +11,25 @@ from types import SimpleNamespace
 import pytest
 from checked import make_file_system, need_devices, put_live, split_off
 from conftest import MIB
-from machine import loop_device, run
+from machine import copy_sparse, loop_device, run
 
 from exshadow.service.checks import postgresql as check
 from exshadow.service.checks.ground import Unsound
 from interop.beds import mounted
 from interop.postgres import Postgres, programs
 
+SIZE = 160 * MIB
 
-@pytest.fixture(autouse=True)
+
+@pytest.fixture(scope="module", autouse=True)
 def _server():
     need_devices()
     programs()
 
 
-@pytest.fixture
-def bed(tmp_path_factory):
+@pytest.fixture(scope="module")
+def bed():
     """A folder that the user postgres may pass through."""
-    import tempfile
-
     folder = Path(tempfile.mkdtemp(prefix="exshadow-pg-"))
     folder.chmod(0o755)
     yield folder
@@ -39,7 +40,7 @@ def bed(tmp_path_factory):
 def placed(bed: Path, tmp_path: Path):
     """A server with its data on one image and its WAL on another, both mounted."""
     for name in ("data", "wal"):
-        make_file_system("ext4", tmp_path / f"{name}.img", 320 * MIB)
+        make_file_system("ext4", tmp_path / f"{name}.img", SIZE)
     with (
         loop_device(tmp_path / "data.img") as data,
         loop_device(tmp_path / "wal.img") as wal,
@@ -53,15 +54,16 @@ def images(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "data.img", tmp_path / "wal.img"
 
 
-@pytest.fixture
-def live(bed, tmp_path, cli):
-    """The set noon of both volumes, cut while pgbench committed and with a tablespace."""
-    with placed(bed, tmp_path) as server:
+@pytest.fixture(scope="module")
+def live_images(bed, tmp_path_factory):
+    """Both images, cut while pgbench committed and with a tablespace; made once."""
+    folder = tmp_path_factory.mktemp("live")
+    with placed(bed, folder) as server:
         server.create()
         (server.wal / "space").mkdir()
         shutil.chown(server.wal / "space", "postgres", "postgres")
         with server.running():
-            run(*server.client("pgbench", "--initialize", "--quiet", "--scale=2", "postgres"))
+            run(*server.client("pgbench", "--initialize", "--quiet", "--scale=1", "postgres"))
             server.query(f"create tablespace far location '{server.wal}/space'")
             server.query("create table apart(a int primary key) tablespace far")
             server.query("insert into apart select generate_series(1, 5000)")
@@ -71,14 +73,28 @@ def live(bed, tmp_path, cli):
                 for place in frozen:
                     run("fsfreeze", "--freeze", place)
                 try:
-                    for image in images(tmp_path):
-                        shutil.copyfile(image, image.with_suffix(".cut"))
+                    for image in images(folder):
+                        copy_sparse(image, image.with_suffix(".cut"))
                 finally:
                     for place in frozen:
                         run("fsfreeze", "--unfreeze", place)
-    for image in images(tmp_path):
+    for image in images(folder):
         image.with_suffix(".cut").replace(image)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def live(live_images, tmp_path, cli):
+    """The set noon of both volumes, a database that was at work."""
+    take(live_images, tmp_path)
     return split_off(cli, tmp_path, "data", "wal")
+
+
+def take(made: Path, tmp_path: Path) -> None:
+    """The images of `made` for one test, which may damage them."""
+    for one, own in zip(images(made), images(tmp_path), strict=True):
+        copy_sparse(one, own)
 
 
 def servers() -> set[str]:
@@ -145,21 +161,27 @@ def damage(cluster: Path, table: str) -> None:
         file.write(os.urandom(600))
 
 
-def relation(bed: Path, tmp_path: Path, what: str) -> str:
-    server = Postgres(bed / "data", bed / "wal", bed / "sockets")
-    return server.query(f"select pg_relation_filepath('{what}')")
-
-
-@pytest.fixture
-def still(bed, tmp_path):
-    """A server that was shut down; the file of a table of it and of an index."""
-    with placed(bed, tmp_path) as server:
+@pytest.fixture(scope="module")
+def still_images(bed, tmp_path_factory):
+    """Both images of a server that was shut down, the file of a table of it and of an index."""
+    folder = tmp_path_factory.mktemp("still")
+    with placed(bed, folder) as server:
         server.create()
         with server.running():
             server.query("create table t(a int primary key, b text)")
             server.query("insert into t select n, repeat('x', 100) from generate_series(1, 5000) n")
             server.query("checkpoint")
-            paths = [relation(bed, tmp_path, name) for name in ("t", "t_pkey")]
+            asked = "select pg_relation_filepath('{}')"
+            paths = [server.query(asked.format(name)) for name in ("t", "t_pkey")]
+    yield folder, paths
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def still(still_images, tmp_path):
+    """The same for one test, and the two files."""
+    made, paths = still_images
+    take(made, tmp_path)
     return paths
 
 
@@ -191,8 +213,7 @@ def test_lost_wal_does_not_start(live, bed, cli, tmp_path):
             segment.write_bytes(bytes(segment.stat().st_size))
     for name in ("data", "wal"):
         cli("volume", "remove", name, "--yes")
-        shutil.copyfile(tmp_path / f"{name}-m2.img", tmp_path / f"{name}.img")
-        (tmp_path / f"{name}-m2.img").unlink()
+        (tmp_path / f"{name}-m2.img").replace(tmp_path / f"{name}.img")
     verdict = split_off(cli, tmp_path, "data", "wal").verify("--check", "postgresql", status=5)
     assert "does not start" in verdict["detail"]
 
