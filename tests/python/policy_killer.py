@@ -50,6 +50,10 @@ class Killer:
         assert ended.status in (0, -9), ended
         return ended
 
+    def refused(self, bed: Bed, writers: Sequence[str]) -> Ended:
+        """A policy run that its writers end."""
+        return self._ask(bed, 0, writers=writers)
+
     def command(self, bed: Bed, *words: str, deadly: int | str = 0) -> Ended:
         """exshadow WORDS, as from the command line."""
         return self._ask(bed, deadly, words=words)

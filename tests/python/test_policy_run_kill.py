@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from policy_killer import Ended, Killer, goes_on, settled
 from provider_bed_native import NativeBed
+from provider_bed_sfw import SfwBed
 from provider_beds import Bed
-from provider_trial import bed_classes
+from provider_trial import Rotation, bed_classes
 from vss_writers import Application
+
+from exshadow.model import SetRecord
 
 MOST = 100  # more than any run's steps
 ONE_OF_A_FAMILY = ("NativeBed", "SfwBed", "EvaBed", "VssBed")
@@ -86,6 +89,42 @@ def test_killed_round_hooks_the_split_and_notification(killer: Killer, tmp_path:
             application.end()
     events = re.findall(r'"event": ?"([a-z-]+)"', (tmp_path / "hooks").read_text())
     assert events == ["before", "before", "before", "before", "hand-over", "after"]
+
+
+@pytest.mark.parametrize("kind", [NativeBed, SfwBed])
+def test_a_verified_set_of_a_killed_run_stays(
+    kind: type[Bed], killer: Killer, tmp_path: Path
+) -> None:
+    """Its writers had not heard how the backup went. The next run's writers are not even there, so
+    nothing is given up for it; those of the run after refuse at the end."""
+    application = Application(tmp_path)
+    writer = f"vss_writers:ProvenWriter?pid={application.pid}&log={tmp_path}/log"
+    refusing = f"vss_writers:RefusingWriter?pid={application.pid}"
+    with closing(kind(tmp_path)) as bed:
+        try:
+            with_sets(bed, killer)
+            assert killer.run(bed, "verdict", [writer]).killed
+            proved = newest_set(bed)
+            assert proved.verified is not None
+            assert proved.verified.ok
+            there = ready_sets(bed)
+            assert killer.refused(bed, ["vss_writers:Confused"]).status == 6
+            assert ready_sets(bed) == there
+            assert killer.refused(bed, [refusing]).status == 6
+            assert proved.id in ready_sets(bed)
+            goes_on(bed, 1, "refused")
+        finally:
+            application.end()
+
+
+def ready_sets(bed: Bed) -> set[str]:
+    with Rotation(bed).room() as room:
+        return {one.id for one in room.sets() if one.state == "ready"}
+
+
+def newest_set(bed: Bed) -> SetRecord:
+    with Rotation(bed).room() as room:
+        return room.sets()[-1]
 
 
 # --- every step ---

@@ -82,7 +82,7 @@ def _planned(
     return plan_group(
         name,
         group,
-        sets,
+        tuple(one for one in sets if one.id not in run.undone),
         now=moment,
         zone=zone,
         provider=room.provider.name,

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from exshadow.errors import Error, NotFoundError
 from exshadow.model import SetRecord
+from exshadow.names import is_pinned
 from exshadow.service.making_journal import Entry, Journal
 from exshadow.service.snapshots import Split
 from exshadow.vss.errors import failure
@@ -129,6 +130,14 @@ class Makings:
             making = self._finished.pop(UUID(set_id), None)
             self._owed.append(_Owed(set_id, making.entry if making else None))
 
+    def keep(self, set_id: UUID) -> None:
+        """The finished set stays though this process may be killed: nobody brings it back any
+        more. What ends well or badly after that is still settled by this process."""
+        with self._changed:
+            making = self._finished.get(set_id)
+            if making is not None:
+                making.end_entry()
+
     def hides(self, set_id: str) -> bool:
         """Whether the set is not there for those who ask: not finished, or to go back."""
         with self._changed:
@@ -167,11 +176,13 @@ class Makings:
         find: Callable[[str], SetRecord | None],
         groups: Collection[str],
     ) -> None:
-        """Bring back what killed processes left in the making of these groups. Error when that
-        fails."""
+        """Bring back what killed processes left in the making of these groups, unless somebody has
+        pinned it. Error when that fails."""
         for entry in self._journal.left() if self._journal is not None else ():
             found = find(entry.set_id)
-            if found is not None and found.group in groups:
+            if found is not None and is_pinned(found.pinned_until):
+                entry.leave()
+            elif found is not None and found.group in groups:
                 _bring_back(_Owed(entry.set_id, entry), bring_back)
             elif found is not None or entry.may_still_split():
                 entry.leave()

@@ -29,7 +29,7 @@ from exshadow.service.shadow_volumes import places_of, volumes_of_components
 from exshadow.service.snapshots import Listing, Split
 from exshadow.service.state import StateFolder, Survey
 from exshadow.vss.command import Command
-from exshadow.vss.errors import VssError, failure
+from exshadow.vss.errors import VssError, failure, is_failure, writer_failure
 from exshadow.vss.isolated import IsolatedCoordinator, in_thread
 from exshadow.vss.procedures import (
     BackupOutcome,
@@ -38,6 +38,7 @@ from exshadow.vss.procedures import (
     Between,
     Copied,
     RetryLimits,
+    WriterEntry,
 )
 from exshadow.vss.provider import Provider, SnapshotRequest
 from exshadow.vss.registry import spec_of
@@ -150,6 +151,10 @@ class GroupProvider(Provider):
         """Wait for what runs and bring back what must not stay, however long it takes: the first
         failure. `failed`: the sets that were finished here must not stay either."""
         return self._making.settle(self._bring_back, failed=failed)
+
+    def keep(self, set_id: UUID) -> None:
+        """From here on a finished set stays, whatever happens to this process."""
+        self._making.keep(set_id)
 
     def clear(self) -> None:
         """Bring back what killed processes left half made, of groups that are ours."""
@@ -398,6 +403,9 @@ def create_set(
 
         def between(made: BackupReport) -> Copied:
             shadow.require((one.status.instance_id for one in made.writers), "at the split")
+            # All have gone on well. A set that is proved, or on whose account they cut their logs,
+            # must not go back into the mirror because this process was killed.
+            shadow.provider.keep(made.snapshot_set_id)
             return Copied(prove(str(made.snapshot_set_id)))
 
         outcome = shadow.backup(request, between)
@@ -407,9 +415,28 @@ def create_set(
     return service.show_set(str(outcome.check().snapshot_set_id))
 
 
+def ask(service: Splits, writers: Sequence[str], state: Path) -> None:
+    """WriterFailure unless each of the writers is there and can say what it has. Nobody is frozen,
+    nothing is split."""
+    with open_shadow(service, writers, state) as shadow:
+        for entry in _answers(shadow):
+            status = entry.status
+            if status is not None and is_failure(status.failure):
+                raise writer_failure(
+                    status.name,
+                    status.failure,
+                    status.state,
+                    application_message=status.application_message,
+                )
+
+
+def _answers(shadow: Shadow) -> list[WriterEntry]:
+    found = shadow.writers()
+    shadow.require((one.metadata.instance_id for one in found), "when it was asked what it has")
+    return found
+
+
 def _can_choose(shadow: Shadow) -> bool:
     """Whether to choose components: the document holds what writers say by component. But a writer
     without any would be left out, as one that could not say what it has: then all take part."""
-    found = shadow.writers()
-    shadow.require((one.metadata.instance_id for one in found), "when it was asked what it has")
-    return all(one.metadata.components for one in found)
+    return all(one.metadata.components for one in _answers(shadow))

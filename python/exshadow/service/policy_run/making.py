@@ -59,6 +59,19 @@ def make(
     return one
 
 
+def ask(room: Room, writers: tuple[str, ...]) -> None:
+    """The writers, before a set is given up for one that they may refuse. What is known only at
+    the freeze is not asked."""
+    if writers and not getattr(room.provider, "asks_writers", False):
+        shadow.ask(ContractSplits(room), writers, room.desk.folder.path)
+
+
+def clear(room: Room) -> None:
+    """What commands with writers left half made of this group goes back into the mirror, before
+    anybody counts on it."""
+    shadow.GroupProvider(ContractSplits(room), journal=room.desk.folder.path).clear()
+
+
 def _without_writers(room: Room, mirror: str, label: str) -> SetRecord:
     held = room.held_journal()
     action = room.action(Verb.SPLIT, mirror, str(uuid.uuid4()), label)
@@ -203,7 +216,10 @@ class ContractSplits:
             undo(self._room, self._made)
         else:
             one = self.show_set(text)
-            mirror = self._room.mirror_of(one)
+            try:
+                mirror = self._room.mirror_of(one)
+            except NotFoundError:  # made by a command: only the engine knows its plexes
+                return self._room.service.resync_set(text, limit=limit)
             self._room.do(self._room.action(Verb.RESYNC, mirror, one.id, one.label))
         return JobRecord("resync", 0, 0, 0, 0.0, "done")
 

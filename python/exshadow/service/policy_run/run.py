@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -19,7 +20,7 @@ from exshadow.names import time_label
 from exshadow.policy.model import Group
 from exshadow.policy.planning import held_of
 from exshadow.policy.retention import Fate, decide
-from exshadow.providers.contract import Mirror, Verb
+from exshadow.providers.contract import Mirror, MirrorState, Verb
 from exshadow.service import sets
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.policy_run import making, proof, rotation, unfinished
@@ -60,23 +61,27 @@ def _error(problem: BaseException) -> Error:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """``gives_up``: the set whose mirror the run takes, None where one is free."""
+    """``gives_up``: the set whose mirror the run takes, None where one is free; ``undone``: ids of
+    sets that a killed run left half made and this one undoes first."""
 
     plan: Plan
     gives_up: SetRecord | None = None
+    undone: frozenset[str] = frozenset()
 
 
 def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> RunPlan:
     """What a run would do now, as far as it can be said beforehand. Nothing is changed."""
+    left = room.journal.unfinished(room.group)
+    undone = unfinished.to_be_undone(room, left)
     steps = [
         Step(f"finish or undo {entry.action.verb} of mirror", room.group, entry.action.mirror)
-        for entry in room.journal.unfinished(room.group)
+        for entry in left
     ]
     command = f"policy run of {room.group} by {room.provider.name}"
     try:
-        turn = _Run(room, group, zone, GroupRun(room.group, "", "")).turn()
+        turn = _Run(room, group, zone, GroupRun(room.group, "", ""), undone).turn()
     except RefusedError as problem:
-        return RunPlan(Plan(command, tuple(steps), (problem.message,)))
+        return RunPlan(Plan(command, tuple(steps), (problem.message,)), None, frozenset(undone))
     size = sum(one.size for one in room.sources)
     steps += [Step("prepare mirror", room.group, label, size) for label in turn.prepare]
     if one := turn.gives_up:
@@ -84,19 +89,31 @@ def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> RunPlan:
     frozen = f"with {', '.join(group.writers)} frozen, " if group.writers else ""
     steps.append(Step(f"{frozen}split mirror", room.group, turn.mirror))
     steps += [Step("check the new set by", room.group, check) for check in group.verify]
-    return RunPlan(Plan(command, tuple(steps)), turn.gives_up)
+    return RunPlan(Plan(command, tuple(steps)), turn.gives_up, frozenset(undone))
 
 
 class _Run:
-    def __init__(self, room: Room, group: Group, zone: tzinfo, done: GroupRun) -> None:
+    def __init__(
+        self,
+        room: Room,
+        group: Group,
+        zone: tzinfo,
+        done: GroupRun,
+        undone: Mapping[str, str] | None = None,
+    ) -> None:
+        """``undone``: for a plan, sets with their mirrors as if they were undone already."""
         self._room, self._group, self._zone, self._done = room, group, zone, done
+        self._undone = undone or {}
 
     def run(self, around: Around) -> None:
         room, done = self._room, self._done
         done.settled = unfinished.settle(room, self._group.mirrors)
+        making.clear(room)
         around.before()
         turn = self._prepared()
         done.mirror = turn.mirror
+        if turn.gives_up is not None:
+            making.ask(room, self._group.writers)
         self._free(turn)
         label = free_label(time_label(), {one.label for one in room.service.list_sets().sets})
         made = making.make(room, turn.mirror, label, self._group.writers, self._prove)
@@ -115,7 +132,10 @@ class _Run:
 
     def _mirrors(self) -> dict[str, Mirror]:
         room = self._room
-        return {one.label: one for one in room.provider.mirrors(room.group, room.sources)}
+        found = {one.label: one for one in room.provider.mirrors(room.group, room.sources)}
+        for label in set(self._undone.values()) & set(found):
+            found[label] = replace(found[label], state=MirrorState.READY)
+        return found
 
     def _labels(self, mirrors: dict[str, Mirror]) -> tuple[str, ...]:
         return self._group.mirrors or tuple(mirrors) or ("m1",)
@@ -128,7 +148,9 @@ class _Run:
         return found
 
     def _ready(self) -> list[SetRecord]:
-        return [one for one in self._room.sets() if one.state == "ready"]
+        return [
+            one for one in self._room.sets() if one.state == "ready" and one.id not in self._undone
+        ]
 
     def _fates(self) -> list[Fate]:
         # Times may have whole seconds; within one the list has them as they were made.

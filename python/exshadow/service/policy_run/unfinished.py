@@ -107,6 +107,17 @@ def _is_there(room: Room, split: Action) -> bool:
     return room.provider.standing(replace(split, verb=Verb.DISSOLVE)).stage is Stage.HALF
 
 
+def to_be_undone(room: Room, left: Sequence[Entry]) -> dict[str, str]:
+    """Of what is left the sets that :func:`settle` will undo, each with its mirror."""
+    return {
+        one.action.set_id: one.action.mirror
+        for one in left
+        if one.action.verb is Verb.SPLIT
+        and (one.state == "failed" or one.action.writers)
+        and not _pin_of(room, one.action)
+    }
+
+
 def _split(room: Room, entry: Entry) -> str:
     """A set that is there is kept when it needs no writer's word, or somebody pinned it; any other
     is undone."""
