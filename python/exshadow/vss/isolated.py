@@ -52,6 +52,9 @@ from exshadow.vss.slot import slot_file
 from exshadow.vss.tables import RecoveryFlags
 from exshadow.vss.writer import Writer
 
+_SLICE = 0.5
+"""Seconds."""
+
 _UNDOING = 60.0
 """Seconds that an interrupted procedure has to undo what it made."""
 
@@ -278,14 +281,18 @@ class IsolatedCoordinator(OverSessions):
         ended = threading.Event()
         number = next(self._numbers)
         self._parts[number] = guarded
-        running = in_thread(self._peer.call, "run_asking", procedure, to_plain(request), number)
+        running: Future[Plain] | None = None
         try:
+            running = in_thread(self._peer.call, "run_asking", procedure, to_plain(request), number)
+            while not wait([running], timeout=_SLICE).done:
+                pass  # a signal that came just before a wait without end would not be heard
             return running.result()
         except KeyboardInterrupt:
             stopped.set()
             ended.set()
-            self._peer.call("stop", number)
-            wait([running], timeout=_UNDOING)
+            if running is not None:
+                self._peer.call("stop", number)
+                wait([running], timeout=_UNDOING)
             raise
         except Error:
             raised = answers[0].exception() if answers else None
