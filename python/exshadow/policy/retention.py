@@ -168,7 +168,7 @@ def _always(sets: list[Held], reasons: list[list[str]], keep: Keep, now: datetim
     verified = next((held for held in sets if held.verified), None)
     for held, why in zip(sets, reasons, strict=True):
         until = held.pinned_until
-        if until is not None and until.astimezone(UTC) > now:
+        if until is not None and until > now:
             ever = until.year == datetime.max.year
             why.append("pinned for ever" if ever else f"pinned until {until:%Y-%m-%d %H:%M}")
         if held is verified:
