@@ -26,6 +26,9 @@ CRONS = [
     "* * * * *", "0 * * * *", "*/15 8-18 * * mon-fri", "10 3 1 * *", "0 0 29 2 *",
     "5,35 */6 * 1-3 *", "0 12 13 * fri", "30 4 * * 0", "30 4 * * 7", "0 0 l * *", "59 23 31 12 *",
     "0 2 * jan,jul sun,wed", "0 2 1,l * *", "0 2 l,15 2,6 mon", "30 1 l * fri",
+    "0 2 * * fri-mon", "50-10 * * * *", "5/15 8 28-3 * *", "0 0 */2 * mon", "0 0 1-31 * TUE",
+    "0 1 * * 0-7",
+    "0 4 * nov-feb sat-sun", "0 0 31 2 mon",
 ]  # fmt: skip
 
 
@@ -99,6 +102,20 @@ def test_a_windows_task_wakes_often_enough():
         '--state "D:\\my state" policy run-due "C:\\my policies\\p.toml"'
     )
     assert root.find(f".//{space}Command").text == "C:\\a b\\exshadow.exe"
+
+
+def test_a_windows_task_keeps_its_words_apart():
+    command = ["C:\\R&D\\exshadow.exe", "-m", "a<b"]
+    unit = windows_task(
+        parse(POLICY).group, command, 'C:\\My & "own" Files\\p.toml', "D:\\my state\\"
+    )
+    root = ElementTree.fromstring(unit.text.partition("?>")[2])
+    space = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
+    assert root.find(f".//{space}Command").text == "C:\\R&D\\exshadow.exe"
+    # A backslash before the closing quote would take it for a letter: it is doubled.
+    assert root.find(f".//{space}Arguments").text == (
+        '-m a<b --state "D:\\my state\\\\" policy run-due "C:\\My & \\"own\\" Files\\p.toml"'
+    )
 
 
 @pytest.mark.parametrize(
