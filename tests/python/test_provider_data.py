@@ -250,6 +250,24 @@ def test_a_snapclone_in_a_state_that_nobody_knows_counts_as_still_copying(tmp_pa
     bed.close()
 
 
+@pytest.mark.parametrize("type_word", ["original", "virtual_copy", "snapclone"])
+def test_a_snapclone_is_copying_until_a_word_is_known_to_say_that_it_is_whole(
+    type_word: str, tmp_path: Path
+) -> None:
+    """Neither its type nor its sharing relation has a known spelling: its name tells that it is
+    one of ours."""
+    bed = EvaSnapcloneBed(tmp_path)
+    bed.set(hold=True, traps={"clone_words": [type_word, "unsharing_in_progress"]})
+    provider = bed.provider(copying_seconds="0.2")
+    for verb in SPLIT:
+        step(provider, bed, verb, Story(verb))
+    with pytest.raises(TimedOutError, match="normalised"):
+        step(provider, bed, Verb.PRESENT, Story(Verb.PRESENT))
+    bed.release()
+    step(provider, bed, Verb.PRESENT, Story(Verb.PRESENT))
+    bed.close()
+
+
 def test_a_release_of_vxsnap_with_other_words_is_spoken_to_by_an_own_file(
     trial: Trial, tmp_path: Path
 ) -> None:

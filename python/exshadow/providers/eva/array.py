@@ -23,7 +23,7 @@ from exshadow.providers.eva.session import (
     Session,
     SessionLostError,
 )
-from exshadow.providers.eva.settings import EvaSettings
+from exshadow.providers.eva.settings import EvaSettings, Kind
 from exshadow.providers.templates import Book, Value
 
 _NONE = "-"  # the text of a command that this version does not have
@@ -79,10 +79,11 @@ class Array:
     def look(self) -> View:
         """Every vdisk now. A listing that could not be read raises: absence must be certain."""
         found: dict[str, Vdisk] = {}
+        clones = self.settings.kind is Kind.SNAPCLONE
         for listing in ("list_vdisks", "list_snapshots", "list_containers"):
             if self.has(listing):
                 for record in self._records(listing):
-                    one = objects.vdisk(record, self.book)
+                    one = objects.vdisk(record, self.book, clones=clones)
                     if one.path:
                         found[one.id or one.path] = one
         self._known = View(tuple(sorted(found.values(), key=lambda one: one.path)))

@@ -53,6 +53,7 @@ class EvaSettings(BaseModel):
     write_cache: str = Field(default="", pattern="^(write(back|through))?$")
     # ^ of sources after a split; default: what each had before it
     instant_restore: bool = False  # from snapshots and snapclones: depends on the firmware
+    unseen_restore: bool = False  # consent: one that never shows at work counts as done
     takeover: bool = False  # consent to take the array from another manager
     snapshots_limit: int = Field(default=0, ge=0)  # a vdisk; 0: as the product's data say
     mirrors: str = ""  # labels, for demand allocated snapshots that leave no trace until a split
