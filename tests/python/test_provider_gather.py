@@ -103,6 +103,20 @@ def test_an_array_tells_of_its_vdisks(tmp_path):
     assert all(one.kind is StackKind.BASIC for one in facts.volumes)
 
 
+@pytest.mark.parametrize(("full", "provider"), [("dg2", "eva"), ("dg1", None)])
+def test_room_is_looked_for_where_the_copies_go(cli, tmp_path, full, provider):
+    """Without ``disk_group`` that is the source's group; how full others are is no matter."""
+    bed = EvaBed(tmp_path)
+    groups = {"dg1": 1 << 36, "dg2": 1 << 36} | {full: 4 << 20}
+    bed.set(groups={f"\\Disk Groups\\{name}": {"total": size, "alarm": 99}
+                    for name, size in groups.items()})  # fmt: skip
+    path = policy_of(bed, tmp_path, bed.settings)
+    (found,) = cli.json("provider", "choose", path, status=0 if provider else 4)["groups"]
+    assert found["provider"] == provider
+    said = next((one["reason"] for one in found["refused"] if one["provider"] == "eva"), "")
+    assert ("disk group \\Disk Groups\\dg1" in said) == (provider is None)
+
+
 def test_storage_foundation_tells_of_its_volumes(tmp_path):
     bed = SfwBed(tmp_path)
     facts, problems = gather(bed.sources, {}, {"sfw": bed.settings | programs(bed)})

@@ -81,6 +81,15 @@ class EvaSettings(BaseModel):
             self.kind is Kind.SNAPSHOT and self.allocation is Allocation.FULLY
         )
 
+    def group_of_copies(self, source: str) -> str:
+        """The disk group that copies of a vdisk in the group ``source`` go to. A snapshot lies
+        beside what it is of."""
+        return source if self.kind is Kind.SNAPSHOT else self.disk_group or source
+
+    def level_of_copies(self, source: str) -> str:
+        """The Vraid level of copies of a vdisk of the level ``source``."""
+        return (self.redundancy or source).lower()
+
     def password(self) -> str:
         """Read where it is kept. InvalidError when it is not there or empty,
         PermissionRefusedError when others can read the file."""
