@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from exshadow.commands import CommandRunner
-from exshadow.errors import NotFoundError, RefusedError, TimedOutError
+from exshadow.errors import NotFoundError, ProviderError, RefusedError, TimedOutError
 from exshadow.providers.eva import objects, parsing
 from exshadow.providers.eva.objects import DiskGroup, System, Vdisk
 from exshadow.providers.eva.session import (
@@ -63,6 +63,7 @@ class Array:
     def __init__(self, settings: EvaSettings, book: Book, commands: CommandRunner) -> None:
         self.settings = settings
         self.book = book
+        self._commands = commands
         self._session = Session(settings, book, commands)
         self._known: View | None = None
 
@@ -118,13 +119,19 @@ class Array:
     def _records(self, name: str) -> tuple[Element, ...]:
         try:
             try:
-                return parsing.objects(self._ask(name, {}))
+                said = self._ask(name, {})
             except SessionLostError:
-                return parsing.objects(self._ask(name, {}))  # a look may be repeated
+                said = self._ask(name, {})  # a look may be repeated
         except ArrayRefusedError as problem:
             if self.book.matches("no_such_object", problem.said):
                 return ()  # of that kind there are none
             raise
+        try:
+            return parsing.objects(said)
+        except ProviderError as problem:
+            raise ProviderError(
+                problem.message, hint=self._commands.hint(problem.hint)
+            ) from problem
 
     # --- changing ---
 
@@ -178,7 +185,9 @@ class Array:
             if time.monotonic() >= deadline:
                 raise TimedOutError(
                     f"the array shows no effect after {limit:g} s: {what}",
-                    hint="look at the vdisk in Command View, then repeat the command",
+                    hint=self._commands.hint(
+                        "look at the vdisk in Command View, then repeat the command"
+                    ),
                 )
             time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
             pause = min(pause * 1.7, 5.0)
