@@ -171,23 +171,6 @@ def test_a_policy_runs_from_the_command_line_on_products_commands(cli, tmp_path,
     bed.close()
 
 
-def test_the_choice_is_the_same_when_the_mirrors_are_made(cli, tmp_path):
-    """The policy's own copies are no reason against the provider that made them. Storage
-    Foundation's: test_cli_sfw."""
-    bed = EvaBed(tmp_path)
-    settings = bed.settings
-    path = policy_of(bed, tmp_path, settings, 'verify = ["bytes"]', mirrors=("m1", "m2"))
-    made = []
-    for mirror in ("m1", "m2", "m1"):
-        (run,) = cli.json("policy", "run", path)["groups"]
-        assert (run["provider"], run["mirror"]) == (bed.name, mirror)
-        assert run["given_up"] == made[:-1]  # the third takes the first one's mirror
-        made.append(run["set"]["id"])
-    facts, _ = gather(bed.sources, {}, {bed.name: settings}, bed.group, ("m1", "m2"))
-    assert facts.made == {bed.name: 2}
-    bed.close()
-
-
 @pytest.mark.parametrize(
     ("demand", "why"),
     [
