@@ -107,7 +107,7 @@ def test_an_array_tells_of_its_vdisks(tmp_path):
 def test_room_is_looked_for_where_the_copies_go(cli, tmp_path, full, provider):
     """Without ``disk_group`` that is the source's group; how full others are is no matter."""
     bed = EvaBed(tmp_path)
-    groups = {"dg1": 1 << 36, "dg2": 1 << 36} | {full: 4 << 20}
+    groups = {"dg1": 1 << 36, "dg2": 1 << 36} | {full: 1 << 20}
     bed.set(groups={f"\\Disk Groups\\{name}": {"total": size, "alarm": 99}
                     for name, size in groups.items()})  # fmt: skip
     path = policy_of(bed, tmp_path, bed.settings)
