@@ -3,8 +3,8 @@
 Known from the fact sheet: the command words, SNAPSHOT, LUN, DELETE, WRITECACHE, FIND and listing
 grammar, the status line, the syntax, "managed by another agent" and "not valid until" errors, the
 rules of section 2.1. Imagined, because no source has it: the switches FRACTURE, RESYNC,
-INSTANT_RESTORE, DETACH, NAME, MULTIMIRROR, the repetition in MULTISNAP, the words for a snaptype,
-and the wording of every other refusal. What is in neither list is a syntax error.
+INSTANT_RESTORE, DETACH, NAME, MULTIMIRROR, the repetition in MULTISNAP (in two grammars), the words
+for a snaptype, and the wording of every other refusal. What is in neither list is a syntax error.
 """
 
 from __future__ import annotations
