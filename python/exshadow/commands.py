@@ -1,7 +1,7 @@
 """Runs the programs that drive a product (vxassist, sssu ...): found, watched, kept word for word.
 
 The one place where provider code starts processes. Words that must not be shown are masked in what
-is kept and shown.
+is kept and shown. The last few commands are kept in memory, all of them in a file (command_log.py).
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import signal
 import stat
 import subprocess
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from exshadow.command_log import CommandLog
 from exshadow.errors import (
     InvalidError,
     NotFoundError,
@@ -29,6 +31,8 @@ from exshadow.errors import (
 )
 
 _KEPT = 1 << 20  # characters of output that are kept
+_RECENT = 50  # commands in memory, and of each ...
+_TAIL = 4096  # ... the last characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +47,14 @@ class Ran:
 
 @dataclass(slots=True)
 class CommandRunner:
-    """``programs``: where named ones are, instead of on PATH; ``secrets`` are masked; ``log`` has
-    every command that ran, in order."""
+    """``programs``: where named ones are, instead of on PATH; ``secrets`` are masked; ``file`` gets
+    every command that ran and what it said; ``log`` has the last few, in order, with the ends of
+    what they said."""
 
     programs: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
-    log: list[Ran] = field(default_factory=list)
+    file: CommandLog | None = None
+    log: deque[Ran] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
     def find(self, program: str) -> list[str] | None:
         """The command line that starts it, None when it is not here; a setting may add words."""
@@ -97,20 +103,31 @@ class CommandRunner:
         except BaseException as problem:
             _end(process)
             if isinstance(problem, subprocess.TimeoutExpired):
+                self.keep(
+                    [program, *arguments], -1, _text(problem.output), time.monotonic() - begun
+                )
                 said = self.masked(" ".join([program, *arguments]))
                 raise TimedOutError(
                     f"{said} was not done after {limit:g} s",
-                    hint="its effect is read back before it is repeated",
+                    hint=self.hint("its effect is read back before it is repeated"),
                 ) from None
             raise
-        ran = Ran(
-            tuple(self.masked(word) for word in [program, *arguments]),
-            process.returncode,
-            self.masked(output.decode(errors="replace"))[-_KEPT:],
-            time.monotonic() - begun,
-        )
-        self.log.append(ran)
+        took = time.monotonic() - begun
+        return self.keep([program, *arguments], process.returncode, _text(output), took)
+
+    def keep(self, command: Sequence[str], status: int, output: str, seconds: float) -> Ran:
+        """A command that ran, masked: in memory and in the file. ``status`` -1: it did not end."""
+        words = tuple(self.masked(word) for word in command)
+        ran = Ran(words, status, self.masked(output)[-_KEPT:], seconds)
+        self.log.append(replace(ran, output=ran.output[-_TAIL:]))
+        if self.file is not None:
+            self.file.write(ran.command, ran.status, ran.output, ran.seconds)
         return ran
+
+    def hint(self, text: str = "") -> str:
+        """The hint of an error, with where all is that was said."""
+        where = f"what was said is in {self.file.path}" if self.file is not None else ""
+        return "; ".join(part for part in (text, where) if part)
 
     def masked(self, text: str) -> str:
         """Without the secrets."""
@@ -118,6 +135,10 @@ class CommandRunner:
             if secret:
                 text = text.replace(secret, "****")
         return text
+
+
+def _text(output: bytes | None) -> str:
+    return (output or b"").decode(errors="replace")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -16,6 +16,7 @@ FLOOR = {
     "model": 0,
     "errors": 0,
     "wire": 0,  # records from their JSON shapes
+    "command_log": 0.4,  # what those said, kept in a file
     "commands": 0.5,  # programs that are run for providers
     "names": 0,  # what names, sizes and times look like
     "images": 1,  # full and differential image streams

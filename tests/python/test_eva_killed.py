@@ -188,12 +188,7 @@ def test_a_restore_over_before_anybody_looked_is_told_honestly(tmp_path: Path) -
     with pytest.raises(ProviderError, match="never seen"):
         do(bed, Verb.RESTORE)
     assert bed.read("db").startswith(b"the application goes on")
-    own = bed.folder / "own.toml"
-    own.write_text(
-        '[command.restore]\nsure = "confirmed"\n'
-        'text = \'SET VDISK "{source}" INSTANT_RESTORE="{copy}"\'\n'
-    )
-    restore_anew(bed, commands=str(own))
+    restore_anew(bed, unseen_restore="yes", settle_seconds="0.2")
     assert bed.read("db") == then
 
 

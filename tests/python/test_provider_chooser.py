@@ -17,6 +17,7 @@ from exshadow.providers.facts import (
     CopyKind,
     Disk,
     Facts,
+    Room,
     StackKind,
     VolumeStack,
     VssProviderFacts,
@@ -25,10 +26,10 @@ from exshadow.providers.facts import (
 )
 
 GIB = 1 << 30
-CLONED = ArrayVolume(copies=(CopyKind.SNAPCLONE,))
 ID = "600508b4000c9a7a0000900000ab0000"
 LUN = Disk("HP", "HSV210", f"3{ID}")
-EVA = ArrayFacts("EVA1", free=100 * GIB, volumes={ID: ArrayVolume()})
+ROOM = Room("dg1", free=100 * GIB)
+EVA = ArrayFacts("EVA1", volumes={ID: ArrayVolume(room=ROOM)})
 NATIVE = VolumeStack("db", StackKind.EXSHADOW, GIB)
 DYNAMIC = VolumeStack("E:", StackKind.SFW, GIB, group="DG1", spare_in_group=4 * GIB)
 BASIC = VolumeStack("F:", StackKind.BASIC, GIB, disks=(LUN,))
@@ -59,6 +60,10 @@ def test_ids_compare_in_every_spelling() -> None:
     assert {normal_id(text) for text in spellings} == {ID}
 
 
+def eva_with(**changed: Any) -> ArrayFacts:
+    return replace(EVA, volumes={ID: replace(EVA.volumes[ID], **changed)})
+
+
 REFUSALS = [
     ("sfw", facts(replace(DYNAMIC, raid5=True)), Wish(), "RAID-5"),
     ("sfw", facts(replace(DYNAMIC, kind=StackKind.LDM)), Wish(), "Microsoft dynamic"),
@@ -72,13 +77,14 @@ REFUSALS = [
     ("eva", facts(replace(BASIC, disks=(Disk("ATA", "SSD"),))), Wish(), "not lie on an EVA"),
     ("eva", facts(BASIC, arrays=(replace(EVA, licensed=False),)), Wish(), "licence"),
     ("eva", facts(BASIC, arrays=(replace(EVA, managed_by_other="mgr2"),)), Wish(), "consent"),
-    ("eva", facts(BASIC, arrays=(replace(EVA, used_percent=95),)), Wish(), "alarm level"),
-    ("eva", facts(BASIC, arrays=(replace(EVA, free=0),)), Wish(), "bytes free"),
+    ("eva", facts(BASIC, arrays=(eva_with(room=replace(ROOM, used_percent=95)),)), Wish(),
+     "alarm level"),
+    ("eva", facts(BASIC, arrays=(eva_with(room=replace(ROOM, free=0)),)), Wish(), "bytes free"),
     ("eva", facts(BASIC, arrays=()), Wish(), "page-83"),
     ("eva", facts(BASIC, arrays=(EVA, replace(EVA, name="EVA2"))), Wish(), "several arrays"),
-    ("eva", facts(BASIC, arrays=(replace(EVA, volumes={ID: ArrayVolume(normalising=True)}),)),
+    ("eva", facts(BASIC, arrays=(eva_with(normalising=True),)),
      Wish(), "normalising, by a copy that is not ours"),
-    ("eva", facts(BASIC, arrays=(replace(EVA, volumes={ID: CLONED}),)), Wish(), "another type"),
+    ("eva", facts(BASIC, arrays=(eva_with(copies=(CopyKind.SNAPCLONE,)),)), Wish(), "another type"),
     ("vss", facts(BASIC), Wish(), "not a Windows host"),
     ("vss", facts(replace(BASIC, name="G:"), vss=(SYSTEM,)), Wish(), "no VSS provider takes G:"),
     ("vss", facts(BASIC, vss=(SYSTEM,)), Wish(survive_source_loss=True), "does not survive"),
@@ -109,7 +115,7 @@ def test_the_settings_decide_the_kind_of_copy_in_the_array(kind: CopyKind) -> No
 
 
 def test_a_copy_of_our_own_that_normalises_is_no_reason_against_the_array() -> None:
-    busy = ArrayVolume(normalising=True, ours=True, copies=(CopyKind.SNAPCLONE,))
+    busy = ArrayVolume(normalising=True, ours=True, copies=(CopyKind.SNAPCLONE,), room=ROOM)
     array = replace(EVA, kind=CopyKind.SNAPCLONE, volumes={ID: busy})
     found = choose(facts(BASIC, arrays=(array,)), Wish())
     assert found.provider == "eva"
@@ -117,7 +123,7 @@ def test_a_copy_of_our_own_that_normalises_is_no_reason_against_the_array() -> N
 
 
 def test_what_is_made_already_needs_no_room_and_is_no_foreign_copy() -> None:
-    full = replace(EVA, free=0, volumes={ID: ArrayVolume(copies=(CopyKind.MIRRORCLONE,) * 2)})
+    full = eva_with(copies=(CopyKind.MIRRORCLONE,) * 2, room=replace(ROOM, free=0))
     known = facts(BASIC, arrays=(full,))
     assert choose(known, Wish(copies=2)).provider is None
     assert choose(replace(known, made={"eva": 2}), Wish(copies=2)).provider == "eva"
@@ -148,14 +154,18 @@ volumes = st.builds(
     spare_in_group=st.integers(0, 16 * GIB),
     disks=st.lists(st.sampled_from([LUN, Disk("ATA", "SSD", "5000")]), max_size=2).map(tuple),
 )
+rooms = st.builds(
+    Room,
+    group=st.sampled_from(["dg1", "dg2"]),
+    free=st.integers(0, 16 * GIB),
+    used_percent=st.integers(0, 100),
+)
 arrays = st.builds(
     ArrayFacts,
     name=st.sampled_from(["EVA1", "EVA2"]),
     kind=st.sampled_from(ARRAY_KINDS),
     licensed=st.booleans(),
     managed_by_other=st.sampled_from(["", "other"]),
-    free=st.integers(0, 16 * GIB),
-    used_percent=st.integers(0, 100),
     volumes=st.dictionaries(
         st.sampled_from([ID, "5000"]),
         st.builds(
@@ -165,6 +175,7 @@ arrays = st.builds(
             ours=st.booleans(),
             copies_limit=st.none() | st.integers(1, 3),
             copies=st.lists(st.sampled_from(CopyKind), max_size=3).map(tuple),
+            room=st.none() | rooms,
         ),
     ),
 )
@@ -223,6 +234,9 @@ def test_the_choice_is_total_deterministic_and_within_limits(known: Facts, wish:
         (owner,) = [one for one in known.arrays if ids & one.volumes.keys()]
         assert owner.licensed
         assert not owner.managed_by_other
-        assert owner.used_percent < owner.alarm_percent
+        for one in ids:
+            room = owner.volumes[one].room
+            assert room
+            assert room.used_percent < room.alarm_percent
     if found.provider == "native":
         assert kinds == {StackKind.EXSHADOW}

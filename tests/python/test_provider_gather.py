@@ -103,6 +103,20 @@ def test_an_array_tells_of_its_vdisks(tmp_path):
     assert all(one.kind is StackKind.BASIC for one in facts.volumes)
 
 
+@pytest.mark.parametrize(("full", "provider"), [("dg2", "eva"), ("dg1", None)])
+def test_room_is_looked_for_where_the_copies_go(cli, tmp_path, full, provider):
+    """Without ``disk_group`` that is the source's group; how full others are is no matter."""
+    bed = EvaBed(tmp_path)
+    groups = {"dg1": 1 << 36, "dg2": 1 << 36} | {full: 1 << 20}
+    bed.set(groups={f"\\Disk Groups\\{name}": {"total": size, "alarm": 99}
+                    for name, size in groups.items()})  # fmt: skip
+    path = policy_of(bed, tmp_path, bed.settings)
+    (found,) = cli.json("provider", "choose", path, status=0 if provider else 4)["groups"]
+    assert found["provider"] == provider
+    said = next((one["reason"] for one in found["refused"] if one["provider"] == "eva"), "")
+    assert ("disk group \\Disk Groups\\dg1" in said) == (provider is None)
+
+
 def test_storage_foundation_tells_of_its_volumes(tmp_path):
     bed = SfwBed(tmp_path)
     facts, problems = gather(bed.sources, {}, {"sfw": bed.settings | programs(bed)})
@@ -154,23 +168,6 @@ def test_a_policy_runs_from_the_command_line_on_products_commands(cli, tmp_path,
     (status,) = cli.json("policy", "status", path)["groups"]
     assert status["state"] == "ok"
     assert status["recovery"] is not None
-    bed.close()
-
-
-def test_the_choice_is_the_same_when_the_mirrors_are_made(cli, tmp_path):
-    """The policy's own copies are no reason against the provider that made them. Storage
-    Foundation's: test_cli_sfw."""
-    bed = EvaBed(tmp_path)
-    settings = bed.settings
-    path = policy_of(bed, tmp_path, settings, 'verify = ["bytes"]', mirrors=("m1", "m2"))
-    made = []
-    for mirror in ("m1", "m2", "m1"):
-        (run,) = cli.json("policy", "run", path)["groups"]
-        assert (run["provider"], run["mirror"]) == (bed.name, mirror)
-        assert run["given_up"] == made[:-1]  # the third takes the first one's mirror
-        made.append(run["set"]["id"])
-    facts, _ = gather(bed.sources, {}, {bed.name: settings}, bed.group, ("m1", "m2"))
-    assert facts.made == {bed.name: 2}
     bed.close()
 
 

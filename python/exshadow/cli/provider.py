@@ -64,10 +64,16 @@ def probe(*, policy: _Policy = None) -> int:
                 "name": one.name,
                 "licensed": one.licensed,
                 "managed_by_other": one.managed_by_other,
-                "free": one.free,
-                "used_percent": one.used_percent,
-                "alarm_percent": one.alarm_percent,
                 "vdisks": len(one.volumes),
+                "disk_groups": [
+                    {
+                        "name": room.group,
+                        "free": room.free,
+                        "used_percent": room.used_percent,
+                        "alarm_percent": room.alarm_percent,
+                    }
+                    for room in one.rooms
+                ],
             }
             for one in found.arrays
         ],
@@ -139,10 +145,12 @@ def _probe_text(found: Json) -> str:
     for one in found["arrays"]:
         owner = f", managed by {one['managed_by_other']}" if one["managed_by_other"] else ""
         licence = "" if one["licensed"] else ", no Business Copy licence"
-        lines.append(
-            f"eva: array {one['name']}: {one['vdisks']} vdisks, {format_size(one['free'])} free, "
-            f"{one['used_percent']} % used (alarm at {one['alarm_percent']} %){licence}{owner}"
-        )
+        lines.append(f"eva: array {one['name']}: {one['vdisks']} vdisks{licence}{owner}")
+        lines += [
+            f"eva: {group['name']}: {format_size(group['free'])} free, "
+            f"{group['used_percent']} % used (alarm at {group['alarm_percent']} %)"
+            for group in one["disk_groups"]
+        ]
     if found["sfw"]:
         lines.append("sfw: here")
     lines += [f"vss: {one['name']} {{{one['id']}}}, {one['kind']}" for one in found["vss"]]

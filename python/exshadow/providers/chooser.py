@@ -18,6 +18,7 @@ from exshadow.providers.facts import (
     CopyKind,
     Facts,
     Refusal,
+    Room,
     StackKind,
     VolumeStack,
     VssProviderFacts,
@@ -211,8 +212,6 @@ def _array_limits(facts: Facts, wish: Wish, array: ArrayFacts) -> Capability | s
         return f"array {array.name} is managed by {array.managed_by_other}; taking it needs consent"
     if not array.licensed:
         return f"array {array.name} has no Business Copy licence"
-    if array.used_percent >= array.alarm_percent:
-        return f"array {array.name} is {array.used_percent} % full, above its alarm level"
     kind, missing = array.kind, _missing("eva", facts, wish)
     for volume in facts.volumes:
         for disk in volume.disks:
@@ -229,12 +228,29 @@ def _array_limits(facts: Facts, wish: Wish, array: ArrayFacts) -> Capability | s
             limit = vdisk.copies_limit
             if limit is not None and len(vdisk.copies) + missing > limit:
                 return f"the vdisk of {volume.name} would exceed {limit} copies"
-    size = sum(volume.size for volume in facts.volumes) * missing
-    needed = size if kind is not CopyKind.DIFFERENTIAL else size // 10
-    if needed > array.free:
-        return f"array {array.name} has {array.free} bytes free, {needed} are needed"
+    if why := _no_room(facts, array, missing):
+        return why
     full = kind is not CopyKind.DIFFERENTIAL
     return Capability(kind, full, kind is CopyKind.MIRRORCLONE, full, True, True)
+
+
+def _no_room(facts: Facts, array: ArrayFacts, missing: int) -> str:
+    """Why the disk groups that the copies go to do not do; empty when they do."""
+    needs: dict[Room, int] = {}
+    for volume in facts.volumes:
+        size = volume.size if array.kind is not CopyKind.DIFFERENTIAL else volume.size // 10
+        # How much of a volume lies on which of its disks is not known: each must do for all of it.
+        for room in {array.volumes[normal_id(disk.page83)].room for disk in volume.disks}:
+            if room is None:
+                return f"array {array.name} has no disk group for copies of {volume.name}"
+            needs[room] = needs.get(room, 0) + size * missing
+    for room, needed in needs.items():
+        where = f"disk group {room.group} of array {array.name}"
+        if room.used_percent >= room.alarm_percent:
+            return f"{where} is {room.used_percent} % full, above its alarm level"
+        if needed > room.free:
+            return f"{where} has {room.free} bytes free, {needed} are needed"
+    return ""
 
 
 def _vss(facts: Facts, wish: Wish) -> Capability | str:

@@ -63,29 +63,40 @@ class VolumeStack:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """A disk group as a place for copies of one Vraid level. ``free``: bytes of that level."""
+
+    group: str
+    level: str = ""
+    free: int = 0
+    used_percent: int = 0
+    alarm_percent: int = 90
+
+
+@dataclass(frozen=True, slots=True)
 class ArrayVolume:
     """What the array says of the vdisk behind a volume. ``ours``: what normalises is a copy of
-    ours, which a run waits for; ``copies_limit``: None: not known, the array refuses by itself."""
+    ours, which a run waits for; ``copies_limit``: None: not known, the array refuses by itself;
+    ``room``: where its copies go, None where the array has no such disk group."""
 
     state: str = "good"
     normalising: bool = False
     ours: bool = False
     copies_limit: int | None = None
     copies: tuple[CopyKind, ...] = ()
+    room: Room | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayFacts:
-    """An EVA as its manager shows it. ``kind``: of the copies that the settings ask for;
-    ``volumes`` by normal page-83 id."""
+    """An EVA as its manager shows it. ``kind``: of the copies that the settings ask for; ``rooms``:
+    its disk groups; ``volumes`` by normal page-83 id."""
 
     name: str
     kind: CopyKind = CopyKind.MIRRORCLONE
     licensed: bool = True
     managed_by_other: str = ""
-    free: int = 0
-    alarm_percent: int = 90
-    used_percent: int = 0
+    rooms: tuple[Room, ...] = ()
     volumes: dict[str, ArrayVolume] = field(default_factory=dict)
 
 

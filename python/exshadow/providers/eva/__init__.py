@@ -2,8 +2,8 @@
 
 Reading order: settings, session (talks), parsing and objects (reads), array (looks and changes,
 with read-back), names, memory and finding (how copies are found again), rules and preflight (what
-is permitted), base, restoring and luns (what all kinds share), mirrorclone and pointcopy (the
-verbs), swap (promotion), provider (the contract).
+is permitted), base, restoring and luns (what all kinds share), mirrorclone, making and pointcopy
+(the verbs), swap (promotion), provider (the contract).
 """
 
 from __future__ import annotations

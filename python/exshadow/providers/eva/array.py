@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from exshadow.commands import CommandRunner
-from exshadow.errors import NotFoundError, RefusedError, TimedOutError
+from exshadow.errors import NotFoundError, ProviderError, RefusedError, TimedOutError
 from exshadow.providers.eva import objects, parsing
 from exshadow.providers.eva.objects import DiskGroup, System, Vdisk
 from exshadow.providers.eva.session import (
@@ -23,7 +23,7 @@ from exshadow.providers.eva.session import (
     Session,
     SessionLostError,
 )
-from exshadow.providers.eva.settings import EvaSettings
+from exshadow.providers.eva.settings import EvaSettings, Kind
 from exshadow.providers.templates import Book, Value
 
 _NONE = "-"  # the text of a command that this version does not have
@@ -63,6 +63,7 @@ class Array:
     def __init__(self, settings: EvaSettings, book: Book, commands: CommandRunner) -> None:
         self.settings = settings
         self.book = book
+        self._commands = commands
         self._session = Session(settings, book, commands)
         self._known: View | None = None
 
@@ -79,10 +80,11 @@ class Array:
     def look(self) -> View:
         """Every vdisk now. A listing that could not be read raises: absence must be certain."""
         found: dict[str, Vdisk] = {}
+        clones = self.settings.kind is Kind.SNAPCLONE
         for listing in ("list_vdisks", "list_snapshots", "list_containers"):
             if self.has(listing):
                 for record in self._records(listing):
-                    one = objects.vdisk(record, self.book)
+                    one = objects.vdisk(record, self.book, clones=clones)
                     if one.path:
                         found[one.id or one.path] = one
         self._known = View(tuple(sorted(found.values(), key=lambda one: one.path)))
@@ -117,13 +119,19 @@ class Array:
     def _records(self, name: str) -> tuple[Element, ...]:
         try:
             try:
-                return parsing.objects(self._ask(name, {}))
+                said = self._ask(name, {})
             except SessionLostError:
-                return parsing.objects(self._ask(name, {}))  # a look may be repeated
+                said = self._ask(name, {})  # a look may be repeated
         except ArrayRefusedError as problem:
             if self.book.matches("no_such_object", problem.said):
                 return ()  # of that kind there are none
             raise
+        try:
+            return parsing.objects(said)
+        except ProviderError as problem:
+            raise ProviderError(
+                problem.message, hint=self._commands.hint(problem.hint)
+            ) from problem
 
     # --- changing ---
 
@@ -177,7 +185,9 @@ class Array:
             if time.monotonic() >= deadline:
                 raise TimedOutError(
                     f"the array shows no effect after {limit:g} s: {what}",
-                    hint="look at the vdisk in Command View, then repeat the command",
+                    hint=self._commands.hint(
+                        "look at the vdisk in Command View, then repeat the command"
+                    ),
                 )
             time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
             pause = min(pause * 1.7, 5.0)

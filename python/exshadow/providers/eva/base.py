@@ -125,13 +125,11 @@ class Base(Finding):
 
     def disk_group(self, source: Vdisk) -> str:
         """Where its copies go."""
-        if self.settings.kind is Kind.SNAPSHOT:
-            return source.disk_group
-        return self.settings.disk_group or source.disk_group
+        return self.settings.group_of_copies(source.disk_group)
 
     def redundancy(self, source: Vdisk) -> str:
         """The Vraid level of its copies."""
-        return (self.settings.redundancy or source.redundancy).lower()
+        return self.settings.level_of_copies(source.redundancy)
 
     def rename_all(self, wanted: Iterable[tuple[Copy, CopyName]]) -> None:
         """Give copies other names, seen by their ids."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from exshadow.errors import RefusedError
 from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Array, View
 from exshadow.providers.eva.bounds import Bounds
-from exshadow.providers.eva.objects import Form, Vdisk
+from exshadow.providers.eva.objects import DiskGroup, Form, Vdisk
 from exshadow.providers.eva.session import OtherManagerError
 from exshadow.providers.eva.settings import EvaSettings, Kind
-from exshadow.providers.facts import ArrayFacts, ArrayVolume, CopyKind
+from exshadow.providers.facts import ArrayFacts, ArrayVolume, CopyKind, Room
 
 _KINDS = {
     Form.DEMAND: CopyKind.DIFFERENTIAL,
@@ -25,7 +28,7 @@ KIND_OF = {
 
 
 def array_facts(array: Array, settings: EvaSettings) -> ArrayFacts:
-    """Of the fullest disk group that copies may go to. An array of another manager is told as
+    """With the disk group that each vdisk's copies go to. An array of another manager is told as
     such, not raised."""
     system = array.system()
     try:
@@ -40,21 +43,34 @@ def array_facts(array: Array, settings: EvaSettings) -> ArrayFacts:
             licensed=system.licensed is not False,
             managed_by_other=other,
         )
-    wanted = [groups[settings.disk_group]] if settings.disk_group in groups else groups.values()
-    room = [(group.free(settings.redundancy), group) for group in wanted]
     bounds = None
     if settings.kind is Kind.SNAPSHOT:
         bounds = Bounds(settings, array.book, system.model)
-    free, group = min(room, key=lambda one: one[0]) if room else (0, None)
     return ArrayFacts(
         name=settings.system,
         kind=KIND_OF[settings.kind],
         licensed=system.licensed is not False,
-        free=free,
-        alarm_percent=group.alarm_percent if group else 100,
-        used_percent=group.used * 100 // group.total if group and group.total else 0,
-        volumes={one.wwn: _volume(view, one, bounds) for one in view.vdisks if one.wwn},
+        rooms=tuple(_room(one, settings.redundancy.lower()) for one in groups.values()),
+        volumes={
+            one.wwn: replace(
+                _volume(view, one, bounds), room=_room_of_copies(one, groups, settings)
+            )
+            for one in view.vdisks
+            if one.wwn
+        },
     )
+
+
+def _room_of_copies(
+    one: Vdisk, groups: Mapping[str, DiskGroup], settings: EvaSettings
+) -> Room | None:
+    group = groups.get(settings.group_of_copies(one.disk_group))
+    return _room(group, settings.level_of_copies(one.redundancy)) if group else None
+
+
+def _room(group: DiskGroup, level: str) -> Room:
+    used = group.used * 100 // group.total if group.total else 0
+    return Room(group.path, level, group.free(level), used, group.alarm_percent)
 
 
 def _volume(view: View, one: Vdisk, bounds: Bounds | None) -> ArrayVolume:

@@ -27,10 +27,11 @@ class Copy:
 
     @property
     def restoring(self) -> bool:
-        """A mirrorclone says so; others show a progress below 100."""
+        """A mirrorclone says so; others show a restore's progress. One of 0 is none: it may be what
+        the array shows of a vdisk that nobody restores."""
         if self.vdisk.form is Form.MIRRORCLONE:
             return self.vdisk.phase is MirrorPhase.RESTORING
-        return self.vdisk.percent is not None and self.vdisk.percent < 100
+        return self.vdisk.restored is not None and 0 < self.vdisk.restored < 100
 
 
 class Finding:

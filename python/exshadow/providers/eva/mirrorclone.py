@@ -302,7 +302,7 @@ class Mirrorclones(Lending):
             paths = tuple(one.path for one in self.members(action, found) if one.path)
             return Mirror(action.mirror, state, set_id=tag, presented=paths)
         if MirrorPhase.RESTORING in phases:
-            return Mirror(action.mirror, MirrorState.RESTORING, percent=_least(found))
+            return Mirror(action.mirror, MirrorState.RESTORING, percent=_restored(found))
         if phases == {MirrorPhase.SYNCHRONISED}:
             return Mirror(action.mirror, MirrorState.READY)
         if phases <= {MirrorPhase.SYNCHRONISED, MirrorPhase.SYNCING}:
@@ -369,6 +369,11 @@ def _loose(identity: str) -> Check:
 
 def _percent(one: Copy) -> int:
     return 100 if one.vdisk.phase is MirrorPhase.SYNCHRONISED else one.vdisk.percent or 0
+
+
+def _restored(found: Mapping[str, Copy]) -> int:
+    """The least advanced of those that are being restored from."""
+    return min(one.vdisk.restored or 0 for one in found.values() if one.restoring)
 
 
 def _least(found: Mapping[str, Copy]) -> int:

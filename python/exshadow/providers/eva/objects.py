@@ -7,11 +7,13 @@ from datetime import datetime
 from enum import StrEnum
 from xml.etree.ElementTree import Element
 
+from exshadow.providers.eva import names
 from exshadow.providers.eva.parsing import gigabytes, moment, value, whole
 from exshadow.providers.facts import normal_id
 from exshadow.providers.templates import Book
 
 BLOCK = 512
+_WHOLE = ("none", "source")
 
 
 class Form(StrEnum):
@@ -48,7 +50,8 @@ class Presentation:
 class Vdisk:
     """Any vdisk, snapshot or container. ``path``: its full name; ``wwn``: page-83 id in normal
     form; ``parent``: path of what it is a copy of; ``dirty``: unflushed blocks, None where the
-    array does not tell; ``cache``: write-cache mode asked for and actual."""
+    array does not tell; ``cache``: write-cache mode asked for and actual; ``percent``: of copying
+    from its source, ``restored``: of a restore."""
 
     id: str
     path: str
@@ -68,6 +71,7 @@ class Vdisk:
     copying: bool
     phase: MirrorPhase
     percent: int | None
+    restored: int | None
     presentations: tuple[Presentation, ...]
     created: datetime | None
 
@@ -117,21 +121,19 @@ def short_name(path: str) -> str:
     return parts[-1] if parts else ""
 
 
-def vdisk(record: Element, book: Book) -> Vdisk:
-    """From an ``<object>`` of any of the three listings."""
+def vdisk(record: Element, book: Book, *, clones: bool = False) -> Vdisk:
+    """From an ``<object>`` of any of the three listings. ``clones``: the copies that we make are
+    snapclones."""
     state = value(record, "operationalstate")
     means = mean(book, "state", state, "bad")
     unsure = _unsure(record, book)
-    percent = whole(unsure.get("percent", "").rstrip("%"))
     blocks = whole(value(record, "allocatedcapacityblocks"))
     asked = whole(value(record, "requestedcapacityblocks"))
     form = Form(mean(book, "type", value(record, "virtualdisktype"), "unknown"))
-    shared = value(record, "sharingrelationship")
-    # How a snapclone that still copies is spelled is guessed: a word nobody knows counts as that.
-    unknown = "copying" if shared and form is Form.SNAPCLONE else ""
+    path = value(record, "objectname")
     return Vdisk(
         id=value(record, "objectid"),
-        path=value(record, "objectname"),
+        path=path,
         form=form,
         state=state,
         good=means == "good",
@@ -145,9 +147,10 @@ def vdisk(record: Element, book: Book) -> Vdisk:
         redundancy=value(record, "redundancy").lower(),
         cache=(_cache(record, book, "writecache"), _cache(record, book, "writecacheactual")),
         dirty=whole(value(record, "dirtyblockcount")),
-        copying=mean(book, "sharing", shared, unknown) == "copying",
+        copying=_copying(record, book, form, clones and _is_our_copy(path)),
         phase=MirrorPhase(mean(book, "mirror_state", unsure.get("mirror_state", ""), "unknown")),
-        percent=percent if percent is not None and percent <= 100 else None,
+        percent=_percent(unsure, "percent"),
+        restored=_percent(unsure, "restored"),
         presentations=_presentations(record),
         created=moment(value(record, "creationdatetime")),
     )
@@ -192,6 +195,27 @@ def system(record: Element, book: Book) -> System:
         firmware=value(record, "firmwareversion"),
         model=value(record, "systemtype"),
     )
+
+
+def _copying(record: Element, book: Book, form: Form, ours: bool) -> bool:
+    """Whether it is a snapclone that is not whole, or the source of one. How both are spelled is
+    guessed, its type too: of a snapclone a word that nobody knows counts as copying; a vdisk that
+    is ``ours`` by its name is one, and whole only with a word that is known to say so."""
+    word = value(record, "sharingrelationship")
+    told = mean(book, "sharing", word, "unknown") if word else "none"
+    if ours and form in (Form.SNAPCLONE, Form.ORIGINAL, Form.UNKNOWN):
+        return told not in _WHOLE
+    return told == "copying" or (told == "unknown" and form is Form.SNAPCLONE)
+
+
+def _is_our_copy(path: str) -> bool:
+    name = names.parse(short_name(path))
+    return name is not None and name.role is names.Role.SET
+
+
+def _percent(unsure: dict[str, str], ours: str) -> int | None:
+    found = whole(unsure.get(ours, "").rstrip("%"))
+    return found if found is not None and found <= 100 else None
 
 
 def _unsure(record: Element, book: Book) -> dict[str, str]:

@@ -67,7 +67,7 @@ def _parsed(text: str) -> Element:
     except (ParseError, DefusedXmlException, ValueError) as problem:
         raise ProviderError(
             f"sssu's listing is no XML: {problem}",
-            hint="names with < or > in them cannot be listed; see the provider's log",
+            hint="names with < or > in them cannot be listed",
         ) from problem
     return root
 

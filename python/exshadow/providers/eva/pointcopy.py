@@ -8,25 +8,24 @@ The next copies of the mirror get the same page-83 id and LUN number, so their h
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 from collections.abc import Mapping
 
-from exshadow.errors import NotFoundError, ProviderError, RefusedError
+from exshadow.errors import ProviderError, RefusedError
 from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Standing
 from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Job, View, exists
 from exshadow.providers.eva.finding import Copy
-from exshadow.providers.eva.lending import Lending
+from exshadow.providers.eva.making import Making
 from exshadow.providers.eva.names import Role
-from exshadow.providers.eva.objects import Form, Vdisk
+from exshadow.providers.eva.objects import Vdisk
 from exshadow.providers.eva.rules import Operation, permit
 from exshadow.providers.eva.settings import Allocation, Kind
-from exshadow.providers.facts import normal_id
 
 _GIB = 1 << 30
 
 
-class PointCopies(Lending):
+class PointCopies(Making):
     """The verbs for kinds ``snapshot`` and ``snapclone``."""
 
     # --- prepare ---
@@ -86,7 +85,9 @@ class PointCopies(Lending):
     def split(self, action: Action) -> None:
         """Write-through, flush, all copies at once, write-back."""
         view = self.array.known()
-        sources, found = self.sources(view, action), self.copies(view, action, Role.SET)
+        sources = self.sources(view, action)
+        self.adopt(action, view, sources)
+        found = self.copies(self.array.known(), action, Role.SET)
         ids = [one.id for one in sources.values()]
         if found:
             self._resume_split(action, found, ids)
@@ -95,7 +96,7 @@ class PointCopies(Lending):
             self.ready_to_split(action, view, sources)
         self.write_through(sources.values())
         try:
-            self._copy_all(action, sources)
+            self.copy_all(action, sources)
         except BaseException:
             self.cache_back(ids, quietly=True)
             raise
@@ -127,78 +128,13 @@ class PointCopies(Lending):
             view = self.array.known()
             sources = self.sources(view, action)
         self.check_sources(view, sources, wanted=not self.settings.containers)
-        for volume, one in containers.items():
-            if self.settings.containers:
-                self.array.order(
-                    "prepare_container",
-                    container=one.vdisk.path,
-                    source=sources[volume].path,
-                    snaptype=self._snaptype(),
-                )
-
-    def _copy_all(self, action: Action, sources: Mapping[str, Vdisk]) -> None:
-        view = self.array.known()
-        containers = self.copies(view, action, Role.CONTAINER)
-        self.remember(action, sources)
-        members = []
-        for volume, source in sources.items():
-            name = names.copy_name(
-                action.group, volume, source.wwn, action.mirror, Role.SET, action.set_id
-            )
-            members.append({
-                "name": str(name),
-                "source": source.path,
-                "container": containers[volume].vdisk.path if volume in containers else "",
-                "snaptype": self._snaptype(),
-                "policy": self.settings.allocation.upper(),
-                "redundancy": self.settings.redundancy,
-                "wwn": self._identity(view, action, volume, source),
-            })  # fmt: skip
-
-        def made(view: View) -> bool:
-            found = [view.named(one["name"]) for one in members]
-            return all(one is not None and one.good and self._fits(one) for one in found)
-
-        if len(members) > 1:
-            demand = "" if self.settings.containers else "_demand"
-            self.array.change(f"add_multisnap{demand}", made, members=members)
-        elif self.settings.kind is Kind.SNAPCLONE:
-            self.array.change("add_copy", made, **members[0])
-        else:
-            container = "_container" if self.settings.containers else ""
-            self.array.change(f"add_snapshot{container}", made, **members[0])
-
-    def _identity(self, view: View, action: Action, volume: str, source: Vdisk) -> str:
-        """The page-83 id of the mirror's copies: the first that no vdisk has, as the array takes
-        none twice and a copy that was dissolved keeps its own."""
-        system, group, mirror = self.settings.system, action.group, action.mirror
-        tried = (
-            names.lun_name(system, group, volume, source.wwn, mirror, other=other)
-            for other in itertools.count()
-        )
-        return next(wwn for wwn in tried if view.by_wwn(normal_id(wwn)) is None)
-
-    def _fits(self, copy: Vdisk) -> bool:
-        """Whether it is what was asked for, as far as the array tells: a command that is not
-        confirmed may make something else."""
-        if self.settings.kind is Kind.SNAPCLONE:
-            return not copy.is_snapshot and copy.form is not Form.CONTAINER
-        demand = self.settings.allocation is Allocation.DEMAND
-        return copy.form in (Form.DEMAND if demand else Form.FULLY, Form.UNKNOWN)
-
-    def _snaptype(self) -> str:
-        """The product's word for the kind."""
-        wanted = "snapclone" if self.settings.kind is Kind.SNAPCLONE else self.settings.allocation
-        words = self.array.book.meaning["snaptype"].words
-        for word, ours in words.items():
-            if ours == wanted:
-                return word
-        raise NotFoundError(
-            f"no word for {wanted} is known", hint="name one in your commands: [meaning.snaptype]"
-        )
+        if self.settings.containers:
+            self.prepare_containers(containers, sources)
 
     def standing_split(self, action: Action, view: View) -> Standing:
         found = self.copies(view, action, Role.SET, of_set=True)
+        if self._has_unnamed(action, view):
+            return Standing(Stage.HALF, "copies of the set do not have their names yet")
         if not found:
             return Standing(Stage.ABSENT)
         if len(found) < len(action.volumes):
@@ -212,6 +148,11 @@ class PointCopies(Lending):
             return Standing(Stage.HALF, "the sources' write-cache is not as it was")
         detail = "copying" if any(one.vdisk.copying for one in found.values()) else ""
         return Standing(Stage.DONE, detail, members=self.members(action, found))
+
+    def _has_unnamed(self, action: Action, view: View) -> bool:
+        with contextlib.suppress(LookupError):  # production gone: no lineage to go by
+            return bool(self.unnamed(action, view, self.sources(view, action)))
+        return False
 
     # --- resync ---
 
@@ -268,6 +209,9 @@ class PointCopies(Lending):
     def abort(self, action: Action) -> None:
         """Of a split: its copies go, space is reserved again. Of a preparation: containers go."""
         if action.set_id:
+            if self._has_unnamed(action, self.array.known()):
+                view = self.array.known()
+                self.adopt(action, view, self.sources(view, action))
             view = self.array.known()
             reserved = len(self.copies(view, action, Role.CONTAINER))
             torn = 0 < reserved < len(action.volumes)
@@ -284,6 +228,7 @@ class PointCopies(Lending):
             ours = self.copies(view, action, Role.SET, of_set=True)
             containers = self.copies(view, action, Role.CONTAINER)
             torn = 0 < len(containers) < len(action.volumes) or self.cache_left(action, view)
+            torn = torn or self._has_unnamed(action, view)
             return Standing(Stage.ABSENT if ours else Stage.HALF if torn else Stage.DONE)
         containers = self.copies(view, action, Role.CONTAINER)
         return Standing(Stage.ABSENT if containers else Stage.DONE)

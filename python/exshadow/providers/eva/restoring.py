@@ -9,66 +9,116 @@ a new restore (another action) if one is wanted.
 
 from __future__ import annotations
 
-from exshadow.errors import ProviderError, RefusedError, TimedOutError
+import contextlib
+
+from exshadow.errors import (
+    Error,
+    InvalidError,
+    ProviderError,
+    RefusedError,
+    TimedOutError,
+    UnsupportedError,
+)
 from exshadow.providers.contract import Action, Stage, Standing
-from exshadow.providers.eva.array import View
+from exshadow.providers.eva.array import Check, View
 from exshadow.providers.eva.base import Base
 from exshadow.providers.eva.finding import Copy
 from exshadow.providers.eva.names import Role
 from exshadow.providers.eva.objects import Vdisk
 from exshadow.providers.eva.rules import Operation, permit
-from exshadow.providers.eva.session import ArrayRefusedError, NotAnsweredError
-from exshadow.providers.templates import Sure
+from exshadow.providers.eva.session import ArrayRefusedError, NotAnsweredError, SessionLostError
 
 _UNSEEN = "a restore was begun and never seen at work: production may be the set, or as it was"
+_LATE = 3.0  # seconds in which a restore shows that the array said it had refused
+_NOT_TAKEN = (ArrayRefusedError, RefusedError, UnsupportedError, InvalidError)
 
 
 class Restoring(Base):
     """The verb ``restore``."""
 
     def restore(self, action: Action) -> None:
-        """Begin it, or go on where that is certain to be right."""
+        """Begin it, or go on where that is certain to be right. Copies that are still being made
+        are waited for: half a copy is nothing to restore from."""
+        self._wait_whole(action)
         view = self.array.known()
         found, sources = self.whole_set(view, action), self.sources(view, action)
         for volume, one in found.items():
-            if _seen(one, action) or one.restoring:
-                continue
-            if _begun(one, action):
-                raise self._unseen(one)
-            permit(Operation.RESTORE, one.vdisk)
-            if not one.vdisk.good:
-                raise RefusedError(
-                    f"copy {one.vdisk.name} is in state {one.vdisk.state!r}: nothing to "
-                    "restore from",
-                    hint="use another set",
-                )
-            self.refuse_in_use(sources[volume], "restore over it")
+            if not _seen(one, action):
+                self._permit(action, sources[volume], one)
         for volume, one in found.items():
             if not _seen(one, action):
-                if not one.restoring:
+                if not _begun(one, action):
                     self.rename_all([(one, one.name.marked(_intent(action)))])
                     self._begin(sources[volume], one)
                 self._mark_seen(action, one)
 
+    def _wait_whole(self, action: Action) -> None:
+        view = self.array.known()
+        found = self.whole_set(view, action).values()
+        fresh = [one for one in found if not _seen(one, action) and not _begun(one, action)]
+        if fresh:
+            sources = self.sources(view, action).values()
+            involved = [*(one.vdisk for one in fresh), *sources]
+            self.wait_normalised(involved, why="restore from the set")
+
+    def _permit(self, action: Action, source: Vdisk, one: Copy) -> None:
+        """RefusedError, or ProviderError for a restore that may be over. One that is at work counts
+        only if it is this action's own: its mark says so."""
+        if _begun(one, action):
+            if not one.restoring:
+                raise self._unseen(one)
+            return
+        permit(Operation.RESTORE, one.vdisk)
+        if one.restoring:
+            raise RefusedError(
+                f"the array shows that {one.vdisk.name} is being restored from, and this restore "
+                "did not begin it",
+                hint="repeat it when that has ended; if nothing is at work, say in your commands "
+                "file which field tells: [meaning.field]",
+            )
+        if not one.vdisk.good:
+            raise RefusedError(
+                f"copy {one.vdisk.name} is in state {one.vdisk.state!r}: nothing to restore from",
+                hint="use another set",
+            )
+        self.refuse_in_use(source, "restore over it")
+
     def _begin(self, source: Vdisk, one: Copy) -> None:
-        """Give the command and see it work. One that is not confirmed may do nothing: unseen, it
-        is not believed."""
+        """Give the command and see it work, however sure its text is: one that shows late is no
+        restore that is over. Unseen, it is believed only with the administrator's consent."""
 
         def working(view: View) -> bool:
             return any(x.id == one.vdisk.id and Copy(one.name, x).restoring for x in view.vdisks)
 
         try:
             self.array.order("restore", source=source.path, copy=self.path(one.vdisk.id))
-        except (ArrayRefusedError, NotAnsweredError):
+        except (SessionLostError, NotAnsweredError):
             if not working(self.array.look()):
                 raise
             return
-        if self.array.book.sure("restore") is Sure.CONFIRMED:
-            return
+        except _NOT_TAKEN as problem:
+            if self._shows(working, min(_LATE, self.settings.settle_seconds)):
+                return
+            if not isinstance(problem.__context__, SessionLostError):
+                self._unmark(one)  # else an earlier one, whose answer was lost, may have been done
+            raise
+        shown = self._shows(working, self.settings.settle_seconds)
+        if not shown and not self.settings.unseen_restore:
+            raise self._unseen(one)
+
+    def _shows(self, working: Check, limit: float) -> bool:
         try:
-            self.array.wait(working, self.settings.settle_seconds, "a restore in progress")
-        except TimedOutError as problem:
-            raise self._unseen(one) from problem
+            self.array.wait(working, limit, "a restore in progress")
+        except TimedOutError:
+            return False
+        return True
+
+    def _unmark(self, one: Copy) -> None:
+        """The command was refused and did nothing: the copy has the name that it had. Should that
+        fail, the mark stays and a human compares."""
+        with contextlib.suppress(Error):
+            now = next(x for x in self.array.look().vdisks if x.id == one.vdisk.id)
+            self.rename_all([(Copy(one.name, now), one.name)])
 
     def _mark_seen(self, action: Action, one: Copy) -> None:
         now = next((x for x in self.array.known().vdisks if x.id == one.vdisk.id), one.vdisk)
@@ -79,8 +129,7 @@ class Restoring(Base):
         return ProviderError(
             f"{one.vdisk.name}: the array showed no restore; {_UNSEEN}",
             hint="compare production with the set; ask for a new restore if it is not the set. "
-            "Where restores are too short to be seen, say in your commands file that the command "
-            'is good: [command.restore] sure = "confirmed"',
+            "Where restores are too short to be seen: unseen_restore = yes in [provider.eva]",
         )
 
     def standing_restore(self, action: Action, view: View) -> Standing:
@@ -88,17 +137,22 @@ class Restoring(Base):
         found = self.copies(view, action, Role.SET, of_set=True)
         if len(found) < len(action.volumes):
             return Standing(Stage.FAILED, "copies of the set are missing")
-        busy = [one for one in found.values() if one.restoring]
-        if any(_begun(one, action) and not one.restoring for one in found.values()):
+        mine = [one for one in found.values() if _begun(one, action) or _seen(one, action)]
+        busy = [one for one in mine if one.restoring]
+        if any(_begun(one, action) and not one.restoring for one in mine):
             return Standing(Stage.FAILED, f"{_UNSEEN}; compare it with the set")
-        seen = [_seen(one, action) for one in found.values()]
-        if not all(seen):
-            return Standing(Stage.HALF if any(seen) or busy else Stage.ABSENT)
+        if not all(_seen(one, action) for one in found.values()):
+            return Standing(Stage.HALF if mine else Stage.ABSENT)
         if busy:
             total = sum(one.vdisk.size for one in found.values())
-            share = sum(one.vdisk.size * (one.vdisk.percent or 0) // 100 for one in found.values())
+            share = sum(_restored(one) for one in found.values())
             return Standing(Stage.RUNNING, "restoring", share, total)
         return Standing(Stage.DONE, "production was the set")
+
+
+def _restored(one: Copy) -> int:
+    """Bytes. One that is at work no more is done."""
+    return one.vdisk.size * (one.vdisk.restored or 0) // 100 if one.restoring else one.vdisk.size
 
 
 def _intent(action: Action) -> str:

@@ -16,7 +16,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from exshadow.commands import CommandRunner, Ran
+from exshadow.command_log import CommandLog
+from exshadow.commands import CommandRunner
 from exshadow.errors import ProviderError, TimedOutError, UnsupportedError
 from exshadow.providers.eva.parsing import LIMIT
 from exshadow.providers.eva.settings import EvaSettings
@@ -59,6 +60,7 @@ class Session:
     book: Book
     commands: CommandRunner
     _child: Any = None
+    _heard: str = ""  # of an answer that did not come to its end
 
     def ask(self, command: str, limit: float) -> str:
         """What the array answered, without echo, prompt and status. SessionLostError,
@@ -82,7 +84,9 @@ class Session:
         password = self.settings.password()
         if password not in self.commands.secrets:
             self.commands.secrets = (*self.commands.secrets, password)
-        self._child = _spawn(self.commands.require("sssu"), str(self.settings.work_folder()))
+        folder = self.settings.work_folder()
+        self.commands.file = self.commands.file or CommandLog(folder)
+        self._child = _spawn(self.commands.require("sssu"), str(folder))
         try:
             self._log_in(password)
             none = self._pattern("no_system_prompt")
@@ -150,15 +154,13 @@ class Session:
         except OSError as problem:
             self._drop()
             raise SessionLostError(f"sssu ended before {command!r}: {problem}") from problem
-        text, code = "", -1
+        text, code, self._heard = "", -1, ""
         try:
             _, text = self._until({"prompt": prompt}, limit, status=status)
             code = self._status(text)
         finally:
-            shown = self.commands.masked(text)
-            ran = Ran(("sssu", self.commands.masked(command)), code, shown[-65536:],
-                      time.monotonic() - begun)  # fmt: skip
-            self.commands.log.append(ran)
+            took = time.monotonic() - begun
+            self.commands.keep(["sssu", command], code, text or self._heard, took)
         self._judge(command, text, code, status)
         return _without_echo(text, command)
 
@@ -172,7 +174,9 @@ class Session:
             self._drop()
             raise ProviderError(
                 f"sssu printed no status after {command!r}: {self._shown(text)}",
-                hint="its options were not taken: see [command.options] and [pattern.status]",
+                hint=self.commands.hint(
+                    "its options were not taken: see [command.options] and [pattern.status]"
+                ),
             )
         for other in self.book.find("another_manager", text):
             found = OtherManagerError(
@@ -186,6 +190,7 @@ class Session:
         raise ArrayRefusedError(
             f"the array refused {self.commands.masked(command)!r}: {said or f'status {code}'}",
             said=said,
+            hint=self.commands.hint(),
         )
 
     def _status(self, text: str) -> int:
@@ -219,17 +224,21 @@ class Session:
                 if found:
                     break
                 self._drop()
-                said = self._shown("".join(pieces))
+                self._heard = "".join(pieces)
+                said = self._shown(self._heard)
                 raise NotAnsweredError(
                     f"sssu did not answer within {limit:g} s (so far: {said})",
-                    hint="the effect is read back before anything is repeated",
+                    hint=self.commands.hint("the effect is read back before anything is repeated"),
                 ) from None
             except (pexpect.EOF, OSError) as problem:
-                said = self._shown("".join(pieces))
+                self._heard = "".join(pieces)
+                said = self._shown(self._heard)
                 self._drop()
-                if self.book.matches("login_failed", "".join(pieces)):
+                if self.book.matches("login_failed", self._heard):
                     raise ProviderError(f"sssu could not log in: {said}") from problem
-                raise SessionLostError(f"sssu ended by itself: {said}") from problem
+                raise SessionLostError(
+                    f"sssu ended by itself: {said}", hint=self.commands.hint()
+                ) from problem
             pieces.append(piece)
             size += len(piece)
             if size > LIMIT:

@@ -53,6 +53,7 @@ class EvaSettings(BaseModel):
     write_cache: str = Field(default="", pattern="^(write(back|through))?$")
     # ^ of sources after a split; default: what each had before it
     instant_restore: bool = False  # from snapshots and snapclones: depends on the firmware
+    unseen_restore: bool = False  # consent: one that never shows at work counts as done
     takeover: bool = False  # consent to take the array from another manager
     snapshots_limit: int = Field(default=0, ge=0)  # a vdisk; 0: as the product's data say
     mirrors: str = ""  # labels, for demand allocated snapshots that leave no trace until a split
@@ -79,6 +80,15 @@ class EvaSettings(BaseModel):
         return self.kind is Kind.SNAPCLONE or (
             self.kind is Kind.SNAPSHOT and self.allocation is Allocation.FULLY
         )
+
+    def group_of_copies(self, source: str) -> str:
+        """The disk group that copies of a vdisk in the group ``source`` go to. A snapshot lies
+        beside what it is of."""
+        return source if self.kind is Kind.SNAPSHOT else self.disk_group or source
+
+    def level_of_copies(self, source: str) -> str:
+        """The Vraid level of copies of a vdisk of the level ``source``."""
+        return (self.redundancy or source).lower()
 
     def password(self) -> str:
         """Read where it is kept. InvalidError when it is not there or empty,

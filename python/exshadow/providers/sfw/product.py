@@ -63,13 +63,14 @@ class Said:
     status: int | None
     output: str
     sure: Sure
+    log: str = ""  # where all is that was said
 
     def error(self, found: str) -> Error:
         """For a state that is not what the command was for."""
         if self.status is None:
             return TimedOutError(
                 f"{self.command} was not done in time, and {found}",
-                hint="look at the product's own console, then repeat",
+                hint=f"look at the product's own console, then repeat{self._where()}",
             )
         ended = f"'{self.command}' ended with {self.status}, but {found}"
         said = " ".join(self.output.split())[:400]
@@ -80,8 +81,11 @@ class Said:
         )
         return ProviderError(
             f"{ended}; it said: {said or 'nothing'}",
-            hint=f"look at the product's own console{unsure}",
+            hint=f"look at the product's own console{unsure}{self._where()}",
         )
+
+    def _where(self) -> str:
+        return f"; {self.log}" if self.log else ""
 
 
 class Product:
@@ -99,8 +103,8 @@ class Product:
         try:
             ran = self._commands.run(program, words, self._book.limit(name))
         except TimedOutError:
-            return Said(shown, None, "", sure)
-        return Said(shown, ran.status, ran.output, sure)
+            return Said(shown, None, "", sure, self._commands.hint())
+        return Said(shown, ran.status, ran.output, sure, self._commands.hint())
 
     def shown(self, name: str, **values: Value) -> str:
         """The command as people are told it."""

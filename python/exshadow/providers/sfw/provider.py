@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from exshadow.command_log import CommandLog
 from exshadow.commands import CommandRunner
 from exshadow.errors import NotFoundError
 from exshadow.model import ChangedMember
@@ -65,6 +66,7 @@ class SfwProvider:
     def __init__(self, settings: Mapping[str, str], commands: CommandRunner) -> None:
         mine = read(settings)
         book = load("sfw", mine.version, mine.commands)
+        commands.file = commands.file or CommandLog(mine.sets)
         self.ground = Ground(mine, Product(book, commands), Records(mine.sets, mine.sets_copy))
 
     def capability(self, volumes: Sequence[Source]) -> Capability:

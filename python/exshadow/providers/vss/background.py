@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from exshadow.command_log import CommandLog
 from exshadow.commands import CommandRunner
 from exshadow.errors import TimedOutError
 from exshadow.providers.vss.records import Slot
@@ -27,7 +28,9 @@ class Background:
 
     def __init__(self, settings: VssSettings) -> None:
         self._settings = settings
-        self._commands = CommandRunner(programs={"copied": settings.copied})
+        self._commands = CommandRunner(
+            programs={"copied": settings.copied}, file=CommandLog(settings.sets)
+        )
 
     def until(self, slot: Slot) -> datetime | None:
         """When its copy is taken to be whole at the latest; None when it is."""
@@ -56,7 +59,9 @@ class Background:
                     raise TimedOutError(
                         f"mirror {slot.mirror} of {slot.group} is still being copied in the "
                         f"background after {self._settings.copying_seconds:g} s, to {why}",
-                        hint="repeat it later; or raise copying_seconds in [provider.vss]",
+                        hint=self._commands.hint(
+                            "repeat it later; or raise copying_seconds in [provider.vss]"
+                        ),
                     )
                 time.sleep(pause)
                 pause = min(pause * 1.7, _BETWEEN)

@@ -3,8 +3,8 @@
 Known from the fact sheet: the command words, SNAPSHOT, LUN, DELETE, WRITECACHE, FIND and listing
 grammar, the status line, the syntax, "managed by another agent" and "not valid until" errors, the
 rules of section 2.1. Imagined, because no source has it: the switches FRACTURE, RESYNC,
-INSTANT_RESTORE, DETACH, NAME, MULTIMIRROR, the repetition in MULTISNAP, the words for a snaptype,
-and the wording of every other refusal. What is in neither list is a syntax error.
+INSTANT_RESTORE, DETACH, NAME, MULTIMIRROR, the repetition in MULTISNAP (in two grammars), the words
+for a snaptype, and the wording of every other refusal. What is in neither list is a syntax error.
 """
 
 from __future__ import annotations
@@ -242,6 +242,8 @@ class Session:
     def _multisnap(self, state, words: Words) -> str:
         members = []
         legal = {"VDISK", "CONTAINER", "ALLOCATION_POLICY", "WORLD_WIDE_LUN_NAME", *rules.SNAPTYPES}
+        if state["traps"]["set_named"]:
+            return self._named_multisnap(state, words)
         while not words.done():
             name = words.name()
             given = words.switches(legal, until_name=True)
@@ -251,6 +253,23 @@ class Session:
             if len(kinds) != 1:
                 raise Syntax(words.at)
             members.append((name, given, kinds[0]))
+        if not members:
+            raise Syntax(words.at)
+        rules.point_copies(state, self.folder, members)
+        return ""
+
+    def _named_multisnap(self, state, words: Words) -> str:
+        """One name, then VDISK, CONTAINER and snaptype again and again. How the copies are numbered
+        is imagined."""
+        head, members = words.name(), []
+        while not words.done():
+            given = {}
+            for key in ("VDISK", "CONTAINER"):
+                said, given[key], _ = words.next()
+                if said != key:
+                    raise Syntax(words.begin)
+            kind = rules.SNAPTYPES[words.word(*rules.SNAPTYPES)]
+            members.append((f"{head}_{len(members) + 1}", given, kind))
         if not members:
             raise Syntax(words.at)
         rules.point_copies(state, self.folder, members)

@@ -42,6 +42,7 @@ def vdisk_record(state, folder: Path, one) -> dict:
     children = [x for x in state["vdisks"].values() if x["source"] == one["id"]]
     luns = [lun for lun in state["luns"] if lun["vdisk"] == one["id"]]
     taken = eva.allocated(state, folder, one)
+    words = state["traps"]["clone_words"] if one["copying"] else []
     record = {
         "objectid": one["id"], "objectname": path_of(one),
         "objecttype": "snapshot" if one["form"] in ("demand", "fully") else "virtualdisk",
@@ -52,10 +53,10 @@ def vdisk_record(state, folder: Path, one) -> dict:
         "familyname": one["family"], "wwlunid": dashed(one["wwn"]),
         "operationalstate": one["state"], "operationalstatedetail": "operating_normally",
         "allocatedcapacity": f"{taken / (1 << 30):.2f}", "allocatedcapacityblocks": taken // 512,
-        "virtualdisktype": TYPES[one["form"]],
+        "virtualdisktype": words[0] if words else TYPES[one["form"]],
         "requestedcapacity": f"{one['size'] / (1 << 30):.2f}",
         "requestedcapacityblocks": one["size"] // 512,
-        "sharingrelationship": _sharing(one, children),
+        "sharingrelationship": words[1] if words else _sharing(one, children),
         "sharinginformation": {
             "parentvdiskname": path_of(source).removesuffix("\\ACTIVE") if source else "n/a",
             "childvdiskname": path_of(children[0]) if children else "n/a",
@@ -76,6 +77,10 @@ def vdisk_record(state, folder: Path, one) -> dict:
         record["mirrorcloneprogress"] = max(
             0, min(99, int(100 * (time.time() - one["began"]) / long))
         )
+    if one["copying"]:
+        long = max(one["copying"] - one["created"], 1e-6)
+        done = int(100 * (time.time() - one["created"]) / long)
+        record["sharingprogress"] = max(1, min(99, done))
     if one["restoring"] == -1:
         one["restoring"] = time.time() + state["times"]["restore"]
     if one["restoring"]:

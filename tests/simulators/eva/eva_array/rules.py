@@ -91,6 +91,7 @@ def prepare(state, container: str, given) -> None:
     if one["form"] != "container" or len(kinds) != 1:
         raise Refused("Not a container, or no snaptype")
     one["prepared"] = f"{kinds[0]} {source['id']}"
+    one["state"] = state["traps"]["prepared_state"] or one["state"]
 
 
 def point_copies(state, folder: Path, members) -> None:
@@ -257,18 +258,19 @@ def resync(state, folder: Path, name: str) -> None:
 
 def restore(state, folder: Path, source_name: str, name: str) -> None:
     source, one = find(state, source_name), find(state, name)
-    if one["source"] != source["id"] or one["form"] == "snapclone" or one["state"] != "good":
+    # Imagined: a snapclone that is whole may be restored from, one that still copies may not.
+    if source["id"] not in (one["source"], one["origin"]) or one["copying"]:
+        raise Refused("Not a copy of this vdisk that can be restored")
+    if one["state"] != "good":
         raise Refused("Not a copy of this vdisk that can be restored")
     if one["form"] == "mirrorclone" and one["phase"] != "fractured":
         raise Refused("Restore is not allowed in this state")
     if presented(state, one):
         raise Refused("Restore is not allowed while the copy is presented")
-    eva.copy_data(state, folder, one, source)
-    if state["traps"]["unseen_restore"]:
+    if late := state["traps"]["late_restore"]:
+        one["late"] = [time.time() + late, source["id"]]
         return
-    one["restoring"] = -1  # its time begins when somebody has looked
-    if one["form"] == "mirrorclone":
-        one["phase"] = "restoring"
+    eva.restore_data(state, folder, one, source)
 
 
 def detach(state, name: str) -> None:

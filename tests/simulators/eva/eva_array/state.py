@@ -26,6 +26,10 @@ TRAPS = {
     "at": 0,  # counting changing commands from 1: at this one happens ...
     "what": "",  # ... lose | lose_after | hang | hang_after | kill | kill_after | takeover
     "unseen_restore": False,  # a restore is over before any listing can show it
+    "late_restore": 0.0,  # seconds after which a restore begins to move bytes and is shown
+    "clone_words": [],  # type and sharing word of a snapclone that still copies, in this release
+    "prepared_state": "",  # what a container comes to when it is prepared
+    "set_named": False,  # MULTISNAP takes one name for the set, as the guide writes it
     "fracture_syncing": True,  # whether a mirrorclone that is not in sync can be fractured
 }
 
@@ -75,7 +79,8 @@ def add_vdisk(state, folder: Path, name: str, form: str, size: int, /, **more):
         "form": form, "size": size, "source": "", "group": "\\Disk Groups\\dg1",
         "redundancy": "vraid5", "wwn": "600508b4" + hashed[:24], "cache": "writeback",
         "actual": "writeback", "flush": 0.0, "phase": "", "until": 0.0, "began": 0.0,
-        "copying": 0.0, "restoring": 0.0, "prepared": "", "state": "good", "created": time.time(),
+        "copying": 0.0, "origin": "", "restoring": 0.0, "late": [], "prepared": "", "state": "good",
+        "created": time.time(),
     } | more  # fmt: skip
     state["vdisks"][vdisk["id"]] = vdisk
     with image(folder, vdisk).open("xb") as file:
@@ -104,6 +109,16 @@ def copy_data(state, folder: Path, source, target) -> int:
         os.fsync(write.fileno())
     state["moved"] += moved
     return moved
+
+
+def restore_data(state, folder: Path, copy, source) -> None:
+    """Production's bytes are the copy's at once; the array says that it is at work on it."""
+    copy_data(state, folder, copy, source)
+    if state["traps"]["unseen_restore"]:
+        return
+    copy["restoring"] = -1  # its time begins when somebody has looked
+    if copy["form"] == "mirrorclone":
+        copy["phase"] = "restoring"
 
 
 def differing(folder: Path, one, other) -> int:
@@ -150,12 +165,11 @@ def tick(state, folder: Path) -> None:
         if one["phase"] == "syncing" and now >= one["until"]:
             one["phase"] = "synchronised"
         if one["copying"] and now >= one["copying"]:
-            one["copying"], one["form"], one["source"], one["family"] = (
-                0.0,
-                "original",
-                "",
-                one["name"],
-            )
+            one |= {"copying": 0.0, "form": "original", "family": one["name"],
+                    "origin": one["source"], "source": ""}  # fmt: skip
+        if one["late"] and now >= one["late"][0]:
+            source, one["late"] = state["vdisks"][one["late"][1]], []
+            restore_data(state, folder, one, source)
         if one["restoring"] > 0 and now >= one["restoring"]:
             one["restoring"] = 0.0
             if one["phase"] == "restoring":
