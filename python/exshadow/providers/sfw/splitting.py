@@ -17,11 +17,13 @@ from pathlib import Path
 from exshadow.errors import Error, ExistsError, InvalidError, ProviderError, RefusedError
 from exshadow.providers.contract import Action, Stage, Standing
 from exshadow.providers.sfw import rules
+from exshadow.providers.sfw.giving import left
 from exshadow.providers.sfw.look import Copy, Ground, Look, members
 from exshadow.providers.sfw.mounting import unassign
 from exshadow.providers.sfw.naming import device, is_letter, snapshot_volume
 from exshadow.providers.sfw.product import Said, Volume
 from exshadow.providers.sfw.records import Part, Record
+from exshadow.providers.sfw.settling import effect, ensure, settled
 
 
 def asks_writer(options: Mapping[str, str]) -> bool:
@@ -58,6 +60,7 @@ def start(ground: Ground, action: Action) -> None:
     if record and there:
         if record.phase == "split":
             return
+        settled(ground, lambda: _is_split(ground, record))  # vxsnap may outlive who gave it
         _finish(ground, action, record, None)
         return
     if there:
@@ -68,12 +71,42 @@ def start(ground: Ground, action: Action) -> None:
     if record and record.phase == "split":
         raise RefusedError(f"set {action.label or action.set_id} was split and is gone")
     rules.mirror_is_free(ground, action)
+    extras = _extras(action.options)
     planned = _planned(ground, action, copies)
     _clear_the_way(ground, action.set_id, begun=record is not None)
     _sweep(ground, look, action)
     ground.records.write(planned)
-    said = _create(ground, planned, copies, ground.records.xml(action.set_id))
+    said = _create(ground, planned, copies, ground.records.xml(action.set_id), extras)
+    effect(ground, said, lambda: _is_split(ground, planned))
     _finish(ground, action, planned, said)
+
+
+def _is_split(ground: Ground, record: Record) -> bool:
+    """Every snapshot volume is there, and the XML."""
+    return ground.records.xml(record.set_id).exists() and all(
+        ground.product.volume(part.snapshot, part.group) is not None for part in record.parts
+    )
+
+
+def _extras(options: Mapping[str, str]) -> dict[str, str]:
+    """What vxsnap is told of the kind of backup. The three kinds that are known: full (Eseutil,
+    then the writer truncates its logs), copy with Eseutil, copy without."""
+    kind, eseutil = options.get("backup-type", ""), options.get("eseutil", "no")
+    if kind not in ("", "FULL", "COPY"):
+        raise InvalidError(f"backup-type {kind!r} is none of FULL, COPY")
+    if eseutil not in ("yes", "no"):
+        raise InvalidError(f"eseutil {eseutil!r} is none of yes, no")
+    if (kind or eseutil == "yes") and not asks_writer(options):
+        raise InvalidError(
+            "backup-type and eseutil are the writer's, and nobody named one",
+            hint="say writer and component in provider.options too",
+        )
+    if kind == "FULL" and eseutil == "no":
+        raise RefusedError(
+            "a FULL set truncates the logs, which nobody may do before the copy was checked",
+            hint='say eseutil = "yes" as well, or leave backup-type out: it is COPY then',
+        )
+    return {"backuptype": kind, "eseutil": "-E" if eseutil == "yes" else ""}
 
 
 def _planned(ground: Ground, action: Action, copies: list[Copy]) -> Record:
@@ -146,7 +179,9 @@ def _sweep(ground: Ground, look: Look, action: Action) -> None:
             ground.records.forget(record.set_id)
 
 
-def _create(ground: Ground, record: Record, copies: list[Copy], xml: Path) -> Said:
+def _create(
+    ground: Ground, record: Record, copies: list[Copy], xml: Path, extras: Mapping[str, str]
+) -> Said:
     sources = []
     for part, copy in zip(record.parts, copies, strict=True):
         if copy.production is None:
@@ -167,6 +202,7 @@ def _create(ground: Ground, record: Record, copies: list[Copy], xml: Path) -> Sa
         sources=sources,
         writer=record.writer,
         component=record.component,
+        **extras,
     )
 
 
@@ -174,7 +210,7 @@ def split_again(ground: Ground, record: Record, copies: list[Copy]) -> Said:
     """The same volumes under the same names, nobody asked: production is not mounted."""
     xml = ground.records.xml(record.set_id, "new")
     xml.unlink(missing_ok=True)
-    return _create(ground, replace(record, writer="", component=""), copies, xml)
+    return _create(ground, replace(record, writer="", component=""), copies, xml, {})
 
 
 def _finish(ground: Ground, action: Action, record: Record, said: Said | None) -> None:
@@ -224,5 +260,5 @@ def _undo(ground: Ground, copies: list[Copy]) -> None:
         if copy.snapshot:
             unassign(ground, copy.snapshot)
         said = ground.product.do("snapback_at_once", group=copy.where, volume=copy.name)
-        if ground.product.volume(copy.name, copy.where) is not None:
-            raise said.error(f"{copy.name} could not be given back")
+        found = f"{copy.name} could not be given back"
+        ensure(ground, said, lambda copy=copy: not left(ground, [copy]), found)
