@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from exshadow.errors import Error, ExistsError, InvalidError, ProviderError, RefusedError
@@ -254,6 +255,10 @@ def _has_plex(volume: Volume, plex: str) -> bool:
     return any(one.name == plex for one in volume.plexes)
 
 
+def _is_back(ground: Ground, copy: Copy) -> bool:
+    return not left(ground, [copy])
+
+
 def _undo(ground: Ground, copies: list[Copy]) -> None:
     """By the spelling that is confirmed, which lasts as long as the copy of what changed since."""
     for copy in copies:
@@ -261,4 +266,4 @@ def _undo(ground: Ground, copies: list[Copy]) -> None:
             unassign(ground, copy.snapshot)
         said = ground.product.do("snapback_at_once", group=copy.where, volume=copy.name)
         found = f"{copy.name} could not be given back"
-        ensure(ground, said, lambda copy=copy: not left(ground, [copy]), found)
+        ensure(ground, said, partial(_is_back, ground, copy), found)
