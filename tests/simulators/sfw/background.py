@@ -1,5 +1,6 @@
 """Commands with ``-b`` that really work in the background, when the world's ``background_seconds``
-is above 0: they end with 0 at once, and for so long nothing shows. What they are refused for then,
+is above 0: they end with 0 at once, and for so long nothing shows. So do those with a word of the
+world's ``late``, whatever their options: a list that is behind. What they are refused for then,
 nobody hears (it is in ``unheard``). *Imagined*: how long, and that they judge nothing before.
 """
 
@@ -17,7 +18,8 @@ Program = Callable[[World, Line, str], str]
 def put_off(world: World, program: str, words: list[str], fault: str) -> bool:
     """Whether the command is one that works later."""
     lasting = world.state.get("background_seconds", 0.0)
-    if "-b" not in words or not lasting:
+    behind = set(words) & {"-b", *world.state.get("late", [])}
+    if not behind or not lasting:
         return False
     one = {"at": time.time() + lasting, "program": program, "words": words, "fault": fault,
            "host": world.host}  # fmt: skip

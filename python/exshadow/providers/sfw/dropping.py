@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from exshadow.errors import ProviderError
 from exshadow.providers.contract import Action, Stage, Standing
-from exshadow.providers.sfw import resyncing, rules
+from exshadow.providers.sfw import resyncing, rules, splitting
 from exshadow.providers.sfw.look import Copy, Ground, Look, members
 from exshadow.providers.sfw.mounting import unassign
 from exshadow.providers.sfw.product import Plex, Volume
@@ -78,6 +78,7 @@ def abort(ground: Ground, action: Action) -> None:
     record = ground.records.read(action.set_id)
     rules.same_host(ground, record)
     rules.no_other_work(record, action)
+    splitting.outlived(ground, record)
     copies = Look(ground).copies(action, record)
     there = [copy for copy in copies if copy.exists]
     rules.at_home(there)

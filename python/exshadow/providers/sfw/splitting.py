@@ -55,13 +55,13 @@ def start(ground: Ground, action: Action) -> None:
     record = ground.records.read(action.set_id)
     rules.same_host(ground, record)
     rules.no_other_work(record, action)
+    outlived(ground, record)
     look = Look(ground)
     copies = look.copies(action, record)
     there = [copy for copy in copies if copy.exists]
     if record and there:
         if record.phase == "split":
             return
-        settled(ground, lambda: _is_split(ground, record))  # vxsnap may outlive who gave it
         _finish(ground, action, record, None)
         return
     if there:
@@ -82,11 +82,18 @@ def start(ground: Ground, action: Action) -> None:
     _finish(ground, action, planned, said)
 
 
+def outlived(ground: Ground, record: Record | None) -> None:
+    """The record of a split is written just before vxsnap is asked. When it is found so later,
+    whoever asked was killed or did not wait, and vxsnap may still be at it: it gets its time, but
+    not once more when what it split is already asked back."""
+    if record and record.phase == "splitting" and not record.asked:
+        settled(ground, lambda: _is_split(ground, record))
+
+
 def _is_split(ground: Ground, record: Record) -> bool:
     """Every snapshot volume is there, and the XML."""
-    return ground.records.xml(record.set_id).exists() and all(
-        ground.product.volume(part.snapshot, part.group) is not None for part in record.parts
-    )
+    there = [ground.product.volume(part.snapshot, part.group) for part in record.parts]
+    return None not in there and ground.records.xml(record.set_id).exists()
 
 
 def _extras(options: Mapping[str, str]) -> dict[str, str]:
