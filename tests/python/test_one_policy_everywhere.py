@@ -36,7 +36,7 @@ def beds(tmp_path: Path) -> dict[str, Bed]:
 
 @pytest.fixture
 def policy(beds: dict[str, Bed], tmp_path: Path) -> Path:
-    lines = ['[group.mail]\nvolumes = ["db", "logs"]\nmirrors = ["m1", "m2"]\nverify = ["bytes"]']
+    lines = ['[group.mail]\nvolumes = ["db", "logs"]\nmirrors = ["m1", "m2"]']
     lines += [
         f"provider.options.{name} = {json.dumps(text)}"
         for name, text in getattr(beds["native"], "options", {}).items()
@@ -69,8 +69,8 @@ def production(bed: Bed) -> dict[str, bytes]:
 
 
 def story(cli: Cli, policy: Path, bed: Bed, runs: int) -> list[Any]:
-    """What the provider's runs and the restore of its newest set came to, without names of sets and
-    moments."""
+    """What the provider's runs came to, without names of sets and moments; of several, also the
+    restore of the newest set."""
     told: list[Any] = []
     made: list[str] = []
     for number in range(runs):
@@ -80,6 +80,8 @@ def story(cli: Cli, policy: Path, bed: Bed, runs: int) -> list[Any]:
         told.append((ran["mirror"], [made.index(one) for one in ran["given_up"]], ran["error"]))
         made.append(ran["set"]["id"])
         told.append(catalog(cli, bed, made))
+    if runs == 1:
+        return [*told, then]
     for source in bed.sources:
         bed.write(source.name, 65536, b"damage")
     assert production(bed) != then
@@ -116,7 +118,7 @@ def told_alike(cli: Cli, policy: Path, beds: dict[str, Bed], runs: int) -> list[
     return stories["native"]
 
 
-def test_one_file_makes_and_restores_the_same_set_with_every_provider(
+def test_one_file_makes_the_same_set_with_every_provider(
     cli: Cli, policy: Path, beds: dict[str, Bed]
 ) -> None:
     first, sets, *_ = told_alike(cli, policy, beds, 1)
@@ -125,9 +127,10 @@ def test_one_file_makes_and_restores_the_same_set_with_every_provider(
 
 
 @pytest.mark.soak
-def test_one_file_rotates_the_same_way_with_every_provider(
+def test_one_file_rotates_and_restores_the_same_way_with_every_provider(
     cli: Cli, policy: Path, beds: dict[str, Bed]
 ) -> None:
+    policy.write_text(policy.read_text().replace("\nmirrors", '\nverify = ["bytes"]\nmirrors', 1))
     told = told_alike(cli, policy, beds, 3)
     assert [one[0] for one in told[:6:2]] == ["m1", "m2", "m1"]
     assert told[4] == ("m1", [0], None), "the third takes the first one's mirror"
