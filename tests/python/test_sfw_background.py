@@ -152,6 +152,7 @@ def test_killed_while_vxsnap_splits_its_set_is_waited_for(slow: Slow, next_one: 
     killed_after(slow, slow.act(Verb.SPLIT, set_id), "create")
     slow.commands = SimulatedRunner(state=slow.world)
     slow.do(next_one, set_id)
+    time.sleep(LATE)  # for what comes after all
     assert slow.state_of() is (MirrorState.SPLIT if next_one is Verb.SPLIT else MirrorState.READY)
     assert (slow.gave("create"), slow.kept("unheard")) == ([], [])
 
