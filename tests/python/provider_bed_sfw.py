@@ -66,6 +66,7 @@ class SfwBed(Bed):
             "sets_copy": str(self.folder / "share"),
             "devices": str(self.world / "devices"),
             "host": "HOST1",
+            "settle_seconds": "0.1",  # long enough: the simulators work at once, unless told
             **self.programs,
         }
 

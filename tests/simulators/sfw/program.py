@@ -17,7 +17,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from simulators.sfw import copying, faults, vxassist, vxdg, vxsnap, vxvol
+from simulators.sfw import background, copying, faults, vxassist, vxdg, vxsnap, vxvol
 from simulators.sfw.words import Line
 from simulators.sfw.world import Refused, opened
 
@@ -52,9 +52,12 @@ def call(folder: Path, program: str, words: list[str], host: str = "HOST1") -> t
 
 def _done(folder: Path, program: str, words: list[str], host: str, fault: str) -> tuple[int, str]:
     line = Line(program, words)
-    background = "-b" in words
+    apart = "-b" in words
     with opened(folder, host) as world:
+        background.work(world, PROGRAMS)
         copying.advance(world)
+        if background.put_off(world, program, words, fault):
+            return 0, "It has begun in the background."
         was_busy = copying.syncing(world)
         try:
             text = PROGRAMS[program](world, line, fault)
@@ -62,15 +65,13 @@ def _done(folder: Path, program: str, words: list[str], host: str, fault: str) -
             return refusal.status, refusal.text
         for ours, theirs in world.state.get("wording", {}).items():  # of this release
             text = text.replace(ours, theirs)
-        if not background and program != "vxvol" and copying.syncing(world) and not was_busy:
-            background = False
-        else:
-            background = True
-    while not background:  # without -b the command lasts as long as the copy
+        if program == "vxvol" or was_busy or not copying.syncing(world):
+            apart = True
+    while not apart:  # without -b the command lasts as long as the copy
         time.sleep(0.02)
         with opened(folder, host) as world:
             copying.advance(world)
-            background = not copying.syncing(world)
+            apart = not copying.syncing(world)
     return 0, text
 
 

@@ -22,7 +22,7 @@ _ATTRIBUTES = {"driveletter", "drivepath", "label", "newvol", "plex"}
 
 
 def run(world: World, line: Line, fault: str = "") -> str:
-    options = line.options("bfE", "x")
+    options = line.options("bf", "x")
     verb = line.verb("create", "reattach", "restore")
     for letter in "bf":
         if verb == "create" and letter in options:
@@ -43,6 +43,9 @@ def run(world: World, line: Line, fault: str = "") -> str:
 def _create(world: World, line: Line, path: Path, fault: str) -> str:
     sources = []
     named: dict[str, str] = {}
+    if line.words[-1:] == ["-E"]:
+        line.words.pop()
+        named["eseutil"] = "yes"
     for word in line.words:
         name, equals, value = word.partition("=")
         if not equals or not value:
@@ -55,6 +58,8 @@ def _create(world: World, line: Line, path: Path, fault: str) -> str:
             raise line.usage(f"unknown attribute {word}")
     if not sources:
         raise line.usage("source= is missing")
+    if named.get("backuptype", "COPY") not in ("FULL", "COPY"):
+        raise line.usage("backuptype is FULL or COPY")
     if path.exists():
         raise Refused(f"V-0 ERROR: {path} exists")
     if not path.parent.is_dir():

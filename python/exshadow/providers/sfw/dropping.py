@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from exshadow.errors import ProviderError
 from exshadow.providers.contract import Action, Stage, Standing
-from exshadow.providers.sfw import resyncing, rules
+from exshadow.providers.sfw import resyncing, rules, splitting
 from exshadow.providers.sfw.look import Copy, Ground, Look, members
 from exshadow.providers.sfw.mounting import unassign
+from exshadow.providers.sfw.product import Plex, Volume
+from exshadow.providers.sfw.settling import ensure
 
 # --- dissolve ---
 
@@ -40,8 +42,12 @@ def clear(ground: Ground, copy: Copy) -> None:
     """Forget the relation on each side that knows it."""
     for group in copy.clear:
         said = ground.product.do("snapclear", group=group, volume=copy.name)
-        if any(one.snapshot[1] == copy.name for one in ground.product.pairs(group)):
-            raise said.error(f"disk group {group} still knows {copy.name} as a snapshot")
+
+        def forgotten(group: str = group) -> bool:
+            return all(one.snapshot[1] != copy.name for one in ground.product.pairs(group))
+
+        found = f"disk group {group} still knows {copy.name} as a snapshot"
+        ensure(ground, said, forgotten, found)
 
 
 # --- abort ---
@@ -72,6 +78,7 @@ def abort(ground: Ground, action: Action) -> None:
     record = ground.records.read(action.set_id)
     rules.same_host(ground, record)
     rules.no_other_work(record, action)
+    splitting.outlived(ground, record)
     copies = Look(ground).copies(action, record)
     there = [copy for copy in copies if copy.exists]
     rules.at_home(there)
@@ -91,14 +98,19 @@ def _abort_mirror(ground: Ground, action: Action) -> None:
     look = Look(ground)
     for source in action.volumes:
         volume = look.production(source, action.group)
-        plex = look.plex(source, action.group, action.mirror)
-        if volume is None or plex is None:
-            continue
-        said = ground.product.do(
-            "snapabort", group=volume.group, volume=volume.name, plex=plex.name
-        )
+        if volume is not None:
+            for plex in look.plexes(source, action.group, action.mirror):
+                _drop(ground, volume, plex)
+
+
+def _drop(ground: Ground, volume: Volume, plex: Plex) -> None:
+    said = ground.product.do("snapabort", group=volume.group, volume=volume.name, plex=plex.name)
+
+    def gone() -> bool:
         now = ground.product.volume(volume.name, volume.group)
         if now is None:
             raise ProviderError(f"{volume.name} is not here any more")
-        if any(one.name == plex.name for one in now.plexes):
-            raise said.error(f"{volume.name} still has the plex {plex.name}")
+        return all(one.name != plex.name for one in now.plexes)
+
+    found = f"{volume.name} still has the plex {plex.name}"
+    ensure(ground, said, gone, found, background=True)

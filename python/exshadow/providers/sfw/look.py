@@ -57,10 +57,14 @@ class Copy:
 
 def place_of(plexes: Sequence[Plex], place: Place) -> Plex | None:
     """The snap plex at the place; one that serves production is none."""
-    for plex in plexes:
-        if place.holds(plex.name, plex.disks) and plex.state != "active":
-            return plex
-    return None
+    return next(iter(all_at(plexes, place)), None)
+
+
+def all_at(plexes: Sequence[Plex], place: Place) -> list[Plex]:
+    """Every snap plex at the place: more than one by accident only."""
+    return [
+        plex for plex in plexes if place.holds(plex.name, plex.disks) and plex.state != "active"
+    ]
 
 
 def lies_at(volume: Volume, place: Place) -> bool:
@@ -128,9 +132,13 @@ class Look:
 
     def plex(self, source: Source, group: str, mirror: str) -> Plex | None:
         """The mirror's snap plex while it is part of production."""
+        return next(iter(self.plexes(source, group, mirror)), None)
+
+    def plexes(self, source: Source, group: str, mirror: str) -> list[Plex]:
+        """The same, with any that came beside it by accident."""
         production = self.production(source, group)
         place = self.ground.settings.place(mirror, source.name)
-        return place_of(production.plexes, place) if production else None
+        return all_at(production.plexes, place) if production else []
 
     def copies(self, action: Action, record: Record | None) -> list[Copy]:
         """Every volume of the action's set."""

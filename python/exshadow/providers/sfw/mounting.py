@@ -9,15 +9,19 @@ from exshadow.errors import RefusedError
 from exshadow.providers.sfw.look import Ground
 from exshadow.providers.sfw.naming import device, is_letter, opened_at
 from exshadow.providers.sfw.product import Volume
+from exshadow.providers.sfw.settling import effect, ensure
 
 
 def assign(ground: Ground, group: str, name: str, place: str) -> None:
     """ProviderError when the volume is not there afterwards."""
     kind = "assign_letter" if is_letter(place) else "assign_folder"
     said = ground.product.do(kind, device=device(group, name), place=place)
-    now = ground.product.volume(name, group)
-    if now is None or place not in now.places:
-        raise said.error(f"{name} is not at {place}")
+
+    def shows() -> bool:
+        now = ground.product.volume(name, group)
+        return now is not None and place in now.places
+
+    ensure(ground, said, shows, f"{name} is not at {place}")
 
 
 def unassign(ground: Ground, volume: Volume) -> None:
@@ -25,10 +29,15 @@ def unassign(ground: Ground, volume: Volume) -> None:
     for place in volume.places:
         kind = "unassign_letter" if is_letter(place) else "unassign_folder"
         said = ground.product.do(kind, device=device(volume.group, volume.name), place=place)
-        now = ground.product.volume(volume.name, volume.group)
-        if now is None or place not in now.places:
+
+        def gone(place: str = place) -> bool:
+            now = ground.product.volume(volume.name, volume.group)
+            return now is None or place not in now.places
+
+        if effect(ground, said, gone):
             continue
-        for lost in set(volume.places) - set(now.places):
+        now = ground.product.volume(volume.name, volume.group)
+        for lost in set(volume.places) - set(now.places if now else ()):
             assign(ground, volume.group, volume.name, lost)
         problem = said.error(f"{volume.name} is still mounted at {place}")
         raise RefusedError(

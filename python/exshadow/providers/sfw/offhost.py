@@ -14,6 +14,7 @@ from exshadow.names import check_name
 from exshadow.providers.contract import Action
 from exshadow.providers.sfw import rules
 from exshadow.providers.sfw.look import Copy, Ground, Look
+from exshadow.providers.sfw.settling import ensure
 
 
 def may_leave(ground: Ground, action: Action, new_group: str) -> tuple[list[Copy], str]:
@@ -51,9 +52,12 @@ def split_off(ground: Ground, action: Action, new_group: str) -> None:
         volumes=[{"volume": copy.name} for copy in copies],
     )
     ground.product.do("rescan")
-    now = Look(ground).copies(action, ground.records.read(action.set_id))
-    if any(copy.where != new_group for copy in now):
-        raise said.error(f"the set is not in disk group {new_group}")
+
+    def moved() -> bool:
+        now = Look(ground).copies(action, ground.records.read(action.set_id))
+        return all(copy.where == new_group for copy in now)
+
+    ensure(ground, said, moved, f"the set is not in disk group {new_group}")
 
 
 def _whole_disks(look: Look, copies: list[Copy], home: str) -> None:
@@ -82,14 +86,21 @@ def _whole_disks(look: Look, copies: list[Copy], home: str) -> None:
 
 def release(ground: Ground, group: str) -> None:
     """This host lets go of the group (deport). RefusedError while a copy in it is mounted."""
-    known = ground.product.groups()
-    if group not in known or not known[group].imported:
+    if not _imported(ground, group):
         return
     _unmounted(ground, group)
     said = ground.product.do("group_deport", group=group)
-    after = ground.product.groups()
-    if group in after and after[group].imported:
-        raise said.error(f"disk group {group} is still imported here")
+    ensure(
+        ground,
+        said,
+        lambda: not _imported(ground, group),
+        f"disk group {group} is still imported here",
+    )
+
+
+def _imported(ground: Ground, group: str) -> bool:
+    known = ground.product.groups()
+    return group in known and known[group].imported
 
 
 def _unmounted(ground: Ground, group: str) -> None:
@@ -122,9 +133,8 @@ def take(ground: Ground, group: str, *, free_elsewhere: bool = False) -> None:
             hint="make sure that every other host has let go of it (vxdg deport), and say so",
         )
     said = ground.product.do("group_import", group=group)
-    after = ground.product.groups()
-    if group not in after or not after[group].imported:
-        raise said.error(f"disk group {group} is not imported here")
+    found = f"disk group {group} is not imported here"
+    ensure(ground, said, lambda: _imported(ground, group), found)
 
 
 def bring_back(ground: Ground, group: str, into: str) -> None:
@@ -145,5 +155,5 @@ def bring_back(ground: Ground, group: str, into: str) -> None:
     _unmounted(ground, group)
     said = ground.product.do("group_join", group=group, into=into)
     ground.product.do("rescan")
-    if group in ground.product.groups():
-        raise said.error(f"disk group {group} is still there")
+    found = f"disk group {group} is still there"
+    ensure(ground, said, lambda: group not in ground.product.groups(), found)

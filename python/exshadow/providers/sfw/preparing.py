@@ -7,11 +7,22 @@ from exshadow.providers.contract import Action, Source, Stage, Standing
 from exshadow.providers.sfw import rules
 from exshadow.providers.sfw.look import Ground, Look, lies_at, place_of
 from exshadow.providers.sfw.product import Plex, Volume
+from exshadow.providers.sfw.settling import ensure
 
 
 def standing(ground: Ground, action: Action) -> Standing:
     """By the states of the snap plexes."""
     look = Look(ground)
+    for source in action.volumes:
+        several = look.plexes(source, action.group, action.mirror)
+        if len(several) > 1:
+            # An earlier vxassist, whose giver was killed before it showed, and ours.
+            names = ", ".join(plex.name for plex in several)
+            return Standing(
+                Stage.FAILED,
+                f"{source.name} has several plexes at the place of mirror {action.mirror}: "
+                f"{names}; abort the mirror, then prepare it anew",
+            )
     found = [look.plex(source, action.group, action.mirror) for source in action.volumes]
     return progress(action.volumes, found)
 
@@ -72,6 +83,10 @@ def _add(ground: Ground, action: Action, source: Source, volume: Volume) -> None
         plex=place.plex,
         disks=[{"disk": disk} for disk in place.disks],
     )
-    now = ground.product.volume(volume.name, volume.group)
-    if now is None or place_of(now.plexes, place) is None:
-        raise said.error(f"{volume.name} has no snap plex at the place of {action.mirror}")
+
+    def shows() -> bool:
+        now = ground.product.volume(volume.name, volume.group)
+        return now is not None and place_of(now.plexes, place) is not None
+
+    found = f"{volume.name} has no snap plex at the place of {action.mirror}"
+    ensure(ground, said, shows, found, background=True)

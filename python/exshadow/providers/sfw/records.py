@@ -40,7 +40,8 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Record:
     """``phase``: splitting, then split; ``action`` and ``step``: a restore or promotion that is
-    under way (step ``begun`` or ``synced``); ``finished``: the last restore that ended; ``xml``:
+    under way (step ``begun`` or ``synced``); ``asked``: snapshot volumes that a command was to give
+    back, written before it was given; ``finished``: the last restore that ended; ``xml``:
     SHA-256 of the set's XML, "" when there is none to drive the set with; ``lent``: the host that
     the set was given to, from before it leaves until it is back."""
 
@@ -57,6 +58,7 @@ class Record:
     step: str = ""
     finished: str = ""
     lent: str = ""
+    asked: tuple[str, ...] = ()
 
     def part(self, volume: str) -> Part | None:
         """Of the policy's volume."""
@@ -218,7 +220,7 @@ def _record(content: bytes, set_id: str) -> Record:
     try:
         plain = json.loads(content)
         parts = tuple(Part(**{**one, "places": tuple(one["places"])}) for one in plain["parts"])
-        return Record(**{**plain, "parts": parts})
+        return Record(**{**plain, "parts": parts, "asked": tuple(plain.get("asked", ()))})
     except (ValueError, KeyError, TypeError) as problem:
         raise CorruptError(
             f"the record of set {set_id} cannot be read: {problem}",

@@ -14,6 +14,10 @@ with today's logs), by the XML that has the writer's metadata. What becomes the 
 unmounted for it too: the sibling wants that of every reverse resync (V16c); whether vxsnap would
 rather have it mounted is not known. Nor is whether the set survives: it needs ``keep-set = "no"``.
 
+Every such command works in the background: production is never mounted, nor the record cleared,
+while what was asked for may still come. Of vxsnap restore only the volumes given back can be seen,
+and their copying; when the writer's own part ends is not known to show anywhere.
+
 POF also needs ``log-volumes = "logs"``: they stay mounted, for the writer to replay them. What
 vxsnap left of the set goes back, the logs with production's bytes winning, all else (an
 interrupted restore) with the copy's.
@@ -25,11 +29,12 @@ from dataclasses import replace
 
 from exshadow.errors import Error, InvalidError, NotFoundError, RefusedError
 from exshadow.providers.contract import Action, Stage, Standing
-from exshadow.providers.sfw import rules
+from exshadow.providers.sfw import giving, rules
 from exshadow.providers.sfw.look import Copy, Ground, Look, members
 from exshadow.providers.sfw.mounting import assign, unassign
 from exshadow.providers.sfw.preparing import progress
 from exshadow.providers.sfw.records import Part, Record
+from exshadow.providers.sfw.settling import effect, lookout
 from exshadow.providers.sfw.splitting import split_again
 
 
@@ -54,7 +59,9 @@ def standing(ground: Ground, action: Action) -> Standing:
     synced = progress(action.volumes, [copy.plex for copy in copies])
     if synced.stage in (Stage.RUNNING, Stage.FAILED):
         return synced
-    return Standing(Stage.HALF, "the next step is due", synced.done, synced.total)
+    waiting = any(copy.snapshot and copy.name in record.asked for copy in copies)
+    detail = "it was asked for and does not show yet" if waiting else "the next step is due"
+    return Standing(Stage.HALF, detail, synced.done, synced.total)
 
 
 def _mounted(ground: Ground, part: Part) -> bool:
@@ -71,6 +78,9 @@ def start(ground: Ground, action: Action) -> None:
             hint="take the set's record from the catalog's documents",
         )
     rules.same_host(ground, record)
+    if record.step and record.asked and record.action != action.id:
+        # A restore that ended past its time: whoever asks for the same set again goes on with it.
+        record = ground.records.write(replace(record, action=action.id))
     rules.no_other_work(record, action)
     if record.finished == action.id:
         _mount(ground, record)
@@ -133,7 +143,8 @@ def _begin(ground: Ground, action: Action, record: Record, copies: list[Copy]) -
     rules.is_production(copies)
     places = {copy.name: copy.production.places for copy in copies if copy.production}
     parts = tuple(replace(part, places=places[part.snapshot]) for part in record.parts)
-    return ground.records.write(replace(record, parts=parts, action=action.id, step="begun"))
+    begun = replace(record, parts=parts, action=action.id, step="begun", asked=())
+    return ground.records.write(begun)
 
 
 def _unmount(ground: Ground, record: Record, staying: frozenset[str]) -> None:
@@ -153,41 +164,47 @@ def _unmount(ground: Ground, record: Record, staying: frozenset[str]) -> None:
 def _give_back(
     ground: Ground, action: Action, record: Record, copies: list[Copy], how: str
 ) -> Record:
-    there = [copy for copy in copies if copy.snapshot]
+    logs = _logs(action, how)
+    there = giving.still_due(ground, record, [copy for copy in copies if copy.snapshot])
     if len(there) == len(copies):
         try:
-            _unmount(ground, record, _logs(action, how))
+            _unmount(ground, record, logs)
         except Error:
-            _mount(ground, record)
-            ground.records.write(replace(record, action="", step=""))
+            if not record.asked:  # nothing was asked of the product: it is as if nobody had begun
+                _let_go(ground, record)
             raise
         if how != "volumes":
-            return _by_writer(ground, action, record, how)
-    for copy in there:
-        _reverse(ground, copy, logs=copy.source.name in _logs(action, how))
+            return _by_writer(ground, action, record, how, there)
+    for copy in there:  # the copy's bytes win, but not over logs that a writer rolls forward with
+        command = "snapback" if copy.source.name in logs else "snapback_reverse"
+        record = giving.give_one(ground, record, copy, command) or record
     now = [copy.plex for copy in Look(ground).copies(action, record)]
     if all(plex is not None and plex.state == "ready" for plex in now):
         return ground.records.write(replace(record, step="synced"))
     return record
 
 
-def _reverse(ground: Ground, copy: Copy, *, logs: bool) -> None:
-    """The copy's bytes win, but not over the logs that a writer rolls forward with."""
-    command = "snapback" if logs else "snapback_reverse"
-    said = ground.product.do(command, group=copy.where, volume=copy.name)
-    if ground.product.volume(copy.name, copy.where) is not None:
-        raise said.error(f"{copy.name} is still a snapshot volume")
+def _let_go(ground: Ground, record: Record) -> None:
+    """Production where it was, nothing restored: only where nothing is under way."""
+    _mount(ground, record)
+    ground.records.write(replace(record, action="", step="", asked=()))
 
 
-def _by_writer(ground: Ground, action: Action, record: Record, how: str) -> Record:
+def _by_writer(
+    ground: Ground, action: Action, record: Record, how: str, copies: list[Copy]
+) -> Record:
+    """ProviderError when nothing was given back in time. Production then stays unmounted, as
+    vxsnap may still be at it, unless it also said no by its status."""
     xml = ground.records.writers_xml(record)
     if xml is None:
-        _mount(ground, record)
-        ground.records.write(replace(record, action="", step=""))
+        if not record.asked:
+            _let_go(ground, record)
         raise RefusedError(
             f"the XML of set {record.set_id} is lost, vxsnap cannot restore by it",
             hint="leave the option restore out: the volumes are restored without it",
         )
+    due = [copy for copy in copies if copy.source.name not in _logs(action, how)]
+    record = giving.note(ground, record, due)
     said = ground.product.do(
         "restore",
         xml=str(xml),
@@ -195,18 +212,20 @@ def _by_writer(ground: Ground, action: Action, record: Record, how: str) -> Reco
         writer=record.writer,
         part=action.options.get("subcomponent", ""),
     )
-    copies = Look(ground).copies(action, record)
-    if all(copy.snapshot for copy in copies):
-        _mount(ground, record)
-        ground.records.write(replace(record, action="", step=""))
-        raise said.error("no volume was given back")
-    return record
+    effect(ground, said, lambda: not giving.left(ground, due), background=True)
+    if len(giving.left(ground, due)) < len(due):
+        return record  # what it left over, if anything, is the next step's
+    found = f"no volume was given back{lookout(ground)}"
+    if said.status:
+        _let_go(ground, record)
+        raise said.error(found)
+    raise said.error(f"{found}; production stays unmounted, repeat the restore")
 
 
 def _end(ground: Ground, action: Action, record: Record, copies: list[Copy], how: str) -> None:
     """Split again, then say that it is done, then let the application in."""
     if how != "volumes":
-        ended = replace(record, phase="used", finished=action.id, action="", step="")
+        ended = replace(record, phase="used", finished=action.id, action="", step="", asked=())
         _mount(ground, ground.records.write(ended))
         return
     late = [copy for copy in copies if copy.snapshot is None]
@@ -217,11 +236,13 @@ def _end(ground: Ground, action: Action, record: Record, copies: list[Copy], how
         mine = {copy.name for copy in late}
         parts = tuple(part for part in record.parts if part.snapshot in mine)
         said = split_again(ground, replace(record, parts=parts), late)
-        lost = [one.name for one in late if not ground.product.volume(one.name, one.home)]
-        if lost:
+        effect(ground, said, lambda: len(giving.left(ground, late)) == len(late))
+        here = giving.left(ground, late)
+        if lost := [one.name for one in late if one not in here]:
             raise said.error(f"{', '.join(lost)} was not split again; production is the set")
     kept = ground.records.renew_xml(record)
-    _mount(ground, ground.records.write(replace(kept, finished=action.id, action="", step="")))
+    ended = replace(kept, finished=action.id, action="", step="", asked=())
+    _mount(ground, ground.records.write(ended))
 
 
 def _mount(ground: Ground, record: Record) -> None:

@@ -1,17 +1,19 @@
 """Resync: the set's plexes back into production, only changed regions copied. The set is gone then.
 
 With the set's XML as it was written, vxsnap reattaches all volumes by one command; what that leaves
-over, and every set whose XML is lost, goes back volume by volume (vxassist snapback).
+over, and every set whose XML is lost, goes back volume by volume (vxassist snapback): only when
+vxsnap, which works in the background, has had its time.
 """
 
 from __future__ import annotations
 
 from exshadow.errors import RefusedError
 from exshadow.providers.contract import Action, Stage, Standing
-from exshadow.providers.sfw import rules
+from exshadow.providers.sfw import giving, rules
 from exshadow.providers.sfw.look import Copy, Ground, Look, lies_at
 from exshadow.providers.sfw.preparing import progress
 from exshadow.providers.sfw.records import Record
+from exshadow.providers.sfw.settling import effect
 
 
 def standing(ground: Ground, action: Action) -> Standing:
@@ -21,6 +23,8 @@ def standing(ground: Ground, action: Action) -> Standing:
     copies = look.copies(action, record)
     there = [copy for copy in copies if copy.exists]
     if there:
+        if record and not record.step and any(copy.name in record.asked for copy in there):
+            return Standing(Stage.HALF, "it was asked for and does not show yet")
         return Standing(Stage.ABSENT if len(there) == len(copies) else Stage.HALF)
     synced = progress(action.volumes, [copy.plex for copy in copies])
     if synced.stage in (Stage.RUNNING, Stage.FAILED):
@@ -64,14 +68,16 @@ def give_back(
     ground: Ground, action: Action, record: Record | None, copies: list[Copy], *, whole: bool
 ) -> None:
     """Every one of these snapshot volumes becomes a plex again, in the background."""
+    due = giving.still_due(ground, record, copies)
+    whole = whole and len(due) == len(copies)
     if whole and record and ground.records.usable_xml(record):
-        ground.product.do(
+        record = giving.note(ground, record, due)
+        said = ground.product.do(
             "reattach",
             xml=str(ground.records.xml(action.set_id)),
             writer="" if ground.records.split_again(record) else record.writer,
         )
-        copies = [one for one in copies if ground.product.volume(one.name, one.where)]
-    for copy in copies:
-        said = ground.product.do("snapback", group=copy.where, volume=copy.name)
-        if ground.product.volume(copy.name, copy.where) is not None:
-            raise said.error(f"{copy.name} is still a snapshot volume")
+        effect(ground, said, lambda: not giving.left(ground, due), background=True)
+        due = giving.left(ground, due)
+    for copy in due:
+        record = giving.give_one(ground, record, copy, "snapback")

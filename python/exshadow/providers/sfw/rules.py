@@ -78,7 +78,7 @@ def no_other_work(record: Record | None, action: Action) -> None:
     if record and record.step and record.action != action.id:
         raise RefusedError(
             f"set {record.set_id} is being restored or promoted by action {record.action}",
-            hint="repeat that first: exshadow policy run",
+            hint="let that end first: exshadow policy run, or restore the same set again",
         )
 
 

@@ -27,7 +27,9 @@ from exshadow.providers.facts import SFW_MIRRORS
 
 PROGRAMS = ("vxassist", "vxsnap", "vxdg", "vxvol")
 KNOWN = {*PROGRAMS, "mirrors", "letters", "folders", "sets", "sets_copy", "devices", "hosts",
-         "host", "version", "commands"}  # fmt: skip
+         "host", "version", "commands", "settle_seconds"}  # fmt: skip
+_SETTLE = 120.0
+_DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Place:
 class Settings:
     """Read and checked. ``letters``: those that copies may be given; ``folders``: empty NTFS
     folders for the same; ``hosts``: nodes of the cluster that share the sets; ``devices``: where
-    device names are opened."""
+    device names are opened; ``settle_seconds``: until a command's effect must be seen."""
 
     places: Mapping[tuple[str, str], Place]  # (mirror, volume); volume "" for all
     letters: tuple[str, ...]
@@ -62,6 +64,7 @@ class Settings:
     hosts: frozenset[str]
     version: str
     commands: Path | None
+    settle_seconds: float = _SETTLE
 
     def place(self, mirror: str, volume: str) -> Place:
         """InvalidError when nobody said where the mirror lies."""
@@ -99,7 +102,21 @@ def read(plain: Mapping[str, str]) -> Settings:
         hosts=frozenset([host, *plain.get("hosts", "").split()]),
         version=plain.get("version") or "7.3",
         commands=Path(plain["commands"]) if plain.get("commands") else None,
+        settle_seconds=_seconds(plain.get("settle_seconds", "")),
     )
+
+
+def _seconds(text: str) -> float:
+    try:
+        found = float(text or _SETTLE)
+    except ValueError:
+        found = 0.0
+    if not 0 < found <= _DAY:
+        raise InvalidError(
+            f"settle_seconds: {text!r} is no number of seconds up to a day",
+            hint=f"leave it out for {_SETTLE:g}",
+        )
+    return found
 
 
 def _default_sets() -> Path:

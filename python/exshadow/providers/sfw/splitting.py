@@ -12,16 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from exshadow.errors import Error, ExistsError, InvalidError, ProviderError, RefusedError
 from exshadow.providers.contract import Action, Stage, Standing
 from exshadow.providers.sfw import rules
+from exshadow.providers.sfw.giving import left
 from exshadow.providers.sfw.look import Copy, Ground, Look, members
 from exshadow.providers.sfw.mounting import unassign
 from exshadow.providers.sfw.naming import device, is_letter, snapshot_volume
 from exshadow.providers.sfw.product import Said, Volume
 from exshadow.providers.sfw.records import Part, Record
+from exshadow.providers.sfw.settling import effect, ensure, settled
 
 
 def asks_writer(options: Mapping[str, str]) -> bool:
@@ -52,6 +55,7 @@ def start(ground: Ground, action: Action) -> None:
     record = ground.records.read(action.set_id)
     rules.same_host(ground, record)
     rules.no_other_work(record, action)
+    outlived(ground, record)
     look = Look(ground)
     copies = look.copies(action, record)
     there = [copy for copy in copies if copy.exists]
@@ -68,12 +72,49 @@ def start(ground: Ground, action: Action) -> None:
     if record and record.phase == "split":
         raise RefusedError(f"set {action.label or action.set_id} was split and is gone")
     rules.mirror_is_free(ground, action)
+    extras = _extras(action.options)
     planned = _planned(ground, action, copies)
     _clear_the_way(ground, action.set_id, begun=record is not None)
     _sweep(ground, look, action)
     ground.records.write(planned)
-    said = _create(ground, planned, copies, ground.records.xml(action.set_id))
+    said = _create(ground, planned, copies, ground.records.xml(action.set_id), extras)
+    effect(ground, said, lambda: _is_split(ground, planned))
     _finish(ground, action, planned, said)
+
+
+def outlived(ground: Ground, record: Record | None) -> None:
+    """The record of a split is written just before vxsnap is asked. When it is found so later,
+    whoever asked was killed or did not wait, and vxsnap may still be at it: it gets its time, but
+    not once more when what it split is already asked back."""
+    if record and record.phase == "splitting" and not record.asked:
+        settled(ground, lambda: _is_split(ground, record))
+
+
+def _is_split(ground: Ground, record: Record) -> bool:
+    """Every snapshot volume is there, and the XML."""
+    there = [ground.product.volume(part.snapshot, part.group) for part in record.parts]
+    return None not in there and ground.records.xml(record.set_id).exists()
+
+
+def _extras(options: Mapping[str, str]) -> dict[str, str]:
+    """What vxsnap is told of the kind of backup. The three kinds that are known: full (Eseutil,
+    then the writer truncates its logs), copy with Eseutil, copy without."""
+    kind, eseutil = options.get("backup-type", ""), options.get("eseutil", "no")
+    if kind not in ("", "FULL", "COPY"):
+        raise InvalidError(f"backup-type {kind!r} is none of FULL, COPY")
+    if eseutil not in ("yes", "no"):
+        raise InvalidError(f"eseutil {eseutil!r} is none of yes, no")
+    if (kind or eseutil == "yes") and not asks_writer(options):
+        raise InvalidError(
+            "backup-type and eseutil are the writer's, and nobody named one",
+            hint="say writer and component in provider.options too",
+        )
+    if kind == "FULL" and eseutil == "no":
+        raise RefusedError(
+            "a FULL set truncates the logs, which nobody may do before the copy was checked",
+            hint='say eseutil = "yes" as well, or leave backup-type out: it is COPY then',
+        )
+    return {"backuptype": kind, "eseutil": "-E" if eseutil == "yes" else ""}
 
 
 def _planned(ground: Ground, action: Action, copies: list[Copy]) -> Record:
@@ -146,7 +187,9 @@ def _sweep(ground: Ground, look: Look, action: Action) -> None:
             ground.records.forget(record.set_id)
 
 
-def _create(ground: Ground, record: Record, copies: list[Copy], xml: Path) -> Said:
+def _create(
+    ground: Ground, record: Record, copies: list[Copy], xml: Path, extras: Mapping[str, str]
+) -> Said:
     sources = []
     for part, copy in zip(record.parts, copies, strict=True):
         if copy.production is None:
@@ -167,6 +210,7 @@ def _create(ground: Ground, record: Record, copies: list[Copy], xml: Path) -> Sa
         sources=sources,
         writer=record.writer,
         component=record.component,
+        **extras,
     )
 
 
@@ -174,7 +218,7 @@ def split_again(ground: Ground, record: Record, copies: list[Copy]) -> Said:
     """The same volumes under the same names, nobody asked: production is not mounted."""
     xml = ground.records.xml(record.set_id, "new")
     xml.unlink(missing_ok=True)
-    return _create(ground, replace(record, writer="", component=""), copies, xml)
+    return _create(ground, replace(record, writer="", component=""), copies, xml, {})
 
 
 def _finish(ground: Ground, action: Action, record: Record, said: Said | None) -> None:
@@ -218,11 +262,15 @@ def _has_plex(volume: Volume, plex: str) -> bool:
     return any(one.name == plex for one in volume.plexes)
 
 
+def _is_back(ground: Ground, copy: Copy) -> bool:
+    return not left(ground, [copy])
+
+
 def _undo(ground: Ground, copies: list[Copy]) -> None:
     """By the spelling that is confirmed, which lasts as long as the copy of what changed since."""
     for copy in copies:
         if copy.snapshot:
             unassign(ground, copy.snapshot)
         said = ground.product.do("snapback_at_once", group=copy.where, volume=copy.name)
-        if ground.product.volume(copy.name, copy.where) is not None:
-            raise said.error(f"{copy.name} could not be given back")
+        found = f"{copy.name} could not be given back"
+        ensure(ground, said, partial(_is_back, ground, copy), found)
