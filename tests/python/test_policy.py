@@ -137,7 +137,7 @@ def one_set(hours: float, ok: bool | None = None, **more: object) -> SetRecord:
     fields = {
         "id": f"set-{hours}", "label": f"{hours}h", "group": "shop", "created": created.isoformat(),
         "provider": "native", "consistency": "crash", "state": "ready", "members": (),
-        "verified": verified, **more,
+        "verified": verified, "checks": (verified,) if verified else (), **more,
     }  # fmt: skip
     return SetRecord(**fields)  # type: ignore[arg-type]
 
@@ -231,7 +231,7 @@ def test_a_check_finds_what_only_a_later_run_would(cli, tmp_path: Path, line, to
 
 def test_a_pin_for_ever_never_ends() -> None:
     pinned = SetRecord("i", "l", "g", "2024-06-01T00:00:00Z", "native", "crash", "ready", ())
-    held = held_of(replace(pinned, pinned_until="forever"))
+    (held,) = held_of([replace(pinned, pinned_until="forever")], ())
     assert held.pinned_until is not None
     assert held.pinned_until.year == 9999
 
