@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 from exshadow.catalog.journal import CatalogJournal, Entry
@@ -104,7 +104,7 @@ class Room:
         held = self.held_journal()
         if unpinned:
             held = HeldJournal(self.journal, self.settings, self._require_unpinned)
-        with self._doubted(action):
+        with self._doubted(action) if action.verb in _MOVES else nullcontext():
             standing = self.carry(action, held)
         if action.verb in ENDS_A_SET and action.set_id:
             self.end_set(action.set_id)
@@ -117,19 +117,18 @@ class Room:
 
     @contextmanager
     def _doubted(self, action: Action) -> Iterator[None]:
-        """From before the first step of a lend what was found good of the set counts no more:
-        somebody else may write to the copies. When nothing at all came of it, it counts again."""
-        if action.verb is not Verb.LEND:
-            yield
-            return
+        """While another host may write to the copies, from before the first step of a lend on, what
+        was found good of the set counts no more. When nothing at all came of it, it counts again,
+        and there is nothing to be finished."""
         catalog = self.desk.catalog
         found = [one for one in catalog.sets(action.group) if one.id == action.set_id]
         catalog.forget_good_verdicts(action.set_id)
         try:
             yield
-        except Error:
+        except Error as problem:
             with suppress(Error):  # of what cannot be looked at nothing is good
                 if self.provider.standing(action).stage is Stage.ABSENT:
+                    self.journal.end(action, "undone", problem.message)
                     for verdict in (each for one in found for each in one.checks if each.ok):
                         catalog.add_verification(action.set_id, verdict)
             raise
@@ -267,6 +266,7 @@ def _what(action: Action) -> str:
     return f"mirror {action.mirror} of {action.group}{of}"
 
 
+_MOVES = (Verb.LEND, Verb.RECALL)
 _STATES = {Stage.DONE: "done", Stage.FAILED: "failed"}
 
 
