@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from exshadow.model import SetRecord, Step, VolumeRecord
 from exshadow.policy.model import Group
@@ -88,14 +88,20 @@ def plan_group(
 
 
 def held_of(sets: Iterable[SetRecord], checks: Sequence[str]) -> list[Held]:
-    """Sets as retention sees them. ``checks``: of the policy. While none of the sets is good by all
-    of these, those with any good verdict count as verified: nothing better is there."""
+    """Sets as retention sees them. ``sets``: as they were made, which orders those of one second.
+    ``checks``: of the policy. While none of the sets is good by all of these, those with any good
+    verdict count as verified: nothing better is there."""
     every = list(sets)
     proved = {one.id for one in every if not unproved(one, checks)}
     proved = proved or {one.id for one in every if not unproved(one, ())}
     return [
-        Held(one.id, moment_of(one.created), one.id in proved, _pin_of(one.pinned_until))
-        for one in every
+        Held(
+            one.id,
+            moment_of(one.created) + timedelta(microseconds=place),
+            one.id in proved,
+            _pin_of(one.pinned_until),
+        )
+        for place, one in enumerate(every)
     ]
 
 

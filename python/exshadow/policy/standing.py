@@ -116,7 +116,7 @@ def status_of(
 def newest_of(name: str, sets: Iterable[SetRecord], *, now: datetime) -> SetRecord | None:
     """The group's newest set that is ready; one of the future only when there is no other."""
     return max(
-        _ready(name, sets),
+        reversed(_ready(name, sets)),  # within one second the last that was made
         key=lambda one: (moment_of(one.created) <= now + _SKEW, moment_of(one.created)),
         default=None,
     )

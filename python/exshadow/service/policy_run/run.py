@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 
 from exshadow.errors import (
     BusyError,
@@ -131,11 +131,7 @@ class _Run:
         return [one for one in self._room.sets() if one.state == "ready"]
 
     def _fates(self) -> list[Fate]:
-        # Times may have whole seconds; within one the list has them as they were made.
-        held = [
-            replace(one, created=one.created + timedelta(microseconds=place))
-            for place, one in enumerate(held_of(self._ready(), self._group.verify))
-        ]
+        held = held_of(self._ready(), self._group.verify)
         rules = self._group.keep.rules()
         return decide(held, rules, now=datetime.now(UTC), zone=self._zone)
 
