@@ -146,6 +146,15 @@ def test_a_half_lent_set_is_not_verified_and_lent_by_the_next_run_though_it_is_p
         recall = replace(lend, id="back", verb=Verb.RECALL, options={"released": "yes"})
         room.do(recall)
         room.do(room.action(Verb.RESTORE, made.mirror, set_id, made.made.label))
+        for asked in (replace(lend, id="again"), replace(recall, id="back again")):
+            room.journal.begin(room.provider.name, asked)
+            if asked.verb is Verb.LEND:
+                room.provider.start(replace(asked, volumes=asked.volumes[:1]))
+        told = unfinished.settle(room)
+        assert [text.partition(": ")[2] for text in told] == [
+            "recall was asked for later", "finished",
+        ]  # fmt: skip
+        assert room.provider.standing(recall).stage is Stage.DONE
         assert room.journal.unfinished(room.group) == []
 
 
