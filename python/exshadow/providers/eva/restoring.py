@@ -68,7 +68,7 @@ class Restoring(Base):
             if not one.restoring:
                 raise self._unseen(one)
             return
-        permit(Operation.RESTORE, one.vdisk)
+        permit(Operation.RESTORE, one.vdisk, self.settings.host)
         if one.restoring:
             raise RefusedError(
                 f"the array shows that {one.vdisk.name} is being restored from, and this restore "
