@@ -5,8 +5,8 @@ have one; when there are fewer such periods than N, the oldest set is kept as we
 are times back from the newest set, not from now: years, months and days by the zone's calendar,
 hours as they pass, also where the clock is changed. A set is kept when any rule wants it. Sets that
 are pinned and the newest verified one are always kept: the latter until a newer one is verified.
-Sets of the future (a clock was or is wrong) are kept and count for no rule; pins, and which set
-is the newest verified one, are looked at over all.
+Sets of the future (a clock was or is wrong) are kept and count for no rule; the newest verified one
+of all and the newest verified one up to now are both kept.
 """
 
 from __future__ import annotations
@@ -163,13 +163,16 @@ def decide(sets: Iterable[Held], keep: Keep, *, now: datetime, zone: tzinfo = UT
 
 
 def _always(sets: list[Held], reasons: list[list[str]], keep: Keep, now: datetime) -> None:
-    verified = next((held for held in sets if held.verified), None)
+    # With a clock that is or was wrong nobody knows which of the two is the newer one.
+    good = [held for held in sets if held.verified]
+    past = [held for held in good if held.created.astimezone(UTC) <= now]
+    newest = (*good[:1], *past[:1])
     for held, why in zip(sets, reasons, strict=True):
         until = held.pinned_until
         if until is not None and until > now:
             ever = until.year == datetime.max.year
             why.append("pinned for ever" if ever else f"pinned until {until:%Y-%m-%d %H:%M}")
-        if held is verified:
+        if held in newest:
             why.append("newest verified")
         if keep.empty:
             why.append("no rule gives up sets")
