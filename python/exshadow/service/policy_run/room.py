@@ -11,35 +11,53 @@ import fcntl
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 
 from exshadow.catalog.journal import CatalogJournal, Entry
-from exshadow.errors import BusyError, Error, NotFoundError
+from exshadow.catalog.leases import LostLeaseError
+from exshadow.errors import BusyError, Error, NotFoundError, ProviderError
 from exshadow.model import JobRecord, Member, SetRecord
-from exshadow.providers.contract import ENDS_A_SET, Action, Provider, Source, Stage, Standing, Verb
+from exshadow.providers.contract import (
+    ENDS_A_SET,
+    REPLACES_PRODUCTION,
+    Action,
+    Provider,
+    Source,
+    Stage,
+    Standing,
+    Verb,
+)
 from exshadow.providers.steps import Limits, carry_out
 from exshadow.service.contract import Service
 from exshadow.service.desk import Desk
 from exshadow.service.keeper import Keeper, holding
-from exshadow.service.policy_run.leasing import leased
+from exshadow.service.policy_run.leasing import Holder, VolumeLocks, lease_name, leased
 
 Settings = Mapping[str, str]
 """What one provider is made with."""
 
 
 class HeldJournal:
-    """Passes on what begins, with the provider's of ``settings``, and what fails; that an action is
-    done is held back until :meth:`release`, when its consequences are on disk as well."""
+    """Passes on what begins, with the provider's of ``settings`` and the volumes' ``identities``,
+    and what fails; that an action is done is held back until :meth:`release`, when its consequences
+    are on disk as well."""
 
-    def __init__(self, journal: CatalogJournal, settings: Mapping[str, Settings]) -> None:
+    def __init__(
+        self,
+        journal: CatalogJournal,
+        settings: Mapping[str, Settings],
+        identities: Callable[[Action], Sequence[str]],
+    ) -> None:
         self._journal = journal
         self._settings = settings
+        self._identities = identities
         self._held: list[tuple[Action, str, str]] = []
 
     def begin(self, provider: str, action: Action) -> None:
-        self._journal.begin(provider, action, self._settings.get(provider, {}))
+        settings = self._settings.get(provider, {})
+        self._journal.begin(provider, action, settings, self._identities(action))
 
     def end(self, action: Action, state: str, detail: str = "") -> None:
         if state == "done":
@@ -57,7 +75,7 @@ class HeldJournal:
 class Room:
     """One group with its provider. ``build``: a provider by name and settings, for what an earlier
     run left with another; ``settings``: of all providers, by name; ``keeper``: while the group is
-    held where hosts share the catalog."""
+    held: by leases where hosts share the catalog, else by locks of this state folder."""
 
     group: str
     sources: tuple[Source, ...]
@@ -69,7 +87,7 @@ class Room:
     options: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Settings] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
-    keeper: Keeper | None = None
+    keeper: Holder | None = None
 
     def action(
         self, verb: Verb, mirror: str, set_id: str = "", label: str = "", *, writers: bool = False
@@ -82,18 +100,56 @@ class Room:
 
     def held_journal(self) -> HeldJournal:
         """For one action or several that count together."""
-        return HeldJournal(self.journal, self.settings)
+        return HeldJournal(self.journal, self.settings, self._identities_of)
+
+    def _identities_of(self, action: Action) -> Sequence[str]:
+        """Of what replaces production: others that have the same volumes must hear of it."""
+        return self.identities(action.volumes) if action.verb in REPLACES_PRODUCTION else ()
+
+    def identities(self, volumes: Sequence[Source]) -> tuple[str, ...]:
+        """What they are to every host."""
+        return tuple(lease_name(self.provider, one) for one in volumes)
 
     def do(self, action: Action) -> Standing:
         """Carry it out to its end, the catalog's facts included."""
         held = self.held_journal()
-        standing = self.carry(action, held)
+        if action.verb in REPLACES_PRODUCTION:
+            standing = self._replace(action, held)
+        else:
+            standing = self.carry(action, held)
         if action.verb in ENDS_A_SET and action.set_id:
             self.end_set(action.set_id)
         if action.verb is Verb.LEND:  # from now on somebody else may write to the copies
             self.desk.catalog.forget_good_verdicts(action.set_id)
         held.release()
         return standing
+
+    def _replace(self, action: Action, held: HeldJournal) -> Standing:
+        """One that never began ends in the journal; any other that fails stays there, and nothing
+        new is made of production until somebody has seen to it."""
+        first = self.provider.standing(action)
+        if first.stage is Stage.FAILED:  # before the journal has it: nothing was touched
+            what = f"{action.verb} of {_what(action)}"
+            raise ProviderError(f"{self.provider.name}: {what} failed: {first.detail}")
+        try:
+            return self.carry(action, held)
+        except LostLeaseError:
+            raise
+        except Error as problem:
+            if problem.exit_status != 130:
+                self._judge_failed(action, problem)
+            raise
+
+    def _judge_failed(self, action: Action, problem: Error) -> None:
+        try:
+            begun = self.provider.standing(action).stage is not Stage.ABSENT
+        except Error:
+            begun = True
+        if not begun:
+            self.journal.end(action, "undone", problem.message)
+            return
+        half = f"production may be half of set {action.group}@{action.label}"
+        problem.hint = f"{problem.hint}; {half}" if problem.hint else half
 
     def carry(self, action: Action, journal: HeldJournal) -> Standing:
         """Carry it out; the caller ends it in the journal."""
@@ -168,9 +224,14 @@ class Room:
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
-        """Hold the volumes for this host where hosts share the catalog."""
+        """Hold the volumes: for this host where hosts share the catalog, else for this group."""
         if not self.desk.folder.catalog_url:
-            yield
+            self.keeper = VolumeLocks(self.desk.folder.path / "runs" / "volumes")
+            try:
+                with self.leased():
+                    yield
+            finally:
+                self.keeper = None
             return
         keeper = Keeper(self.desk.catalog, lambda problem: self.desk.stop())
         with holding(keeper, self.desk.catalog):

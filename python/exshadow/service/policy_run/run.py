@@ -68,12 +68,14 @@ class RunPlan:
 
 def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> RunPlan:
     """What a run would do now, as far as it can be said beforehand. Nothing is changed."""
+    left = room.journal.unfinished(room.group)
     steps = [
         Step(f"finish or undo {entry.action.verb} of mirror", room.group, entry.action.mirror)
-        for entry in room.journal.unfinished(room.group)
+        for entry in left
     ]
     command = f"policy run of {room.group} by {room.provider.name}"
     try:
+        unfinished.require_whole(room, left)
         turn = _Run(room, group, zone, GroupRun(room.group, "", "")).turn()
     except RefusedError as problem:
         return RunPlan(Plan(command, tuple(steps), (problem.message,)))
