@@ -4,7 +4,7 @@ until a restore ends well or somebody says that production is as it should be.""
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from exshadow.catalog import Catalog
 from exshadow.catalog.journal import CatalogJournal
 from exshadow.errors import BusyError, Error, ProviderError, RefusedError
 from exshadow.model import SetRecord
-from exshadow.providers.contract import Action, MirrorState, Verb
+from exshadow.providers.contract import Action, MirrorState, Provider, Verb
 from exshadow.providers.eva.provider import EvaProvider
 from exshadow.service.policy_run import elsewhere, settling, unfinished
 from exshadow.service.policy_run.room import Room
@@ -183,20 +183,29 @@ def test_groups_with_one_volume_exclude_each_other(eva: Rotation) -> None:
         pass
 
 
-def test_a_set_is_looked_for_where_it_was_made_whatever_the_policy_says_now(eva: Rotation) -> None:
-    one = made_of(eva)
-    assert isinstance(eva.bed, EvaBed)
-    changed = {**eva.bed.settings, "kind": "snapshot"}
-    with eva.room() as room:
-        builds = lambda name, settings: eva.bed.provider(**settings)  # noqa: E731
-        today = eva.bed.provider(kind="snapshot")
-        moved = replace(room, provider=today, build=builds, settings={"eva": changed})
-        assert unfinished.settle(moved) == []
-        assert room.service.show_set(one.id).state == "ready"
-        room.desk.catalog.change_set(one.id, state="failed")
-        (said,) = unfinished.settle(moved)
-        assert "found again" in said
-        assert room.service.show_set(one.id).state == "ready"
+def test_a_set_is_looked_for_where_it_was_made_whatever_the_policy_says_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXSHADOW_VSS_SLOT", f"{tmp_path}/vss.lock")
+    with closing(VssBed(tmp_path)) as bed:
+        rotation = Rotation(bed, verify=())
+        one = made_of(rotation)
+
+        def build(name: str, settings: Mapping[str, str]) -> Provider:
+            monkeypatch.setattr(bed, "options", {"sets": settings["sets"]}, raising=False)
+            return bed.provider()
+
+        today = {**bed.settings, "sets": f"{tmp_path}/moved"}
+        with rotation.room() as room:
+            moved = replace(
+                room, build=build, provider=build("vss", today), settings={"vss": today}
+            )
+            assert unfinished.settle(moved) == []
+            assert room.service.show_set(one.id).state == "ready"
+            room.desk.catalog.change_set(one.id, state="failed")
+            (said,) = unfinished.settle(moved)
+            assert "found again" in said
+            assert room.service.show_set(one.id).state == "ready"
 
 
 def test_what_cannot_be_settled_is_no_success_and_stays_listed(

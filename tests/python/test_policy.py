@@ -175,6 +175,19 @@ def test_a_plan_tells_what_is_kept_and_what_stands_against_it() -> None:
     assert plan_group("shop", GROUP, [one_set(2)], now=NOW).due
 
 
+def test_check_warns_of_a_volume_of_another_product_in_two_groups(cli, tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    tables = [f'[group.{name}]\nvolumes = ["{name}"]\n' for name in ("mail", "web")]
+    tables += [f'[volume.{name}]\npath = "W:"\nsize = 4096\n' for name in ("mail", "web")]
+    path.write_text("".join(tables))
+    found = json.loads(cli("--json", "policy", "check", path).out)["policy"]
+    assert [text.startswith("W: is in the groups mail, web") for text in found["warnings"]] == [
+        True
+    ]
+    path.write_text("".join([tables[0], tables[2]]))
+    assert not json.loads(cli("--json", "policy", "check", path).out)["policy"]["warnings"]
+
+
 def test_the_commands(cli, image, tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(GOOD)
