@@ -74,15 +74,14 @@ class Story:
     def ends(self, verb: str, *, again: bool, after: str) -> None:
         """By the same command ``again``, else by a policy run; but where production may be half of
         the set no run goes on, and the command must be given again."""
-        if not again and verb in ("restore", "promote"):
-            tried = self.killer.tried(self.bed)
-            assert tried.status in (0, RefusedError.exit_status), after
-            again = tried.status != 0
+        if not again:
+            ended = self.killer.tried(self.bed)
+            may_be_half = verb in ("restore", "promote")
+            again = may_be_half and ended.status == RefusedError.exit_status
+            assert again or ended.status == 0, after
         if again:
             ended = self.command(verb)
             assert ended.status == 0, f"{after}, then {ended}"
-        else:
-            self.killer.run(self.bed)
         with self.rotation.room() as room:
             assert room.journal.unfinished(room.group) == [], after
         if verb in ("restore", "resync"):

@@ -39,10 +39,10 @@ _OVERTAKING = tuple(verb.value for verb in (Verb.PREPARE, Verb.ABORT, Verb.RESTO
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One action and what came of it. ``state``: started, done, failed or undone; times are RFC
-    3339 UTC, ``ended`` empty while it goes on; ``settings``: what its provider was made with, None
-    where nobody wrote that down; ``identities``: what the volumes are to every host, of what
-    replaces production."""
+    """One action and what came of it. ``state``: started, done, failed, refused (failed, and nothing
+    of it is there) or undone; times are RFC 3339 UTC, ``ended`` empty while it goes on;
+    ``settings``: what its provider was made with, None where nobody wrote that down;
+    ``identities``: what the volumes are to every host, of what replaces production."""
 
     action: Action
     provider: str
@@ -95,7 +95,7 @@ class CatalogJournal:
                 connection.execute(insert(schema.actions).values(**row))
 
     def end(self, action: Action, state: str, detail: str = "") -> None:
-        """``done``, ``failed`` or ``undone``."""
+        """``done``, ``failed``, ``refused`` or ``undone``."""
         row = {"state": state, "ended": _moment(), "detail": detail[:_DETAIL]}
         one = update(schema.actions).where(schema.actions.c.id == action.id)
         with self._writing() as connection:
@@ -196,7 +196,7 @@ def _overtakes(later: Entry, left: Entry) -> bool:
         return False
     if (later.provider, new.mirror) != (left.provider, old.mirror):
         return False
-    again = new.verb is Verb.PREPARE and later.state != "undone"
+    again = new.verb is Verb.PREPARE and later.state not in ("refused", "undone")
     return again or (new.verb is Verb.ABORT and not new.set_id and later.state == "done")
 
 

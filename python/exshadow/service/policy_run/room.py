@@ -113,10 +113,7 @@ class Room:
     def do(self, action: Action) -> Standing:
         """Carry it out to its end, the catalog's facts included."""
         held = self.held_journal()
-        if action.verb in REPLACES_PRODUCTION:
-            standing = self._replace(action, held)
-        else:
-            standing = self.carry(action, held)
+        standing = self._carried(action, held)
         if action.verb in ENDS_A_SET and action.set_id:
             self.end_set(action.set_id)
         if action.verb is Verb.LEND:  # from now on somebody else may write to the copies
@@ -124,13 +121,13 @@ class Room:
         held.release()
         return standing
 
-    def _replace(self, action: Action, held: HeldJournal) -> Standing:
-        """One that never began ends in the journal; any other that fails stays there, and nothing
-        new is made of production until somebody has seen to it."""
-        first = self.provider.standing(action)
-        if first.stage is Stage.FAILED:  # before the journal has it: nothing was touched
-            what = f"{action.verb} of {_what(action)}"
-            raise ProviderError(f"{self.provider.name}: {what} failed: {first.detail}")
+    def _carried(self, action: Action, held: HeldJournal) -> Standing:
+        """One that fails and never began is no more than refused in the journal. A restore that
+        began stays there: nothing new is made of production until somebody has seen to it."""
+        if action.verb not in (Verb.PREPARE, *REPLACES_PRODUCTION):
+            return self.carry(action, held)
+        if action.verb in REPLACES_PRODUCTION:
+            self._require_possible(action)
         try:
             return self.carry(action, held)
         except LostLeaseError:
@@ -140,13 +137,22 @@ class Room:
                 self._judge_failed(action, problem)
             raise
 
+    def _require_possible(self, action: Action) -> None:
+        """Before the journal has it, when nothing was touched."""
+        standing = self.provider.standing(action)
+        if standing.stage is Stage.FAILED:
+            what = f"{action.verb} of {_what(action)}"
+            raise ProviderError(f"{self.provider.name}: {what} failed: {standing.detail}")
+
     def _judge_failed(self, action: Action, problem: Error) -> None:
         try:
             begun = self.provider.standing(action).stage is not Stage.ABSENT
         except Error:
             begun = True
         if not begun:
-            self.journal.end(action, "undone", problem.message)
+            self.journal.end(action, "refused", problem.message)
+            return
+        if action.verb is Verb.PREPARE:
             return
         half = f"production may be half of set {action.group}@{action.label}"
         problem.hint = f"{problem.hint}; {half}" if problem.hint else half
