@@ -39,8 +39,8 @@ _OVERTAKING = tuple(verb.value for verb in (Verb.PREPARE, Verb.ABORT, Verb.RESTO
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One action and what came of it. ``state``: started, done, failed, refused (failed, and nothing
-    of it is there) or undone; times are RFC 3339 UTC, ``ended`` empty while it goes on;
+    """One action and what came of it. ``state``: started, done, failed, refused (failed, and
+    nothing of it is there) or undone; times are RFC 3339 UTC, ``ended`` empty while it goes on;
     ``settings``: what its provider was made with, None where nobody wrote that down;
     ``identities``: what the volumes are to every host, of what replaces production."""
 
