@@ -54,6 +54,10 @@ class Killer:
         """A policy run that its writers end."""
         return self._ask(bed, 0, writers=writers)
 
+    def tried(self, bed: Bed) -> Ended:
+        """A policy run that may be refused."""
+        return self._ask(bed, 0)
+
     def command(self, bed: Bed, *words: str, deadly: int | str = 0) -> Ended:
         """exshadow WORDS, as from the command line."""
         return self._ask(bed, deadly, words=words)

@@ -74,6 +74,7 @@ class Steps:
         self._after(sfw_tools.SimulatedRunner, "run", lambda words: self._given(words[2]))
         self._after(Session, "ask", lambda words: self._given([words[1]]))
         self._mark(unfinished, "settle")
+        self._mark(unfinished, "make_way")
 
     def watch_provider(self, provider: Provider) -> None:
         """``start`` of this one: what it tells the product bears the action's verb."""

@@ -261,6 +261,19 @@ def test_a_simulation_is_in_the_zone_that_runs_use(monkeypatch, tmp_path: Path) 
     assert day["sets"][0] == f"{day['day']}T00:00:00+05:45"
 
 
+def test_check_warns_of_a_volume_of_another_product_in_two_groups(cli, tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    tables = [f'[group.{name}]\nvolumes = ["{name}"]\n' for name in ("mail", "web")]
+    tables += [f'[volume.{name}]\npath = "W:"\nsize = 4096\n' for name in ("mail", "web")]
+    path.write_text("".join(tables))
+    found = json.loads(cli("--json", "policy", "check", path).out)["policy"]
+    assert [text.startswith("W: is in the groups mail, web") for text in found["warnings"]] == [
+        True
+    ]
+    path.write_text("".join([tables[0], tables[2]]))
+    assert not json.loads(cli("--json", "policy", "check", path).out)["policy"]["warnings"]
+
+
 def test_the_commands(cli, image, tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(GOOD)

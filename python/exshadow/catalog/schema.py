@@ -120,7 +120,7 @@ actions = Table(
     Column("verb", String(16), nullable=False),
     Column("set_id", String(36), nullable=False, server_default=""),
     Column("asked", Text, nullable=False),  # JSON: Action.to_json
-    Column("state", String(16), nullable=False),  # started, done, failed, undone
+    Column("state", String(16), nullable=False),  # started, done, failed, refused, undone
     Column("started", String(32), nullable=False),
     Column("ended", String(32)),
     Column("detail", Text, nullable=False, server_default=""),

@@ -30,10 +30,29 @@ def check(file: PolicyFile, /) -> int:
     policy = load(file)
     _require_usable(file, policy)
     names = sorted(policy.group)
+    warnings = list(_shared(policy))
+    lines = [f"{file}: good; groups: {', '.join(names)}", *(f"warning: {one}" for one in warnings)]
     return output.show(
-        {"policy": {"file": str(file), "groups": names}},
-        output.flow(f"{file}: good; groups: {', '.join(names)}"),
+        {"policy": {"file": str(file), "groups": names, "warnings": warnings}},
+        output.flow("\n".join(lines)),
     )
+
+
+def _shared(policy: Policy) -> Iterator[str]:
+    """Volumes of other products in two groups: runs exclude each other, but a restore of one group
+    changes the other's production. The native engine has each volume in one group."""
+    groups: dict[str, list[str]] = {}
+    for name, group in sorted(policy.group.items()):
+        for path in sorted(
+            {policy.volume[one].path for one in group.volumes if one in policy.volume}
+        ):
+            groups.setdefault(path, []).append(name)
+    for path, names in groups.items():
+        if len(names) > 1:
+            yield (
+                f"{path} is in the groups {', '.join(names)}: a restore of one replaces it under "
+                "the other, whose runs are refused while that is half done"
+            )
 
 
 def _require_usable(file: Path, policy: Policy) -> None:

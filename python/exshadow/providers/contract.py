@@ -40,6 +40,9 @@ class Verb(enum.StrEnum):
 ENDS_A_SET = frozenset({Verb.RESYNC, Verb.PROMOTE, Verb.DISSOLVE, Verb.ABORT})
 """What there is no set after."""
 
+REPLACES_PRODUCTION = frozenset({Verb.RESTORE, Verb.PROMOTE})
+"""What leaves production half of a set when it stops between two volumes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

@@ -29,6 +29,10 @@ VERBS = {
     "recall": Verb.RECALL,
 }
 _ENDS = ("resync", "promote", "delete")  # nothing is left of the set: not while it is pinned
+_URGENT = frozenset({"restore", "promote", "recall"})
+"""Do not wait for what was left of other mirrors: production may be waiting."""
+_LOOKED_FOR = frozenset({"restore", "promote", "delete"})
+"""Also of sets that had failed because their copies were not found."""
 _SAYS = {
     "restore": "make production the copy again",
     "resync": "bring back into the mirror",
@@ -65,18 +69,21 @@ def carry_out(
     verb: str,
     options: Mapping[str, str] | None = None,
 ) -> JobRecord:
-    """Do it to its end. What an earlier command or run left of the group comes first: when that is
-    this very command, interrupted, going on with it was all. ``options``: of the action, beside
-    those of the group."""
+    """Do it to its end. What an earlier command or run left of the group comes first, for a restore
+    only what is in its way: when that is this very command, interrupted, going on with it was all.
+    ``options``: of the action, beside those of the group."""
     _require(one, verb)
     room = room_of_set(service, desk, one, str(uuid.uuid4()))
     with room.alone():
         begun = _is_begun(room.journal, one, verb)
-        unfinished.settle(room)
+        if verb in _URGENT:
+            unfinished.make_way(room, one, room.mirror_of(one))
+        else:
+            unfinished.settle(room)
         one = service.show_set(one.id)  # as it is now: what was settled may have ended it
         if begun and one.state == "dissolved":
             return _job(verb, Standing(Stage.DONE, "an interrupted one, gone on with"))
-        _require(one, verb)
+        _require(one, verb, looked=True)
         action = room.action(VERBS[verb], room.mirror_of(one), one.id, one.label)
         action = replace(action, options={**action.options, **(options or {})})
         standing = room.do(action, unpinned=verb in _ENDS)
@@ -96,7 +103,7 @@ def verify(service: Service, desk: Desk, one: SetRecord, wish: CheckWish) -> Ver
     room = room_of_set(service, desk, one, str(uuid.uuid4()))
     begun = time.monotonic()
     with room.alone():
-        unfinished.settle(room)
+        unfinished.make_way(room, one, room.mirror_of(one))
         one = service.show_set(one.id)
         _require(one, "verify")
         error = proof.prove(room, one, wish)
@@ -114,10 +121,12 @@ def _is_begun(journal: CatalogJournal, one: SetRecord, verb: str) -> bool:
     )
 
 
-def _require(one: SetRecord, verb: str) -> None:
+def _require(one: SetRecord, verb: str, *, looked: bool = False) -> None:
+    """``looked``: whether copies of a failed set have been looked for again."""
     if verb in _ENDS:
         sets.require_unpinned(one, verb)
-    if one.state != "ready" and not (one.state == "failed" and verb == "delete"):
+    failed = one.state == "failed" and verb in _LOOKED_FOR and not (looked and verb != "delete")
+    if one.state != "ready" and not failed:
         raise RefusedError(
             f"cannot {verb} set {one.group}@{one.label} in state {one.state}",
             hint="see: exshadow snapshot list --all",

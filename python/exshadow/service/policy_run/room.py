@@ -11,43 +11,57 @@ import fcntl
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 from exshadow.catalog.journal import CatalogJournal, Entry
-from exshadow.errors import BusyError, Error, NotFoundError
+from exshadow.catalog.leases import LostLeaseError
+from exshadow.errors import BusyError, Error, NotFoundError, ProviderError
 from exshadow.model import JobRecord, Member, SetRecord
-from exshadow.providers.contract import ENDS_A_SET, Action, Provider, Source, Stage, Standing, Verb
+from exshadow.providers.contract import (
+    ENDS_A_SET,
+    REPLACES_PRODUCTION,
+    Action,
+    Provider,
+    Source,
+    Stage,
+    Standing,
+    Verb,
+)
 from exshadow.providers.steps import Limits, carry_out
 from exshadow.service import sets
 from exshadow.service.contract import Service
 from exshadow.service.desk import Desk
 from exshadow.service.keeper import Keeper, holding
-from exshadow.service.policy_run.leasing import leased
+from exshadow.service.policy_run.leasing import Holder, VolumeLocks, lease_name, leased
 
 Settings = Mapping[str, str]
 """What one provider is made with."""
 
 
 class HeldJournal:
-    """Passes on what begins, with the provider's of ``settings``, and what fails; that an action is
-    done is held back until :meth:`release`, when its consequences are on disk as well.
-    ``require``: raises what stands against it, asked when everybody can see that it begins."""
+    """Passes on what begins, with the provider's of ``settings`` and the volumes' ``identities``,
+    and what fails; that an action is done is held back until :meth:`release`, when its consequences
+    are on disk as well. ``require``: raises what stands against it, asked when everybody can see
+    that it begins."""
 
     def __init__(
         self,
         journal: CatalogJournal,
         settings: Mapping[str, Settings],
+        identities: Callable[[Action], Sequence[str]],
         require: Callable[[Action], None] = lambda action: None,
     ) -> None:
         self._journal = journal
         self._settings = settings
+        self._identities = identities
         self._require = require
         self._held: list[tuple[Action, str, str]] = []
 
     def begin(self, provider: str, action: Action) -> None:
-        self._journal.begin(provider, action, self._settings.get(provider, {}))
+        settings = self._settings.get(provider, {})
+        self._journal.begin(provider, action, settings, self._identities(action))
         try:
             self._require(action)
         except Error as problem:
@@ -70,7 +84,7 @@ class HeldJournal:
 class Room:
     """One group with its provider. ``build``: a provider by name and settings, for what an earlier
     run left with another; ``settings``: of all providers, by name; ``keeper``: while the group is
-    held where hosts share the catalog."""
+    held: by leases where hosts share the catalog, else by locks of this state folder."""
 
     group: str
     sources: tuple[Source, ...]
@@ -82,7 +96,7 @@ class Room:
     options: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Settings] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
-    keeper: Keeper | None = None
+    keeper: Holder | None = None
 
     def action(
         self, verb: Verb, mirror: str, set_id: str = "", label: str = "", *, writers: bool = False
@@ -95,7 +109,15 @@ class Room:
 
     def held_journal(self) -> HeldJournal:
         """For one action or several that count together."""
-        return HeldJournal(self.journal, self.settings)
+        return HeldJournal(self.journal, self.settings, self._identities_of)
+
+    def _identities_of(self, action: Action) -> Sequence[str]:
+        """Of what replaces production: others that have the same volumes must hear of it."""
+        return self.identities(action.volumes) if action.verb in REPLACES_PRODUCTION else ()
+
+    def identities(self, volumes: Sequence[Source]) -> tuple[str, ...]:
+        """What they are to every host."""
+        return tuple(lease_name(self.provider, one) for one in volumes)
 
     def do(self, action: Action, *, unpinned: bool = False) -> Standing:
         """Carry it out to its end, the catalog's facts included. ``unpinned``: RefusedError while
@@ -103,9 +125,11 @@ class Room:
         looks at the journal then: of two at a time one sees the other."""
         held = self.held_journal()
         if unpinned:
-            held = HeldJournal(self.journal, self.settings, self._require_unpinned)
+            held = HeldJournal(
+                self.journal, self.settings, self._identities_of, self._require_unpinned
+            )
         with self._doubted(action) if action.verb in _MOVES else nullcontext():
-            standing = self.carry(action, held)
+            standing = self._carried(action, held)
         if action.verb in ENDS_A_SET and action.set_id:
             self.end_set(action.set_id)
         held.release()
@@ -132,6 +156,42 @@ class Room:
                     for verdict in (each for one in found for each in one.checks if each.ok):
                         catalog.add_verification(action.set_id, verdict)
             raise
+
+    def _carried(self, action: Action, held: HeldJournal) -> Standing:
+        """One that fails and never began is no more than refused in the journal. A restore that
+        began stays there: nothing new is made of production until somebody has seen to it."""
+        if action.verb not in (Verb.PREPARE, *REPLACES_PRODUCTION):
+            return self.carry(action, held)
+        if action.verb in REPLACES_PRODUCTION:
+            self._require_possible(action)
+        try:
+            return self.carry(action, held)
+        except LostLeaseError:
+            raise
+        except Error as problem:
+            if problem.exit_status != 130:
+                self._judge_failed(action, problem)
+            raise
+
+    def _require_possible(self, action: Action) -> None:
+        """Before the journal has it, when nothing was touched."""
+        standing = self.provider.standing(action)
+        if standing.stage is Stage.FAILED:
+            what = f"{action.verb} of {_what(action)}"
+            raise ProviderError(f"{self.provider.name}: {what} failed: {standing.detail}")
+
+    def _judge_failed(self, action: Action, problem: Error) -> None:
+        try:
+            begun = self.provider.standing(action).stage is not Stage.ABSENT
+        except Error:
+            begun = True
+        if not begun:
+            self.journal.end(action, "refused", problem.message)
+            return
+        if action.verb is Verb.PREPARE:
+            return
+        half = f"production may be half of set {action.group}@{action.label}"
+        problem.hint = f"{problem.hint}; {half}" if problem.hint else half
 
     def carry(self, action: Action, journal: HeldJournal) -> Standing:
         """Carry it out; the caller ends it in the journal."""
@@ -206,9 +266,14 @@ class Room:
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
-        """Hold the volumes for this host where hosts share the catalog."""
+        """Hold the volumes: for this host where hosts share the catalog, else for this group."""
         if not self.desk.folder.catalog_url:
-            yield
+            self.keeper = VolumeLocks(self.desk.folder.path / "runs" / "volumes")
+            try:
+                with self.leased():
+                    yield
+            finally:
+                self.keeper = None
             return
         keeper = Keeper(self.desk.catalog, lambda problem: self.desk.stop())
         with holding(keeper, self.desk.catalog):

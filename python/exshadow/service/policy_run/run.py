@@ -79,6 +79,7 @@ def plan_run(room: Room, group: Group, *, zone: tzinfo = UTC) -> RunPlan:
     ]
     command = f"policy run of {room.group} by {room.provider.name}"
     try:
+        unfinished.require_whole(room, left)
         turn = _Run(room, group, zone, GroupRun(room.group, "", ""), undone).turn()
     except RefusedError as problem:
         return RunPlan(Plan(command, tuple(steps), (problem.message,)), None, frozenset(undone))

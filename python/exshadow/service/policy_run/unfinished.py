@@ -11,57 +11,114 @@ from dataclasses import replace
 from exshadow.catalog.journal import Entry
 from exshadow.catalog.leases import LostLeaseError
 from exshadow.errors import Error
+from exshadow.model import SetRecord
 from exshadow.names import is_pinned
 from exshadow.providers.contract import Action, MirrorState, Stage, Verb
 from exshadow.providers.registry import renewed
 from exshadow.service import sets
-from exshadow.service.policy_run import making
+from exshadow.service.policy_run import making, replacing
 from exshadow.service.policy_run.room import Room
 
-_GOING = (Stage.HALF, Stage.RUNNING)
+_RAISED = frozenset({Verb.SPLIT, Verb.PRESENT})
+"""Beside which nothing new is begun while they cannot be undone."""
 
 
 def settle(room: Room, mirrors: Sequence[str] = ()) -> list[str]:
     """Everything of the group that has not ended; what was done about it, a line each. ``mirrors``:
     those that the policy has, none for any.
 
-    A split that cannot be undone is raised: nothing new is begun beside it. What another provider
-    than the room's holds, and cannot be settled, stays in the journal and is told; but a restore is
-    raised, for production may be half of it.
+    Raised, so that nothing new is begun: a split of the room's provider that cannot be undone, and
+    a restore or promotion, of whatever group and provider, that production may be half of. What
+    else cannot be settled stays in the journal and is told.
     """
+    replacing.refuse_others(room)
     told = []
-    for entry in room.journal.unfinished(room.group):
-        action = entry.action
-        mine = entry.provider == room.provider.name
-        wanted = mine and (not mirrors or action.mirror in mirrors)
-        done = _settled(room, entry, _WAYS.get(action.verb, _finish) if wanted else _strange(entry))
-        by = "" if mine else f" by {entry.provider}"
-        told.append(f"{action.verb} of mirror {action.mirror}{by} was interrupted: {done}")
-        room.note(told[-1])
+    for entry in replacing.first(room.journal.unfinished(room.group)):
+        if not room.journal.is_left(entry):  # what was undone before was its consequence
+            continue
+        wanted = _is_mine(room, entry) and (not mirrors or entry.action.mirror in mirrors)
+        try:
+            done = _settled(room, entry, _way(entry) if wanted else _strange(entry))
+        except Error as problem:
+            if replacing.is_replacing(entry):
+                replacing.hinted(entry, problem)
+                raise
+            raised = entry.action.verb in _RAISED and _is_mine(room, entry)
+            if raised or _stops(problem):
+                raise
+            done = _left_as_it_is(entry, problem)
+        told.append(_told(room, entry, done))
     return told + _lost(room)
+
+
+def require_whole(room: Room, left: Sequence[Entry]) -> None:
+    """RefusedError for what a run would refuse because of half restores. Nothing is changed."""
+    replacing.refuse_others(room)
+    for entry in left:
+        if replacing.is_replacing(entry):
+            with _there(room, entry) as there:
+                replacing.require_whole(there, entry)
+
+
+def make_way(room: Room, one: SetRecord, mirror: str) -> list[str]:
+    """For a command that production waits for: only what was left of this set's mirror and other
+    restores is settled, and of that only what is of this very set may stop it."""
+    told = []
+    for entry in replacing.first(room.journal.unfinished(room.group)):
+        action = entry.action
+        replaces = replacing.is_replacing(entry)
+        same = _is_mine(room, entry) and action.mirror == mirror
+        if not replaces and (not same or action.verb is Verb.PREPARE):
+            told.append(_told(room, entry, "it is left to the next run"))
+            continue
+        try:
+            done = _settled(room, entry, replacing.go_on if replaces else _way(entry))
+        except Error as problem:
+            needed = action.set_id == one.id and not replaces
+            if needed or _stops(problem):
+                raise
+            done = f"it is left as it is ({problem.message})"
+        told.append(_told(room, entry, done))
+    if one.state == "failed":
+        told += _lost(room)
+    return told
 
 
 def settle_one(room: Room, entry: Entry) -> str:
     """One entry in its own room, where no policy is to go on: a preparation is undone. What was
     done about it; errors are raised."""
-    if entry.action.id not in {one.action.id for one in room.journal.unfinished(room.group)}:
+    if not room.journal.is_left(entry):
         return "it has ended"
-    way = _drop if entry.action.verb is Verb.PREPARE else _WAYS.get(entry.action.verb, _finish)
-    return way(room, entry)
+    if replacing.is_replacing(entry):
+        return replacing.go_on(room, entry)
+    return (_drop if entry.action.verb is Verb.PREPARE else _way(entry))(room, entry)
+
+
+def _is_mine(room: Room, entry: Entry) -> bool:
+    return entry.provider == room.provider.name
+
+
+def _stops(problem: Error) -> bool:
+    """Whether it ends all work here, not only this entry's."""
+    return problem.exit_status == 130 or isinstance(problem, LostLeaseError)
+
+
+def _told(room: Room, entry: Entry, done: str) -> str:
+    by = "" if _is_mine(room, entry) else f" by {entry.provider}"
+    action = entry.action
+    text = f"{action.verb} of mirror {action.mirror}{by} was interrupted: {done}"
+    room.note(text)
+    return text
 
 
 def _settled(room: Room, entry: Entry, way: _Way) -> str:
-    try:
-        with _there(room, entry) as there:
-            return way(there, entry)
-    except Error as problem:
-        mine = entry.provider == room.provider.name
-        if mine or problem.exit_status == 130 or isinstance(problem, LostLeaseError):
-            raise
-        if entry.action.verb is Verb.RESTORE:
-            problem.hint = f"production may be half of it; {_settle_by(entry)}"
-            raise
-        return f"it is left as it is ({problem.message}); {_settle_by(entry)}"
+    with _there(room, entry) as there:
+        return way(there, entry)
+
+
+def _left_as_it_is(entry: Entry, problem: Error) -> str:
+    again = _again(entry.action)
+    return f"it is left as it is ({problem.message}); {again}{_settle_by(entry)}"
 
 
 def _settle_by(entry: Entry) -> str:
@@ -84,20 +141,38 @@ def _there(room: Room, entry: Entry) -> Iterator[Room]:
 
 def _lost(room: Room) -> list[str]:
     """Sets that only the catalog has: somebody removed them from the product. They fail, so that
-    nobody counts on them."""
+    nobody counts on them; one that is found again is ready again. Each is looked for where it was
+    made, whatever the policy says of new ones."""
     told = []
     held = {one.set_id for one in room.provider.mirrors(room.group, room.sources)}
     for one in room.sets():
-        if one.id in held:
+        if one.provider == sets.PROVIDER or one.state not in ("ready", "failed"):
             continue
         entry = room.journal.split_of(one.id)
-        if one.state != "ready" or one.provider == sets.PROVIDER or entry is None:
+        if entry is None or (one.state == "ready" and one.id in held):
             continue
-        if not _is_there(room, entry.action):
-            room.desk.catalog.change_set(one.id, state="failed")
-            told.append(f"set {one.label} is gone: {one.provider} holds it no longer")
-            room.note(told[-1])
+        try:
+            text = _looked_for(room, one, entry)
+        except Error as problem:
+            if _stops(problem):
+                raise
+            text = f"set {one.label} could not be looked for ({problem.message})"
+        if text:
+            told.append(text)
+            room.note(text)
     return told
+
+
+def _looked_for(room: Room, one: SetRecord, entry: Entry) -> str:
+    """What is new about it, empty for nothing."""
+    with _there(room, entry) as there:
+        if one.state == "ready" and not _is_there(there, entry.action):
+            room.desk.catalog.change_set(one.id, state="failed")
+            return f"set {one.label} is gone: {one.provider} holds it no longer"
+        if one.state == "failed" and there.provider.standing(entry.action).stage is Stage.DONE:
+            room.desk.catalog.change_set(one.id, state="ready")
+            return f"set {one.label} is found again: it is ready"
+    return ""
 
 
 def _is_there(room: Room, split: Action) -> bool:
@@ -138,19 +213,16 @@ def _split(room: Room, entry: Entry) -> str:
     return f"set {action.label} is undone"
 
 
-def _restore(room: Room, entry: Entry) -> str:
-    """Gone on with while production is half of each; never begun anew: since then production may
-    have been written to."""
-    standing = room.provider.standing(entry.action)
-    if standing.stage in _GOING:
+def _prepare(room: Room, entry: Entry) -> str:
+    """One that failed is not tried again here: the run prepares the mirror as it stands."""
+    if entry.state == "started":
         return _finish(room, entry)
-    if standing.stage is Stage.DONE:
-        room.journal.end(entry.action, "done")
-        return "it was done"
-    room.journal.end(entry.action, "undone", standing.detail or standing.stage.value)
-    if standing.stage is Stage.FAILED:
-        return f"it is not gone on with: {standing.detail}"
-    return "it is not repeated: restore the set again if production is not what it should be"
+    stage = room.provider.standing(entry.action).stage
+    if stage in (Stage.ABSENT, Stage.DONE):
+        done = stage is Stage.DONE
+        room.journal.end(entry.action, "done" if done else "undone")
+        return "it was done" if done else "nothing had been done"
+    return "it failed; the mirror is prepared as it stands"
 
 
 def _move(room: Room, entry: Entry) -> str:
@@ -182,7 +254,7 @@ def _give_up(room: Room, entry: Entry) -> str:
     if stage is Stage.ABSENT:
         room.journal.end(action, "undone", "nothing had been done")
         return "nothing had been done"
-    pin = _pin_of(room, action) if action.verb is not Verb.PROMOTE else None
+    pin = _pin_of(room, action)
     if pin and stage is not Stage.DONE and _some_left(room, action):
         if action.verb is Verb.DISSOLVE:  # every copy is as it was: whoever wants it asks again
             room.journal.end(action, "undone", "the set is pinned")
@@ -220,7 +292,7 @@ def _unpin(action: Action, pin: str) -> str:
 def _strange(entry: Entry) -> _Way:
     """For what the policy does not have any more. Nothing is copied for it."""
     is_prepare = entry.action.verb is Verb.PREPARE
-    return _leave if is_prepare else _WAYS.get(entry.action.verb, _finish)
+    return _leave if is_prepare else _way(entry)
 
 
 def _leave(room: Room, entry: Entry) -> str:
@@ -256,26 +328,19 @@ def _present(room: Room, entry: Entry) -> str:
 
 
 def _finish(room: Room, entry: Entry) -> str:
-    """To its end; where that cannot be, the mirrors' states say how to go on."""
-    try:
-        room.do(entry.action)
-    except Error as problem:
-        if problem.exit_status == 130:
-            raise
-        return f"it cannot be finished: {problem}{_again(entry.action)}"
+    """To its end."""
+    room.do(entry.action)
     return "finished"
 
 
 def _again(action: Action) -> str:
     """The command that does it, for what was done to a set."""
     commands = {
-        Verb.RESTORE: "restore",
         Verb.RESYNC: "snapshot resync",
-        Verb.PROMOTE: "snapshot promote",
         Verb.DISSOLVE: "snapshot delete",
     }
     command = commands.get(action.verb)
-    return f"; repeat: exshadow {command} {action.group}@{action.label}" if command else ""
+    return f"repeat: exshadow {command} {action.group}@{action.label}; " if command else ""
 
 
 def _derived(action: Action, what: str) -> Action:
@@ -285,13 +350,19 @@ def _derived(action: Action, what: str) -> Action:
 
 _Way = Callable[[Room, Entry], str]
 _WAYS: dict[Verb, _Way] = {
+    Verb.PREPARE: _prepare,
     Verb.ABORT: _abort,
     Verb.SPLIT: _split,
-    Verb.RESTORE: _restore,
+    Verb.RESTORE: replacing.wait,
     Verb.RESYNC: _give_up,
     Verb.DISSOLVE: _give_up,
-    Verb.PROMOTE: _give_up,
+    Verb.PROMOTE: replacing.wait,
     Verb.LEND: _move,
     Verb.RECALL: _move,
     Verb.PRESENT: _present,
 }
+
+
+def _way(entry: Entry) -> _Way:
+    """How it is settled in a run."""
+    return _WAYS.get(entry.action.verb, _finish)
