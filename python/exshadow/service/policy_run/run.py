@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -29,6 +30,9 @@ from exshadow.service.policy_run.room import Room
 from exshadow.service.snapshots import free_label
 
 
+_AGAIN = "run it again: it goes on with what was begun"
+
+
 def run_group(room: Room, group: Group, *, zone: tzinfo = UTC) -> GroupRun:
     """Never raises what went wrong with the group: it is in the result. KeyboardInterrupt and
     CancelledError come through; what was begun is then carried on by the next run."""
@@ -50,12 +54,14 @@ def run_group(room: Room, group: Group, *, zone: tzinfo = UTC) -> GroupRun:
 
 def _error(problem: BaseException) -> Error:
     if isinstance(problem, Error):
+        if problem.exit_status == 130:  # what is copied says how it alone goes on
+            problem.hint = _AGAIN
         return problem
     if isinstance(problem, OSError):
         return from_system(problem)
     if isinstance(problem, Exception):
         return Error(f"unexpected: {problem!r}")
-    return CancelledError("the run was stopped", hint="run it again: it goes on")
+    return CancelledError("the run was stopped", hint=_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +156,21 @@ class _Run:
                 if problem.exit_status == 130:
                     raise
                 failed[label] = problem
-                self._say(f"mirror {label} could not be prepared: {problem}")
         try:
-            return self.turn(frozenset(failed))
+            turn = self.turn(frozenset(failed))
         except RefusedError:
-            if failed:
-                raise next(iter(failed.values())) from None
-            raise
+            if not failed:
+                raise
+            label, raised = next(iter(failed.items()))
+            self._tell_failed({name: one for name, one in failed.items() if name != label})
+            raise raised from None
+        self._tell_failed(failed)
+        return turn
+
+    def _tell_failed(self, failed: Mapping[str, Error]) -> None:
+        """A policy with a mirror that cannot be made is not what its owner thinks it is."""
+        for label, problem in failed.items():
+            self._warn(f"mirror {label} could not be prepared: {problem}")
 
     def _free(self, turn: rotation.Turn) -> None:
         """The mirror of the set that gives it up comes back into step with production."""
@@ -195,6 +209,11 @@ class _Run:
                     f"set {one.label} is beyond retention, and mirror {label} is none of the "
                     f"policy's: exshadow snapshot resync {one.group}@{one.label}"
                 )
+
+    def _warn(self, text: str) -> None:
+        self._done.warnings.append(text)
+        self._done.unmade = True
+        self._room.note(text)
 
     def _say(self, text: str) -> None:
         self._done.notes.append(text)
