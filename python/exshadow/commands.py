@@ -57,8 +57,14 @@ class CommandRunner:
         found = shutil.which(words[0]) if words else None
         return [found, *words[1:]] if found else None
 
+    def check(self, program: str) -> None:
+        """RefusedError when a setting names it and others than root and we could change it."""
+        if self.programs.get(program) and (found := self.find(program)):
+            require_private(found)
+
     def require(self, program: str) -> list[str]:
-        """The same. UnsupportedError when it is not here."""
+        """The same. UnsupportedError when it is not here; RefusedError as :meth:`check` says."""
+        self.check(program)
         found = self.find(program)
         if found is None:
             named = self.programs.get(program)
@@ -172,10 +178,26 @@ def private_command(text: str) -> list[str]:
         )
     if os.name == "nt":
         return [program, *words[1:]]
-    found = os.path.realpath(program)
-    for file in (found, *(word for word in words[1:] if _is_file(word))):
-        _require_private_way(file)
-    return [found, *words[1:]]
+    found = [os.path.realpath(program), *words[1:]]
+    require_private(found)
+    return found
+
+
+def require_private(words: Sequence[str]) -> None:
+    """RefusedError when others than root and we could change what these words start: the program
+    by its path, a file that is an argument, or a folder on the way to them. Not looked at on
+    Windows."""
+    for file in (words[0], *(word for word in words[1:] if _is_file(word))):
+        require_private_file(file)
+
+
+def require_private_file(file: str | os.PathLike[str]) -> None:
+    """The same for a file that says what runs. NotFoundError when it is not there."""
+    if os.name != "nt":
+        try:
+            _require_private_way(os.fspath(file))
+        except OSError as problem:
+            raise from_system(problem, f"cannot read {file}") from problem
 
 
 def _is_file(word: str) -> bool:

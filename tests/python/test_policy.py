@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from conftest import Cli
@@ -47,7 +49,16 @@ def test_groups_inherit_from_templates_and_defaults() -> None:
 
 FAULTS = [
     ('schedule = "hourly"', "policy:5: group.g.schedule: write five cron fields"),
+    ('schedule = "0 0 30 2 *"', "policy:5: group.g.schedule: no such day ever comes"),
+    ('schedule = "R 3 * * *"', "policy:5: group.g.schedule: minute 'R' is not understood"),
+    ('schedule = "0 3 1W * *"', "policy:5: group.g.schedule: day '1W' is not understood"),
+    ('schedule = "0 3 * * 6#1"', "policy:5: group.g.schedule: weekday '6#1' is not understood"),
+    ('schedule = "0 3 * * L5"', "policy:5: group.g.schedule: weekday 'L5' is not understood"),
+    ('schedule = "0 3 *\\n* *"', "policy:5: group.g.schedule: write five cron fields"),
+    ('schedule = "0 61 * * *"', "policy:5: group.g.schedule: write five cron fields"),
     ('window = "8-9"', "policy:5: group.g.window: write a window"),
+    ('window = "20:00-20:00"', "policy:5: group.g.window: it begins and ends at the same time"),
+    ('schedule = "0 3 * * *"\nwindow = "20:00-02:00"', "policy:6: group.g.window: the schedule"),
     ("keep.daily = -1", "policy:5: group.g.keep.daily: write a number from 0 on"),
     ('keep.within = "7w"', "policy:5: group.g.keep.within: '7w' is no time span"),
     ('verify = ["chkdsk"]', "no check 'chkdsk'"),
@@ -119,6 +130,33 @@ def test_a_policy_that_anybody_may_change_is_refused(tmp_path: Path) -> None:
         load(path)
 
 
+def test_a_policy_of_another_user_is_refused_and_the_way_to_it_looked_at(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    path = folder / "policy.toml"
+    path.write_text(GOOD)
+    path.chmod(0o664)
+    load(path)  # root's own group
+    for place in (path, folder):
+        os.chown(place, 12345, 0)
+        with pytest.raises(RefusedError, match="belongs to another user") as refused:
+            load(path)
+        assert f"chown root {place}" in refused.value.hint
+        os.chown(place, 0, 12345)
+        place.chmod(0o775)
+        with pytest.raises(RefusedError, match="by its group 12345") as refused:
+            load(path)
+        assert f"chmod g-w {place}" in refused.value.hint
+        os.chown(place, 0, 0)
+    folder.chmod(0o777)
+    with pytest.raises(RefusedError, match="etc may be changed by anybody"):
+        load(path)
+    folder.chmod(0o1777)  # like /tmp: others cannot replace what is ours there
+    load(path)
+
+
 def test_windows_and_schedules() -> None:
     assert inside(NOW, None)
     assert inside(NOW, "12:00-13:00")
@@ -129,6 +167,40 @@ def test_windows_and_schedules() -> None:
     assert next_run("0 12 * * *", NOW, "13:00-14:00") is None
     assert last_due("0 12 * * 1", NOW) == NOW.replace(day=3, hour=12, minute=0)
     assert last_due("30 12 * * *", NOW) == NOW
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize("cron", ["0 2 * * *", "*/30 * * * *", "15 2,3 * * *"])
+@pytest.mark.parametrize("day", ["2026-10-25", "2026-03-29"])
+def test_what_is_announced_becomes_due_also_when_the_clock_is_changed(cron: str, day: str) -> None:
+    moment = datetime.fromisoformat(day).replace(tzinfo=BERLIN)
+    for _ in range(10):
+        coming = next_run(cron, moment)
+        assert coming is not None
+        found = last_due(cron, coming)
+        assert found is not None
+        assert found.astimezone(UTC) == coming.astimezone(UTC)
+        moment = coming
+
+
+@pytest.mark.parametrize(
+    ("made", "now", "state"),
+    [
+        ("2026-03-29T00:00", "2026-03-29T01:45", "ok"),  # 03:45 in Berlin, where 02:00 was none
+        ("2026-03-29T00:00", "2026-03-29T02:15", "late"),
+        ("2026-10-24T23:30", "2026-10-25T01:15", "ok"),  # the second 02:15
+        ("2026-10-24T23:00", "2026-10-25T01:15", "late"),
+    ],
+)
+def test_an_age_is_the_time_that_passed(made: str, now: str, state: str) -> None:
+    moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    one = replace(one_set(0, ok=True), created=f"{made}:00+00:00")
+    for given in (moment, moment.astimezone(BERLIN)):
+        found = status_of("shop", GROUP, [one], now=given, zone=BERLIN)
+        assert found.state == state
+        assert found.oldest == timedelta(hours=2)
 
 
 def one_set(hours: float, ok: bool | None = None, **more: object) -> SetRecord:
@@ -173,6 +245,19 @@ def test_a_plan_tells_what_is_kept_and_what_stands_against_it() -> None:
     assert {"set-0", "set-2", "set-30"} <= kept
     assert len(kept) < len(sets)
     assert plan_group("shop", GROUP, [one_set(2)], now=NOW).due
+
+
+def test_a_simulation_is_in_the_zone_that_runs_use(monkeypatch, tmp_path: Path) -> None:
+    from exshadow.cli import output, policy
+
+    path = tmp_path / "policy.toml"
+    path.write_text('[group.g]\nvolumes = ["a"]\nkeep.last = 100\n')
+    zone = ZoneInfo("Asia/Kathmandu")
+    monkeypatch.setattr(policy, "zone", lambda: zone)
+    monkeypatch.setattr(output, "show", lambda document, text: document)
+    (day,) = policy.simulate(path, "g", days=1)["days"]
+    assert len(day["sets"]) == 24
+    assert day["sets"][0] == f"{day['day']}T00:00:00+05:45"
 
 
 def test_the_commands(cli, image, tmp_path: Path) -> None:
@@ -270,6 +355,49 @@ def test_a_word_that_is_unknown_leads_to_the_one_meant_at_its_own_line() -> None
         "policy:13: group.shop.hooks.before.1.comand: unknown key; did you mean command?",
         "policy:17: provider.ewa: no provider 'ewa'; did you mean eva?",
     ]
+
+
+def test_templates_and_defaults_that_no_group_takes_are_looked_at() -> None:
+    text = (
+        '[defaults]\nextends = "nope"\n[template.t]\nkep = 1\nwindow = "8-9"\n'
+        '[group.g]\nvolumes = ["a"]\n'
+    )
+    with pytest.raises(InvalidError) as fault:
+        parse(text)
+    assert [line.split(";")[0] for line in str(fault.value).splitlines()] == [
+        "policy:2: defaults.extends: defaults extend no template: groups and templates do",
+        "policy:4: template.t.kep: unknown key",
+        "policy:5: template.t.window: write a window such as 20:00-06:00",
+    ]
+    with pytest.raises(InvalidError, match=r"policy:4: template.u extends 'x'"):
+        parse('[group.g]\nvolumes = ["a"]\n[template.u]\nextends = "x"\n')
+
+
+def test_a_check_reads_the_settings_of_every_provider(cli: Cli, tmp_path: Path) -> None:
+    overlay, program = tmp_path / "own.toml", tmp_path / "vxsnap"
+    for one in (overlay, program):
+        one.write_text("")
+        one.chmod(0o777)
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        '[group.g]\nvolumes = ["a"]\n[provider.eva]\npassword = "geheim"\nlun_first = "many"\n'
+        f'commands = "{overlay}"\n[provider.sfw]\nvxsnap = "{program} -q"\nnonsense = "1"\n'
+        '[provider.vss]\nkind = "plexx"\nlaunche = "wine"\n[provider.native]\nmirror = "x"\n'
+    )
+    said = cli("policy", "check", path, status=2).err
+    for told in (
+        ":3: provider.eva.manager: must be given",
+        ":4: provider.eva.password: unknown key; did you mean password_file?",
+        ":5: provider.eva.lun_first: ",
+        f":6: provider.eva.commands: {overlay} may be changed by anybody; chmod o-w",
+        f":8: provider.sfw.vxsnap: {program} may be changed by anybody; chmod o-w",
+        ":9: provider.sfw.nonsense: unknown key",
+        ":11: provider.vss.kind: ",
+        ":12: provider.vss.launche: unknown key; did you mean launcher?",
+        ":14: provider.native.mirror: unknown key; did you mean mirror-path?",
+    ):
+        assert told in said
+    assert "geheim" not in said
 
 
 def test_a_check_tries_writers_hooks_and_addresses_without_using_them(

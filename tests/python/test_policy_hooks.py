@@ -25,6 +25,7 @@ from exshadow.policy.model import Group, Hook, NotifyPart, load
 from exshadow.policy.notify import Message, tell
 from exshadow.policy.standing import Recovery, Series, status_of, unusual
 from exshadow.policy.usual import usual
+from exshadow.providers.templates import load as load_book
 from exshadow.service.policy_run import around
 from exshadow.service.policy_run.measuring import incompressible
 from exshadow.service.policy_run.record import GroupRun
@@ -143,6 +144,25 @@ def test_a_script_that_an_interpreter_is_given_is_looked_at_as_well(script, tmp_
     (folder / "link").symlink_to(path)
     with pytest.raises(RefusedError, match="open may be changed"):
         check_hooks([Hook(command=f"sh {folder / 'link'}")])
+
+
+def test_a_program_that_settings_name_is_looked_at_before_it_runs(script):
+    path = script("true", 0o777)
+    runner = CommandRunner({"vxsnap": f"{path} -q"})
+    assert runner.find("vxsnap") == [str(path), "-q"]
+    with pytest.raises(RefusedError, match="changed by anybody"):
+        runner.run("vxsnap", [], 5)
+    path.chmod(0o755)
+    assert runner.run("vxsnap", [], 5).status == 0
+
+
+def test_a_file_of_commands_that_others_may_change_is_refused(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text("")
+    load_book("eva", "6", path)
+    path.chmod(0o666)
+    with pytest.raises(RefusedError, match="changed by anybody"):
+        load_book("eva", "6", path)
 
 
 def test_on_windows_backslashes_are_paths_and_double_quotes_quote(monkeypatch):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from dateutil.relativedelta import relativedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,6 +123,31 @@ def test_a_month_back_from_its_last_day() -> None:
     assert Span(years=9999).before(at("2024-02-29")).year == 1
 
 
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def test_hours_are_hours_that_passed_also_when_the_clock_is_changed() -> None:
+    newest = Held("newest", at("2026-03-29T01:30"))  # 03:30 in Berlin, 02:00 to 03:00 was none
+    held = [newest, Held("80 min", at("2026-03-29T00:10")), Held("130 min", at("2026-03-28T23:20"))]
+    fates = decide(held, Keep(within=Span(hours=2)), now=newest.created, zone=BERLIN)
+    assert [fate.held.id for fate in fates if fate.kept] == ["newest", "80 min"]
+
+
+def test_days_are_the_zones_calendar_days() -> None:
+    noon = datetime(2026, 3, 29, 12, tzinfo=BERLIN)  # 23 hours after the noon before
+    assert Span(days=1).before(noon) == datetime(2026, 3, 28, 12, tzinfo=BERLIN)
+    assert Span(days=1, hours=1).before(noon) == at("2026-03-28T10:00")
+
+
+def test_a_simulation_has_the_days_of_its_zone() -> None:
+    start = datetime(2026, 10, 24, tzinfo=BERLIN)
+    days = simulate(Keep(last=1000), start=start, days=3, every=timedelta(hours=1), zone=BERLIN)
+    assert [f"{one.day}" for one in days] == ["2026-10-24", "2026-10-25", "2026-10-26"]
+    assert [len(one.kept) for one in days] == [24, 24 + 25, 24 + 25 + 24]
+    daily = simulate(Keep(daily=2), start=start, days=3, every=timedelta(hours=1), zone=BERLIN)
+    assert [f"{moment:%d %H:%M}" for moment in daily[-1].kept] == ["25 23:00", "26 23:00"]
+
+
 def test_a_simulation_settles() -> None:
     days = simulate(Keep(hourly=6, daily=7, weekly=4), start=NOW, days=60, every=timedelta(hours=4))
     assert len(days) == 60
@@ -135,39 +163,105 @@ PERIODS = {
 }  # fmt: skip
 
 
-def reference(moments: list[datetime], rules: dict[str, int]) -> set[datetime]:
-    newest_first = sorted(moments, reverse=True)
-    wanted: set[datetime] = set()
-    for name, count in rules.items():
-        if name == "last":
-            wanted |= set(newest_first if count < 0 else newest_first[:count])
-            continue
-        firsts: dict[str, datetime] = {}
-        for moment in newest_first:
-            firsts.setdefault(moment.strftime(PERIODS[name]), moment)
-        chosen = list(firsts.values())
-        if count >= 0:
-            short = len(chosen) < count
-            chosen = chosen[:count]
-        else:
-            short = True
-        wanted |= set(chosen)
-        if short and newest_first:
-            wanted.add(newest_first[-1])
-    return wanted
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Asuncion")
+CHANGES = ("2021-03-28T01:00", "2022-10-30T01:00", "2022-11-06T06:00", "2023-04-01T15:00",
+           "2023-03-26T03:00", "2023-10-01T04:00")  # fmt: skip
+"""Moments at which the clocks of one of the zones are changed."""
 
 
-@given(
-    st.lists(
-        st.integers(0, 3 * 365 * 96).map(lambda n: at("2021-01-01") + timedelta(minutes=15 * n)),
-        unique=True, max_size=60,
+def edge(newest: datetime, span: Span) -> float:
+    """The second that lies so long before: calendar units first, by another library."""
+    shift = relativedelta(years=span.years, months=span.months, days=span.days)
+    day = (newest.replace(tzinfo=None) - shift).replace(tzinfo=newest.tzinfo) if shift else newest
+    return day.timestamp() - 3600 * span.hours
+
+
+def buckets(newest_first: list[datetime], name: str) -> list[datetime]:
+    """The newest of each period."""
+    firsts: dict[str, datetime] = {}
+    for moment in newest_first:
+        firsts.setdefault(moment.strftime(PERIODS[name]), moment)
+    return list(firsts.values())
+
+
+def by_count(newest_first: list[datetime], name: str, count: int) -> list[datetime]:
+    if name == "last":
+        return newest_first if count < 0 else newest_first[:count]
+    chosen = buckets(newest_first, name)
+    if count < 0 or len(chosen) < count:
+        return [*chosen, *newest_first[-1:]]
+    return chosen[:count]
+
+
+def by_span(newest_first: list[datetime], name: str, span: Span) -> list[datetime]:
+    limit = edge(newest_first[0], span)
+    recent = [moment for moment in newest_first if moment.timestamp() > limit]
+    if name == "within":
+        return recent
+    chosen = buckets(recent, name.removeprefix("within_"))
+    return [*chosen, newest_first[-1]] if recent == newest_first else chosen
+
+
+def reference(sets: list[Held], rules: dict[str, Any], now: datetime, zone: tzinfo) -> set[str]:
+    past = sorted((held for held in sets if held.created <= now), key=lambda held: held.created)
+    kept = {held.id for held in sets if held.created > now}
+    kept |= {one.id for one in past if one.pinned_until is not None and one.pinned_until > now}
+    kept |= set([held.id for held in past if held.verified][-1:])
+    newest_first = [held.created.astimezone(zone) for held in reversed(past)]
+    wanted: list[datetime] = []
+    for name, rule in rules.items():
+        if isinstance(rule, int):
+            wanted += by_count(newest_first, name, rule)
+        elif newest_first:
+            wanted += by_span(newest_first, name, rule)
+    seconds = {moment.timestamp() for moment in wanted}
+    return kept | {held.id for held in past if held.created.timestamp() in seconds}
+
+
+QUARTERS = st.one_of(
+    st.integers(0, 3 * 365 * 96).map(lambda n: at("2021-01-01") + timedelta(minutes=15 * n)),
+    st.builds(
+        lambda change, n: at(change) + timedelta(minutes=15 * n),
+        st.sampled_from(CHANGES), st.integers(-20, 20),
     ),
-    st.dictionaries(st.sampled_from(["last", *PERIODS]), st.integers(-1, 8), min_size=1),
 )  # fmt: skip
+HISTORIES = st.dictionaries(
+    QUARTERS,
+    st.tuples(st.booleans(), st.none() | QUARTERS),  # verified; pinned until
+    max_size=40,
+)
+SPANS = st.builds(
+    Span, st.integers(0, 2), st.integers(0, 14), st.integers(0, 40), st.integers(0, 60)
+) | st.builds(Span, hours=st.integers(0, 12))
+RULES = st.dictionaries(
+    st.sampled_from(["last", *PERIODS]), st.integers(-1, 8), max_size=3
+).flatmap(
+    lambda counts: st.dictionaries(
+        st.sampled_from(["within", *(f"within_{name}" for name in PERIODS)]), SPANS, max_size=3
+    ).map(lambda spans: {**counts, **spans})
+)
+
+
+@given(HISTORIES, RULES, QUARTERS | st.just(NOW), st.sampled_from(ZONES).map(ZoneInfo))
 def test_every_history_is_thinned_as_the_reference_says(
-    moments: list[datetime], rules: dict[str, int]
+    history: dict[datetime, tuple[bool, datetime | None]],
+    rules: dict[str, Any],
+    now: datetime,
+    zone: tzinfo,
 ) -> None:
+    """Counts and spans together, with pins, verdicts and sets of the future, where clocks change;
+    whatever zone the times come in."""
+    sets = [Held(made.isoformat(), made, *more) for made, more in history.items()]
     keep = Keep(**rules)
-    sets = [Held(moment.isoformat(), moment) for moment in moments]
-    found = {fate.held.created for fate in decide(sets, keep, now=NOW) if fate.kept}
-    assert found == (set(moments) if keep.empty else reference(moments, rules))
+    wanted = {held.id for held in sets} if keep.empty else reference(sets, rules, now, zone)
+    local = [
+        replace(
+            held,
+            created=held.created.astimezone(zone),
+            pinned_until=held.pinned_until and held.pinned_until.astimezone(zone),
+        )
+        for held in sets
+    ]
+    for given_sets, moment in ((sets, now), (local, now.astimezone(zone))):
+        fates = decide(given_sets, keep, now=moment, zone=zone)
+        assert {fate.held.id for fate in fates if fate.kept} == wanted

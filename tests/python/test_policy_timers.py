@@ -101,6 +101,20 @@ def test_a_windows_task_wakes_often_enough():
     assert root.find(f".//{space}Command").text == "C:\\a b\\exshadow.exe"
 
 
+def test_a_windows_task_keeps_its_words_apart():
+    command = ["C:\\R&D\\exshadow.exe", "-m", "a<b"]
+    unit = windows_task(
+        parse(POLICY).group, command, 'C:\\My & "own" Files\\p.toml', "D:\\my state\\"
+    )
+    root = ElementTree.fromstring(unit.text.partition("?>")[2])
+    space = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
+    assert root.find(f".//{space}Command").text == "C:\\R&D\\exshadow.exe"
+    # A backslash before the closing quote would take it for a letter: it is doubled.
+    assert root.find(f".//{space}Arguments").text == (
+        '-m a<b --state "D:\\my state\\\\" policy run-due "C:\\My & \\"own\\" Files\\p.toml"'
+    )
+
+
 @pytest.mark.parametrize(
     ("crons", "every"),
     [(["0 * * * *"], 60), (["*/15 * * * *"], 15), (["7 3 * * *"], 1), (["* * * * *"], 1),

@@ -60,12 +60,14 @@ def simulate(
     from exshadow.policy.retention import simulate as simulated
 
     policy = loaded(file, [group])
-    start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    here = zone()
+    start = datetime.now(here).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     found = simulated(
         policy.group[group].keep.rules(),
         start=start,
         days=days,
         every=timedelta(seconds=parse_duration(every)),
+        zone=here,
     )
     rows = [(f"{one.day}", len(one.kept), f"{min(one.kept):%Y-%m-%d %H:%M}") for one in found]
     document = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from exshadow.cli import output
 from exshadow.cli.options import PolicyFile
+from exshadow.cli.policy_settings import both, setting_faults
 from exshadow.errors import Error, InvalidError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def check(file: PolicyFile, /) -> int:
     """Read a policy and tell every fault with its line. Nothing is run, nobody is asked.
 
     Beside the file's own words: writers can be made, hooks are there and nobody else may change
-    them, addresses of notifications are understood.
+    them, addresses of notifications are understood, settings of providers are known.
 
     Example: exshadow policy check /etc/exshadow/policy.toml
     """
@@ -39,8 +40,8 @@ def _require_usable(file: Path, policy: Policy) -> None:
     """What only a run would find. InvalidError with every fault and its line."""
     import tomllib
 
+    from exshadow.policy.inherit import parents_of
     from exshadow.policy.lines import Faults, Lines
-    from exshadow.policy.model import parents_of
 
     text = file.read_text(encoding="utf-8")
     faults = Faults(str(file), Lines(text), parents_of(tomllib.loads(text)))
@@ -54,6 +55,9 @@ def _require_usable(file: Path, policy: Policy) -> None:
         for hook, command in _hooks(group):
             _try_hook(faults, (*place, "hooks", *hook), command)
         _try_notify(faults, (*place, "notify"), group)
+    for name, settings in policy.provider.items():
+        for key, said in setting_faults(name, settings):
+            faults.add(("provider", name, key) if key else ("provider", name), said)
     if faults:
         raise InvalidError(str(faults), hint="see: exshadow policy schema")
 
@@ -64,7 +68,7 @@ def _try_writer(faults: Faults, place: Place, writer: str) -> None:
     try:
         make_writer(spec_of(writer))
     except Error as problem:
-        faults.add(place, _both(problem))
+        faults.add(place, both(problem))
 
 
 def _hooks(group: Group) -> Iterator[tuple[Place, str]]:
@@ -87,7 +91,7 @@ def _try_hook(faults: Faults, place: Place, command: str) -> None:
     try:
         private_command(command)
     except Error as problem:
-        faults.add(place, _both(problem))
+        faults.add(place, both(problem))
 
 
 def _try_notify(faults: Faults, place: Place, group: Group) -> None:
@@ -95,7 +99,3 @@ def _try_notify(faults: Faults, place: Place, group: Group) -> None:
 
     for key, text in misunderstood(group.notify):
         faults.add((*place, key), text)
-
-
-def _both(problem: Error) -> str:
-    return f"{problem.message}; {problem.hint}" if problem.hint else problem.message

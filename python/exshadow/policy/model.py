@@ -27,7 +27,6 @@ table are the settings it is made with.
 from __future__ import annotations
 
 import re
-import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -41,13 +40,18 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
-from exshadow.errors import InvalidError, RefusedError, from_system
-from exshadow.names import check_name, meant, parse_duration, parse_size
-from exshadow.policy.lines import Faults, Lines, told
+from exshadow.commands import require_private_file
+from exshadow.errors import InvalidError, from_system
+from exshadow.names import meant, parse_duration, parse_size
+from exshadow.policy.inherit import inherited, parents_of
+from exshadow.policy.lines import Faults, Lines, Place, told
 from exshadow.policy.retention import UNLIMITED, Keep, Span, parse_span
+from exshadow.policy.schedule import checked_cron, checked_window
 
 CHECKS = ("bytes", "filesystem", "ese", "postgresql", "sqlite", "script")
 PROVIDERS = ("native", "sfw", "eva", "vss")
@@ -80,11 +84,9 @@ def _count(value: object) -> int:
 
 
 def _cron(value: object) -> str:
-    from croniter import croniter
-
-    if not isinstance(value, str) or len(value.split()) != 5 or not croniter.is_valid(value):
+    if not isinstance(value, str):
         raise ValueError("write five cron fields: minute hour day month weekday")
-    return value
+    return checked_cron(value)
 
 
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
@@ -200,12 +202,23 @@ class Group(_Part):
     objective: Duration | None = None
     max_age: Duration | None = Field(default=None, alias="max-age")
 
+    @field_validator("window")
+    @classmethod
+    def _meets(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return checked_window(value, info.data.get("schedule")) if value is not None else None
+
     @model_validator(mode="after")
     def _sensible(self) -> Group:
         for what, names in (("volumes", self.volumes), ("mirrors", self.mirrors)):
             if len(set(names)) != len(names):
                 raise ValueError(f"{what} names one twice")
         return self
+
+
+class Template(Group):
+    """What groups take from: a part of one."""
+
+    volumes: tuple[str, ...] = ()
 
 
 def _size(value: object) -> int:
@@ -240,9 +253,10 @@ class Policy(_Part):
 
 def load(path: Path) -> Policy:
     """The policy of a file. InvalidError with every fault and its line; RefusedError when others
-    may write the file: it names commands that are run."""
+    than root and we could change it, whether it names commands today or not: they could add one,
+    and runs obey."""
+    require_private_file(path)
     try:
-        mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8")
     except OSError as problem:
         raise from_system(problem, f"cannot read {path}") from problem
@@ -251,8 +265,6 @@ def load(path: Path) -> Policy:
             f"{path} is no text in UTF-8: its byte {problem.start} cannot be",
             hint="name a policy: a TOML file",
         ) from problem
-    if mode & stat.S_IWOTH:
-        raise RefusedError(f"{path} may be changed by anybody", hint=f"chmod o-w {path}")
     return parse(text, str(path))
 
 
@@ -263,98 +275,34 @@ def parse(text: str, name: str = "policy") -> Policy:
     except tomllib.TOMLDecodeError as problem:
         raise InvalidError(f"{name}: {problem}", hint="it must be TOML") from problem
     lines = Lines(text)
-    groups = _inherited(raw, name, lines)
+    groups = inherited(raw, name, lines)
     faults = Faults(name, lines, parents_of(raw))
+    policy = None
     try:
         parts = {name: raw[name] for name in ("volume", "provider") if name in raw}
-        return Policy.model_validate({"group": groups, **parts})
+        policy = Policy.model_validate({"group": groups, **parts})
     except ValidationError as problem:
         for fault in problem.errors():
             faults.add(fault["loc"], told(fault, Policy))
-        raise InvalidError(str(faults), hint="see: exshadow policy schema") from problem
+    _look_at_templates(raw, faults)
+    if policy is None or faults:
+        raise InvalidError(str(faults), hint="see: exshadow policy schema")
+    return policy
 
 
-def parents_of(raw: Mapping[str, Any]) -> dict[str, list[str]]:
-    """By group its templates, nearest first: of a file that could be read."""
-    templates = raw.get("template", {})
-    found: dict[str, list[str]] = {}
-    for title, group in raw.get("group", {}).items():
-        chain = found.setdefault(title, [])
-        while (parent := group.get("extends")) is not None:
-            chain.append(parent)
-            group = templates[parent]
-    return found
-
-
-def _inherited(raw: Mapping[str, Any], name: str, lines: Lines) -> dict[str, Any]:
-    """Groups with their templates and the defaults laid under them."""
-    known = ("defaults", "template", "group", "volume", "provider")
-    if unknown := sorted(set(raw) - set(known)):
-        raise InvalidError(
-            "\n".join(
-                f"{name}:{lines.of((one,))}: unknown part {one}{meant(one, known)}"
-                for one in unknown
-            ),
-            hint="a policy has [defaults], [template.NAME], [group.NAME], [volume.NAME], "
-            "[provider.NAME]",
-        )
-    templates = raw.get("template", {})
-    parts = {"defaults": raw.get("defaults", {}), "template": templates}
-    if isinstance(templates, dict):
-        parts |= {f"template.{title}": one for title, one in templates.items()}
-    for title, one in parts.items():
-        if not isinstance(one, dict):
-            raise InvalidError(f"{name}:{lines.of(title.split('.'))}: {title} is no table")
-    groups = raw.get("group", {})
-    if not isinstance(groups, dict) or not groups:
-        raise InvalidError(f"{name}: no group", hint="begin one with [group.NAME]")
-    found = {}
-    for title, group in groups.items():
-        where = f"{name}:{lines.of(('group', title))}"
+def _look_at_templates(raw: Mapping[str, Any], faults: Faults) -> None:
+    """The defaults and every template by themselves: a fault that no group inherits today."""
+    defaults = raw.get("defaults", {})
+    if "extends" in defaults:
+        faults.add(("defaults", "extends"), "defaults extend no template: groups and templates do")
+    parts: list[tuple[Place, Mapping[str, Any]]] = [(("defaults",), defaults)]
+    parts += [(("template", title), one) for title, one in raw.get("template", {}).items()]
+    for place, part in parts:
         try:
-            check_name(title, "group name")
-        except InvalidError as problem:
-            raise InvalidError(f"{where}: {problem.message}", hint=problem.hint) from None
-        if not isinstance(group, dict):
-            raise InvalidError(f"{where}: group.{title} is no table")
-        line = lines.of(("group", title, "extends"))
-        chain = _chain(group, templates, f"{name}:{line}: group.{title}")
-        merged: dict[str, Any] = dict(raw.get("defaults", {}))
-        for one in reversed(chain):
-            merged = _laid_over(merged, one)
-        merged.pop("extends", None)
-        found[title] = merged
-    return found
-
-
-def _chain(group: Mapping[str, Any], templates: Mapping[str, Any], where: str) -> list[Any]:
-    """The group, its template, that one's template ..., no circles."""
-    chain = [group]
-    seen: list[str] = []
-    while (parent := chain[-1].get("extends")) is not None:
-        if parent in seen:
-            raise InvalidError(f"{where}: templates extend one another: {' -> '.join(seen)}")
-        if not isinstance(parent, str) or parent not in templates:
-            known = ", ".join(sorted(templates)) or "none"
-            maybe = meant(parent, templates) if isinstance(parent, str) else ""
-            raise InvalidError(
-                f"{where} extends {parent!r}, which is no template{maybe}",
-                hint=f"templates: {known}",
-            )
-        seen.append(parent)
-        chain.append(templates[parent])
-    return chain
-
-
-def _laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables are laid over one another key by key, everything else is replaced."""
-    both = dict(under)
-    for key, value in over.items():
-        old = both.get(key)
-        both[key] = (
-            _laid_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-        )
-    return both
+            Template.model_validate({key: one for key, one in part.items() if key != "extends"})
+        except ValidationError as problem:
+            for fault in problem.errors():
+                faults.add((*place, *fault["loc"]), told(fault, Template))
 
 
 def schema() -> dict[str, Any]:

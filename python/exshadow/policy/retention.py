@@ -2,7 +2,8 @@
 
 ``last``, ``hourly`` ... ``yearly`` keep the newest set of each of the last N hours ... years that
 have one; when there are fewer such periods than N, the oldest set is kept as well. ``within...``
-are times back from the newest set, not from now. A set is kept when any rule wants it. Sets that
+are times back from the newest set, not from now: years, months and days by the zone's calendar,
+hours as they pass, also where the clock is changed. A set is kept when any rule wants it. Sets that
 are pinned and the newest verified one are always kept: the latter until a newer one is verified.
 Sets of the future (a clock was wrong) are kept and count for no rule.
 """
@@ -29,18 +30,24 @@ class Span:
     hours: int = 0
 
     def before(self, moment: datetime) -> datetime:
-        """The moment that long before; the day is cut to the month's last."""
+        """The moment that long before, in UTC. Years, months and days are the calendar's of the
+        moment's zone, the day cut to the month's last; hours are hours that passed."""
+        try:
+            return self._day_before(moment).astimezone(UTC) - timedelta(hours=self.hours)
+        except OverflowError:
+            return datetime.min.replace(tzinfo=UTC)
+
+    def _day_before(self, moment: datetime) -> datetime:
+        if not (self.years or self.months or self.days):
+            return moment  # it knows which of two hours of one name it is in
         month = moment.month - 1 - self.months
         year = moment.year - self.years + month // 12
         month = month % 12 + 1
         if year < 1:
-            return datetime.min.replace(tzinfo=moment.tzinfo)
+            raise OverflowError
         day = min(moment.day, _days_of_month(year, month))
-        start = moment.replace(year=year, month=month, day=day)
-        try:
-            return start - timedelta(days=self.days, hours=self.hours)
-        except OverflowError:
-            return datetime.min.replace(tzinfo=moment.tzinfo)
+        start = moment.replace(year=year, month=month, day=day, fold=0)
+        return start - timedelta(days=self.days)
 
     def __str__(self) -> str:
         parts = ((self.years, "y"), (self.months, "m"), (self.days, "d"), (self.hours, "h"))
@@ -89,7 +96,7 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A set as retention sees it. ``created`` has a time zone."""
+    """A set as retention sees it. Times have a zone."""
 
     id: str
     created: datetime
@@ -132,8 +139,14 @@ def decide(sets: Iterable[Held], keep: Keep, *, now: datetime, zone: tzinfo = UT
 
     With no rule at all every set is kept.
     """
-    everything = sorted(sets, key=lambda held: (held.created, held.id), reverse=True)
-    ahead = [Fate(held, ("in the future",)) for held in everything if held.created > now]
+    # Times of one zone would be compared by the hands of its clock, which shows some twice.
+    now = now.astimezone(UTC)
+    everything = sorted(
+        sets, key=lambda held: (held.created.astimezone(UTC), held.id), reverse=True
+    )
+    ahead = [
+        Fate(held, ("in the future",)) for held in everything if held.created.astimezone(UTC) > now
+    ]
     newest_first = everything[len(ahead) :]
     moments = [held.created.astimezone(zone) for held in newest_first]
     reasons: list[list[str]] = [[] for _ in newest_first]
@@ -145,7 +158,7 @@ def decide(sets: Iterable[Held], keep: Keep, *, now: datetime, zone: tzinfo = UT
     if keep.within is not None and moments:
         edge = keep.within.before(moments[0])
         for moment, why in zip(moments, reasons, strict=True):
-            if moment > edge:
+            if moment.astimezone(UTC) > edge:
                 why.append(f"within {keep.within}")
     fates = [Fate(held, tuple(why)) for held, why in zip(newest_first, reasons, strict=True)]
     return ahead + fates
@@ -154,8 +167,8 @@ def decide(sets: Iterable[Held], keep: Keep, *, now: datetime, zone: tzinfo = UT
 def _always(sets: list[Held], reasons: list[list[str]], keep: Keep, now: datetime) -> None:
     verified = next((held for held in sets if held.verified), None)
     for held, why in zip(sets, reasons, strict=True):
-        if held.pinned_until is not None and held.pinned_until > now:
-            until = held.pinned_until
+        until = held.pinned_until
+        if until is not None and until.astimezone(UTC) > now:
             ever = until.year == datetime.max.year
             why.append("pinned for ever" if ever else f"pinned until {until:%Y-%m-%d %H:%M}")
         if held is verified:
@@ -198,7 +211,7 @@ def _by_span(
     edge = span.before(moments[0])
     seen: object = None
     for number, moment in enumerate(moments):
-        if moment <= edge:
+        if moment.astimezone(UTC) <= edge:
             return
         current = bucket(moment, number)
         oldest = number == len(moments) - 1
@@ -216,8 +229,11 @@ class Day:
     kept: tuple[datetime, ...]
 
 
-def simulate(keep: Keep, *, start: datetime, days: int, every: timedelta) -> list[Day]:
-    """What a policy leads to: a set every so often for N days, given up as the rules say."""
+def simulate(
+    keep: Keep, *, start: datetime, days: int, every: timedelta, zone: tzinfo = UTC
+) -> list[Day]:
+    """What a policy leads to: a set every so often for N days of the zone, given up as the rules
+    say there."""
     if every < timedelta(minutes=1) or days < 1:
         raise InvalidError(
             "a simulation needs at least a day, and a minute between sets",
@@ -225,13 +241,15 @@ def simulate(keep: Keep, *, start: datetime, days: int, every: timedelta) -> lis
         )
     there: list[Held] = []
     found = []
-    moment = start
+    moment = start.astimezone(UTC)
+    local = start.astimezone(zone)
     for number in range(days):
-        end = start + timedelta(days=number + 1)
+        end = (local + timedelta(days=number + 1)).astimezone(UTC)  # by the calendar: 23 to 25 h
         while moment < end:
             there.append(Held(moment.isoformat(), moment))
-            fates = decide(there, keep, now=moment)
+            fates = decide(there, keep, now=moment, zone=zone)
             there = [fate.held for fate in reversed(fates) if fate.kept]
             moment += every
-        found.append(Day((end - timedelta(seconds=1)).date(), tuple(one.created for one in there)))
+        day = (end - timedelta(seconds=1)).astimezone(zone).date()
+        found.append(Day(day, tuple(one.created.astimezone(zone) for one in there)))
     return found

@@ -81,7 +81,7 @@ def status_of(
     """Age against ``max-age``, or against the schedule where none is given; the verdict; the time
     to recover against the objective. The worst of them is the state."""
     newest = newest_of(name, sets)
-    local = now.astimezone(zone)
+    now, local = now.astimezone(UTC), now.astimezone(zone)
     upcoming = next_run(group.schedule, local, group.window) if group.schedule else None
     if newest is None:
         none = ("there is no set",)
@@ -104,7 +104,7 @@ def status_of(
         group.objective,
         tuple(note for _, note in found if note),
         tuple(text for one in measured if (text := unusual(one))),
-        local - limit if (limit := _oldest(group, local)) is not None else None,
+        now - limit if (limit := _oldest(group, local)) is not None else None,
     )
 
 
@@ -115,10 +115,12 @@ def newest_of(name: str, sets: Iterable[SetRecord]) -> SetRecord | None:
 
 
 def _age(group: Group, now: datetime, made: datetime) -> tuple[str, str]:
+    """``now`` in the zone of the schedule."""
     limit = _oldest(group, now)
     if limit is None or made >= limit:
         return "ok", ""
-    return "late", f"the newest set is older than it may be (since {limit:%Y-%m-%d %H:%M %Z})"
+    since = limit.astimezone(now.tzinfo)
+    return "late", f"the newest set is older than it may be (since {since:%Y-%m-%d %H:%M %Z})"
 
 
 def _verdict(group: Group, newest: SetRecord) -> tuple[str, str]:
@@ -142,14 +144,18 @@ def _recovery(group: Group, recovery: Recovery | None) -> tuple[str, str]:
 
 
 def _oldest(group: Group, now: datetime) -> datetime | None:
-    """The newest set must not be older than this."""
+    """The newest set must not be older than this, in UTC; ``now`` in the schedule's zone."""
     if group.max_age is not None:
-        return now - group.max_age
+        return now.astimezone(UTC) - group.max_age
     if group.schedule is None:
         return None
     due = last_due(group.schedule, now, group.window)
+    if due is None:
+        return None
     # One run may be under way: the moment before it counts.
-    return last_due(group.schedule, due - timedelta(minutes=1), group.window) if due else None
+    earlier = (due.astimezone(UTC) - timedelta(minutes=1)).astimezone(now.tzinfo)
+    before = last_due(group.schedule, earlier, group.window)
+    return before.astimezone(UTC) if before else None
 
 
 def unusual(one: Series) -> str:

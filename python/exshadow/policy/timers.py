@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 from croniter import croniter
 
@@ -147,9 +148,7 @@ def windows_task(
     another one. A task has no environment of its own."""
     every = wake_minutes([group.schedule for group in groups.values() if group.schedule])
     program, *rest = command
-    words = " ".join(
-        _argument(word) for word in (*rest, "--state", state, "policy", "run-due", policy)
-    )
+    words = subprocess.list2cmdline([*rest, "--state", state, "policy", "run-due", policy])
     text = f"""<?xml version="1.0" encoding="UTF-16"?>
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo>
@@ -189,7 +188,3 @@ def wake_minutes(crons: Sequence[str]) -> int:
         for minute in croniter.expand(cron)[0][0]:
             every = math.gcd(every, 1 if minute == "*" else int(minute))
     return max(every, 1)
-
-
-def _argument(word: str) -> str:
-    return quoteattr(word).replace("&quot;", '\\"') if re.search(r"[\s\"]", word) else word

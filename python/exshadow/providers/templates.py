@@ -55,6 +55,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from exshadow.commands import require_private_file
 from exshadow.errors import Error, InvalidError, from_system
 
 _VALUE = re.compile(r"\{(\w+)\}")
@@ -321,6 +322,7 @@ def _laid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _over(book: Book, path: Path) -> Book:
+    require_private_file(path)
     try:
         plain = tomllib.loads(path.read_text("utf-8"))
     except OSError as problem:

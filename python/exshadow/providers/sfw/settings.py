@@ -26,8 +26,8 @@ from exshadow.names import check_name
 from exshadow.providers.facts import SFW_MIRRORS
 
 PROGRAMS = ("vxassist", "vxsnap", "vxdg", "vxvol")
-_KNOWN = {*PROGRAMS, "mirrors", "letters", "folders", "sets", "sets_copy", "devices", "hosts",
-          "host", "version", "commands"}  # fmt: skip
+KNOWN = {*PROGRAMS, "mirrors", "letters", "folders", "sets", "sets_copy", "devices", "hosts",
+         "host", "version", "commands"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,10 @@ class Settings:
 
 def read(plain: Mapping[str, str]) -> Settings:
     """InvalidError with what is wrong."""
-    if unknown := sorted(plain.keys() - _KNOWN):
+    if unknown := sorted(plain.keys() - KNOWN):
         raise InvalidError(
             f"[provider.sfw] has no setting {unknown[0]!r}",
-            hint=f"there are {', '.join(sorted(_KNOWN))}",
+            hint=f"there are {', '.join(sorted(KNOWN))}",
         )
     host = plain.get("host") or platform.node()
     sets = Path(plain.get("sets") or _default_sets())

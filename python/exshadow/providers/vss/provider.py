@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from exshadow.commands import CommandRunner, require_private_file
 from exshadow.errors import NotFoundError, ProviderError, RefusedError, UnsupportedError
 from exshadow.model import ChangedMember, Member
 from exshadow.providers.contract import (
@@ -65,6 +66,9 @@ def build(settings: Mapping[str, str]) -> VssProvider:
             "there is no Volume Shadow Copy Service here: this is no Windows host",
             hint="choose another provider, or name exshadow-vss.exe: tool = ... in [provider.vss]",
         )
+    if mine.tool:
+        require_private_file(mine.tool)
+    CommandRunner(programs={"launcher": mine.launcher}).check("launcher")
     return VssProvider(mine, tool)
 
 

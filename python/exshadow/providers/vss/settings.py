@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from exshadow.errors import InvalidError
 
+PROGRAMS = ("launcher", "copied")
+"""Settings that are commands."""
+
 
 class Kind(StrEnum):
     """What copies are asked for."""

@@ -1,0 +1,118 @@
+"""What is wrong with the settings of a policy's providers: nothing is made, no product is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exshadow.errors import Error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from pydantic import BaseModel
+
+_OF_NATIVE = ("mirror-path",)
+
+Fault = tuple[str, str]
+"""The key, empty for the whole table; what is wrong with it."""
+
+
+def setting_faults(name: str, plain: Mapping[str, str]) -> Iterator[Fault]:
+    """Keys that nobody knows, values that cannot be, files and programs that others could change.
+    A program that is not here is no fault: the policy may be for another host."""
+    known = {"native": _native, "sfw": _sfw, "eva": _eva, "vss": _vss}[name]
+    yield from known(plain)
+
+
+def both(problem: Error) -> str:
+    """What was found and what to do, in one line."""
+    return f"{problem.message}; {problem.hint}" if problem.hint else problem.message
+
+
+def _native(plain: Mapping[str, str]) -> Iterator[Fault]:
+    yield from _unknown(plain, _OF_NATIVE)
+
+
+def _sfw(plain: Mapping[str, str]) -> Iterator[Fault]:
+    from exshadow.providers.sfw.settings import KNOWN, PROGRAMS, read
+
+    yield from _unknown(plain, sorted(KNOWN))
+    try:
+        mine = read({key: one for key, one in plain.items() if key in KNOWN})
+    except Error as problem:
+        yield "", both(problem)
+        return
+    yield from _commands("sfw", mine.version, mine.commands)
+    yield from _programs(plain, PROGRAMS)
+
+
+def _eva(plain: Mapping[str, str]) -> Iterator[Fault]:
+    from pathlib import Path
+
+    from exshadow.providers.eva.settings import EvaSettings
+
+    yield from _modelled(EvaSettings, plain)
+    overlay = Path(plain["commands"]) if plain.get("commands") else None
+    version = plain.get("version", EvaSettings.model_fields["version"].default)
+    yield from _commands("eva", version, overlay)
+    yield from _programs(plain, ("sssu",))
+
+
+def _vss(plain: Mapping[str, str]) -> Iterator[Fault]:
+    from pathlib import Path
+
+    from exshadow.commands import require_private_file
+    from exshadow.providers.vss.settings import PROGRAMS, VssSettings
+
+    yield from _modelled(VssSettings, plain)
+    yield from _programs(plain, PROGRAMS)
+    if plain.get("tool") and Path(plain["tool"]).is_file():
+        try:
+            require_private_file(plain["tool"])
+        except Error as problem:
+            yield "tool", both(problem)
+
+
+def _unknown(plain: Mapping[str, str], known: tuple[str, ...] | list[str]) -> Iterator[Fault]:
+    from exshadow.names import meant
+
+    for key in sorted(plain.keys() - set(known)):
+        yield key, f"unknown key{meant(key, known)}"
+
+
+def _modelled(model: type[BaseModel], plain: Mapping[str, str]) -> Iterator[Fault]:
+    from pydantic import ValidationError
+
+    from exshadow.policy.lines import told
+
+    try:
+        model.model_validate(dict(plain))
+    except ValidationError as problem:
+        for fault in problem.errors():
+            yield ".".join(str(part) for part in fault["loc"]), told(fault, model)
+
+
+def _commands(product: str, version: str, overlay: Path | None) -> Iterator[Fault]:
+    """The data file, and the administrator's own laid over it."""
+    from exshadow.providers.templates import load
+
+    try:
+        load(product, version)
+    except Error as problem:
+        yield "version", both(problem)
+        return
+    try:
+        load(product, version, overlay)
+    except Error as problem:
+        yield "commands", both(problem)
+
+
+def _programs(plain: Mapping[str, str], names: tuple[str, ...]) -> Iterator[Fault]:
+    from exshadow.commands import CommandRunner
+
+    for name in names:
+        try:
+            CommandRunner(programs={name: plain.get(name, "")}).check(name)
+        except Error as problem:
+            yield name, both(problem)
