@@ -97,7 +97,7 @@ def test_a_mirror_that_cannot_be_made_is_said_while_there_is_another(
 ) -> None:
     policy.write_text(policy.read_text().replace("mirror-path", "unknown"))
     found = only_group(shop.cli, policy)
-    assert any("mirror m3 could not be prepared" in note for note in found["notes"])
+    assert any("mirror m3 could not be prepared" in text for text in found["warnings"])
     assert found["set"]
 
 

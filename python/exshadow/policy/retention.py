@@ -94,6 +94,15 @@ class Keep:
         return all(getattr(self, one.name) in (0, None) for one in fields(self))
 
 
+    @property
+    def most(self) -> int | None:
+        """The most sets that the counts want; None where a rule has no number: all, or a span."""
+        values = [getattr(self, one.name) for one in fields(self)]
+        counts = [one for one in values if isinstance(one, int)]
+        spans = [one for one in values if isinstance(one, Span)]
+        return None if self.empty or spans or UNLIMITED in counts else sum(counts)
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A set as retention sees it. Times have a zone."""

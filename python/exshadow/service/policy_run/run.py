@@ -212,7 +212,6 @@ class _Run:
 
     def _warn(self, text: str) -> None:
         self._done.warnings.append(text)
-        self._done.unmade = True
         self._room.note(text)
 
     def _say(self, text: str) -> None:
