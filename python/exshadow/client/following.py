@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exshadow import wire
-from exshadow.client.line import Line, part
+from exshadow.client.line import Line, part, went_away
 from exshadow.errors import Error
 from exshadow.model import Json
 from exshadow.service.reporter import Reporter
@@ -69,7 +69,7 @@ def _listen(line: Line, job_id: str, told: _Told) -> Ended:
             return Ended(content, None)
         elif kind == "end":
             return _end(content, told)
-    raise Error("the daemon stopped telling about the job", hint=f"see: job {job_id}")
+    raise went_away("it stopped telling about the job")
 
 
 def _end(content: dict[str, Any], told: _Told) -> Ended:

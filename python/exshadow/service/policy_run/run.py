@@ -22,6 +22,7 @@ from exshadow.policy.planning import held_of
 from exshadow.policy.retention import Fate, decide
 from exshadow.providers.contract import Mirror, Verb
 from exshadow.service import sets
+from exshadow.service.checks.script import require_safe
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.policy_run import making, proof, rotation, unfinished
 from exshadow.service.policy_run.around import Around
@@ -100,6 +101,8 @@ class _Run:
     def run(self, around: Around) -> None:
         room, done = self._room, self._done
         done.settled = unfinished.settle(room, self._group.mirrors)
+        if self._group.script is not None:
+            require_safe(self._group.script)  # before a set is made that nobody could prove
         around.before()
         turn = self._prepared()
         done.mirror = turn.mirror
@@ -189,12 +192,15 @@ class _Run:
                 self._say("not verified: the writers are not told that the backup succeeded")
             return False
         try:
-            self._done.error = proof.prove(self._room, one, CheckWish(self._group.verify))
+            self._done.error = proof.prove(self._room, one, self._wish())
         except Error as problem:
             if problem.exit_status == 130:
                 raise
             self._done.error = problem
         return self._done.error is None
+
+    def _wish(self) -> CheckWish:
+        return CheckWish(tuple(self._group.verify), script=self._group.script)
 
     def _tell_of_strays(self) -> None:
         """Sets that retention gives up and no rotation will: their mirror is none of the policy."""
