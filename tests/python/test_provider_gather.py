@@ -146,7 +146,8 @@ def test_a_policy_runs_from_the_command_line_on_products_commands(cli, tmp_path,
     cli("snapshot", "pin", first["id"])
     cli.error(4, "snapshot", "resync", first["id"], "--yes")
     cli.error(2, "snapshot", "pin", first["id"], "--clear")
-    cli("snapshot", "pin", first["id"], "--clear", "--reason", "test")
+    cli("snapshot", "pin", first["id"], "--clear", "--reason", "all is archived")
+    assert "all is archived" in cli("snapshot", "show", first["id"]).out
     cli("snapshot", "resync", first["id"], "--yes")
     assert cli.json("snapshot", "list")["sets"] == []
     (again,) = cli.json("policy", "run", path)["groups"]

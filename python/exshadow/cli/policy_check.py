@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exshadow.cli import output
@@ -21,8 +20,8 @@ def check(file: PolicyFile, /) -> int:
     """Read a policy and tell every fault with its line. Nothing is run, nobody is asked.
 
     Beside the file's own words: writers can be made, hooks are there and nobody else may change
-    them, addresses of notifications are understood, settings and options of providers are known, the check
-    script is there. Warned of: retention that the mirrors cannot hold.
+    them, addresses of notifications are understood, settings and options of providers are known,
+    the check script is there. Warned of: retention that the mirrors cannot hold.
 
     Example: exshadow policy check /etc/exshadow/policy.toml
     """

@@ -44,9 +44,9 @@ def option_faults(group: Group) -> Iterator[Fault]:
     """Options that no provider knows, and patterns by which two mirrors would be one file."""
     options = group.provider.options
     yield from _unknown(options, _OPTIONS)
-    if pattern := options.get("mirror-path"):
-        if said := _pattern_fault(pattern, len(group.volumes), len(group.mirrors)):
-            yield "mirror-path", said
+    pattern = options.get("mirror-path", "")
+    if said := _pattern_fault(pattern, len(group.volumes), len(group.mirrors)):
+        yield "mirror-path", said
 
 
 def _pattern_fault(pattern: str, volumes: int, mirrors: int) -> str:
@@ -65,7 +65,7 @@ def _pattern_fault(pattern: str, volumes: int, mirrors: int) -> str:
             known = "it may hold {volume}, {mirror} and {group}"
             return f"unknown placeholder {{{name}}}{meant(name, words) or f'; {known}'}"
     for name, many in (("volume", volumes), ("mirror", mirrors)):
-        if many > 1 and name not in there:
+        if pattern and many > 1 and name not in there:
             return f"without {{{name}}} the mirrors of {many} {name}s would be one file"
     return ""
 

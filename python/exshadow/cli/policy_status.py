@@ -32,8 +32,9 @@ def status(
 
     Warns when the newest set changed more or less than usual, or more of it does not compress.
     Exit 0: all well; 9: a copy is missing or too old, recovery would miss its objective, or the
-    next run cannot work (stuck); 5: a check failed. With --nagios, as plugins of Nagios, Icinga and their like do: 0 OK; 1 WARNING
-    (too old, too slow, stuck, unusual); 2 CRITICAL (no set, a check failed); 3 UNKNOWN (not to be told).
+    next run cannot work (stuck); 5: a check failed. With --nagios, as plugins of Nagios, Icinga and
+    their like do: 0 OK; 1 WARNING (too old, too slow, stuck, unusual); 2 CRITICAL (no set, a check
+    failed); 3 UNKNOWN (not to be told).
 
     Example: exshadow policy status /etc/exshadow/policy.toml
     """

@@ -49,9 +49,7 @@ def interrupted_hint(arguments: Sequence[str]) -> str:
     place = _command(arguments)[0]
     if place[:1] == ["policy"]:
         return "repeat the command: a run goes on with what was begun"
-    return (
-        "repeat the command; copying that had begun goes on with: exshadow mirror sync VOLUME"
-    )
+    return "repeat the command; copying that had begun goes on with: exshadow mirror sync VOLUME"
 
 
 def _said(error: CycloptsError, arguments: Sequence[str], place: list[str], app: App) -> str:

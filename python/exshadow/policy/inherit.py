@@ -125,6 +125,8 @@ def parents_of(raw: Mapping[str, Any]) -> dict[str, list[str]]:
     """By group its templates, nearest first."""
     templates = tables(raw, "template")
     return {
-        title: [one for one in _parents(group, templates) if isinstance(one, str) and one in templates]
+        title: [
+            one for one in _parents(group, templates) if isinstance(one, str) and one in templates
+        ]
         for title, group in tables(raw, "group").items()
     }

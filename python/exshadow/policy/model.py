@@ -347,21 +347,26 @@ def _sound(parts: dict[str, Any], faults: Faults) -> Policy | None:
             found = problem.errors()
         for fault in found:
             faults.add(fault["loc"], told(fault, Policy))
-        if not all([_cut(parts, fault["loc"]) for fault in found]):
+        cut = [_cut(parts, fault["loc"]) for fault in found]
+        if not all(cut):
             return None
 
 
 def _cut(parts: dict[str, Any], place: Place) -> bool:
     """Take the value at the place away, with the list that it is in. False where there is none."""
-    table, found = parts, ()
-    for key in place:
-        if not isinstance(table, dict) or key not in table:
+    if place[0] == "group" and place[2:3] == ("volumes",):
+        parts["group"][place[1]]["volumes"] = ["unknown"]  # a group must have some
+        return True
+    inner: Any = parts
+    found: tuple[dict[str, Any], str] | None = None
+    for key in map(str, place):
+        if not isinstance(inner, dict) or key not in inner:
             break
-        found, table = (table, key), table[key]
-    if len(place) < 2 or not found:
+        found, inner = (inner, key), inner[key]
+    if found is None:
         return False
-    owner, key = found
-    owner.pop(key, None)
+    owner, last = found
+    del owner[last]
     return True
 
 

@@ -93,7 +93,6 @@ class Keep:
         """No rule at all: then nothing is ever given up."""
         return all(getattr(self, one.name) in (0, None) for one in fields(self))
 
-
     @property
     def most(self) -> int | None:
         """The most sets that the counts want; None where a rule has no number: all, or a span."""

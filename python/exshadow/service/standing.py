@@ -53,17 +53,13 @@ def standings(
         )
         for name, group in groups.items()
     ]
-    found = [
-        replace(one, notes=(*one.notes, *lent_notes(one.name, sets))) for one in found
-    ]
+    found = [replace(one, notes=(*one.notes, *lent_notes(one.name, sets))) for one in found]
     return [
         one
         if one.name in without_policy
         else hindered(
             one,
-            obstacles(
-                service, catalog, one.name, groups[one.name], places, now=now, zone=zone
-            ),
+            obstacles(service, catalog, one.name, groups[one.name], places, now=now, zone=zone),
         )
         for one in found
     ]

@@ -82,8 +82,10 @@ def _all_native(service: Service, policy: Policy, name: str) -> bool:
 def choose(service: Service, policy: Policy, name: str, reporter: Reporter) -> str:
     """The chooser's. RefusedError, with every reason, when nobody can."""
     part = policy.group[name].provider
-    if part.prefer[:1] == (NATIVE,) and NATIVE not in part.forbid and _all_native(
-        service, policy, name
+    if (
+        part.prefer[:1] == (NATIVE,)
+        and NATIVE not in part.forbid
+        and _all_native(service, policy, name)
     ):  # it meets every demand: nothing need be asked of the others
         return NATIVE
     found = choose_group(service, policy, name).choice

@@ -30,7 +30,6 @@ from exshadow.service.policy_run.record import GroupRun
 from exshadow.service.policy_run.room import Room
 from exshadow.service.snapshots import free_label
 
-
 _AGAIN = "run it again: it goes on with what was begun"
 
 
