@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from exshadow.errors import (
     BusyError,
+    CancelledElsewhereError,
     CancelledError,
     Error,
     NotFoundError,
@@ -53,6 +54,9 @@ def run_group(room: Room, group: Group, *, zone: tzinfo = UTC) -> GroupRun:
 
 
 def _error(problem: BaseException) -> Error:
+    if isinstance(problem, CancelledElsewhereError):
+        said = "the daemon was stopped meanwhile, or its job cancelled"
+        return BusyError(f"{said}: {problem.message}", hint=_AGAIN)
     if isinstance(problem, Error):
         if problem.exit_status == 130:  # what is copied says how it alone goes on
             problem.hint = _AGAIN
@@ -165,6 +169,7 @@ class _Run:
                 raise
             label, raised = next(iter(failed.items()))
             self._tell_failed({name: one for name, one in failed.items() if name != label})
+            raised.message = f"mirror {label} could not be prepared: {raised.message}"
             raise raised from None
         self._tell_failed(failed)
         return turn
