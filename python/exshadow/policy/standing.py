@@ -39,7 +39,8 @@ class Series:
 class GroupStatus:
     """``state``: ok, stuck (the next run cannot work), late (copy too old), slow (recovery would
     miss its objective), damaged (a check failed), none (no set). ``warnings``: what is unusual; the
-    state is not worse for it. ``oldest``: the age that the newest set may have, None when nothing says."""
+    state is not worse for it. ``oldest``: the age that the newest set may have, None when nothing
+    says."""
 
     name: str
     state: str
