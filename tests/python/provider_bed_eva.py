@@ -36,6 +36,7 @@ class EvaBed(Bed):
 
     name = "eva"
     other_host = "tape"
+    third_host = "prod"
     copies_of_mirrors = 4
     kind: ClassVar[dict[str, str]] = {"kind": "mirrorclone"}
 

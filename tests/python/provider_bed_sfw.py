@@ -23,6 +23,7 @@ class SfwBed(Bed):
 
     name = "sfw"
     other_host = "HOST2"
+    third_host = "HOST3"
     copies_of_mirrors = 6
     sizes: ClassVar = {"db": 2 * MIB, "logs": MIB}
 

@@ -21,6 +21,8 @@ class Bed(ABC):
     mirrors = ("m1", "m2")
     other_host = ""
     """A host that sets can be lent to; empty where the product lends none."""
+    third_host = ""
+    """Another such host."""
     copies_of_mirrors: int
     """How many copies :meth:`copies` has while both mirrors are prepared, and no set."""
 

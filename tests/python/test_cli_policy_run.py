@@ -126,7 +126,9 @@ def test_a_mirror_that_cannot_be_made_is_said_while_there_is_another(
     assert found["set"]
 
 
-def test_sets_of_other_providers_are_listed_as_the_catalog_has_them(shop: Shop) -> None:
+def test_sets_of_other_providers_are_listed_as_the_catalog_has_them(
+    shop: Shop, tmp_path: Path
+) -> None:
     one = SetRecord(
         "foreign-set", "foreign-set", "mail", "2026-05-01T12:00:00Z", "sfw", "crash", "ready", ()
     )
@@ -135,10 +137,11 @@ def test_sets_of_other_providers_are_listed_as_the_catalog_has_them(shop: Shop) 
     (found,) = shop.cli.json("snapshot", "list")["sets"]
     assert (found["provider"], found["state"]) == ("sfw", "ready")
     assert shop.cli.json("snapshot", "list", "mail")["sets"] == [found]
-    error = shop.cli.error(4, "snapshot", "verify", "mail@foreign-set")
+    error = shop.cli.error(4, "snapshot", "export", "mail@foreign-set", tmp_path / "out")
     assert "provider sfw holds it" in error["message"]
-    error = shop.cli.error(3, "restore", "mail@foreign-set")
-    assert "nothing tells how set" in error["message"]
+    for words in (("restore",), ("snapshot", "verify")):
+        error = shop.cli.error(3, *words, "mail@foreign-set")
+        assert "nothing tells how set" in error["message"]
     error = shop.cli.error(4, "restore", "mail@foreign-set", "--mode", "instant")
     assert error["code"] == "unsupported"
 

@@ -173,10 +173,10 @@ def test_promote_makes_the_copy_production(shop, noon, tmp_path):
     assert shop.bytes("db") == shop.bytes("db-m2")
 
 
-def test_pins_refuse_resync_and_delete(shop, noon):
+def test_pins_refuse_what_ends_the_set(shop, noon):
     pinned = shop.cli.json("snapshot", "pin", "noon")["set"]
     assert pinned["pinned_until"] == "forever"
-    for verb in ("resync", "delete"):
+    for verb in ("resync", "delete", "promote"):
         assert "pin" in shop.cli.error(4, "snapshot", verb, "noon")["message"]
     shop.cli.error(4, "volume", "remove", "db")
     refused = shop.cli.error(2, "snapshot", "pin", "noon", "--until", "2199-01-31")

@@ -98,6 +98,31 @@ def test_a_keeper_that_lost_a_lease_says_so_once(catalog):
     keeper.close()
 
 
+def test_a_lease_that_is_given_back_while_others_are_renewed_is_not_lost(catalog, monkeypatch):
+    heard = []
+    keeper = Keeper(catalog, heard.append, seconds=60)
+    keeper.hold("v")
+    keeper.hold("w")
+    renew, check = Leases.renew, Leases.fence
+
+    def meanwhile(self, leases):
+        keeper.let_go("v")
+        return renew(self, leases)
+
+    def again(self, connection, leases):
+        keeper.let_go("w")
+        return check(self, connection, leases)
+
+    monkeypatch.setattr(Leases, "renew", meanwhile)
+    assert keeper._renewed()
+    assert heard == []
+    assert keeper.holds("w")
+    monkeypatch.setattr(Leases, "fence", again)
+    with catalog.engine.connect() as connection:
+        keeper.fence(connection)
+    keeper.close()
+
+
 def test_a_keeper_stops_in_time_when_the_catalog_is_gone(catalog, monkeypatch):
     heard = []
     keeper = Keeper(catalog, lambda problem: heard.append(time.monotonic()), seconds=SECONDS)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Cli
@@ -14,9 +15,12 @@ from provider_bed_eva import EvaBed
 from provider_bed_sfw import SfwBed
 from provider_trial import Rotation, bed_classes
 
-from exshadow.errors import RefusedError
+from exshadow.errors import NotFoundError, ProviderError, RefusedError
+from exshadow.names import FOREVER
 from exshadow.policy.model import Hook, HooksPart
-from exshadow.providers.contract import Provider, Verb
+from exshadow.providers.contract import Action, Provider, Stage, Verb
+from exshadow.providers.eva.lending import Lending
+from exshadow.service import pins
 from exshadow.service.policy_run import elsewhere, unfinished
 
 LENDERS = [SfwBed, EvaBed]
@@ -108,6 +112,52 @@ def test_a_kill_leaves_a_set_lent_or_here(rotation: Rotation, verb: Verb, begun:
         assert bool(mirror.lent) == ((verb is Verb.LEND) == begun)
 
 
+@pytest.mark.parametrize("rotation", [EvaBed], indirect=True)
+def test_a_half_lent_set_is_not_verified_and_lent_by_the_next_run_though_it_is_pinned(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rotation.good()
+    assert made.made is not None
+    set_id = made.made.id
+    with rotation.room() as room:
+        lend = room.action(Verb.LEND, made.mirror, set_id, made.made.label)
+        with pytest.raises(NotFoundError):  # nothing came of it
+            room.do(replace(lend, options={"host": "nowhere"}))
+        assert room.service.show_set(set_id).verified is not None
+        lend = replace(lend, id="lend", options={"host": rotation.bed.other_host})
+        add_lun = Lending.add_lun
+
+        def only_the_first(self: Lending, action: Action, volume: str, *more: Any) -> None:
+            if volume != "db":
+                raise ProviderError("no")
+            add_lun(self, action, volume, *more)
+
+        monkeypatch.setattr(Lending, "add_lun", only_the_first)
+        with pytest.raises(ProviderError):
+            room.do(lend)
+        monkeypatch.undo()
+        assert room.service.show_set(set_id).verified is None
+        assert room.provider.standing(lend).stage is Stage.HALF
+        pins.pin(room.desk, set_id, FOREVER)
+        told = unfinished.settle(room)
+        assert [text.partition(": ")[2] for text in told] == ["finished"]
+        assert room.provider.standing(lend).stage is Stage.DONE
+        assert room.service.show_set(set_id).state == "ready"
+        recall = replace(lend, id="back", verb=Verb.RECALL, options={"released": "yes"})
+        room.do(recall)
+        room.do(room.action(Verb.RESTORE, made.mirror, set_id, made.made.label))
+        for asked in (replace(lend, id="again"), replace(recall, id="back again")):
+            room.journal.begin(room.provider.name, asked)
+            if asked.verb is Verb.LEND:
+                room.provider.start(replace(asked, volumes=asked.volumes[:1]))
+        told = unfinished.settle(room)
+        assert [text.partition(": ")[2] for text in told] == [
+            "recall was asked for later", "finished",
+        ]  # fmt: skip
+        assert room.provider.standing(recall).stage is Stage.DONE
+        assert room.journal.unfinished(room.group) == []
+
+
 @pytest.mark.parametrize("kind", [pytest.param(SfwBed, marks=pytest.mark.soak), EvaBed])
 def test_a_set_is_handed_to_a_backup_program_then_lent_and_recalled(
     cli: Cli, tmp_path: Path, kind: type[SfwBed | EvaBed]
@@ -145,8 +195,12 @@ def test_a_set_is_handed_to_a_backup_program_then_lent_and_recalled(
     cli.error(4, "snapshot", "promote", made, "--yes")
     error = cli.error(4, "snapshot", "recall", made)  # nobody said that the host has let go
     assert "--yes" in error["hint"]
+    assert "recall" in cli.error(4, "snapshot", "verify", made)["hint"]
     cli("snapshot", "recall", made, "--yes")
     assert cli.json("snapshot", "show", made)["set"]["lent_to"] == ""
+    found = cli.json("snapshot", "verify", made)  # by what the hosts left of it
+    assert (found["set"]["verified"]["ok"], found["job"]["kind"]) == (True, "verify")
+    assert bed.provider().mirrors(bed.group, bed.sources)[0].presented == ()
     cli("snapshot", "resync", made, "--yes")
     bed.close()
 

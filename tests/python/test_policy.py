@@ -16,7 +16,8 @@ from conftest import Cli
 from exshadow.errors import InvalidError, RefusedError
 from exshadow.model import SetRecord, Verification
 from exshadow.policy.model import load, parse
-from exshadow.policy.planning import held_of, misfits, plan_group
+from exshadow.policy.nagios import grade
+from exshadow.policy.planning import held_of, is_due, misfits, plan_group
 from exshadow.policy.schedule import inside, last_due, next_run
 from exshadow.policy.standing import EXIT_STATUS, status_of
 
@@ -209,7 +210,7 @@ def one_set(hours: float, ok: bool | None = None, **more: object) -> SetRecord:
     fields = {
         "id": f"set-{hours}", "label": f"{hours}h", "group": "shop", "created": created.isoformat(),
         "provider": "native", "consistency": "crash", "state": "ready", "members": (),
-        "verified": verified, **more,
+        "verified": verified, "checks": (verified,) if verified else (), **more,
     }  # fmt: skip
     return SetRecord(**fields)  # type: ignore[arg-type]
 
@@ -351,9 +352,41 @@ def test_a_check_finds_what_only_a_later_run_would(cli, tmp_path: Path, line, to
     cli("policy", "check", path)
 
 
+def test_a_set_of_the_future_is_told_and_makes_no_group_be_not_due() -> None:
+    """The clock was set back, or was ahead then."""
+    ahead = one_set(-5, ok=True)
+    for others in ([], [one_set(1.75, ok=True)]):
+        found = status_of("shop", GROUP, [ahead, *others], now=NOW)
+        assert (found.state, found.newest) == ("late", others[0] if others else ahead)
+        assert found.age == (timedelta(hours=1.75) if others else None)
+        assert f"a clock was or is wrong: -5h ({ahead.created})" in found.notes[0]
+        assert grade(found) == 1
+        assert is_due("shop", GROUP, [ahead, *others], now=NOW)
+        assert plan_group("shop", GROUP, [ahead, *others], now=NOW).due
+    slightly = status_of("shop", GROUP, [one_set(-0.01, ok=True)], now=NOW)
+    assert (slightly.state, slightly.age) == ("ok", timedelta(0))
+
+
+def test_verified_is_what_every_check_of_the_policy_found_good() -> None:
+    good, bad = (Verification(check, check == "bytes", "", "") for check in ("bytes", "ese"))
+    both = one_set(2, ok=True, checks=(good, replace(bad, ok=True)))
+    half, worse = one_set(1, ok=True), one_set(1, verified=bad, checks=(good, bad))
+
+    def verified(sets: list[SetRecord], *checks: str) -> list[bool]:
+        return [one.verified for one in held_of(sets, checks)]
+
+    assert verified([both, half], "bytes", "ese") == [True, False]
+    assert verified([both, half], "bytes") == verified([both, half]) == [True, True]
+    assert verified([both, worse], "bytes") == verified([both, worse]) == [True, False]
+    assert verified([one_set(3), half], "bytes", "ese") == [False, True]  # nothing better is there
+    wanted = GROUP.model_copy(update={"verify": ("bytes", "ese")})
+    found = status_of("shop", wanted, [both, half], now=NOW)
+    assert found.notes == ("the newest set was not verified by ese yet",)
+
+
 def test_a_pin_for_ever_never_ends() -> None:
     pinned = SetRecord("i", "l", "g", "2024-06-01T00:00:00Z", "native", "crash", "ready", ())
-    held = held_of(replace(pinned, pinned_until="forever"))
+    (held,) = held_of([replace(pinned, pinned_until="forever")], ())
     assert held.pinned_until is not None
     assert held.pinned_until.year == 9999
 

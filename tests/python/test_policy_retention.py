@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from exshadow.errors import InvalidError
 from exshadow.policy.retention import Held, Keep, Span, decide, parse_span, simulate
+from exshadow.service.policy_run.rotation import guarded
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
@@ -60,6 +61,19 @@ def test_a_set_every_day_for_a_hundred_years() -> None:
 
 def test_sets_of_the_future_are_kept_and_count_for_nothing() -> None:
     assert kept(["2024-05-30", "2024-05-31", "2030-01-01"], last=1) == ["2024-05-31", "2030-01-01"]
+
+
+def test_pins_and_the_newest_verified_are_looked_at_in_the_future_too() -> None:
+    """A clock that was set back must not let a rotation take the only set that is good."""
+    sets = [
+        Held("late", NOW + timedelta(days=2), pinned_until=NOW + timedelta(days=9)),
+        Held("proved", NOW + timedelta(days=1), verified=True),
+        Held("ahead", NOW + timedelta(hours=1)),
+        Held("now", NOW),
+    ]
+    fates = {fate.held.id: fate for fate in decide(sets, Keep(last=1), now=NOW)}
+    assert [name for name, fate in fates.items() if guarded(fate)] == ["late", "proved"]
+    assert fates["proved"].reasons == ("in the future", "newest verified")
 
 
 def test_the_oldest_is_kept_for_want_of_periods() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from provider_bed_eva import EvaBed, EvaSnapshotBed
@@ -14,16 +16,19 @@ from provider_bed_sfw import SfwBed
 from provider_beds import Bed
 from provider_trial import Rotation, bed_classes
 
-from exshadow.errors import RefusedError
+from exshadow.catalog.journal import CatalogJournal
+from exshadow.errors import BusyError, RefusedError
 from exshadow.model import SetRecord
 from exshadow.names import FOREVER
-from exshadow.providers.contract import Action, Stage, Verb
+from exshadow.providers.contract import ENDS_A_SET, Action, Stage, Verb
+from exshadow.providers.eva.provider import EvaProvider
 from exshadow.providers.sfw import SfwProvider
 from exshadow.providers.sfw.dropping import clear
 from exshadow.providers.sfw.look import Look
 from exshadow.providers.sfw.resyncing import give_back
 from exshadow.service import pins
-from exshadow.service.policy_run import making, run, unfinished
+from exshadow.service.desk import Desk
+from exshadow.service.policy_run import elsewhere, making, run, unfinished
 from exshadow.service.policy_run.record import GroupRun
 from exshadow.service.policy_run.room import Room
 
@@ -134,6 +139,77 @@ def test_a_set_that_is_pinned_while_mirrors_are_prepared_keeps_its_own(
     monkeypatch.undo()
     assert chosen == rotation_ids(rotation)[:1]
     rotation.check()
+
+
+@pytest.fixture
+def one_of_two(tmp_path: Path) -> Iterator[Rotation]:
+    yield from rotation_on(EvaBed, tmp_path)
+
+
+def pin_at_another_desk(rotation: Rotation, set_id: str) -> SetRecord:
+    with closing(Desk(rotation.state)) as desk:
+        return pins.pin(desk, set_id, FOREVER)
+
+
+def test_a_pin_that_comes_before_a_resync_is_written_down_stops_it(
+    one_of_two: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotation = one_of_two
+    sets = [set_of(rotation.good()) for _ in range(2)]
+    begin = CatalogJournal.begin
+
+    def pins_first(self: CatalogJournal, provider: str, action: Action, *more: Any) -> None:
+        if action.verb in ENDS_A_SET:
+            assert pin_at_another_desk(rotation, action.set_id).pinned_until
+        begin(self, provider, action, *more)
+
+    monkeypatch.setattr(CatalogJournal, "begin", pins_first)
+    monkeypatch.setattr("exshadow.providers.registry.build", lambda *_: rotation.bed.provider())
+    error = rotation.run().error
+    assert isinstance(error, RefusedError)
+    assert "pinned" in error.message
+    with rotation.room() as room:
+        for verb in ("resync", "delete", "promote"):
+            with pytest.raises(RefusedError, match="pinned"):
+                elsewhere.carry_out(room.service, room.desk, sets[1], verb)
+            with pytest.raises(RefusedError, match="pinned"):  # now it is seen at once
+                elsewhere.plan(room.service.show_set(sets[1].id), verb)
+            pins.pin(room.desk, sets[1].id, None, "again")
+        assert [one.state for one in room.sets()] == ["ready", "ready"]
+    rotation.check()
+
+
+def test_a_set_that_is_being_resynced_is_not_said_to_be_pinned(
+    one_of_two: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotation = one_of_two
+    first, _ = (set_of(rotation.good()) for _ in range(2))
+    start = EvaProvider.start
+
+    def pinned_meanwhile(self: EvaProvider, action: Action) -> None:
+        if action.verb is Verb.RESYNC:
+            with pytest.raises(BusyError, match="is not pinned: its resync is under way"):
+                pin_at_another_desk(rotation, first.id)
+        start(self, action)
+
+    monkeypatch.setattr(EvaProvider, "start", pinned_meanwhile)
+    assert rotation.good().given_up == [first.id]
+    with pytest.raises(RefusedError, match="it has ended"):
+        pin_at_another_desk(rotation, first.id)
+    with rotation.room() as room:
+        gone = room.service.show_set(first.id)
+        assert (gone.state, gone.pinned_until) == ("dissolved", None)
+
+
+def test_a_set_whose_promotion_was_interrupted_is_not_said_to_be_pinned(
+    one_of_two: Rotation,
+) -> None:
+    done = one_of_two.good()
+    with one_of_two.room() as room:
+        begun(room, Verb.PROMOTE, done.mirror, set_of(done))
+        with pytest.raises(RefusedError, match="promotion was interrupted"):
+            pins.pin(room.desk, set_of(done).id, FOREVER)
+        assert room.service.show_set(set_of(done).id).pinned_until is None
 
 
 def rotation_ids(rotation: Rotation) -> list[str]:

@@ -287,8 +287,14 @@ def test_a_lent_set_is_another_hosts_until_it_is_recalled(trial: Trial) -> None:
         assert host in trial.mirror().lent
         trial.crash()
     for verb in (Verb.RESYNC, Verb.RESTORE, Verb.PRESENT):
-        with pytest.raises(RefusedError):
+        with pytest.raises(RefusedError) as refused:
             trial.do(verb, set_id=set_id)
+        assert "snapshot recall SET" in refused.value.hint
+    another = replace(lend, id=str(uuid.uuid4()), options={"host": trial.bed.third_host})
+    with pytest.raises(RefusedError, match="lent to") as refused:
+        trial.carry_out(another)
+    assert "snapshot recall SET" in refused.value.hint
+    assert host in trial.mirror().lent
     recall = trial.action(Verb.RECALL, set_id=set_id)
     with pytest.raises(RefusedError, match=r"lose|forced"):
         trial.provider.start(recall)

@@ -22,7 +22,8 @@ from exshadow.providers.contract import Action, Verb
 
 _DETAIL = 1000
 _LEAVES_SOMETHING = tuple(
-    verb.value for verb in (Verb.SPLIT, Verb.PRESENT, Verb.RESYNC, Verb.DISSOLVE)
+    verb.value
+    for verb in (Verb.SPLIT, Verb.PRESENT, Verb.RESYNC, Verb.DISSOLVE, Verb.LEND, Verb.RECALL)
 )
 
 

@@ -10,7 +10,9 @@ from exshadow.errors import UnsupportedError
 from exshadow.model import SetRecord
 
 if TYPE_CHECKING:
+    from exshadow.service.checks.wish import CheckWish
     from exshadow.service.contract import Service
+    from exshadow.service.verify import Verified
 
 
 def done_elsewhere(
@@ -38,6 +40,18 @@ def done_elsewhere(
     with open_desk() as desk:
         job = elsewhere.carry_out(service, desk, one, verb)
     return _shown(verb, job.to_json(), service.show_set(one.id))
+
+
+def verified_elsewhere(service: Service, set_: str, wish: CheckWish) -> Verified | None:
+    """The set that another provider holds, checked; None for the native engine's: nothing was
+    done."""
+    from exshadow.service.policy_run import elsewhere
+
+    one = service.show_set(set_)
+    if not elsewhere.is_elsewhere(one):
+        return None
+    with open_desk() as desk:
+        return elsewhere.verify(service, desk, one, wish)
 
 
 def _shown(verb: str, job: dict[str, object], one: SetRecord) -> int:

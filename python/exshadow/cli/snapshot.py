@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
 from exshadow.cli.context import make_reporter, open_service, state_folder
-from exshadow.cli.elsewhere import done_elsewhere
+from exshadow.cli.elsewhere import done_elsewhere, verified_elsewhere
 from exshadow.cli.options import (
     DryRun,
     Folder,
@@ -200,7 +200,7 @@ def verify(
     """
     wish = options.check_wish(check or ["bytes"], timeout, folder, glob, script)
     with open_service(force=force) as service:
-        found = service.verify_set(set_, wish)
+        found = verified_elsewhere(service, set_, wish) or service.verify_set(set_, wish)
     document = {"set": found.set.to_json(evidence=True), "job": found.job.to_json()}
     return output.show(document, views.set_(found.set), found.error)
 
@@ -297,7 +297,7 @@ def pin(
         str, Parameter(help="Why a pin is lifted or shortened; the catalog keeps it.")
     ] = "",
 ) -> int:
-    """Protect a set from resync, delete and rotation, for ever or until a date.
+    """Protect a set from resync, delete, promote and rotation, for ever or until a date.
 
     Example: exshadow snapshot pin shop@noon --until 14d
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from exshadow.model import SetRecord, Step, VolumeRecord
 from exshadow.policy.model import Group
@@ -79,19 +79,40 @@ def plan_group(
 ) -> GroupPlan:
     """The next run: when, and what retention then says of the sets. Only ready ones count."""
     mine = [one for one in sets if one.group == name and one.state == "ready"]
-    held = [held_of(one) for one in mine]
-    newest = max((one.created for one in held), default=None)
-    due, upcoming = _when(group, newest, now.astimezone(zone))
+    held = held_of(mine, group.verify)
+    due, upcoming = _when(group, [one.created for one in held], now.astimezone(zone))
     fates = decide(held, group.keep.rules(), now=now, zone=zone)
     return GroupPlan(
         name, provider, due, upcoming, tuple(steps), tuple(fates), tuple(problems), gives_up
     )
 
 
-def held_of(one: SetRecord) -> Held:
-    """A set as retention sees it."""
-    verified = bool(one.verified and one.verified.ok)
-    return Held(one.id, moment_of(one.created), verified, _pin_of(one.pinned_until))
+def held_of(sets: Iterable[SetRecord], checks: Sequence[str]) -> list[Held]:
+    """Sets as retention sees them. ``sets``: as they were made, which orders those of one second.
+    ``checks``: of the policy. While none of the sets is good by all of these, those with any good
+    verdict count as verified: nothing better is there."""
+    every = list(sets)
+    proved = {one.id for one in every if not unproved(one, checks)}
+    proved = proved or {one.id for one in every if not unproved(one, ())}
+    return [
+        Held(
+            one.id,
+            moment_of(one.created) + timedelta(microseconds=place),
+            one.id in proved,
+            _pin_of(one.pinned_until),
+        )
+        for place, one in enumerate(every)
+    ]
+
+
+def unproved(one: SetRecord, checks: Sequence[str]) -> tuple[str, ...]:
+    """What is wanting until the set counts as verified: the policy's checks that have no good
+    verdict, or that of any check where the policy names none; a bad verdict of any other check."""
+    bad = tuple(found.check for found in (one.verified,) if found and not found.ok)
+    if not checks:
+        return bad or (() if one.verified else ("any check",))
+    good = {found.check for found in one.checks if found.ok}
+    return tuple(dict.fromkeys((*(check for check in checks if check not in good), *bad)))
 
 
 def _pin_of(until: str | None) -> datetime | None:
@@ -107,16 +128,18 @@ def _pin_of(until: str | None) -> datetime | None:
 def is_due(
     name: str, group: Group, sets: Iterable[SetRecord], *, now: datetime, zone: tzinfo = UTC
 ) -> bool:
-    """Whether no set was made since the group's last scheduled moment."""
+    """Whether no set was made since the group's last scheduled moment. One of the future (a clock
+    was or is wrong) is none that was made since."""
     made = [moment_of(one.created) for one in sets if one.group == name and one.state == "ready"]
     local = now.astimezone(zone)
     # A window that is over permits no start any more.
-    return inside(local, group.window) and _when(group, max(made, default=None), local)[0]
+    return inside(local, group.window) and _when(group, made, local)[0]
 
 
-def _when(group: Group, newest: datetime | None, now: datetime) -> tuple[bool, datetime | None]:
+def _when(group: Group, made: Iterable[datetime], now: datetime) -> tuple[bool, datetime | None]:
     if group.schedule is None:
         return False, None
+    newest = max((moment for moment in made if moment <= now), default=None)
     before = last_due(group.schedule, now, group.window)
     due = before is not None and (newest is None or newest < before)
     return due, next_run(group.schedule, now, group.window)

@@ -5,7 +5,8 @@ have one; when there are fewer such periods than N, the oldest set is kept as we
 are times back from the newest set, not from now: years, months and days by the zone's calendar,
 hours as they pass, also where the clock is changed. A set is kept when any rule wants it. Sets that
 are pinned and the newest verified one are always kept: the latter until a newer one is verified.
-Sets of the future (a clock was wrong) are kept and count for no rule.
+Sets of the future (a clock was or is wrong) are kept and count for no rule; pins, and which set
+is the newest verified one, are looked at over all.
 """
 
 from __future__ import annotations
@@ -152,13 +153,11 @@ def decide(sets: Iterable[Held], keep: Keep, *, now: datetime, zone: tzinfo = UT
     everything = sorted(
         sets, key=lambda held: (held.created.astimezone(UTC), held.id), reverse=True
     )
-    ahead = [
-        Fate(held, ("in the future",)) for held in everything if held.created.astimezone(UTC) > now
-    ]
-    newest_first = everything[len(ahead) :]
+    ahead = sum(held.created.astimezone(UTC) > now for held in everything)
+    every = [["in the future"] if place < ahead else [] for place in range(len(everything))]
+    _always(everything, every, keep, now)
+    newest_first, reasons = everything[ahead:], every[ahead:]
     moments = [held.created.astimezone(zone) for held in newest_first]
-    reasons: list[list[str]] = [[] for _ in newest_first]
-    _always(newest_first, reasons, keep, now)
     for name, bucket in _BUCKETS.items():
         _by_count(moments, reasons, name, bucket, getattr(keep, name))
         if name != "last":
@@ -168,8 +167,7 @@ def decide(sets: Iterable[Held], keep: Keep, *, now: datetime, zone: tzinfo = UT
         for moment, why in zip(moments, reasons, strict=True):
             if moment.astimezone(UTC) > edge:
                 why.append(f"within {keep.within}")
-    fates = [Fate(held, tuple(why)) for held, why in zip(newest_first, reasons, strict=True)]
-    return ahead + fates
+    return [Fate(held, tuple(why)) for held, why in zip(everything, every, strict=True)]
 
 
 def _always(sets: list[Held], reasons: list[list[str]], keep: Keep, now: datetime) -> None:

@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from exshadow.model import SetRecord
 from exshadow.names import format_seconds, format_size
 from exshadow.policy.model import Group
-from exshadow.policy.planning import moment_of
+from exshadow.policy.planning import moment_of, unproved
 from exshadow.policy.schedule import last_due, next_run
 from exshadow.policy.usual import usual
 
 EXIT_STATUS = {"ok": 0, "stuck": 9, "late": 9, "slow": 9, "none": 9, "damaged": 5}
 _SLACK_BYTES = 64 << 20
 _SLACK_SHARE = 0.2
+_SKEW = timedelta(minutes=1)  # clocks are corrected by less all the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,9 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class GroupStatus:
-    """``state``: ok, stuck (the next run cannot work), late (copy too old), slow (recovery would
-    miss its objective), damaged (a check failed), none (no set). ``warnings``: what is unusual; the
+    """``state``: ok, stuck (the next run cannot work), late (copy too old, or of the future),
+    slow (recovery would miss its objective), damaged (a check failed), none (no set). ``age``: None
+    also when there are only sets of the future. ``warnings``: what is unusual; the
     state is not worse for it. ``oldest``: the age that the newest set may have, None when nothing
     says."""
 
@@ -80,17 +82,20 @@ def status_of(
     measured: Sequence[Series] = (),
 ) -> GroupStatus:
     """Age against ``max-age``, or against the schedule where none is given; the verdict; the time
-    to recover against the objective. The worst of them is the state."""
-    newest = newest_of(name, sets)
+    to recover against the objective; sets of the future. The worst of them is the state."""
+    ready = _ready(name, sets)
+    newest = newest_of(name, ready, now=now)
     now, local = now.astimezone(UTC), now.astimezone(zone)
     upcoming = next_run(group.schedule, local, group.window) if group.schedule else None
     if newest is None:
         none = ("there is no set",)
         return GroupStatus(name, "none", None, None, upcoming, None, group.objective, none)
-    age = now - moment_of(newest.created)
+    made = moment_of(newest.created)
+    age = max(now - made, timedelta(0)) if made <= now + _SKEW else None
     found = [
         _recovery(group, recovery),
-        _age(group, local, now - age),
+        *([] if age is None else [_age(group, local, now - age)]),
+        _future(ready, now),
         _verdict(group, newest),
     ]
     states = [state for state, _ in found]
@@ -126,10 +131,26 @@ def lent_notes(name: str, sets: Iterable[SetRecord]) -> list[str]:
     ]
 
 
-def newest_of(name: str, sets: Iterable[SetRecord]) -> SetRecord | None:
-    """The group's newest set that is ready."""
-    ready = [one for one in sets if one.group == name and one.state == "ready"]
-    return max(ready, key=lambda one: moment_of(one.created), default=None)
+def newest_of(name: str, sets: Iterable[SetRecord], *, now: datetime) -> SetRecord | None:
+    """The group's newest set that is ready; one of the future only when there is no other."""
+    return max(
+        reversed(_ready(name, sets)),  # within one second the last that was made
+        key=lambda one: (moment_of(one.created) <= now + _SKEW, moment_of(one.created)),
+        default=None,
+    )
+
+
+def _ready(name: str, sets: Iterable[SetRecord]) -> list[SetRecord]:
+    return [one for one in sets if one.group == name and one.state == "ready"]
+
+
+def _future(ready: Iterable[SetRecord], now: datetime) -> tuple[str, str]:
+    """Nobody can tell how old they are."""
+    ahead = [one for one in ready if moment_of(one.created) > now + _SKEW]
+    if not ahead:
+        return "ok", ""
+    told = ", ".join(f"{one.label} ({one.created})" for one in ahead)
+    return "late", f"made in the future, so a clock was or is wrong: {told}"
 
 
 def _age(group: Group, now: datetime, made: datetime) -> tuple[str, str]:
@@ -146,6 +167,8 @@ def _verdict(group: Group, newest: SetRecord) -> tuple[str, str]:
         return "damaged", f"check {newest.verified.check} of the newest set failed"
     if group.verify and newest.verified is None:
         return "ok", "the newest set was not verified yet"
+    if group.verify and (wanting := unproved(newest, group.verify)):
+        return "ok", f"the newest set was not verified by {', '.join(wanting)} yet"
     return "ok", ""
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -17,6 +18,7 @@ from exshadow.catalog.leases import SECONDS, Lease, Leases, LostLeaseError, new_
 from exshadow.catalog.store import Catalog
 from exshadow.errors import Error
 
+T = TypeVar("T")
 _MARGIN = 0.25  # part of a lease's time that is left for stopping
 
 
@@ -88,9 +90,7 @@ class Keeper:
     def fence(self, connection: Connection) -> None:
         """For :attr:`Catalog.fence`."""
         self.check()
-        with self._lock:
-            held = list(self._held.values())
-        self._leases.fence(connection, held)
+        self._with_held(lambda held: self._leases.fence(connection, held))
 
     def close(self) -> None:
         """Give all back."""
@@ -110,12 +110,27 @@ class Keeper:
             if self.lost is not None:
                 return
 
+    def _with_held(self, act: Callable[[list[Lease]], T]) -> T:
+        """Do it with all that is held, not under the lock: the database may make it wait. Again
+        when what it found lost was given back meanwhile."""
+        while True:
+            with self._lock:
+                held = list(self._held.values())
+            try:
+                return act(held)
+            except LostLeaseError:
+                with self._lock:
+                    if all(self._has(one) for one in held):
+                        raise
+
+    def _has(self, lease: Lease) -> bool:
+        now = self._held.get(lease.volume)
+        return now is not None and now.token == lease.token
+
     def _renewed(self) -> bool:
-        with self._lock:
-            held = list(self._held.values())
         begun = time.monotonic()
         try:
-            fresh = self._leases.renew(held)
+            fresh = self._with_held(self._leases.renew)
         except LostLeaseError as problem:
             self._lose(problem)
             return False
@@ -124,7 +139,7 @@ class Keeper:
                 self._lose(problem)
             return False
         with self._lock:
-            self._held.update({one.volume: one for one in fresh if one.volume in self._held})
+            self._held.update({one.volume: one for one in fresh if self._has(one)})
             self._good_until = begun + self._leases.seconds
         return True
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exshadow.errors import InvalidError
+from exshadow.errors import BusyError, Error, InvalidError, RefusedError
 from exshadow.model import SetRecord
 from exshadow.names import FOREVER, is_pinned, now, parse_time
-from exshadow.providers.contract import ENDS_A_SET
+from exshadow.providers.contract import ENDS_A_SET, Verb
 from exshadow.service import sets
 from exshadow.service.desk import Desk
 
@@ -34,7 +34,11 @@ def pin(desk: Desk, text: str, until: str | None, reason: str = "") -> SetRecord
     if not native:  # the catalog is all that knows of it
         desk.catalog.change_set(one.id, pinned_until=until)
         if until is not None:
-            _tell_of_ends(desk, one)
+            try:
+                _require_there(desk, one)
+            except Error:
+                desk.catalog.change_set(one.id, pinned_until=one.pinned_until)
+                raise
         return replace(one, pinned_until=until)
     with desk.session([member.volume for member in one.members]) as session:
         for member in one.members:
@@ -45,16 +49,50 @@ def pin(desk: Desk, text: str, until: str | None, reason: str = "") -> SetRecord
     return pinned
 
 
-def _tell_of_ends(desk: Desk, one: SetRecord) -> None:
-    """What a killed run had begun to do to the set, which no pin takes back."""
+def _require_there(desk: Desk, one: SetRecord) -> None:
+    """After the pin was written: BusyError while somebody ends the set, RefusedError when a killed
+    promotion may have made it production, or it has ended. Who ends a set writes that down before
+    looking for a pin, so that of two at a time one sees the other. Of what else a killed run had
+    begun to do to the set, no pin takes anything back: that is told."""
     from exshadow.catalog.journal import CatalogJournal
 
-    for entry in CatalogJournal(desk.catalog, "").unfinished(one.group):
-        if entry.action.set_id == one.id and entry.action.verb in ENDS_A_SET:
-            desk.reporter.note(
-                f"{entry.action.verb} of set {one.group}@{one.label} was begun at {entry.started}: "
-                "what is left of it stays; the next run says how much"
-            )
+    name = f"{one.group}@{one.label}"
+    every = CatalogJournal(desk.catalog, "").unfinished(one.group)
+    begun = [
+        entry
+        for entry in every
+        if entry.action.set_id == one.id and entry.action.verb in ENDS_A_SET
+    ]
+    if begun and _at_work(desk, one.group):
+        raise BusyError(
+            f"set {name} is not pinned: its {begun[-1].action.verb} is under way",
+            hint="see what became of it: exshadow snapshot list --all",
+        )
+    if any(entry.action.verb is Verb.PROMOTE for entry in begun):
+        raise RefusedError(
+            f"set {name} is not pinned: its promotion was interrupted",
+            hint=f"settle that first: exshadow policy settle {one.group}",
+        )
+    # Looked at last: what had ended before the journal was read is seen here.
+    now = next((found for found in desk.catalog.sets(one.group) if found.id == one.id), one)
+    if now.state == "dissolved":
+        raise RefusedError(f"set {name} is not pinned: it has ended")
+    for entry in begun:
+        desk.reporter.note(
+            f"{entry.action.verb} of set {name} was begun at {entry.started}: "
+            "what is left of it stays; the next run says how much"
+        )
+
+
+def _at_work(desk: Desk, group: str) -> bool:
+    """Whether a run or a command holds the group now."""
+    from exshadow.service.policy_run.room import group_lock
+
+    try:
+        with group_lock(desk, group):
+            return False
+    except BusyError:
+        return True
 
 
 def _as_long(until: str | None, before: str | None) -> bool:

@@ -5,6 +5,7 @@ What refuses one member is looked for in all of them before the first is touched
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exshadow.errors import NotFoundError, RefusedError
@@ -41,7 +42,8 @@ _ACTIONS = {
 
 def _require(desk: Desk, one: SetRecord, survey: Survey, verb: str) -> None:
     """Refuse what may not be done to the set in its state."""
-    if verb in ("resync", "delete"):
+    # A promotion that is half done is continued: the set is not whole any more.
+    if verb != "promote" or not _half_promoted(desk, one, survey):
         sets.require_unpinned(one, verb)
     if verb == "resync" and one.state == "resyncing":
         return  # interrupted; continued by the same command
@@ -136,6 +138,10 @@ def promote(desk: Desk, text: str, *, live: bool = False) -> SetRecord:
     attached.prepare(desk, names, "promote")
     with desk.session(names) as session:
         members.check(session, one, left, "promote")
+        for name in names:  # the engine refuses the others: somebody may have pinned it just now
+            snapshot = session.info(name).snapshot(one.id)
+            if snapshot is not None and len(left) == len(one.members):
+                sets.require_unpinned(replace(one, pinned_until=snapshot.pinned_until), "promote")
         # Known to the catalog with all members: a promotion that stops half-way is continued by it.
         desk.record(lambda catalog: catalog.record_set(one))
         resume = f"exshadow snapshot promote {one.id}"

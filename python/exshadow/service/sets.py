@@ -212,7 +212,7 @@ def require_native(one: SetRecord, verb: str) -> None:
     if one.provider != PROVIDER:
         raise RefusedError(
             f"cannot {verb} set {one.group}@{one.label}: provider {one.provider} holds it",
-            hint="restore and snapshot resync, promote, delete work with any provider",
+            hint="restore and snapshot verify, resync, promote, delete work with any provider",
         )
 
 

@@ -48,7 +48,7 @@ def standings(
             sets,
             now=now,
             zone=zone,
-            recovery=recovery_of(service, catalog, newest_of(name, sets)),
+            recovery=recovery_of(service, catalog, newest_of(name, sets, now=now)),
             measured=series(catalog, name),
         )
         for name, group in groups.items()

@@ -159,7 +159,7 @@ class Mirrorclones(Lending):
         found = self.copies(view, action, *_LIVE, of_set=True)
         torn = {n: one for n, one in found.items() if one.vdisk.phase is MirrorPhase.FRACTURED}
         for one in torn.values():
-            permit(Operation.RESYNC, one.vdisk)
+            permit(Operation.RESYNC, one.vdisk, self.settings.host)
         sources = self.sources(view, action)
         for volume, one in torn.items():
             self._refuse_stranger(sources[volume], one)
@@ -169,7 +169,7 @@ class Mirrorclones(Lending):
     def _resync(self, torn: Iterable[Copy]) -> None:
         jobs: list[Job] = []
         for one in torn:
-            permit(Operation.RESYNC, one.vdisk)
+            permit(Operation.RESYNC, one.vdisk, self.settings.host)
             begun = _is(one.vdisk.id, MirrorPhase.SYNCING, MirrorPhase.SYNCHRONISED)
             jobs.append((begun, {"copy": one.vdisk.path}))
         self.array.change_all("resync", jobs)
@@ -256,7 +256,7 @@ class Mirrorclones(Lending):
             if self._again(one).phase is not MirrorPhase.FRACTURED:
                 self._fracture_to_drop(self._again(one))
             self._detach([self._again(one)])
-        permit(Operation.DELETE, self._again(one))
+        permit(Operation.DELETE, self._again(one), self.settings.host)
         self.delete_all("delete_vdisk", [one.vdisk.id])
 
     def _fracture_to_drop(self, vdisk: Vdisk) -> None:

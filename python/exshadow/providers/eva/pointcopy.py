@@ -228,7 +228,7 @@ class PointCopies(Lending):
                 hint="finish that first: nothing of the set is deleted",
             )
         for one in found.values():
-            permit(Operation.DELETE, one.vdisk)
+            permit(Operation.DELETE, one.vdisk, self.settings.host)
         self.cache_back([one.id for one in sources.values()])
         self._delete_all(found)
         self._reserve(action, sources, check=False)

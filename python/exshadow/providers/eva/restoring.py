@@ -35,7 +35,7 @@ class Restoring(Base):
                 continue
             if _begun(one, action):
                 raise self._unseen(one)
-            permit(Operation.RESTORE, one.vdisk)
+            permit(Operation.RESTORE, one.vdisk, self.settings.host)
             if not one.vdisk.good:
                 raise RefusedError(
                     f"copy {one.vdisk.name} is in state {one.vdisk.state!r}: nothing to "

@@ -65,8 +65,8 @@ def rule(operation: Operation, phase: MirrorPhase) -> Rule:
     return fractured if phase is MirrorPhase.FRACTURED else _WAIT
 
 
-def permit(operation: Operation, copy: Vdisk) -> None:
-    """RefusedError that names the state found."""
+def permit(operation: Operation, copy: Vdisk, here: str = "") -> None:
+    """RefusedError that names the state found. ``here``: this host; to others a set is lent."""
     found = rule(operation, copy.phase) if copy.form is Form.MIRRORCLONE else _UNJUDGED[operation]
     state = f"{copy.phase} " if copy.form is Form.MIRRORCLONE else ""
     if not found.allowed:
@@ -75,8 +75,12 @@ def permit(operation: Operation, copy: Vdisk) -> None:
         )
     if found.unpresented and copy.presentations:
         hosts = ", ".join(f"{one.host} as LUN {one.number}" for one in copy.presentations)
+        lent = any(one.host != here for one in copy.presentations)
         raise RefusedError(
-            f"cannot {operation}: {copy.name} is presented to {hosts}", hint="unpresent it first"
+            f"cannot {operation}: {copy.name} is presented to {hosts}",
+            hint="bring it back first: exshadow snapshot recall SET"
+            if lent
+            else "unpresent it first",
         )
 
 

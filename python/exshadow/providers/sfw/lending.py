@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exshadow.errors import InvalidError
+from exshadow.errors import InvalidError, RefusedError
 from exshadow.providers.contract import Action, Stage, Standing
 from exshadow.providers.sfw import offhost, rules
 from exshadow.providers.sfw.look import Copy, Ground, Look
@@ -24,7 +24,7 @@ def standing(ground: Ground, action: Action) -> Standing:
     if not all(copy.exists for copy in copies):
         return Standing(Stage.FAILED, f"no set {action.label or action.set_id} is here")
     away = [copy for copy in copies if copy.away]
-    if not away:
+    if not away or _lent_to_another(ground, action):
         return Standing(Stage.ABSENT)
     if len(away) < len(copies) or _imported(ground, away):
         return Standing(Stage.HALF, "its disks have not left yet")
@@ -40,6 +40,11 @@ def start(ground: Ground, action: Action) -> None:
     copies = _copies(ground, action)
     if not any(copy.away for copy in copies):
         offhost.may_leave(ground, action, lent_group(action.set_id))
+    elif another := _lent_to_another(ground, action):
+        raise RefusedError(
+            f"set {action.label or action.set_id} is lent to {another} already",
+            hint="bring it back first: exshadow snapshot recall SET",
+        )
     if record and record.lent != host:
         ground.records.write(replace(record, lent=host))
     if not all(copy.away for copy in copies):
@@ -100,6 +105,14 @@ def _host(ground: Ground, action: Action) -> str:
     if host.casefold() == ground.settings.host.casefold():
         raise InvalidError(f"{host} is this host", hint="name the one that is to read the set")
     return host
+
+
+def _lent_to_another(ground: Ground, action: Action) -> str:
+    """The host that has the set, when the action names another one. Empty where nobody wrote it
+    down: a set that was lent by hand."""
+    record = ground.records.read(action.set_id)
+    lent, host = record.lent if record else "", action.options.get("host", "")
+    return lent if host and lent.casefold() != host.casefold() else ""
 
 
 def _what_next(ground: Ground, action: Action, away: list[Copy]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from exshadow.catalog.documents import documents
 from exshadow.catalog.measures import add_measures
@@ -36,7 +37,7 @@ class Around:
         hooks = self.group.hooks
         every = (*hooks.before, *hooks.after, *hooks.on_error, *hooks.hand_over)
         check_hooks(every)  # one that may not run is told before the work, not after it
-        self.previous = newest_of(self.room.group, self.room.sets())
+        self.previous = newest_of(self.room.group, self.room.sets(), now=datetime.now(UTC))
         run_hooks(hooks.before, "before", self._facts())
 
     def made(self, one: SetRecord) -> None:

@@ -1,8 +1,9 @@
-"""restore, resync, promote, delete, lend and recall of a set that another provider holds: through
-its contract, journalled like a run."""
+"""restore, resync, promote, delete, lend, recall and verify of a set that another provider holds:
+through its contract, journalled like a run."""
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,10 +13,12 @@ from exshadow.errors import RefusedError
 from exshadow.model import JobRecord, Plan, SetRecord, Step
 from exshadow.providers.contract import Stage, Standing, Verb
 from exshadow.service import sets
+from exshadow.service.checks.wish import CheckWish
 from exshadow.service.contract import Service
 from exshadow.service.desk import Desk
 from exshadow.service.policy_run import unfinished
 from exshadow.service.policy_run.opening import room_of_set
+from exshadow.service.verify import Verified
 
 VERBS = {
     "restore": Verb.RESTORE,
@@ -25,6 +28,7 @@ VERBS = {
     "lend": Verb.LEND,
     "recall": Verb.RECALL,
 }
+_ENDS = ("resync", "promote", "delete")  # nothing is left of the set: not while it is pinned
 _SAYS = {
     "restore": "make production the copy again",
     "resync": "bring back into the mirror",
@@ -74,8 +78,32 @@ def carry_out(
             return _job(verb, Standing(Stage.DONE, "an interrupted one, gone on with"))
         _require(one, verb)
         action = room.action(VERBS[verb], room.mirror_of(one), one.id, one.label)
-        standing = room.do(replace(action, options={**action.options, **(options or {})}))
+        action = replace(action, options={**action.options, **(options or {})})
+        standing = room.do(action, unpinned=verb in _ENDS)
     return _job(verb, standing)
+
+
+def verify(service: Service, desk: Desk, one: SetRecord, wish: CheckWish) -> Verified:
+    """Check the copies as a policy run does: presented on this host, read or copied, taken back;
+    verdicts are recorded. ``error``: what a check found."""
+    from exshadow.service.checks import script
+    from exshadow.service.policy_run import proof
+
+    wish.require_valid()
+    if wish.script is not None:
+        script.require_safe(wish.script)
+    _require(one, "verify")
+    room = room_of_set(service, desk, one, str(uuid.uuid4()))
+    begun = time.monotonic()
+    with room.alone():
+        unfinished.settle(room)
+        one = service.show_set(one.id)
+        _require(one, "verify")
+        error = proof.prove(room, one, wish)
+    total = sum(member.size for member in one.members)
+    seconds = time.monotonic() - begun
+    job = JobRecord("verify", 0, 0, total, seconds, "done", bytes_done=total)
+    return Verified(service.show_set(one.id), job, error)
 
 
 def _is_begun(journal: CatalogJournal, one: SetRecord, verb: str) -> bool:
@@ -87,7 +115,7 @@ def _is_begun(journal: CatalogJournal, one: SetRecord, verb: str) -> bool:
 
 
 def _require(one: SetRecord, verb: str) -> None:
-    if verb in ("resync", "delete"):
+    if verb in _ENDS:
         sets.require_unpinned(one, verb)
     if one.state != "ready" and not (one.state == "failed" and verb == "delete"):
         raise RefusedError(

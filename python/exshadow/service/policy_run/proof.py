@@ -66,7 +66,7 @@ class PresentedGround(RestoredGround):
     verb = "verify"
 
     def again(self, check: str) -> str:
-        return f"exshadow policy run FILE --group {self.one.group}"
+        return f"exshadow snapshot verify {self.one.group}@{self.one.label} --check {check}"
 
 
 def _bytes(room: Room, one: SetRecord) -> Verification:

@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 from exshadow.catalog.journal import CatalogJournal, Entry
@@ -20,6 +20,7 @@ from exshadow.errors import BusyError, Error, NotFoundError
 from exshadow.model import JobRecord, Member, SetRecord
 from exshadow.providers.contract import ENDS_A_SET, Action, Provider, Source, Stage, Standing, Verb
 from exshadow.providers.steps import Limits, carry_out
+from exshadow.service import sets
 from exshadow.service.contract import Service
 from exshadow.service.desk import Desk
 from exshadow.service.keeper import Keeper, holding
@@ -31,15 +32,27 @@ Settings = Mapping[str, str]
 
 class HeldJournal:
     """Passes on what begins, with the provider's of ``settings``, and what fails; that an action is
-    done is held back until :meth:`release`, when its consequences are on disk as well."""
+    done is held back until :meth:`release`, when its consequences are on disk as well.
+    ``require``: raises what stands against it, asked when everybody can see that it begins."""
 
-    def __init__(self, journal: CatalogJournal, settings: Mapping[str, Settings]) -> None:
+    def __init__(
+        self,
+        journal: CatalogJournal,
+        settings: Mapping[str, Settings],
+        require: Callable[[Action], None] = lambda action: None,
+    ) -> None:
         self._journal = journal
         self._settings = settings
+        self._require = require
         self._held: list[tuple[Action, str, str]] = []
 
     def begin(self, provider: str, action: Action) -> None:
         self._journal.begin(provider, action, self._settings.get(provider, {}))
+        try:
+            self._require(action)
+        except Error as problem:
+            self._journal.end(action, "undone", problem.message)
+            raise
 
     def end(self, action: Action, state: str, detail: str = "") -> None:
         if state == "done":
@@ -84,16 +97,41 @@ class Room:
         """For one action or several that count together."""
         return HeldJournal(self.journal, self.settings)
 
-    def do(self, action: Action) -> Standing:
-        """Carry it out to its end, the catalog's facts included."""
+    def do(self, action: Action, *, unpinned: bool = False) -> Standing:
+        """Carry it out to its end, the catalog's facts included. ``unpinned``: RefusedError while
+        the set is pinned, looked at when the journal has the action. Who pins it writes first and
+        looks at the journal then: of two at a time one sees the other."""
         held = self.held_journal()
-        standing = self.carry(action, held)
+        if unpinned:
+            held = HeldJournal(self.journal, self.settings, self._require_unpinned)
+        with self._doubted(action) if action.verb in _MOVES else nullcontext():
+            standing = self.carry(action, held)
         if action.verb in ENDS_A_SET and action.set_id:
             self.end_set(action.set_id)
-        if action.verb is Verb.LEND:  # from now on somebody else may write to the copies
-            self.desk.catalog.forget_good_verdicts(action.set_id)
         held.release()
         return standing
+
+    def _require_unpinned(self, action: Action) -> None:
+        said = "delete" if action.verb is Verb.DISSOLVE else action.verb.value
+        sets.require_unpinned(self.service.show_set(action.set_id), said)
+
+    @contextmanager
+    def _doubted(self, action: Action) -> Iterator[None]:
+        """While another host may write to the copies, from before the first step of a lend on, what
+        was found good of the set counts no more. When nothing at all came of it, it counts again,
+        and there is nothing to be finished."""
+        catalog = self.desk.catalog
+        found = [one for one in catalog.sets(action.group) if one.id == action.set_id]
+        catalog.forget_good_verdicts(action.set_id)
+        try:
+            yield
+        except Error as problem:
+            with suppress(Error):  # of what cannot be looked at nothing is good
+                if self.provider.standing(action).stage is Stage.ABSENT:
+                    self.journal.end(action, "undone", problem.message)
+                    for verdict in (each for one in found for each in one.checks if each.ok):
+                        catalog.add_verification(action.set_id, verdict)
+            raise
 
     def carry(self, action: Action, journal: HeldJournal) -> Standing:
         """Carry it out; the caller ends it in the journal."""
@@ -228,6 +266,7 @@ def _what(action: Action) -> str:
     return f"mirror {action.mirror} of {action.group}{of}"
 
 
+_MOVES = (Verb.LEND, Verb.RECALL)
 _STATES = {Stage.DONE: "done", Stage.FAILED: "failed"}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 
 from exshadow.errors import (
     BusyError,
@@ -143,11 +143,7 @@ class _Run:
         return [one for one in self._room.sets() if one.state == "ready"]
 
     def _fates(self) -> list[Fate]:
-        # Times may have whole seconds; within one the list has them as they were made.
-        held = [
-            replace(one, created=one.created + timedelta(microseconds=place))
-            for place, one in enumerate(map(held_of, self._ready()))
-        ]
+        held = held_of(self._ready(), self._group.verify)
         rules = self._group.keep.rules()
         return decide(held, rules, now=datetime.now(UTC), zone=self._zone)
 
@@ -186,7 +182,8 @@ class _Run:
             # Preparing took its time: somebody may have pinned the set since it was chosen.
             sets.require_unpinned(self._room.service.show_set(one.id), "resync")
             self._say(f"set {one.label} gives its mirror {turn.mirror} up")
-            self._room.do(self._room.action(Verb.RESYNC, turn.mirror, one.id, one.label))
+            resync = self._room.action(Verb.RESYNC, turn.mirror, one.id, one.label)
+            self._room.do(resync, unpinned=True)
             self._done.given_up.append(one.id)
 
     def _prove(self, one: SetRecord) -> bool:

@@ -142,9 +142,28 @@ def _restore(room: Room, entry: Entry) -> str:
     return "it is not repeated: restore the set again if production is not what it should be"
 
 
+def _move(room: Room, entry: Entry) -> str:
+    """Lend and recall are gone on with, never begun anew: since then somebody may want the set for
+    a restore. They end no set: no pin is in their way. Of several only the last is meant."""
+    action = entry.action
+    later = [
+        one
+        for one in room.journal.unfinished(room.group)
+        if one.action.set_id == action.set_id
+        and one.action.verb in (Verb.LEND, Verb.RECALL)
+        and one.started > entry.started
+    ]
+    standing = room.provider.standing(action)
+    if not later and standing.stage not in (Stage.ABSENT, Stage.FAILED):
+        return _finish(room, entry)
+    said = f"{later[-1].action.verb} was asked for later" if later else standing.detail
+    room.journal.end(action, "undone", said or "nothing had been done")
+    return said or "nothing had been done"
+
+
 def _give_up(room: Room, entry: Entry) -> str:
-    """What ends a set, or takes it from this host, is gone on with, never begun anew: since then
-    somebody may have pinned the set, or want it for a restore. A pin stops it while any copy of
+    """What ends a set is gone on with, never begun anew: since then somebody may have pinned the
+    set, or want it for a restore. A pin stops it while any copy of
     the set is still there; a resync goes on when the pin is lifted, for the set is not whole any
     more."""
     action = entry.action
@@ -261,7 +280,7 @@ _WAYS: dict[Verb, _Way] = {
     Verb.RESYNC: _give_up,
     Verb.DISSOLVE: _give_up,
     Verb.PROMOTE: _give_up,
-    Verb.LEND: _give_up,
-    Verb.RECALL: _give_up,
+    Verb.LEND: _move,
+    Verb.RECALL: _move,
     Verb.PRESENT: _present,
 }
