@@ -138,6 +138,10 @@ class CancelledError(Error):
     exit_status = 130
 
 
+class CancelledElsewhereError(CancelledError):
+    """The same, and not by whoever waits for it: a daemon that was stopped pauses its jobs."""
+
+
 _CLASSES: dict[str, type[Error]] = {
     cls.code: cls
     for cls in (

@@ -172,8 +172,9 @@ def summary(checks: Sequence[Verification]) -> Verification | None:
 @dataclass(frozen=True, slots=True)
 class SetRecord:
     """A snapshot set: what one split of a group made. `note` says why it is not simply ready,
-    `missing` names volumes of the set that are not here. `checks`: the newest verdict of each
-    check, oldest first; `verified`: the newest bad one of them, else the newest."""
+    `missing` names volumes of the set that are not here, `lent_to` the host that has its copies.
+    `checks`: the newest verdict of each check, oldest first; `verified`: the newest bad one of
+    them, else the newest."""
 
     id: str
     label: str
@@ -189,6 +190,7 @@ class SetRecord:
     note: str = ""
     missing: tuple[str, ...] = ()
     checks: tuple[Verification, ...] = ()
+    lent_to: str = ""
 
     def to_json(self, *, evidence: bool = False) -> Json:
         return {
@@ -206,6 +208,7 @@ class SetRecord:
             "hold_us": self.hold_us,
             "note": self.note,
             "missing": list(self.missing),
+            "lent_to": self.lent_to,
         }
 
 

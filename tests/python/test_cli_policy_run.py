@@ -83,6 +83,31 @@ def test_a_set_whose_checks_fail_stays_and_is_told(shop: Shop, policy: Path) -> 
     assert not made["verified"]["ok"]
 
 
+def test_a_script_of_the_policy_is_the_check(shop: Shop, policy: Path) -> None:
+    """Looked at before a set is made; it has the copies' paths, and its status is the verdict."""
+    script = policy.with_name("look")
+    script.write_text("#!/bin/sh\nexit 3\n")
+    policy.write_text(
+        policy.read_text().replace('["bytes"]', f'["script?command={script}", "bytes"]')
+    )
+    assert "no program" in only_group(shop.cli, policy, status=4)["error"]["message"]
+    assert shop.cli.json("snapshot", "list")["sets"] == []
+    script.chmod(0o755)
+    (checked, _) = only_group(shop.cli, policy, status=5)["set"]["checks"]
+    assert (checked["check"], checked["ok"]) == ("script", False)
+    assert "look: status 3" in checked["detail"]
+
+
+def test_what_was_said_during_a_run_is_not_said_again(shop: Shop, policy: Path) -> None:
+    policy.write_text(policy.read_text().replace("{mirror}", "m2"))
+    found = shop.cli("policy", "run", policy)
+    assert (found.out + found.err).count("mirror m3 could not be prepared") == 1
+    policy.write_text(policy.read_text().replace('"m2", "m3"', '"m3", "m4"'))
+    found = shop.cli("policy", "run", policy, status=8)
+    for mirror in ("m3", "m4"):  # one of them is what the run ends with
+        assert (found.out + found.err).count(f"mirror {mirror} could not be prepared") == 1
+
+
 def test_a_group_that_fails_does_not_keep_the_others(shop: Shop, policy: Path) -> None:
     policy.write_text(policy.read_text() + '\n[group.absent]\nvolumes = ["nowhere"]\n')
     document = shop.cli.json("policy", "run", policy, status=2)
@@ -97,7 +122,7 @@ def test_a_mirror_that_cannot_be_made_is_said_while_there_is_another(
 ) -> None:
     policy.write_text(policy.read_text().replace("mirror-path", "unknown"))
     found = only_group(shop.cli, policy)
-    assert any("mirror m3 could not be prepared" in note for note in found["notes"])
+    assert any("mirror m3 could not be prepared" in text for text in found["warnings"])
     assert found["set"]
 
 
@@ -236,7 +261,7 @@ def test_what_a_killed_run_of_a_dropped_group_left_is_told_and_settled(
         provider.start(asked)
     other = policy.with_name("other.toml")
     other.write_text('[group.web]\nvolumes = ["nowhere"]\nprovider.prefer = ["native"]\n')
-    (told,) = shop.cli.json("policy", "run", other, status=3)["left"]
+    (told,) = shop.cli.json("policy", "run", other, status=2)["left"]
     assert "exshadow policy settle shop" in told
     (step,) = shop.cli.json("policy", "settle", "shop", "--dry-run")["plan"]["steps"]
     assert step["action"] == "finish or undo split by native of mirror"

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -97,6 +98,21 @@ def test_groups_have_help_and_want_a_verb(cli, group):
     assert all(verb in page for verb in listed)
     cli.error(2, group)
     assert "Usage" in cli(group, status=2).err
+
+
+GROUPS = {
+    *("volume", "mirror", "snapshot", "vss", "catalog", "ese"),
+    *("recovery", "policy", "provider", "help"),
+}
+
+
+@pytest.mark.parametrize("group", ["", *sorted(GROUPS)])
+def test_no_command_is_listed_without_a_description(cli, group):
+    page = cli(*group.split(), "--help").out
+    commands = page.partition("─ Commands ─")[2].partition("╰")[0].splitlines()[1:]
+    assert commands
+    empty = [line for line in commands if re.fullmatch(r"│ +[\w-]+ +│", line) and line[2] != " "]
+    assert not empty, page
 
 
 @pytest.mark.parametrize(

@@ -330,6 +330,10 @@ def test_ctrl_c_is_told_wherever_it_comes(bed, monkeypatch):
     status, _, err = bed.run("volume", "list")
     assert status == 130
     assert "interrupted" in err
+    assert "mirror sync VOLUME" in err
+    status, _, err = bed.run("policy", "status", "~toml")
+    assert (status, "mirror sync" in err) == (130, False)
+    assert "a run goes on with what was begun" in err
 
 
 def test_a_mirror_that_lags_behind_is_never_called_equal(bed):

@@ -424,3 +424,31 @@ def test_the_next_daemon_keeps_to_the_limit(volume, tmp_path):
         volume("mirror", "sync", "db")
         assert time.monotonic() - begin > (left - 2 * MIB) / (4 * MIB)
         assert json.loads((volume.state / "limits.json").read_text()) == {}
+
+
+def test_stopping_the_daemon_during_a_run_is_told(shop, tmp_path):
+    """By whatever the run asks next, without writers or with them."""
+    hook = tmp_path / "stop"
+    policy = tmp_path / "policy.toml"
+    text = (
+        '[group.shop]\nvolumes = ["db", "logs"]\nmirrors = ["m2", "m3"]\n'
+        f'provider.options.mirror-path = "{tmp_path}/{{volume}}-{{mirror}}.img"\n'
+    )
+    stops = "while kill -TERM {pid} 2>/dev/null && [ -e {socket} ]; do sleep 0.05; done\n"
+    for more in (
+        f'hooks.before = [{{ command = "{hook}" }}]\n',
+        f'writers = ["script?command={hook}"]\n',
+    ):
+        daemon = DaemonProcess(shop.cli, tmp_path)
+        socket_ = shop.cli.state / "control.sock"
+        hook.write_text("#!/bin/sh\n" + stops.format(pid=daemon.pid, socket=socket_))
+        hook.chmod(0o700)
+        policy.write_text(text + more)
+        error = shop.cli.error(8, "policy", "run", policy)
+        daemon.ended = True
+        assert shop.cli.server.wait(daemon.pid) == 0
+        assert "the daemon went away" in error["message"], more
+        assert "repeat the command" in error["hint"], more
+    policy.write_text(text)
+    (found,) = shop.cli.json("policy", "run", policy)["groups"]
+    assert found["error"] is None

@@ -58,7 +58,10 @@ def test_changes_go_onto_their_own_base_only(sets: Shop, tmp_path: Path) -> None
     with target.open("r+b") as file:
         file.write(b"written to")
     before = target.read_bytes()
-    assert "written to" in sets.cli.error(5, "snapshot", "export", "two", *since)["message"]
+    error = sets.cli.error(5, "snapshot", "export", "two", *since)
+    assert "written to" in error["message"]
+    assert "import" not in error["hint"]
+    assert f"--to {target} --force" in error["hint"]
     assert target.read_bytes() == before
 
 

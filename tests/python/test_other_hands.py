@@ -186,11 +186,18 @@ def test_a_set_is_handed_to_a_backup_program_then_lent_and_recalled(
     assert "another host may write to the copies" in plan
     told = cli("snapshot", "lend", made, "--to", host, "--yes").out
     assert ("vxdg -g xs-" if kind is SfwBed else "db is LUN") in told  # what to do there
-    assert cli.json("snapshot", "show", made)["set"]["verified"] is None
+    shown = cli.json("snapshot", "show", made)["set"]
+    assert (shown["verified"], shown["lent_to"]) == (None, host)
+    assert f"ready, lent to {host}" in cli("snapshot", "list").out
+    (found,) = cli.json("policy", "status", path, status=9)["groups"]
+    assert f"is lent to {host}" in found["notes"][-2]
+    assert "no mirror can be split: m1 is set" in found["notes"][-1]
     cli.error(4, "snapshot", "promote", made, "--yes")
-    cli.error(4, "snapshot", "recall", made)  # nobody said that the other host has let go
+    error = cli.error(4, "snapshot", "recall", made)  # nobody said that the host has let go
+    assert "--yes" in error["hint"]
     assert "recall" in cli.error(4, "snapshot", "verify", made)["hint"]
     cli("snapshot", "recall", made, "--yes")
+    assert cli.json("snapshot", "show", made)["set"]["lent_to"] == ""
     found = cli.json("snapshot", "verify", made)  # by what the hosts left of it
     assert (found["set"]["verified"]["ok"], found["job"]["kind"]) == (True, "verify")
     assert bed.provider().mirrors(bed.group, bed.sources)[0].presented == ()

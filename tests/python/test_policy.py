@@ -281,17 +281,24 @@ def test_the_commands(cli, image, tmp_path: Path) -> None:
     for name in ("data", "logs"):
         cli("volume", "add", name, image(f"{name}.img", 1 << 20), "--group", "shop")
         cli("mirror", "add", name, tmp_path / f"{name}-m2.img", "--label", "m2")
+    for name in ("data", "logs"):
+        cli("mirror", "add", name, tmp_path / f"{name}-m3.img", "--label", "m3")
     assert "due now" in cli("policy", "plan", path).out
     found = json.loads(cli("--json", "policy", "status", path, status=9).out)
     assert found["groups"][0]["state"] == "none"
-    cli("snapshot", "create", "shop", "--label", "noon", "--verify", "bytes")
+    cli("snapshot", "create", "shop", "--label", "noon", "--plex", "m2", "--verify", "bytes")
     figures = r"'shop_age'=\d+s;7200;;0 'shop_recovery'=0s;;;0"
     line = cli("policy", "status", path, "--nagios").out
     assert re.fullmatch(rf"EXSHADOW OK - 1 group ok \| {figures}\n", line)
-    text = cli("policy", "plan", path, "--explain").out
+    one = path.with_name("one.toml")
+    one.write_text(GOOD + 'mirrors = ["m2"]\n')
+    text = cli("policy", "plan", one, "--explain", status=4).out
     assert "shop@noon" in text
     assert "newest verified" in text
     assert "no mirror can be split" in text
+    _a_run_that_cannot_work_is_told(cli, one)
+    assert "5 mirrors hold" not in cli("policy", "simulate", one, "shop", "--days", "2").out
+    assert "a set at '0 * * * *'; 1 mirrors hold 1" in cli("policy", "simulate", one, "shop").out
     rows = json.loads(cli("--json", "policy", "simulate", path, "shop", "--days", "30").out)["days"]
     assert len(rows) == 30
     assert len(rows[-1]["sets"]) <= 2 + 7 + 24
@@ -301,9 +308,39 @@ def test_the_commands(cli, image, tmp_path: Path) -> None:
     cli("policy", "plan", path.with_name("missing"), status=3)
 
 
+def _a_run_that_cannot_work_is_told(cli: Cli, path: Path) -> None:
+    """No mirror is free: the only one is the newest verified set; volumes that do not fit."""
+    (found,) = cli.json("policy", "status", path, status=9)["groups"]
+    assert found["state"] == "stuck"
+    assert "no mirror can be split: m2 is set noon (newest verified" in found["notes"][-1]
+    good = path.read_text()
+    for volumes, why in (
+        ('["data"]', "volume logs of the group is not named"),
+        ('["data", "logs", "more"]', "there is no volume more"),
+    ):
+        path.write_text(good.replace('["data", "logs"]', volumes))
+        (found,) = cli.json("policy", "status", path, status=9)["groups"]
+        assert why in found["notes"]
+        (found,) = cli.json("policy", "plan", path, status=4)["groups"]
+        assert why in " ".join(found["problems"])
+        assert found["steps"] == []
+    path.write_text(good)
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
+        ('verify = ["script"]', 'name the program by its full path: "script?command='),
+        ('verify = ["script?command=/nowhere"]', "there is no script /nowhere"),
+        ('provider.options.mirror-pth = "/m"', "unknown key; did you mean mirror-path?"),
+        (
+            'provider.options.mirror-path = "/m/{volum}"',
+            "unknown placeholder {volum}; did you mean volume?",
+        ),
+        (
+            'provider.options.mirror-path = "/m/{volume}"\nmirrors = ["m1", "m2"]',
+            "without {mirror} the mirrors of 2 mirrors would be one file",
+        ),
         ('mirrors = ["m1"]\nverify = ["bytes"]', ":3: group.g.mirrors: one mirror is"),
         (
             'writers = ["scrpt?command=/bin/true"]',
@@ -467,3 +504,45 @@ def test_a_check_tries_writers_hooks_and_addresses_without_using_them(
     ):
         assert told in said
     assert "secret" not in said
+
+
+MANY = """[group."bad name"]
+volumes = ["a"]
+[group."worse name"]
+volumes = ["a"]
+[group.g]
+volumes = ["a", "a"]
+mirrors = ["m", "m"]
+keep.dayly = 3
+writers = ["sqlit"]
+[group.h]
+volumes = ["a"]
+extends = "nothing"
+"""
+
+
+def test_a_check_tells_every_fault_at_once_each_on_a_line_of_the_same_form(
+    cli: Cli, tmp_path: Path
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(MANY)
+    said = cli("policy", "check", path, status=2).err.splitlines()
+    assert [line.split(": ")[:2] for line in said[:-1]] == [
+        ["exshadow", f"{path}:{line}"] for line in (1, 3, 6, 7, 8, 9, 12)
+    ]
+    assert "there is no writer 'sqlit'" in said[5]
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    assert "no regular file" in cli("policy", "check", tmp_path / "pipe", status=2).err
+
+
+def test_more_sets_than_mirrors_are_warned_of_and_not_predicted(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        '[group.g]\nvolumes = ["a"]\nmirrors = ["m1", "m2", "m3"]\nkeep.daily = 7\n'
+        'schedule = "0 * * * *"\nwindow = "20:00-22:00"\n'
+    )
+    assert "keep wants up to 7 sets" in cli.json("policy", "check", path)["policy"]["warnings"][0]
+    found = cli.json("policy", "simulate", path, "g", "--days", "9")
+    assert [len(day["sets"]) for day in found["days"]] == [2, *[3] * 8]
+    assert [one[11:16] for one in found["days"][0]["sets"]] == ["20:00", "21:00"]
+    assert len(cli.json("policy", "simulate", path, "g", "--every", "6h")["days"][0]["sets"]) == 3

@@ -160,13 +160,14 @@ def test_a_policy_runs_from_the_command_line_on_products_commands(cli, tmp_path,
     cli("snapshot", "pin", first["id"])
     cli.error(4, "snapshot", "resync", first["id"], "--yes")
     cli.error(2, "snapshot", "pin", first["id"], "--clear")
-    cli("snapshot", "pin", first["id"], "--clear", "--reason", "test")
+    cli("snapshot", "pin", first["id"], "--clear", "--reason", "all is archived")
+    assert "all is archived" in cli("snapshot", "show", first["id"]).out
     cli("snapshot", "resync", first["id"], "--yes")
     assert cli.json("snapshot", "list")["sets"] == []
     (again,) = cli.json("policy", "run", path)["groups"]
     assert again["set"]["id"] != first["id"]
-    (status,) = cli.json("policy", "status", path)["groups"]
-    assert status["state"] == "ok"
+    (status,) = cli.json("policy", "status", path, status=9)["groups"]
+    assert status["state"] == "stuck"  # the only mirror is the newest verified set
     assert status["recovery"] is not None
     bed.close()
 
@@ -200,3 +201,32 @@ def test_nobody_can_is_a_refusal(cli, tmp_path, image):
     assert found["provider"] is None
     assert len(found["refused"]) == 4
     assert "no provider can" in cli.error(4, "policy", "run", path)["message"]
+
+
+def test_a_preferred_provider_that_is_not_here_is_told_alike_by_choose_and_run(
+    cli, tmp_path, image
+):
+    cli("volume", "add", "db", image("db.img"))
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        '[group.db]\nvolumes = ["db"]\nprovider.prefer = ["eva"]\n'
+        f'provider.options.mirror-path = "{tmp_path}/{{volume}}-{{mirror}}.img"\n'
+    )
+    (found,) = cli.json("provider", "choose", path)["groups"]
+    assert found["provider"] == "native"
+    assert {"provider": "eva", "reason": "sssu not found"} in found["refused"]
+    ran = cli("policy", "run", path)
+    assert "by native" in ran.out
+    assert "provider eva is preferred and cannot be taken: sssu not found" in ran.err
+
+
+def test_a_script_checks_what_a_product_presents(cli, tmp_path):
+    bed = EvaBed(tmp_path)
+    script = tmp_path / "look"
+    script.write_text(f"#!/bin/sh\ncat > {tmp_path}/told\n")
+    script.chmod(0o755)
+    path = policy_of(bed, tmp_path, bed.settings, f'verify = ["script?command={script}"]')
+    (run,) = cli.json("policy", "run", path)["groups"]
+    assert run["set"]["verified"]["check"] == "script", run
+    assert '"db"' in (tmp_path / "told").read_text()
+    bed.close()

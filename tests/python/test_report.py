@@ -133,6 +133,14 @@ def test_many_sets_are_folded_and_the_bad_ones_drawn_last():
     assert "380 older ones" in render(found)
 
 
+def test_sets_seconds_apart_are_drawn_above_one_another():
+    near = [one_set(30, ok=True), *(one_set(1 + second / 3600, ok=True) for second in range(3))]
+    found = status_of("mail", Group(volumes=("db",)), near, now=NOW)
+    facts = page("t", [found], near, {}, [], (), now=NOW)
+    assert sorted(dot.row for dot in facts.groups[0].dots) == [0, 0, 1, 2]
+    assert 'cy="16"' in render(facts)
+
+
 def test_values_are_escaped():
     text = made()
     assert "<host>" not in text

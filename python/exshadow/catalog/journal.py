@@ -144,6 +144,10 @@ class CatalogJournal:
         """All actions of a run, oldest first."""
         return self._entries(schema.actions.c.run_id == run_id)
 
+    def of_verbs(self, *verbs: Verb) -> list[Entry]:
+        """All actions of these kinds, oldest first."""
+        return self._entries(schema.actions.c.verb.in_([verb.value for verb in verbs]))
+
     def done(self, group: str, verb: Verb) -> list[Entry]:
         """The group's actions of this kind that ended well, oldest first."""
         actions = schema.actions.c

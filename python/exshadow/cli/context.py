@@ -24,6 +24,7 @@ class Context:
     quiet: bool = False
     verbose: bool = False
     events: list[str] = field(default_factory=list)  # what volumes said while the command ran
+    heard: set[str] = field(default_factory=set)  # notes that people have read meanwhile
 
 
 context = Context()

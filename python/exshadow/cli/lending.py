@@ -10,7 +10,8 @@ from cyclopts import Parameter
 from exshadow.cli import confirm, output
 from exshadow.cli.context import open_desk, open_service
 from exshadow.cli.options import DryRun, SetName, Yes
-from exshadow.model import Json
+from exshadow.errors import RefusedError
+from exshadow.model import Json, SetRecord
 
 
 def lend(
@@ -54,7 +55,8 @@ def _moved(set_: str, verb: str, options: Mapping[str, str], *, dry_run: bool, y
         if dry_run:
             return confirm.only_planned(plan)
         agreed = confirm.confirm(plan, yes=yes)
-        if verb == "recall" and agreed:
+        if verb == "recall":
+            _require_word(one, agreed=agreed)
             options = {**options, "released": "yes"}
         with open_desk() as desk:
             job = elsewhere.carry_out(service, desk, one, verb, options)
@@ -63,3 +65,14 @@ def _moved(set_: str, verb: str, options: Mapping[str, str], *, dry_run: bool, y
     done = f"{one.group}@{one.label} is lent to {options['host']}" if verb == "lend" else ""
     text = done or f"{one.group}@{one.label} is back"
     return output.show(document, f"{text}\n  {job.note}" if job.note else text)
+
+
+def _require_word(one: SetRecord, *, agreed: bool) -> None:
+    """RefusedError while nobody has said that the other host has let go."""
+    if not agreed:
+        host = one.lent_to or "the other host"
+        raise RefusedError(
+            f"whether {host} has let go of {one.group}@{one.label} cannot be seen from here",
+            hint=f"unmount it there, then say that it has: "
+            f"exshadow snapshot recall {one.group}@{one.label} --yes",
+        )

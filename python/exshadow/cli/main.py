@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from exshadow.cli import output
 from exshadow.cli.context import context
 from exshadow.cli.page import HelpPage
 from exshadow.errors import CancelledError, Error, InvalidError, from_system
+
+if TYPE_CHECKING:
+    from cyclopts import App
 
 STDIN = "/dev/stdin"
 _HELP = ("--help", "-h")
@@ -27,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status and never raises."""
     context.json = "--json" in arguments  # also for what goes wrong before options are parsed
     context.verbose = "--verbose" in arguments
+    context.heard.clear()
     try:
         return _dispatch(list(arguments))
     except Error as error:
@@ -36,13 +40,10 @@ def main(arguments: Sequence[str]) -> int:
             error.hint = usual_hint(error, arguments)
         return output.fail(error)
     except KeyboardInterrupt:
-        return output.fail(
-            CancelledError(
-                "interrupted; the state is resumable",
-                hint="repeat the command; copying that had begun goes on with: "
-                "exshadow mirror sync VOLUME",
-            )
-        )
+        from exshadow.cli.usage import interrupted_hint
+
+        hint = interrupted_hint(arguments)
+        return output.fail(CancelledError("interrupted; the state is resumable", hint=hint))
     except BrokenPipeError:
         return _reader_left()
     except Exception as error:
@@ -65,6 +66,7 @@ def _dispatch(arguments: list[str]) -> int:
         # A lone "-" counts as an option, and parameters that take options swallow --json.
         arguments = [STDIN if token == "-" else token for token in arguments]
     page = HelpPage(to_stderr=not wants_help)
+    _describe_verbs(app, arguments)
     try:
         # Without any word cyclopts would print its page elsewhere.
         status = app.meta(arguments or ["--help"], console=cast(Any, page))
@@ -79,6 +81,19 @@ def _dispatch(arguments: list[str]) -> int:
 
         raise InvalidError("no command given", hint=help_hint(arguments))
     return output.show({"help": page.text()}, "") if context.json else 0
+
+
+def _describe_verbs(app: App, arguments: Sequence[str]) -> None:
+    """A verb that is loaded when it is needed has no description until then: where a group's own
+    page will be shown, all of its verbs are needed."""
+    from exshadow.cli.options import GROUPS
+
+    place = next((at for at, word in enumerate(arguments) if word in GROUPS), None)
+    if place is None or not all(word.startswith("-") for word in arguments[place + 1 :]):
+        return
+    group = app[arguments[place]]
+    for verb in group:
+        group[verb]
 
 
 def _refuse_bytes(arguments: Sequence[str]) -> None:

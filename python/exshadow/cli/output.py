@@ -55,7 +55,7 @@ def _failure(error: Error) -> Json:
 
 
 def _complain(error: Error) -> None:
-    lines = [f"exshadow: {error.message}"]
+    lines = [f"exshadow: {line}" for line in error.message.split("\n")]
     if error.hint:
         lines.append(f"  hint: {error.hint}")
     say(flow("\n".join(lines), sys.stderr))

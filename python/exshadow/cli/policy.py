@@ -50,33 +50,56 @@ def simulate(
     /,
     *,
     days: Annotated[int, Parameter(help="How many days.", show_default=True)] = 60,
-    every: Annotated[str, Parameter(help="A set so often.", show_default=True)] = "1h",
+    every: Annotated[
+        str | None, Parameter(help="A set so often; by the group's schedule and window otherwise.")
+    ] = None,
 ) -> int:
     """Show how many sets the retention of a group leads to, and how old they are.
+
+    A set is made whenever the schedule says, hourly without one. There are never more than mirrors.
 
     Example: exshadow policy simulate /etc/exshadow/policy.toml mail --days 400 --every 4h
     """
     from exshadow.names import parse_duration
     from exshadow.policy.retention import simulate as simulated
+    from exshadow.policy.schedule import moments
 
-    policy = loaded(file, [group])
+    one = loaded(file, [group]).group[group]
     here = zone()
     start = datetime.now(here).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    scheduled = None
+    if every is None and one.schedule is not None:
+        # The first of the moments may be the very beginning.
+        before = start - timedelta(minutes=1)
+        scheduled, how = moments(one.schedule, before, one.window), f"at {one.schedule!r}"
+        how += f" within {one.window}" if one.window else ""
+    else:
+        how = f"every {every or '1h'}"
+    limit = len(one.mirrors) or None
     found = simulated(
-        policy.group[group].keep.rules(),
+        one.keep.rules(),
         start=start,
         days=days,
-        every=timedelta(seconds=parse_duration(every)),
+        every=timedelta(seconds=parse_duration(every or "1h")),
+        made=scheduled,
+        mirrors=limit,
         zone=here,
     )
-    rows = [(f"{one.day}", len(one.kept), f"{min(one.kept):%Y-%m-%d %H:%M}") for one in found]
     document = {
+        "made": how,
+        "mirrors": limit,
         "days": [
             {"day": f"{one.day}", "sets": [moment.isoformat() for moment in one.kept]}
             for one in found
-        ]
+        ],
     }
-    return output.show(document, output.table(("DAY", "SETS", "OLDEST"), rows, numbers=("SETS",)))
+    rows = [
+        (f"{one.day}", len(one.kept), f"{min(one.kept):%Y-%m-%d %H:%M}" if one.kept else "-")
+        for one in found
+    ]
+    said = f"a set {how}" + (f"; {limit} mirrors hold {limit} sets at most" if limit else "")
+    table = output.table(("DAY", "SETS", "OLDEST"), rows, numbers=("SETS",))
+    return output.show(document, f"{output.flow(said)}\n{table}")
 
 
 def loaded(file: Path, only: list[str] | None) -> Policy:

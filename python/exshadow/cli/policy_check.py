@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exshadow.cli import output
 from exshadow.cli.options import PolicyFile
-from exshadow.cli.policy_settings import both, setting_faults
+from exshadow.cli.policy_settings import both, option_faults, setting_faults, unreachable
 from exshadow.errors import Error, InvalidError
 
 if TYPE_CHECKING:
@@ -21,16 +20,21 @@ def check(file: PolicyFile, /) -> int:
     """Read a policy and tell every fault with its line. Nothing is run, nobody is asked.
 
     Beside the file's own words: writers can be made, hooks are there and nobody else may change
-    them, addresses of notifications are understood, settings of providers are known.
+    them, addresses of notifications are understood, settings and options of providers are known,
+    the check script is there. Warned of: retention that the mirrors cannot hold.
 
     Example: exshadow policy check /etc/exshadow/policy.toml
     """
-    from exshadow.policy.model import load
+    from exshadow.policy.model import examine, read_text
 
-    policy = load(file)
-    _require_usable(file, policy)
+    policy, faults = examine(read_text(file), str(file))
+    warnings: list[str] = []
+    if policy is not None:
+        _look_further(faults, policy)
+        warnings = [*unreachable(policy), *_shared(policy)]
+    if policy is None or faults:
+        raise InvalidError(str(faults), hint="see: exshadow policy schema")
     names = sorted(policy.group)
-    warnings = list(_shared(policy))
     lines = [f"{file}: good; groups: {', '.join(names)}", *(f"warning: {one}" for one in warnings)]
     return output.show(
         {"policy": {"file": str(file), "groups": names, "warnings": warnings}},
@@ -55,15 +59,8 @@ def _shared(policy: Policy) -> Iterator[str]:
             )
 
 
-def _require_usable(file: Path, policy: Policy) -> None:
-    """What only a run would find. InvalidError with every fault and its line."""
-    import tomllib
-
-    from exshadow.policy.inherit import parents_of
-    from exshadow.policy.lines import Faults, Lines
-
-    text = file.read_text(encoding="utf-8")
-    faults = Faults(str(file), Lines(text), parents_of(tomllib.loads(text)))
+def _look_further(faults: Faults, policy: Policy) -> None:
+    """What only a run would find."""
     for name, group in policy.group.items():
         place: Place = ("group", name)
         if group.verify and len(group.mirrors) == 1:
@@ -73,12 +70,14 @@ def _require_usable(file: Path, policy: Policy) -> None:
             _try_writer(faults, (*place, "writers"), writer)
         for hook, command in _hooks(group):
             _try_hook(faults, (*place, "hooks", *hook), command)
+        if group.script is not None:
+            _try_script(faults, (*place, "verify"), group.script)
+        for option, said in option_faults(group):
+            faults.add((*place, "provider", "options", option), said)
         _try_notify(faults, (*place, "notify"), group)
     for name, settings in policy.provider.items():
         for key, said in setting_faults(name, settings):
             faults.add(("provider", name, key) if key else ("provider", name), said)
-    if faults:
-        raise InvalidError(str(faults), hint="see: exshadow policy schema")
 
 
 def _try_writer(faults: Faults, place: Place, writer: str) -> None:
@@ -109,6 +108,15 @@ def _try_hook(faults: Faults, place: Place, command: str) -> None:
 
     try:
         private_command(command)
+    except Error as problem:
+        faults.add(place, both(problem))
+
+
+def _try_script(faults: Faults, place: Place, command: str) -> None:
+    from exshadow.service.checks.script import require_safe
+
+    try:
+        require_safe(command)
     except Error as problem:
         faults.add(place, both(problem))
 

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from exshadow.cli import output
 from exshadow.cli.options import ForcedProvider, OnlyGroups, PolicyFile
-from exshadow.errors import Error
+from exshadow.errors import Error, RefusedError
 from exshadow.names import format_size
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from exshadow.service.desk import Desk
 
 
+REFUSED = RefusedError.exit_status
+
+
 def plan(
     file: PolicyFile,
     /,
@@ -32,7 +35,7 @@ def plan(
 ) -> int:
     """Show what the next run would do: when it is due, its steps, which sets are given up.
 
-    Nothing is changed.
+    Nothing is changed. Exit 4 when a group has a problem: its run would be refused or fail.
 
     Example: exshadow policy plan /etc/exshadow/policy.toml --explain
     """
@@ -47,7 +50,8 @@ def plan(
         ]
     labels = {one.id: f"{one.group}@{one.label}" for one in sets}
     text = "\n".join(_text(one, labels, explain=explain) for one in plans)
-    return output.show({"groups": [one.to_json(labels) for one in plans]}, output.flow(text))
+    output.show({"groups": [one.to_json(labels) for one in plans]}, output.flow(text))
+    return REFUSED if any(one.problems for one in plans) else 0
 
 
 def _planned(
@@ -77,8 +81,9 @@ def _planned(
         found = [said, *(text for text in reasons if text != problem.message)]
         return plan_group(name, group, sets, now=moment, zone=zone, problems=found)
     found = list(run.plan.warnings)
+    wrong = []
     if room.provider.name == NATIVE:
-        found += misfits(name, group, service.list_volumes().volumes)
+        wrong = misfits(name, group, service.list_volumes().volumes)
     return plan_group(
         name,
         group,
@@ -86,8 +91,8 @@ def _planned(
         now=moment,
         zone=zone,
         provider=room.provider.name,
-        steps=run.plan.steps,
-        problems=found,
+        steps=() if wrong else run.plan.steps,  # they would be refused
+        problems=found + wrong,
         gives_up=run.gives_up.id if run.gives_up else "",
     )
 

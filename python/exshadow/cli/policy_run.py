@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from exshadow.cli import confirm, output
-from exshadow.cli.context import open_desk, open_service
+from exshadow.cli.context import context, open_desk, open_service
 from exshadow.cli.options import DryRun, ForcedProvider, OnlyGroups, PolicyFile
 from exshadow.errors import Error, IntegrityError
 from exshadow.model import Plan
@@ -171,11 +171,16 @@ def _shown(document: Json, found: list[GroupRun]) -> int:
     return output.show(document, output.flow(text), worst)
 
 
+def _unheard(one: GroupRun, texts: Iterable[str]) -> list[str]:
+    """Without what was said while the run went on."""
+    return [text for text in texts if f"{one.group}: {text}" not in context.heard]
+
+
 def _text(one: GroupRun, *, told: Error | None) -> str:
     by = f"by {one.provider}" if one.provider else "not begun"
     lines = [f"{one.group}: {by}" + (f", mirror {one.mirror}" if one.mirror else "")]
-    lines += [f"  {text}" for text in (*one.settled, *one.notes)]
-    lines += [f"  warning: {text}" for text in one.warnings]
+    lines += [f"  {text}" for text in _unheard(one, (*one.settled, *one.notes))]
+    lines += [f"  warning: {text}" for text in _unheard(one, one.warnings)]
     if one.made is not None:
         checks = ", ".join(
             f"{verdict.check} {'ok' if verdict.ok else 'FAILED'}" for verdict in one.made.checks

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from exshadow.policy.model import Group, Policy
+
 _OF_NATIVE = ("mirror-path",)
 
 Fault = tuple[str, str]
@@ -23,6 +25,62 @@ def setting_faults(name: str, plain: Mapping[str, str]) -> Iterator[Fault]:
     A program that is not here is no fault: the policy may be for another host."""
     known = {"native": _native, "sfw": _sfw, "eva": _eva, "vss": _vss}[name]
     yield from known(plain)
+
+
+_OPTIONS = (
+    "mirror-path",
+    "live",
+    "restore",
+    "keep-set",
+    "log-volumes",
+    "writer",
+    "component",
+    "subcomponent",
+)
+"""What a group's ``provider.options`` may say to any of the providers."""
+
+
+def option_faults(group: Group) -> Iterator[Fault]:
+    """Options that no provider knows, and patterns by which two mirrors would be one file."""
+    options = group.provider.options
+    yield from _unknown(options, _OPTIONS)
+    pattern = options.get("mirror-path", "")
+    if said := _pattern_fault(pattern, len(group.volumes), len(group.mirrors)):
+        yield "mirror-path", said
+
+
+def _pattern_fault(pattern: str, volumes: int, mirrors: int) -> str:
+    """What is wrong with a ``mirror-path`` for so many volumes and mirrors; empty when nothing."""
+    from string import Formatter
+
+    from exshadow.names import meant
+
+    words = ("volume", "mirror", "group")
+    try:
+        there = [name for _, name, _, _ in Formatter().parse(pattern) if name is not None]
+    except ValueError as problem:
+        return f"{pattern!r} is no pattern: {problem}"
+    for name in there:
+        if name not in words:
+            known = "it may hold {volume}, {mirror} and {group}"
+            return f"unknown placeholder {{{name}}}{meant(name, words) or f'; {known}'}"
+    for name, many in (("volume", volumes), ("mirror", mirrors)):
+        if pattern and many > 1 and name not in there:
+            return f"without {{{name}}} the mirrors of {many} {name}s would be one file"
+    return ""
+
+
+def unreachable(policy: Policy) -> list[str]:
+    """Groups whose retention wants more sets than there are mirrors to hold them."""
+    found = []
+    for name, group in policy.group.items():
+        wanted = group.keep.rules().most
+        if wanted is not None and group.mirrors and wanted > len(group.mirrors):
+            found.append(
+                f"group {name}: keep wants up to {wanted} sets, and {len(group.mirrors)} mirrors "
+                f"hold {len(group.mirrors)}: older ones give their mirror up sooner"
+            )
+    return found
 
 
 def both(problem: Error) -> str:

@@ -31,9 +31,10 @@ def status(
     """Show how every group stands: age, verdict, time to recover against the objective, next run.
 
     Warns when the newest set changed more or less than usual, or more of it does not compress.
-    Exit 0: all well; 9: a copy is missing or too old, or recovery would miss its objective; 5: a
-    check failed. With --nagios, as plugins of Nagios, Icinga and their like do: 0 OK; 1 WARNING
-    (too old, too slow, unusual); 2 CRITICAL (no set, a check failed); 3 UNKNOWN (not to be told).
+    Exit 0: all well; 9: a copy is missing or too old, recovery would miss its objective, or the
+    next run cannot work (stuck); 5: a check failed. With --nagios, as plugins of Nagios, Icinga and
+    their like do: 0 OK; 1 WARNING (too old, too slow, stuck, unusual); 2 CRITICAL (no set, a check
+    failed); 3 UNKNOWN (not to be told).
 
     Example: exshadow policy status /etc/exshadow/policy.toml
     """
@@ -60,7 +61,14 @@ def _standings(file: Path, only: list[str] | None) -> tuple[list[GroupStatus], E
 
     policy = loaded(file, only)
     with open_both() as (service, desk):
-        found = standings(service, desk.facts(), policy.group, now=datetime.now(UTC), zone=zone())
+        found = standings(
+            service,
+            desk.facts(),
+            policy.group,
+            now=datetime.now(UTC),
+            zone=zone(),
+            places=policy.volume,
+        )
         if desk.unreadable is None:
             return found, None
         error = IoError(

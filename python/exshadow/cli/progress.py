@@ -102,6 +102,7 @@ class LineReporter(_Hearing):
         self._pace = _Pace(5.0)
 
     def _show(self, text: str) -> None:
+        context.heard.add(text)
         say(text)
 
     def progress(self, what: str, job: JobRecord) -> None:
@@ -126,6 +127,7 @@ class BarReporter(_Hearing):
         self._tasks: dict[str, TaskID] = {}
 
     def _show(self, text: str) -> None:
+        context.heard.add(text)
         if self._bar is not None:
             text = flow(text, sys.stderr)
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)

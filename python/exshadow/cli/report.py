@@ -15,7 +15,7 @@ from exshadow.cli.context import state_folder
 from exshadow.errors import from_system
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from exshadow.catalog.mirrors import LastKnown
     from exshadow.catalog.store import Catalog
@@ -46,9 +46,11 @@ def report(
     from exshadow.policy.model import load
     from exshadow.report.render import render
 
-    groups = load(policy).group if policy is not None else {}
+    loaded = load(policy) if policy is not None else None
+    groups = loaded.group if loaded is not None else {}
+    places = loaded.volume if loaded is not None else {}
     with open_both() as (service, desk):
-        page = _page(service, desk, groups)
+        page = _page(service, desk, groups, places)
     _write(html, render(page))
     document = {
         "report": {"file": str(html), "groups": [one.status.to_json() for one in page.groups]}
@@ -58,7 +60,9 @@ def report(
     return output.show(document, f"status page of {many} written to {html}")
 
 
-def _page(service: Service, desk: Desk, groups: Mapping[str, Group]) -> Page:
+def _page(
+    service: Service, desk: Desk, groups: Mapping[str, Group], places: Collection[str]
+) -> Page:
     from exshadow.cli.policy import zone
     from exshadow.policy.model import Group
     from exshadow.report.facts import page
@@ -76,7 +80,15 @@ def _page(service: Service, desk: Desk, groups: Mapping[str, Group]) -> Page:
         problems.append(f"shown without the catalog: {desk.unreadable}")
     return page(
         f"Recovery on {socket.gethostname()}, {state_folder().path}",
-        standings(service, catalog, {**groups, **others}, now=now, zone=zone()),
+        standings(
+            service,
+            catalog,
+            {**groups, **others},
+            now=now,
+            zone=zone(),
+            places=places,
+            without_policy=others,
+        ),
         listing.sets,
         volumes,
         catalog.jobs() if catalog else [],

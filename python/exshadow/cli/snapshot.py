@@ -147,9 +147,16 @@ def show(set_: SetName, /) -> int:
 
     Example: exshadow snapshot show shop@noon
     """
-    with open_service() as service:
+    from exshadow.catalog.documents import remarks
+    from exshadow.cli.policy_run import open_both
+
+    with open_both() as (service, desk):
         one = service.show_set(set_)
-    return output.show({"set": one.to_json(evidence=True)}, views.set_(one))
+        catalog = desk.facts()
+        said = remarks(catalog, one.id) if catalog is not None else []
+    found = [{"at": remark.at, "what": remark.what, "reason": remark.reason} for remark in said]
+    document = {"set": {**one.to_json(evidence=True), "remarks": found}}
+    return output.show(document, views.set_(one, said))
 
 
 @app.command

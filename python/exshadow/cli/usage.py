@@ -44,6 +44,14 @@ def usual_hint(error: Error, arguments: Sequence[str]) -> str:
     return help_hint(arguments) if isinstance(error, InvalidError) else ""
 
 
+def interrupted_hint(arguments: Sequence[str]) -> str:
+    """How a command that was stopped goes on. Runs of a policy go on by themselves."""
+    place = _command(arguments)[0]
+    if place[:1] == ["policy"]:
+        return "repeat the command: a run goes on with what was begun"
+    return "repeat the command; copying that had begun goes on with: exshadow mirror sync VOLUME"
+
+
 def _said(error: CycloptsError, arguments: Sequence[str], place: list[str], app: App) -> str:
     from cyclopts import MissingArgumentError, UnusedCliTokensError
 

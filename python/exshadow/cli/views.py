@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from exshadow.cli.output import table
 from exshadow.model import ChangedMember, JobRecord, PlexRecord, SetRecord, VolumeRecord
 from exshadow.names import FOREVER, format_size
+
+if TYPE_CHECKING:
+    from exshadow.catalog.documents import Remark
 
 
 def volumes(records: Iterable[VolumeRecord]) -> str:
@@ -75,7 +79,7 @@ def sets(records: Iterable[SetRecord]) -> str:
         (
             f"{one.group}@{one.label}",
             whole_seconds(one.created),
-            one.state,
+            f"{one.state}, lent to {one.lent_to}" if one.lent_to else one.state,
             one.consistency,
             _count(one),
             _verdict(one),
@@ -107,7 +111,7 @@ def _verdict(one: SetRecord) -> str:
     return f"{one.verified.check}: {'ok' if one.verified.ok else 'FAILED'}"
 
 
-def set_(one: SetRecord) -> str:
+def set_(one: SetRecord, remarks: Iterable[Remark] = ()) -> str:
     lines = [
         f"set          {one.group}@{one.label}",
         f"id           {one.id}",
@@ -116,6 +120,8 @@ def set_(one: SetRecord) -> str:
         f"consistency  {one.consistency}",
         f"provider     {one.provider}",
     ]
+    if one.lent_to:
+        lines.append(f"lent to      {one.lent_to}, until: exshadow snapshot recall SET")
     title = "verified"
     for verdict in one.checks:
         judged = "ok" if verdict.ok else "FAILED"
@@ -125,6 +131,7 @@ def set_(one: SetRecord) -> str:
     if one.pinned_until:
         ever = one.pinned_until == FOREVER
         lines.append(f"pinned       {'for ever' if ever else f'until {one.pinned_until}'}")
+    lines += [f"{remark.what:<12} {remark.at}: {remark.reason}" for remark in remarks]
     rows = [(m.volume, m.plex, format_size(m.size), m.path) for m in one.members]
     return "\n".join([*lines, "", table(("VOLUME", "PLEX", "SIZE", "PATH"), rows, ("SIZE",))])
 

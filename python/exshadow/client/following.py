@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from exshadow import wire
-from exshadow.client.line import Line, part
-from exshadow.errors import Error
+from exshadow.client.line import Line, part, went_away
+from exshadow.errors import CancelledElsewhereError, CancelledError, Error
 from exshadow.model import Json
 from exshadow.service.reporter import Reporter
 
@@ -34,7 +34,12 @@ def follow(line: Line, answer: Json, reporter: Reporter) -> Ended:
     job_id = str(answer["job"]["id"])
     told = _Told(reporter)
     try:
-        return _listen(line, job_id, told)
+        ended = _listen(line, job_id, told)
+        error = ended.error
+        if isinstance(error, CancelledError):
+            there = CancelledElsewhereError(error.message, hint=error.hint)
+            return Ended(ended.result, there)
+        return ended
     except KeyboardInterrupt:
         line.delete(f"/v1/jobs/{part(job_id)}")
     while True:
@@ -69,7 +74,7 @@ def _listen(line: Line, job_id: str, told: _Told) -> Ended:
             return Ended(content, None)
         elif kind == "end":
             return _end(content, told)
-    raise Error("the daemon stopped telling about the job", hint=f"see: job {job_id}")
+    raise went_away("it stopped telling about the job")
 
 
 def _end(content: dict[str, Any], told: _Told) -> Ended:

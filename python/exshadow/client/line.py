@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
-from exshadow.errors import ClosedError, Error, IoError, NotFoundError, PermissionRefusedError
+from exshadow.errors import BusyError, ClosedError, Error, NotFoundError, PermissionRefusedError
 from exshadow.model import Json
 from exshadow.wire import error as error_of
 
@@ -68,7 +68,7 @@ class Line:
         return self._json("DELETE", path, query)
 
     def _json(self, method: str, path: str, query: Mapping[str, Any], body: object = None) -> Json:
-        with _translated(self.path):
+        with _translated():
             answer = self._client.request(method, path, params=_told(query), json=body)
         _check(answer)
         if answer.status_code == 204:
@@ -79,20 +79,20 @@ class Line:
 
     def read(self, path: str, **query: Any) -> bytes:
         """Bytes of an octet-stream."""
-        with _translated(self.path):
+        with _translated():
             answer = self._client.get(path, params=_told(query))
         _check(answer)
         return answer.content
 
     def write(self, path: str, content: bytes, **query: Any) -> None:
-        with _translated(self.path):
+        with _translated():
             answer = self._client.put(path, params=_told(query), content=content)
         _check(answer)
 
     def stream(self, path: str, **query: Any) -> Iterator[bytes]:
         """Pieces of a long octet-stream."""
         with (
-            _translated(self.path),
+            _translated(),
             self._client.stream("GET", path, params=_told(query)) as answer,
         ):
             if answer.status_code >= 400:
@@ -104,7 +104,7 @@ class Line:
         """Kind and content of a job's events; the last one is ``end``."""
         kind = ""
         path = f"/v1/jobs/{part(job_id)}/events"
-        with _translated(self.path), self._client.stream("GET", path) as answer:
+        with _translated(), self._client.stream("GET", path) as answer:
             if answer.status_code >= 400:
                 answer.read()
             _check(answer)
@@ -129,20 +129,25 @@ def _check(answer: httpx.Response) -> None:
     raise error
 
 
+def went_away(why: str) -> BusyError:
+    """The daemon was there before: somebody stopped it, or it was killed."""
+    return BusyError(
+        f"the daemon went away meanwhile: {why}",
+        hint="repeat the command: what was begun is finished or undone; without a daemon it is "
+        "done by the command itself",
+    )
+
+
 def _nobody(path: Path) -> Error:
     return NotFoundError(f"no daemon answers at {path}", hint="start one with: exshadow serve")
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """What goes wrong on the way, as our errors."""
+def _translated() -> Iterator[None]:
+    """What goes wrong on the way, as our errors. That somebody answered once is known."""
     try:
         yield
-    except httpx.ConnectError as error:
-        raise _nobody(path) from error
     except httpx.TransportError as error:
-        raise IoError(
-            f"the daemon went away: {error}", hint="see its log, then repeat the command"
-        ) from error
+        raise went_away(str(error)) from error
     except RuntimeError as error:  # a closed client
         raise ClosedError(f"the connection to the daemon is closed: {error}") from error

@@ -2,76 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from exshadow.errors import InvalidError
 from exshadow.names import check_name, meant
-from exshadow.policy.lines import Lines
+from exshadow.policy.lines import Faults, Place
+
+_KNOWN = ("defaults", "template", "group", "volume", "provider")
 
 
-def inherited(raw: Mapping[str, Any], name: str, lines: Lines) -> dict[str, Any]:
-    """Groups with their templates and the defaults laid under them. InvalidError where the file has
-    no such form, or extends what is not there: also of templates that no group takes."""
-    known = ("defaults", "template", "group", "volume", "provider")
-    if unknown := sorted(set(raw) - set(known)):
-        raise InvalidError(
-            "\n".join(
-                f"{name}:{lines.of((one,))}: unknown part {one}{meant(one, known)}"
-                for one in unknown
-            ),
-            hint="a policy has [defaults], [template.NAME], [group.NAME], [volume.NAME], "
-            "[provider.NAME]",
-        )
-    templates = raw.get("template", {})
-    parts = {"defaults": raw.get("defaults", {}), "template": templates}
-    if isinstance(templates, dict):
-        parts |= {f"template.{title}": one for title, one in templates.items()}
-    for title, one in parts.items():
+def inherited(raw: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
+    """Groups with their templates and the defaults laid under them. What has no such form, or
+    extends what is not there, is a fault, also of templates that no group takes; a group with one
+    is left out."""
+    for one in sorted(set(raw) - set(_KNOWN)):
+        faults.say((one,), f"unknown part {one}{meant(one, _KNOWN)}; parts: {', '.join(_KNOWN)}")
+    for title in ("defaults", "template", "group"):
+        if not isinstance(raw.get(title, {}), dict):
+            faults.say((title,), f"{title} is no table")
+    for title, one in table(raw, "template").items():
         if not isinstance(one, dict):
-            raise InvalidError(f"{name}:{lines.of(title.split('.'))}: {title} is no table")
-    groups = raw.get("group", {})
-    if not isinstance(groups, dict) or not groups:
-        raise InvalidError(f"{name}: no group", hint="begin one with [group.NAME]")
-    found = {}
-    for title, group in groups.items():
-        where = f"{name}:{lines.of(('group', title))}"
-        try:
-            check_name(title, "group name")
-        except InvalidError as problem:
-            raise InvalidError(f"{where}: {problem.message}", hint=problem.hint) from None
-        if not isinstance(group, dict):
-            raise InvalidError(f"{where}: group.{title} is no table")
-        line = lines.of(("group", title, "extends"))
-        chain = _chain(group, templates, f"{name}:{line}: group.{title}")
-        merged: dict[str, Any] = dict(raw.get("defaults", {}))
-        for one in reversed(chain):
-            merged = _laid_over(merged, one)
-        merged.pop("extends", None)
-        found[title] = merged
+            faults.say(("template", title), f"template.{title} is no table")
+    if not raw.get("group"):
+        faults.say(("group",), "no group: begin one with [group.NAME]")
+    templates = tables(raw, "template")
+    found = {
+        title: _merged(group, raw, templates, faults, title)
+        for title, group in table(raw, "group").items()
+        if _is_group(title, group, faults)
+    }
     for title, one in templates.items():
-        line = lines.of(("template", title, "extends"))
-        _chain(one, templates, f"{name}:{line}: template.{title}")
-    return found
+        _chain(one, templates, faults, ("template", title))
+    return {title: group for title, group in found.items() if group is not None}
 
 
-def _chain(group: Mapping[str, Any], templates: Mapping[str, Any], where: str) -> list[Any]:
-    """The group, its template, that one's template ..., no circles."""
-    chain = [group]
-    seen: list[str] = []
-    while (parent := chain[-1].get("extends")) is not None:
-        if parent in seen:
-            raise InvalidError(f"{where}: templates extend one another: {' -> '.join(seen)}")
+def table(raw: Mapping[str, Any], title: str) -> dict[str, Any]:
+    """A part of the file; empty where it is none."""
+    found = raw.get(title, {})
+    return found if isinstance(found, dict) else {}
+
+
+def tables(raw: Mapping[str, Any], title: str) -> dict[str, Any]:
+    """The tables of a part of the file, without what is none."""
+    return {name: one for name, one in table(raw, title).items() if isinstance(one, dict)}
+
+
+def _is_group(title: str, group: object, faults: Faults) -> bool:
+    try:
+        check_name(title, "group name")
+    except InvalidError as problem:
+        faults.say(("group", title), f"{problem.message}; {problem.hint}")
+    if not isinstance(group, dict):
+        faults.say(("group", title), f"group.{title} is no table")
+    return isinstance(group, dict)
+
+
+def _merged(
+    group: Mapping[str, Any],
+    raw: Mapping[str, Any],
+    templates: Mapping[str, Any],
+    faults: Faults,
+    title: str,
+) -> dict[str, Any] | None:
+    chain = _chain(group, templates, faults, ("group", title))
+    if chain is None:
+        return None
+    merged = dict(table(raw, "defaults"))
+    for one in reversed(chain):
+        merged = _laid_over(merged, one)
+    merged.pop("extends", None)
+    return merged
+
+
+def _chain(
+    part: Mapping[str, Any], templates: Mapping[str, Any], faults: Faults, place: Place
+) -> list[Any] | None:
+    """The group, its template, that one's template ..., no circles. None: there is a fault."""
+    chain = [part]
+    what = ".".join(str(one) for one in place)
+    for parent in _parents(part, templates):
+        if parent is None:
+            seen = " -> ".join(str(one["extends"]) for one in chain[:-1])
+            faults.say((*place, "extends"), f"{what}: templates extend one another: {seen}")
+            return None
         if not isinstance(parent, str) or parent not in templates:
             known = ", ".join(sorted(templates)) or "none"
             maybe = meant(parent, templates) if isinstance(parent, str) else ""
-            raise InvalidError(
-                f"{where} extends {parent!r}, which is no template{maybe}",
-                hint=f"templates: {known}",
-            )
-        seen.append(parent)
+            said = f"{what} extends {parent!r}, which is no template{maybe}; templates: {known}"
+            faults.say((*place, "extends"), said)
+            return None
         chain.append(templates[parent])
     return chain
+
+
+def _parents(part: Mapping[str, Any], templates: Mapping[str, Any]) -> Iterator[object]:
+    """What is extended, one after the other; the last may be no template, and None is said where a
+    circle closes."""
+    seen: list[object] = []
+    parent = part.get("extends")
+    while parent is not None:
+        if parent in seen:
+            yield None
+            return
+        yield parent
+        seen.append(parent)
+        parent = templates[parent].get("extends") if parent in templates else None
 
 
 def _laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,12 +122,11 @@ def _laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, A
 
 
 def parents_of(raw: Mapping[str, Any]) -> dict[str, list[str]]:
-    """By group its templates, nearest first: of a file that could be read."""
-    templates = raw.get("template", {})
-    found: dict[str, list[str]] = {}
-    for title, group in raw.get("group", {}).items():
-        chain = found.setdefault(title, [])
-        while (parent := group.get("extends")) is not None:
-            chain.append(parent)
-            group = templates[parent]
-    return found
+    """By group its templates, nearest first."""
+    templates = tables(raw, "template")
+    return {
+        title: [
+            one for one in _parents(group, templates) if isinstance(one, str) and one in templates
+        ]
+        for title, group in tables(raw, "group").items()
+    }

@@ -82,6 +82,10 @@ class Faults:
         dotted = ".".join(str(part) for part in place if part != "[key]")
         self._found[(self.lines.of(place), f"{dotted}: {text}")] = None
 
+    def say(self, place: Place, text: str) -> None:
+        """One that tells by itself what it is of."""
+        self._found[(self.lines.of(place), text)] = None
+
     def __bool__(self) -> bool:
         return bool(self._found)
 

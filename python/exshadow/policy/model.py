@@ -27,8 +27,10 @@ table are the settings it is made with.
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,6 +41,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
+    PlainValidator,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -48,7 +52,7 @@ from pydantic import (
 from exshadow.commands import require_private_file
 from exshadow.errors import InvalidError, from_system
 from exshadow.names import meant, parse_duration, parse_size
-from exshadow.policy.inherit import inherited, parents_of
+from exshadow.policy.inherit import inherited, parents_of, table, tables
 from exshadow.policy.lines import Faults, Lines, Place, told
 from exshadow.policy.retention import UNLIMITED, Keep, Span, parse_span
 from exshadow.policy.schedule import checked_cron, checked_window
@@ -110,8 +114,36 @@ def _one_of(what: str, known: Sequence[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+class Check(str):
+    """The name of a check. ``command``: the program of the check script, empty for others."""
+
+    command = ""
+
+
+def _check(value: object) -> Check:
+    """``ese``, or ``script?command=PATH``."""
+    if not isinstance(value, str):
+        raise ValueError("write a text in quotes")
+    name, mark, option = value.partition("?")
+    if name not in CHECKS:
+        there = meant(name, CHECKS) or f"; there are {', '.join(CHECKS)}"
+        raise ValueError(f"no check {name!r}{there}")
+    check = Check(name)
+    key, _, check.command = option.partition("=")
+    if name != "script":
+        if mark:
+            raise ValueError(f"check {name} has no options")
+    elif key != "command" or not check.command.startswith("/"):
+        raise ValueError('name the program by its full path: "script?command=/usr/local/sbin/look"')
+    return check
+
+
 ProviderName = Annotated[str, _one_of("provider", PROVIDERS)]
-CheckName = Annotated[str, _one_of("check", CHECKS)]
+CheckName = Annotated[
+    Check,
+    PlainValidator(_check, json_schema_input_type=str),
+    PlainSerializer(str, return_type=str),
+]
 Outcome = Annotated[str, _one_of("outcome", ("failure", "success", "warning"))]
 Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=str)]
 Within = Annotated[Span, BeforeValidator(_span, json_schema_input_type=str)]
@@ -207,12 +239,18 @@ class Group(_Part):
     def _meets(cls, value: str | None, info: ValidationInfo) -> str | None:
         return checked_window(value, info.data.get("schedule")) if value is not None else None
 
-    @model_validator(mode="after")
-    def _sensible(self) -> Group:
-        for what, names in (("volumes", self.volumes), ("mirrors", self.mirrors)):
-            if len(set(names)) != len(names):
-                raise ValueError(f"{what} names one twice")
-        return self
+    @field_validator("volumes", "mirrors", "verify")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            twice = next(one for one in value if value.count(one) > 1)
+            raise ValueError(f"names one twice: {twice}")
+        return value
+
+    @property
+    def script(self) -> str | None:
+        """The program of the check script, if it is asked for."""
+        return next((one.command for one in self.verify if one.command), None)
 
 
 class Template(Group):
@@ -255,9 +293,18 @@ def load(path: Path) -> Policy:
     """The policy of a file. InvalidError with every fault and its line; RefusedError when others
     than root and we could change it, whether it names commands today or not: they could add one,
     and runs obey."""
+    text = read_text(path)
+    return parse(text, str(path))
+
+
+def read_text(path: Path) -> str:
+    """The file's text. Errors as :func:`load` says, before any of it is understood."""
     require_private_file(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        kind = path.stat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # reading it might never end
+            raise InvalidError(f"{path} is no regular file", hint="name a policy: a TOML file")
+        return path.read_text(encoding="utf-8")
     except OSError as problem:
         raise from_system(problem, f"cannot read {path}") from problem
     except UnicodeDecodeError as problem:
@@ -265,38 +312,71 @@ def load(path: Path) -> Policy:
             f"{path} is no text in UTF-8: its byte {problem.start} cannot be",
             hint="name a policy: a TOML file",
         ) from problem
-    return parse(text, str(path))
 
 
 def parse(text: str, name: str = "policy") -> Policy:
     """The same from text."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise InvalidError(f"{name}: {problem}", hint="it must be TOML") from problem
-    lines = Lines(text)
-    groups = inherited(raw, name, lines)
-    faults = Faults(name, lines, parents_of(raw))
-    policy = None
-    try:
-        parts = {name: raw[name] for name in ("volume", "provider") if name in raw}
-        policy = Policy.model_validate({"group": groups, **parts})
-    except ValidationError as problem:
-        for fault in problem.errors():
-            faults.add(fault["loc"], told(fault, Policy))
-    _look_at_templates(raw, faults)
+    policy, faults = examine(text, name)
     if policy is None or faults:
         raise InvalidError(str(faults), hint="see: exshadow policy schema")
     return policy
 
 
+def examine(text: str, name: str = "policy") -> tuple[Policy | None, Faults]:
+    """Every fault of the text, and what is left of the policy without the values that are wrong:
+    these may be looked at further. InvalidError for what is no TOML."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise InvalidError(f"{name}: {problem}", hint="it must be TOML") from problem
+    faults = Faults(name, Lines(text), parents_of(raw))
+    parts = {"group": inherited(raw, faults)}
+    parts |= {part: deepcopy(raw[part]) for part in ("volume", "provider") if part in raw}
+    policy = _sound(deepcopy(parts), faults)
+    _look_at_templates(raw, faults)
+    return policy, faults
+
+
+def _sound(parts: dict[str, Any], faults: Faults) -> Policy | None:
+    """The parts without what is wrong with them. Each look may find more: a rule between two values
+    is asked for when each of them is well."""
+    while True:
+        try:
+            return Policy.model_validate(parts)
+        except ValidationError as problem:
+            found = problem.errors()
+        for fault in found:
+            faults.add(fault["loc"], told(fault, Policy))
+        cut = [_cut(parts, fault["loc"]) for fault in found]
+        if not all(cut):
+            return None
+
+
+def _cut(parts: dict[str, Any], place: Place) -> bool:
+    """Take the value at the place away, with the list that it is in. False where there is none."""
+    if place[0] == "group" and place[2:3] == ("volumes",):
+        parts["group"][place[1]]["volumes"] = ["unknown"]  # a group must have some
+        return True
+    inner: Any = parts
+    found: tuple[dict[str, Any], str] | None = None
+    for key in map(str, place):
+        if not isinstance(inner, dict) or key not in inner:
+            break
+        found, inner = (inner, key), inner[key]
+    if found is None:
+        return False
+    owner, last = found
+    del owner[last]
+    return True
+
+
 def _look_at_templates(raw: Mapping[str, Any], faults: Faults) -> None:
     """The defaults and every template by themselves: a fault that no group inherits today."""
-    defaults = raw.get("defaults", {})
+    defaults = table(raw, "defaults")
     if "extends" in defaults:
         faults.add(("defaults", "extends"), "defaults extend no template: groups and templates do")
     parts: list[tuple[Place, Mapping[str, Any]]] = [(("defaults",), defaults)]
-    parts += [(("template", title), one) for title, one in raw.get("template", {}).items()]
+    parts += [(("template", title), one) for title, one in tables(raw, "template").items()]
     for place, part in parts:
         try:
             Template.model_validate({key: one for key, one in part.items() if key != "extends"})

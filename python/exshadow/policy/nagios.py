@@ -13,7 +13,7 @@ from exshadow.errors import Error
 from exshadow.policy.standing import GroupStatus
 
 UNKNOWN = 3
-_OF_STATE = {"ok": 0, "late": 1, "slow": 1, "none": 2, "damaged": 2}
+_OF_STATE = {"ok": 0, "stuck": 1, "late": 1, "slow": 1, "none": 2, "damaged": 2}
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
 

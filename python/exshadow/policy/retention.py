@@ -12,7 +12,7 @@ of all and the newest verified one up to now are both kept.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
@@ -93,6 +93,14 @@ class Keep:
     def empty(self) -> bool:
         """No rule at all: then nothing is ever given up."""
         return all(getattr(self, one.name) in (0, None) for one in fields(self))
+
+    @property
+    def most(self) -> int | None:
+        """The most sets that the counts want; None where a rule has no number: all, or a span."""
+        values = [getattr(self, one.name) for one in fields(self)]
+        counts = [one for one in values if isinstance(one, int)]
+        spans = [one for one in values if isinstance(one, Span)]
+        return None if self.empty or spans or UNLIMITED in counts else sum(counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +239,18 @@ class Day:
 
 
 def simulate(
-    keep: Keep, *, start: datetime, days: int, every: timedelta, zone: tzinfo = UTC
+    keep: Keep,
+    *,
+    start: datetime,
+    days: int,
+    every: timedelta = timedelta(hours=1),
+    made: Iterator[datetime] | None = None,
+    mirrors: int | None = None,
+    zone: tzinfo = UTC,
 ) -> list[Day]:
-    """What a policy leads to: a set every so often for N days of the zone, given up as the rules
-    say there."""
+    """What a policy leads to: a set every so often, or at the moments of ``made``, for N days of
+    the zone, given up as the rules say there. With so many ``mirrors`` there is never a set more: a
+    new one takes the mirror of one that the rules give up, else of the oldest."""
     if every < timedelta(minutes=1) or days < 1:
         raise InvalidError(
             "a simulation needs at least a day, and a minute between sets",
@@ -242,15 +258,36 @@ def simulate(
         )
     there: list[Held] = []
     found = []
-    moment = start.astimezone(UTC)
+    moments = made if made is not None else _regular(start, every)
+    moment = next(moments, None)
     local = start.astimezone(zone)
     for number in range(days):
         end = (local + timedelta(days=number + 1)).astimezone(UTC)  # by the calendar: 23 to 25 h
-        while moment < end:
-            there.append(Held(moment.isoformat(), moment))
-            fates = decide(there, keep, now=moment, zone=zone)
-            there = [fate.held for fate in reversed(fates) if fate.kept]
-            moment += every
+        while moment is not None and moment < end:
+            there = _after(there, moment.astimezone(UTC), keep, mirrors, zone)
+            moment = next(moments, None)
         day = (end - timedelta(seconds=1)).astimezone(zone).date()
         found.append(Day(day, tuple(one.created.astimezone(zone) for one in there)))
     return found
+
+
+def _regular(start: datetime, every: timedelta) -> Iterator[datetime]:
+    moment = start.astimezone(UTC)
+    while True:
+        yield moment
+        moment += every
+
+
+def _after(
+    there: list[Held], moment: datetime, keep: Keep, mirrors: int | None, zone: tzinfo
+) -> list[Held]:
+    """The sets, oldest first, when one more is made."""
+    fresh = Held(moment.isoformat(), moment)
+    if mirrors is None:
+        fates = decide([*there, fresh], keep, now=moment, zone=zone)
+        return [fate.held for fate in reversed(fates) if fate.kept]
+    if len(there) >= mirrors:
+        fates = decide(there, keep, now=moment, zone=zone)
+        taken = min(fates, key=lambda fate: (fate.kept, fate.held.created)).held
+        there = [one for one in there if one is not taken]
+    return [*there, fresh]

@@ -8,6 +8,7 @@ drawn anew at each look, or have no like in the timers of the operating system.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 
 _SEARCHED = 10_000  # cron moments looked at before a window counts as never met
@@ -97,6 +98,14 @@ def next_run(cron: str, after: datetime, window: str | None = None) -> datetime 
     None: there is none, the window and the fields never meet.
     """
     return _first(cron, after, window, back=False)
+
+
+def moments(cron: str, after: datetime, window: str | None = None) -> Iterator[datetime]:
+    """All that follow."""
+    found = next_run(cron, after, window)
+    while found is not None:
+        yield found
+        found = next_run(cron, found, window)
 
 
 def last_due(cron: str, now: datetime, window: str | None = None) -> datetime | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from exshadow.model import SetRecord
@@ -13,7 +13,7 @@ from exshadow.policy.planning import moment_of, unproved
 from exshadow.policy.schedule import last_due, next_run
 from exshadow.policy.usual import usual
 
-EXIT_STATUS = {"ok": 0, "late": 9, "slow": 9, "none": 9, "damaged": 5}
+EXIT_STATUS = {"ok": 0, "stuck": 9, "late": 9, "slow": 9, "none": 9, "damaged": 5}
 _SLACK_BYTES = 64 << 20
 _SLACK_SHARE = 0.2
 _SKEW = timedelta(minutes=1)  # clocks are corrected by less all the time
@@ -38,10 +38,11 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class GroupStatus:
-    """``state``: ok, late (copy too old, or of the future), slow (recovery would miss its
-    objective), damaged (a check failed), none (no set). ``age``: None also when there are only sets
-    of the future. ``warnings``: what is unusual; the state is not worse for it. ``oldest``: the age
-    that the newest set may have, None when nothing says."""
+    """``state``: ok, stuck (the next run cannot work), late (copy too old, or of the future),
+    slow (recovery would miss its objective), damaged (a check failed), none (no set). ``age``: None
+    also when there are only sets of the future. ``warnings``: what is unusual; the
+    state is not worse for it. ``oldest``: the age that the newest set may have, None when nothing
+    says."""
 
     name: str
     state: str
@@ -111,6 +112,23 @@ def status_of(
         tuple(text for one in measured if (text := unusual(one))),
         now - limit if (limit := _oldest(group, local)) is not None else None,
     )
+
+
+def hindered(status: GroupStatus, reasons: Sequence[str]) -> GroupStatus:
+    """The same, with what stands against the group's next run; a state that is worse stays."""
+    if not reasons:
+        return status
+    state = "stuck" if status.state == "ok" else status.state
+    return replace(status, state=state, notes=(*status.notes, *reasons))
+
+
+def lent_notes(name: str, sets: Iterable[SetRecord]) -> list[str]:
+    """Sets of the group that another host has."""
+    return [
+        f"set {one.label} is lent to {one.lent_to}"
+        for one in sets
+        if one.group == name and one.state == "ready" and one.lent_to
+    ]
 
 
 def newest_of(name: str, sets: Iterable[SetRecord], *, now: datetime) -> SetRecord | None:

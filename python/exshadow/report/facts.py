@@ -13,17 +13,23 @@ from exshadow.policy.standing import GroupStatus
 
 DRILL = "drill"
 _RESYNCS = 12
+MANY = 60
+"""With more dots they are drawn small."""
+ROWS = 5
+_APART = 0.025  # of the line's length: two dots side by side on a narrow page
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
     """A set on the timeline. ``place``: 0 (oldest moment shown) to 1 (now); ``kind``: good, bad,
-    unchecked; ``pinned``; ``told``: when one points at it."""
+    unchecked; ``pinned``; ``told``: when one points at it; ``row``: 0 on the line, others above it:
+    sets so near in time would hide each other."""
 
     place: float
     kind: str
     pinned: bool
     told: str
+    row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,12 @@ def _group(
     return GroupFacts(
         status,
         # Those that failed are drawn last: nothing hides them.
-        tuple(sorted((_dot(one, since, now) for one in shown), key=lambda one: one.kind == "bad")),
+        tuple(
+            sorted(
+                _stacked([_dot(one, since, now) for one in shown]),
+                key=lambda one: one.kind == "bad",
+            )
+        ),
         tuple(reversed(shown)),
         _drill(mine),
         _resyncs(jobs, names),
@@ -148,6 +159,21 @@ def _dot(one: SetRecord, since: datetime, now: datetime) -> Dot:
         one.pinned_until is not None,
         f"{one.label}, {one.created}, {one.consistency} consistent{said}{pinned}",
     )
+
+
+def _stacked(dots: Sequence[Dot]) -> list[Dot]:
+    """Each in the lowest row where nothing lies so near that it would be hidden; in the last row
+    where all are taken. So many that rows would not help stay on the line."""
+    if len(dots) > MANY:
+        return list(dots)
+    ends = [-1.0] * ROWS
+    found = []
+    for dot in sorted(dots, key=lambda one: one.place):
+        free = (row for row, end in enumerate(ends) if dot.place - end >= _APART)
+        row = next(free, ROWS - 1)
+        ends[row] = dot.place
+        found.append(replace(dot, row=row))
+    return found
 
 
 def _drill(sets: Sequence[SetRecord]) -> tuple[str, Verification] | None:

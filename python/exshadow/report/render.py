@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from exshadow.names import format_seconds, format_size
 from exshadow.policy.planning import moment_of
 from exshadow.policy.standing import GroupStatus
-from exshadow.report.facts import Page
+from exshadow.report.facts import MANY, Page
 
 
 def render(page: Page) -> str:
@@ -28,7 +28,7 @@ def render(page: Page) -> str:
         "minute": lambda moment: f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
     }
     return environment.get_template("page.html").render(
-        page=page, ticks=_ticks(page.since, page.now), bar=recovery_bar
+        page=page, ticks=_ticks(page.since, page.now), bar=recovery_bar, many_dots=MANY
     )
 
 

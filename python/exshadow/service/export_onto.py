@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exshadow.errors import BusyError, InvalidError, NotFoundError
+from exshadow.errors import BusyError, IntegrityError, InvalidError, NotFoundError
 from exshadow.model import JobRecord, Json, Member, SetRecord
 from exshadow.service import conflicts, sets
 from exshadow.service.attachments import Attachments
@@ -132,10 +132,17 @@ class _Writing:
                 holds=holds, replace=self.force, locked=locked,
             )  # fmt: skip
         changed = snapshot.changed(since=self._snapshot(self.base))
-        return image_export.export_changes(
-            snapshot.read, changed, self.member.size, image, progress,
-            since=snapshot_id(self.base.id, self.member.volume), holds=holds, locked=locked,
-        )  # fmt: skip
+        try:
+            return image_export.export_changes(
+                snapshot.read, changed, self.member.size, image, progress,
+                since=snapshot_id(self.base.id, self.member.volume), holds=holds, locked=locked,
+            )  # fmt: skip
+        except IntegrityError as problem:  # its hint is of imports
+            problem.hint = (
+                f"write it whole: exshadow snapshot export {self.one.group}@{self.one.label} "
+                f"--to {image} --force"
+            )
+            raise
 
     def _snapshot(self, one: SetRecord) -> Snapshot:
         return self.session.volumes[self.member.volume].snapshots[one.label]

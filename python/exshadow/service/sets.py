@@ -32,7 +32,9 @@ def assemble(survey: Survey, catalog: Catalog | None) -> list[SetRecord]:
         for snapshot in volume.snapshots:
             parts.setdefault(snapshot.set_id, []).append((volume, snapshot))
     live = [_live(found, survey, known.get(set_id)) for set_id, found in parts.items()]
-    gone = [_gone(one, survey) for one in known.values() if one.id not in parts]
+    others = [one for one in known.values() if one.id not in parts]
+    lent = _lent(others, catalog)
+    gone = [replace(_gone(one, survey), lent_to=lent.get(one.id, "")) for one in others]
     # Times have whole seconds; within one, volume files list their snapshots as they were made.
     place = {
         snapshot.set_id: index
@@ -40,6 +42,15 @@ def assemble(survey: Survey, catalog: Catalog | None) -> list[SetRecord]:
         for index, snapshot in enumerate(volume.snapshots)
     }
     return sorted(live + gone, key=lambda one: (one.created, place.get(one.id, -1), one.id))
+
+
+def _lent(known: Sequence[SetRecord], catalog: Catalog | None) -> dict[str, str]:
+    """Hosts that have sets of other providers."""
+    if catalog is None or all(one.provider == PROVIDER for one in known):
+        return {}
+    from exshadow.catalog.lent import lent_sets
+
+    return lent_sets(catalog)
 
 
 def from_volumes(volumes: Sequence[VolumeRecord], set_id: str) -> SetRecord:

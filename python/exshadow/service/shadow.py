@@ -100,10 +100,11 @@ class GroupProvider(Provider):
         return {name: sorted(volumes) for name, volumes in sorted(found.items())}
 
     def is_volume_supported(self, volume: str, attributes: SnapshotAttributes) -> bool:
-        try:
-            self._service.show_volume(volume)
-        except NotFoundError as problem:
-            raise failure(HResult.VSS_E_OBJECT_NOT_FOUND, problem.message) from problem
+        with self._refusing():
+            try:
+                self._service.show_volume(volume)
+            except NotFoundError as problem:
+                raise failure(HResult.VSS_E_OBJECT_NOT_FOUND, problem.message) from problem
         return not attributes & SnapshotAttributes.TRANSPORTABLE
 
     def snapshot_id(self, set_id: UUID, volume: str, proposed: UUID) -> UUID:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, tzinfo
 
 from exshadow.catalog.journal import CatalogJournal
@@ -11,9 +12,18 @@ from exshadow.catalog.store import Catalog
 from exshadow.errors import Error
 from exshadow.model import SetRecord
 from exshadow.policy.model import Group
-from exshadow.policy.standing import GroupStatus, Recovery, Series, newest_of, status_of
+from exshadow.policy.standing import (
+    GroupStatus,
+    Recovery,
+    Series,
+    hindered,
+    lent_notes,
+    newest_of,
+    status_of,
+)
 from exshadow.providers.contract import Verb
 from exshadow.service.contract import Service
+from exshadow.service.obstacles import obstacles
 from exshadow.service.restore import RestoreWish
 from exshadow.service.sets import PROVIDER as NATIVE
 
@@ -25,11 +35,14 @@ def standings(
     *,
     now: datetime,
     zone: tzinfo,
+    places: Collection[str] = (),
+    without_policy: Collection[str] = (),
 ) -> list[GroupStatus]:
-    """All of them. Takes no lock; ``catalog`` None: there is none yet."""
+    """All of them. Takes no lock; ``catalog`` None: there is none yet; ``places``: volumes that the
+    policy has a table for; ``without_policy``: groups that nobody runs."""
     half = _half_made(catalog)
     sets = tuple(one for one in service.list_sets().sets if one.id not in half)
-    return [
+    found = [
         status_of(
             name,
             group,
@@ -40,6 +53,16 @@ def standings(
             measured=series(catalog, name),
         )
         for name, group in groups.items()
+    ]
+    found = [replace(one, notes=(*one.notes, *lent_notes(one.name, sets))) for one in found]
+    return [
+        one
+        if one.name in without_policy
+        else hindered(
+            one,
+            obstacles(service, catalog, one.name, groups[one.name], places, now=now, zone=zone),
+        )
+        for one in found
     ]
 
 

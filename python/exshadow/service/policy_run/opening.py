@@ -19,6 +19,7 @@ from exshadow.service.desk import Desk
 from exshadow.service.native_provider import NativeProvider
 from exshadow.service.policy_run.making import SETTINGS
 from exshadow.service.policy_run.room import Room, Settings
+from exshadow.service.reporter import Reporter
 from exshadow.service.sets import PROVIDER as NATIVE
 
 _ASK = "see: exshadow provider choose FILE, or change [group.NAME] provider.*"
@@ -43,7 +44,7 @@ def open_room(
     """For a run of the group. ``forced``: that provider, whatever the policy prefers. RefusedError
     for one that the policy forbids, or whose copies are not what it demands."""
     group = policy.group[name]
-    chosen = forced or choose(service, policy, name)
+    chosen = forced or choose(service, policy, name, desk.reporter)
     if chosen not in PROVIDERS:
         raise InvalidError(f"no provider {chosen!r}", hint=f"there are {', '.join(PROVIDERS)}")
     if chosen in group.provider.forbid:
@@ -73,14 +74,28 @@ def _require_demands(provider: Provider, sources: Sequence[Source], wish: Wish) 
         raise RefusedError(f"provider {provider.name} cannot be taken: {reason}", hint=_ASK)
 
 
-def choose(service: Service, policy: Policy, name: str) -> str:
-    """The one provider that the policy names, else the chooser's. RefusedError, with every reason,
-    when nobody can."""
-    group = policy.group[name]
-    if len(group.provider.prefer) == 1:  # an order: the provider itself says what stands against it
-        return group.provider.prefer[0]
+def _all_native(service: Service, policy: Policy, name: str) -> bool:
+    there = service.list_volumes().volumes
+    return all(one in there for one in policy.group[name].volumes)
+
+
+def choose(service: Service, policy: Policy, name: str, reporter: Reporter) -> str:
+    """The chooser's. RefusedError, with every reason, when nobody can."""
+    part = policy.group[name].provider
+    if (
+        part.prefer[:1] == (NATIVE,)
+        and NATIVE not in part.forbid
+        and _all_native(service, policy, name)
+    ):  # it meets every demand: nothing need be asked of the others
+        return NATIVE
     found = choose_group(service, policy, name).choice
     if found.provider is not None:
+        for one in found.refused:
+            if one.provider in part.prefer and part.prefer.index(one.provider) == 0:
+                reporter.note(
+                    f"{name}: provider {one.provider} is preferred and cannot be taken: "
+                    f"{one.reason}; {found.provider} is"
+                )
         return found.provider
     reasons = "; ".join(f"{one.provider}: {one.reason}" for one in found.refused)
     raise RefusedError(

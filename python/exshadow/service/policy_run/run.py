@@ -9,6 +9,7 @@ from datetime import UTC, datetime, tzinfo
 
 from exshadow.errors import (
     BusyError,
+    CancelledElsewhereError,
     CancelledError,
     Error,
     NotFoundError,
@@ -22,12 +23,15 @@ from exshadow.policy.planning import held_of
 from exshadow.policy.retention import Fate, decide
 from exshadow.providers.contract import Mirror, MirrorState, Verb
 from exshadow.service import sets
+from exshadow.service.checks.script import require_safe
 from exshadow.service.checks.wish import CheckWish
 from exshadow.service.policy_run import making, proof, rotation, unfinished
 from exshadow.service.policy_run.around import Around
 from exshadow.service.policy_run.record import GroupRun
 from exshadow.service.policy_run.room import Room
 from exshadow.service.snapshots import free_label
+
+_AGAIN = "run it again: it goes on with what was begun"
 
 
 def run_group(room: Room, group: Group, *, zone: tzinfo = UTC) -> GroupRun:
@@ -50,13 +54,18 @@ def run_group(room: Room, group: Group, *, zone: tzinfo = UTC) -> GroupRun:
 
 
 def _error(problem: BaseException) -> Error:
+    if isinstance(problem, CancelledElsewhereError):
+        said = "the daemon was stopped meanwhile, or its job cancelled"
+        return BusyError(f"{said}: {problem.message}", hint=_AGAIN)
     if isinstance(problem, Error):
+        if problem.exit_status == 130:  # what is copied says how it alone goes on
+            problem.hint = _AGAIN
         return problem
     if isinstance(problem, OSError):
         return from_system(problem)
     if isinstance(problem, Exception):
         return Error(f"unexpected: {problem!r}")
-    return CancelledError("the run was stopped", hint="run it again: it goes on")
+    return CancelledError("the run was stopped", hint=_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,8 @@ class _Run:
         room, done = self._room, self._done
         done.settled = unfinished.settle(room, self._group.mirrors)
         making.clear(room)
+        if self._group.script is not None:
+            require_safe(self._group.script)  # before a set is made that nobody could prove
         around.before()
         turn = self._prepared()
         done.mirror = turn.mirror
@@ -169,13 +180,22 @@ class _Run:
                 if problem.exit_status == 130:
                     raise
                 failed[label] = problem
-                self._say(f"mirror {label} could not be prepared: {problem}")
         try:
-            return self.turn(frozenset(failed))
+            turn = self.turn(frozenset(failed))
         except RefusedError:
-            if failed:
-                raise next(iter(failed.values())) from None
-            raise
+            if not failed:
+                raise
+            label, raised = next(iter(failed.items()))
+            self._tell_failed({name: one for name, one in failed.items() if name != label})
+            raised.message = f"mirror {label} could not be prepared: {raised.message}"
+            raise raised from None
+        self._tell_failed(failed)
+        return turn
+
+    def _tell_failed(self, failed: Mapping[str, Error]) -> None:
+        """A policy with a mirror that cannot be made is not what its owner thinks it is."""
+        for label, problem in failed.items():
+            self._warn(f"mirror {label} could not be prepared: {problem}")
 
     def _free(self, turn: rotation.Turn) -> None:
         """The mirror of the set that gives it up comes back into step with production."""
@@ -195,12 +215,15 @@ class _Run:
                 self._say("not verified: the writers are not told that the backup succeeded")
             return False
         try:
-            self._done.error = proof.prove(self._room, one, CheckWish(self._group.verify))
+            self._done.error = proof.prove(self._room, one, self._wish())
         except Error as problem:
             if problem.exit_status == 130:
                 raise
             self._done.error = problem
         return self._done.error is None
+
+    def _wish(self) -> CheckWish:
+        return CheckWish(tuple(self._group.verify), script=self._group.script)
 
     def _tell_of_strays(self) -> None:
         """Sets that retention gives up and no rotation will: their mirror is none of the policy."""
@@ -215,6 +238,10 @@ class _Run:
                     f"set {one.label} is beyond retention, and mirror {label} is none of the "
                     f"policy's: exshadow snapshot resync {one.group}@{one.label}"
                 )
+
+    def _warn(self, text: str) -> None:
+        self._done.warnings.append(text)
+        self._room.note(text)
 
     def _say(self, text: str) -> None:
         self._done.notes.append(text)

@@ -1,0 +1,75 @@
+"""What stands against the next run of a group, as far as it is known without asking an array: the
+engine's own volumes, and the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, tzinfo
+
+from exshadow.catalog.journal import CatalogJournal
+from exshadow.catalog.store import Catalog
+from exshadow.errors import Error, RefusedError
+from exshadow.model import SetRecord
+from exshadow.policy.model import Group
+from exshadow.policy.planning import misfits, plan_group
+from exshadow.providers.contract import Mirror, MirrorState, Source
+from exshadow.service.contract import Service
+from exshadow.service.native_provider import NativeProvider
+from exshadow.service.policy_run import rotation
+from exshadow.service.sets import PROVIDER as NATIVE
+
+
+def obstacles(
+    service: Service,
+    catalog: Catalog | None,
+    name: str,
+    group: Group,
+    places: Collection[str],
+    *,
+    now: datetime,
+    zone: tzinfo,
+) -> list[str]:
+    """The reasons, none when a run should work. ``places``: volumes that the policy has a table
+    for, which other products hold."""
+    volumes = service.list_volumes().volumes
+    native = any(one in volumes or one not in places for one in group.volumes)
+    if native and (found := misfits(name, group, volumes)):
+        return found
+    sets = [one for one in service.list_sets(name).sets if one.state == "ready"]
+    held = _held(catalog, sets)
+    try:
+        mirrors = _native(service, group) if native else _as_recorded(group, held)
+        labels = group.mirrors or tuple(mirrors) or ("m1",)
+        rotation.turn(
+            labels, mirrors, held, plan_group(name, group, sets, now=now, zone=zone).fates
+        )
+    except RefusedError as problem:
+        return [f"the next run cannot work: {problem.message}"]
+    except Error:  # of the volumes themselves, which their own commands tell
+        return []
+    return []
+
+
+def _held(catalog: Catalog | None, sets: Sequence[SetRecord]) -> dict[str, SetRecord]:
+    """By mirror the set that it is."""
+    found = {}
+    for one in sets:
+        entry = CatalogJournal(catalog, "").split_of(one.id) if catalog is not None else None
+        if entry is not None:
+            found[entry.action.mirror] = one
+        elif one.provider == NATIVE and one.members:
+            found[one.members[0].plex] = one
+    return found
+
+
+def _native(service: Service, group: Group) -> dict[str, Mirror]:
+    sources = [Source(one, "", 0) for one in group.volumes]
+    return {one.label: one for one in NativeProvider(service).mirrors("", sources)}
+
+
+def _as_recorded(group: Group, held: dict[str, SetRecord]) -> dict[str, Mirror]:
+    """What is no set can be split, or be made so."""
+    free = {label: Mirror(label, MirrorState.READY) for label in group.mirrors or ("",)}
+    return free | {
+        label: Mirror(label, MirrorState.SPLIT, lent=one.lent_to) for label, one in held.items()
+    }
