@@ -13,7 +13,13 @@ import httpx
 from conftest import Cli
 
 import exshadow
+from exshadow.client.service import connect_service
 from exshadow.client.volume import ServedVolume
+from exshadow.service.contract import Service
+from exshadow.service.desk import Desk
+from exshadow.service.local import LocalService
+from exshadow.service.reporter import Silent
+from exshadow.service.state import StateFolder
 
 
 class DaemonProcess:
@@ -74,3 +80,16 @@ class ServedCli(Cli):
             opened = daemon.open(volume)
             opened.read(0, 1)  # the daemon opens what others added when it is first used
             yield opened
+
+
+@contextmanager
+def service(cli: Cli) -> Iterator[Service]:
+    """The verbs, by the daemon where one serves the state folder."""
+    if cli.served:
+        remote = connect_service(StateFolder(cli.state).control_socket, Silent())
+        assert remote is not None
+        with remote:
+            yield remote
+    else:
+        with closing(Desk(StateFolder(cli.state))) as desk:
+            yield LocalService(desk)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import Cli, Shop
+from daemons import service
 from vss_writers import Application
 
 from exshadow.catalog.journal import CatalogJournal
@@ -20,7 +21,6 @@ from exshadow.errors import IntegrityError, RefusedError
 from exshadow.model import SetRecord
 from exshadow.providers.contract import Action, Source, Verb
 from exshadow.service.desk import Desk
-from exshadow.service.local import LocalService
 from exshadow.service.native_provider import NativeProvider
 from exshadow.service.policy_run.record import GroupRun
 from exshadow.service.state import StateFolder
@@ -253,8 +253,8 @@ def test_what_a_killed_run_of_a_dropped_group_left_is_told_and_settled(
 ) -> None:
     set_id = str(uuid.uuid4())
     only_group(shop.cli, policy)
-    with closing(Desk(StateFolder(shop.cli.state))) as desk:
-        provider = NativeProvider(LocalService(desk))
+    with service(shop.cli) as verbs, closing(Desk(StateFolder(shop.cli.state))) as desk:
+        provider = NativeProvider(verbs)
         volumes = tuple(Source(name, "", 1) for name in ("db", "logs"))
         asked = Action(str(uuid.uuid4()), Verb.SPLIT, "shop", "m3", volumes, set_id, "cut")
         CatalogJournal(desk.catalog, "killed").begin("native", asked, {})

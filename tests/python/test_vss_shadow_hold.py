@@ -7,21 +7,15 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 from conftest import Cli
-from daemons import ServedCli, served
+from daemons import ServedCli, served, service
 from test_vss_hold import BOUND
 
-from exshadow.client.service import connect_service
 from exshadow.service import shadow
-from exshadow.service.contract import Service
-from exshadow.service.desk import Desk
-from exshadow.service.local import LocalService
-from exshadow.service.reporter import Silent
-from exshadow.service.state import StateFolder
 
 ROUNDS = 7
 
@@ -34,18 +28,6 @@ def cli(request, state, fork_server, tmp_path) -> Iterator[Cli]:
     line = ServedCli(state, fork_server)
     with served(line, tmp_path):
         yield line
-
-
-@contextmanager
-def service(cli: Cli) -> Iterator[Service]:
-    if cli.served:
-        remote = connect_service(StateFolder(cli.state).control_socket, Silent())
-        assert remote is not None
-        with remote:
-            yield remote
-    else:
-        with closing(Desk(StateFolder(cli.state))) as desk:
-            yield LocalService(desk)
 
 
 CLIENT = """
