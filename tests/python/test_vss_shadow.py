@@ -20,9 +20,9 @@ from exshadow.errors import Error, ExistsError, IoError, NoSpaceError, RefusedEr
 from exshadow.service import shadow
 from exshadow.service.desk import Desk
 from exshadow.service.documents import document_file, save_document
+from exshadow.service.group_provider import GroupProvider
 from exshadow.service.local import LocalService
 from exshadow.service.making_journal import Journal
-from exshadow.service.shadow import GroupProvider
 from exshadow.service.snapshots import Split
 from exshadow.service.state import StateFolder
 

@@ -18,6 +18,7 @@ from exshadow.names import close_match
 from exshadow.providers.contract import Action, Standing, Verb
 from exshadow.service import sets, shadow
 from exshadow.service.documents import document_file, save_file
+from exshadow.service.group_provider import GroupProvider
 from exshadow.service.policy_run.room import HeldJournal, Room
 from exshadow.service.restore import Restored, RestoreWish
 from exshadow.service.snapshots import Listing, Split
@@ -69,7 +70,7 @@ def ask(room: Room, writers: tuple[str, ...]) -> None:
 def clear(room: Room) -> None:
     """What commands with writers left half made of this group goes back into the mirror, before
     anybody counts on it."""
-    shadow.GroupProvider(ContractSplits(room), journal=room.desk.folder.path).clear()
+    GroupProvider(ContractSplits(room), journal=room.desk.folder.path).clear()
 
 
 def _without_writers(room: Room, mirror: str, label: str) -> SetRecord:
@@ -155,8 +156,8 @@ def _keep_components(room: Room, one: SetRecord) -> None:
 
 
 class ContractSplits:
-    """What :class:`~exshadow.service.shadow.GroupProvider` asks of a service, done by any provider
-    through its contract and the journal: so writers can be frozen round a split of any product."""
+    """What a GroupProvider asks of a service, done by any provider through its contract and the
+    journal: so writers can be frozen round a split of any product."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
