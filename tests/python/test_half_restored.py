@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from exshadow.errors import BusyError, Error, ProviderError, RefusedError
 from exshadow.model import SetRecord
 from exshadow.providers.contract import Action, MirrorState, Provider, Verb
 from exshadow.providers.eva.provider import EvaProvider
+from exshadow.service.checks.wish import CheckWish
+from exshadow.service.obstacles import obstacles
 from exshadow.service.policy_run import elsewhere, settling, unfinished
 from exshadow.service.policy_run.room import Room
 from exshadow.service.policy_run.run import plan_run
@@ -262,3 +265,29 @@ def test_a_restore_does_not_wait_for_what_other_mirrors_were_left_with(
         assert verbs == [Verb.PREPARE, Verb.SPLIT]
         found = {each.label: each.state for each in room.provider.mirrors("mail", room.sources)}
         assert found.get(label) in (None, MirrorState.NONE, MirrorState.READY)
+
+
+def test_looking_at_a_set_writes_nothing_to_half_restored_production(
+    bed: Bed, rotation: Rotation
+) -> None:
+    written(bed, "good")
+    one = made_of(rotation)
+    written(bed, "later")
+    with rotation.room() as room:
+        half(room, one)
+        there = rotation.production()
+        elsewhere.verify(room.service, room.desk, one, CheckWish(("bytes",)))
+        assert rotation.production() == there
+    refused(rotation)
+
+
+def test_status_tells_of_a_half_restore(rotation: Rotation) -> None:
+    one = made_of(rotation)
+    with rotation.room() as room:
+        half(room, one)
+        places = [source.name for source in room.sources]
+        catalog, now = room.desk.catalog, datetime.now(UTC)
+        (told,) = obstacles(
+            room.service, catalog, room.group, rotation.group, places, now=now, zone=UTC
+        )
+    assert "did not come to its end" in told

@@ -211,3 +211,13 @@ def test_a_set_of_the_native_engine_is_lent_to_nobody(cli: Cli, tmp_path: Path) 
     cli("mirror", "add", "db", tmp_path / "m1.img", "--label", "m1")
     cli("snapshot", "create", "db", "--label", "noon")
     assert "serve" in cli.error(4, "snapshot", "lend", "noon", "--to", "h", "--yes")["hint"]
+
+
+@pytest.mark.parametrize("rotation", LENDERS, indirect=True)
+def test_a_recall_of_what_is_not_lent_leaves_its_verdicts(rotation: Rotation) -> None:
+    made = rotation.good().made
+    assert made is not None
+    assert made.verified is not None
+    with rotation.room() as room:
+        room.do(room.action(Verb.RECALL, room.mirror_of(made), made.id, made.label))
+        assert room.service.show_set(made.id).verified is not None

@@ -17,6 +17,7 @@ from provider_trial import Rotation, bed_classes
 from vss_writers import Application
 
 from exshadow.model import SetRecord
+from exshadow.names import FOREVER
 
 MOST = 100  # more than any run's steps
 ONE_OF_A_FAMILY = ("NativeBed", "SfwBed", "EvaBed", "VssBed")
@@ -113,6 +114,29 @@ def test_a_verified_set_of_a_killed_run_stays(
             assert killer.refused(bed, [refusing]).status == 6
             assert proved.id in ready_sets(bed)
             goes_on(bed, 1, "refused")
+        finally:
+            application.end()
+
+
+def test_a_set_that_was_kept_for_its_pin_stays_when_the_pin_ends(
+    killer: Killer, tmp_path: Path
+) -> None:
+    """No word of it is left but the journal's, which says that it counts."""
+    application = Application(tmp_path)
+    writer = f"vss_writers:ProvenWriter?pid={application.pid}&log={tmp_path}/log"
+    with closing(NativeBed(tmp_path)) as bed:
+        try:
+            killer.run(bed)
+            assert killer.run(bed, "split told", [writer]).killed
+            with Rotation(bed).room() as room:
+                (cut,) = (one for one in room.sets() if one.verified is None)
+                room.service.pin_set(cut.id, FOREVER)
+            first = killer.refused(bed, ["vss_writers:Confused"])
+            assert cut.id in ready_sets(bed), first
+            with Rotation(bed).room() as room:
+                room.service.pin_set(cut.id, None, reason="seen")
+            killer.refused(bed, ["vss_writers:Confused"])
+            assert cut.id in ready_sets(bed)
         finally:
             application.end()
 

@@ -62,11 +62,13 @@ def run_due(
     """
     from exshadow.cli.policy import loaded, zone
     from exshadow.policy.planning import is_due
+    from exshadow.service.standing import half_made
 
     policy = loaded(file, group)
     moment = datetime.now(UTC)
     with open_both() as (service, desk):
-        sets = service.list_sets().sets
+        half = half_made(desk.catalog)
+        sets = tuple(one for one in service.list_sets().sets if one.id not in half)
         due = {
             name: one
             for name, one in policy.group.items()

@@ -12,7 +12,7 @@ from exshadow.errors import Error, RefusedError
 from exshadow.model import SetRecord
 from exshadow.policy.model import Group
 from exshadow.policy.planning import misfits, plan_group
-from exshadow.providers.contract import Mirror, MirrorState, Source
+from exshadow.providers.contract import REPLACES_PRODUCTION, Mirror, MirrorState, Source
 from exshadow.service.contract import Service
 from exshadow.service.native_provider import NativeProvider
 from exshadow.service.policy_run import rotation
@@ -35,7 +35,11 @@ def obstacles(
     native = any(one in volumes or one not in places for one in group.volumes)
     if native and (found := misfits(name, group, volumes)):
         return found
-    sets = [one for one in service.list_sets(name).sets if one.state == "ready"]
+    if found := _half_restored(catalog, name):
+        return found
+    ready = [one for one in service.list_sets(name).sets if one.state == "ready"]
+    provider = NATIVE if native else ready[-1].provider if ready else ""
+    sets = [one for one in ready if one.provider == provider]
     held = _held(catalog, sets)
     try:
         mirrors = _native(service, group) if native else _as_recorded(group, held)
@@ -48,6 +52,17 @@ def obstacles(
     except Error:  # of the volumes themselves, which their own commands tell
         return []
     return []
+
+
+def _half_restored(catalog: Catalog | None, group: str) -> list[str]:
+    """Restores and promotions that runs are refused for, unless they have ended since."""
+    left = CatalogJournal(catalog, "").unfinished(group) if catalog is not None else []
+    return [
+        f"the next run may be refused: {one.action.verb} of set {group}@{one.action.label}, begun "
+        f"at {one.started}, did not come to its end"
+        for one in left
+        if one.action.verb in REPLACES_PRODUCTION
+    ]
 
 
 def _held(catalog: Catalog | None, sets: Sequence[SetRecord]) -> dict[str, SetRecord]:

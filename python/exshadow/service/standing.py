@@ -40,7 +40,7 @@ def standings(
 ) -> list[GroupStatus]:
     """All of them. Takes no lock; ``catalog`` None: there is none yet; ``places``: volumes that the
     policy has a table for; ``without_policy``: groups that nobody runs."""
-    half = _half_made(catalog)
+    half = half_made(catalog)
     sets = tuple(one for one in service.list_sets().sets if one.id not in half)
     found = [
         status_of(
@@ -66,7 +66,7 @@ def standings(
     ]
 
 
-def _half_made(catalog: Catalog | None) -> set[str]:
+def half_made(catalog: Catalog | None) -> set[str]:
     """Sets whose split has not ended, which nobody may count on: the next run undoes them, or ends
     them well."""
     left = CatalogJournal(catalog, "").unfinished() if catalog else []

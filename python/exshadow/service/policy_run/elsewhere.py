@@ -77,7 +77,7 @@ def carry_out(
     with room.alone():
         begun = _is_begun(room.journal, one, verb)
         if verb in _URGENT:
-            unfinished.make_way(room, one, room.mirror_of(one))
+            unfinished.make_way(room, one, room.mirror_of(one), VERBS[verb])
         else:
             unfinished.settle(room)
         one = service.show_set(one.id)  # as it is now: what was settled may have ended it

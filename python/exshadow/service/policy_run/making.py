@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from exshadow.errors import Error, InvalidError, NotFoundError
 from exshadow.model import JobRecord, Plan, SetRecord, VolumeRecord
 from exshadow.names import close_match
 from exshadow.providers.contract import Action, Standing, Verb
-from exshadow.service import sets, shadow
+from exshadow.service import making_journal, sets, shadow
 from exshadow.service.documents import document_file, save_file
 from exshadow.service.group_provider import GroupProvider
 from exshadow.service.policy_run.room import HeldJournal, Room
@@ -69,8 +69,15 @@ def ask(room: Room, writers: tuple[str, ...]) -> None:
 
 def clear(room: Room) -> None:
     """What commands with writers left half made of this group goes back into the mirror, before
-    anybody counts on it."""
-    GroupProvider(ContractSplits(room), journal=room.desk.folder.path).clear()
+    anybody counts on it. Of what runs left the catalog's journal alone decides."""
+    state = room.desk.folder.path
+    for entry in making_journal.Journal(state).left():
+        if room.journal.split_of(entry.set_id) is None:
+            entry.leave()
+        else:
+            entry.end()
+    if room.provider.name == sets.PROVIDER:  # the only one that commands make sets with
+        GroupProvider(ContractSplits(room), journal=state).clear()
 
 
 def _without_writers(room: Room, mirror: str, label: str) -> SetRecord:
@@ -212,7 +219,10 @@ class ContractSplits:
         return Plan(f"snapshot {verb} {one.group}@{one.label}", ())
 
     def resync_set(self, text: str, *, limit: int | None = None) -> JobRecord:
-        """The way back of a set whose writers failed."""
+        """The way back of a set whose writers failed. RefusedError for one that somebody pinned
+        meanwhile."""
+        with suppress(NotFoundError):  # not recorded yet
+            sets.require_unpinned(self.show_set(text), "undo")
         if self._made is not None and self._made.set_id == text:
             undo(self._room, self._made)
         else:

@@ -128,12 +128,20 @@ class Room:
             held = HeldJournal(
                 self.journal, self.settings, self._identities_of, self._require_unpinned
             )
-        with self._doubted(action) if action.verb in _MOVES else nullcontext():
+        with self._doubted(action) if self._moves(action) else nullcontext():
             standing = self._carried(action, held)
         if action.verb in ENDS_A_SET and action.set_id:
             self.end_set(action.set_id)
         held.release()
         return standing
+
+    def _moves(self, action: Action) -> bool:
+        """Whether another host has, had or gets the copies; not when a set is recalled that none
+        has."""
+        if action.verb is not Verb.RECALL:
+            return action.verb is Verb.LEND
+        here = self.provider.standing(action).stage is Stage.DONE
+        return not here or bool(self.service.show_set(action.set_id).lent_to)
 
     def _require_unpinned(self, action: Action) -> None:
         said = "delete" if action.verb is Verb.DISSOLVE else action.verb.value
@@ -331,7 +339,6 @@ def _what(action: Action) -> str:
     return f"mirror {action.mirror} of {action.group}{of}"
 
 
-_MOVES = (Verb.LEND, Verb.RECALL)
 _STATES = {Stage.DONE: "done", Stage.FAILED: "failed"}
 
 

@@ -13,7 +13,7 @@ from exshadow.catalog.leases import LostLeaseError
 from exshadow.errors import Error
 from exshadow.model import SetRecord
 from exshadow.names import is_pinned
-from exshadow.providers.contract import Action, MirrorState, Stage, Verb
+from exshadow.providers.contract import REPLACES_PRODUCTION, Action, MirrorState, Stage, Verb
 from exshadow.providers.registry import renewed
 from exshadow.service import sets
 from exshadow.service.policy_run import making, replacing
@@ -60,19 +60,23 @@ def require_whole(room: Room, left: Sequence[Entry]) -> None:
                 replacing.require_whole(there, entry)
 
 
-def make_way(room: Room, one: SetRecord, mirror: str) -> list[str]:
-    """For a command that production waits for: only what was left of this set's mirror and other
-    restores is settled, and of that only what is of this very set may stop it."""
+def make_way(room: Room, one: SetRecord, mirror: str, asked: Verb | None = None) -> list[str]:
+    """For a command that production waits for, ``asked``, None for one that only reads: only what
+    was left of this set's mirror is settled, and of that only what is of this very set may stop it.
+    A half restore goes on when the same was asked for; nothing else may write to production, which
+    may have been written to since."""
     told = []
     for entry in replacing.first(room.journal.unfinished(room.group)):
         action = entry.action
         replaces = replacing.is_replacing(entry)
         same = _is_mine(room, entry) and action.mirror == mirror
-        if not replaces and (not same or action.verb is Verb.PREPARE):
+        again = replaces and asked is action.verb and action.set_id == one.id
+        only_read = asked is None or asked not in REPLACES_PRODUCTION
+        if (replaces and only_read) or (not replaces and (not same or action.verb is Verb.PREPARE)):
             told.append(_told(room, entry, "it is left to the next run"))
             continue
         try:
-            done = _settled(room, entry, replacing.go_on if replaces else _way(entry))
+            done = _settled(room, entry, replacing.go_on if again else _way(entry))
         except Error as problem:
             needed = action.set_id == one.id and not replaces
             if needed or _stops(problem):
@@ -229,19 +233,24 @@ def _move(room: Room, entry: Entry) -> str:
     """Lend and recall are gone on with, never begun anew: since then somebody may want the set for
     a restore. They end no set: no pin is in their way. Of several only the last is meant."""
     action = entry.action
-    later = [
+    same = [
         one
         for one in room.journal.unfinished(room.group)
-        if one.action.set_id == action.set_id
-        and one.action.verb in (Verb.LEND, Verb.RECALL)
-        and one.started > entry.started
+        if one.action.set_id == action.set_id and one.action.verb in (Verb.LEND, Verb.RECALL)
     ]
+    if later := [one for one in same if one.started > entry.started]:
+        return f"{later[-1].action.verb} was asked for later"
     standing = room.provider.standing(action)
-    if not later and standing.stage not in (Stage.ABSENT, Stage.FAILED):
-        return _finish(room, entry)
-    said = f"{later[-1].action.verb} was asked for later" if later else standing.detail
-    room.journal.end(action, "undone", said or "nothing had been done")
-    return said or "nothing had been done"
+    if standing.stage in (Stage.ABSENT, Stage.FAILED):
+        said = standing.detail or "nothing had been done"
+        room.journal.end(action, "undone", said)
+    else:
+        said = _finish(room, entry)
+    # Not before: while a recall has not ended the set counts as lent, by the lend before it.
+    for one in same:
+        if one.action.id != action.id:
+            room.journal.end(one.action, "undone", f"{action.verb} was asked for later")
+    return said
 
 
 def _give_up(room: Room, entry: Entry) -> str:
