@@ -222,8 +222,10 @@ def test_another_user_is_refused(volume, tmp_path):
     with served(volume, tmp_path):
         path = volume.state / "control.sock"
         path.chmod(0o666)
-        for folder in (volume.state, tmp_path, tmp_path.parent, tmp_path.parent.parent):
-            folder.chmod(0o755)
+        for folder in (volume.state, tmp_path, *tmp_path.parents):
+            passable = stat.S_IMODE(folder.stat().st_mode) | stat.S_IXGRP | stat.S_IXOTH
+            if passable != stat.S_IMODE(folder.stat().st_mode):
+                folder.chmod(passable)
         code = (
             "import os, socket, sys; os.setuid(65534); s = socket.socket(socket.AF_UNIX);"
             "s.connect(sys.argv[1]); s.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n');"

@@ -141,14 +141,15 @@ def test_the_same_action_is_one_entry(catalog: Catalog) -> None:
     assert entry.ended >= entry.started
 
 
-def test_failed_splits_are_unfinished_until_undone(catalog: Catalog) -> None:
+def test_failed_splits_and_preparations_are_unfinished_until_undone(catalog: Catalog) -> None:
     journal = CatalogJournal(catalog, "run")
     split, prepare, other = an_action(), an_action(Verb.PREPARE), an_action(group="shop")
     for action in (split, prepare, other):
         journal.begin("sfw", action)
         journal.end(action, "failed")
-    assert [entry.action for entry in journal.unfinished("mail")] == [split]
-    journal.end(split, "undone")
+    assert [entry.action for entry in journal.unfinished("mail")] == [split, prepare]
+    for action in (split, prepare):
+        journal.end(action, "undone")
     assert journal.unfinished("mail") == []
 
 

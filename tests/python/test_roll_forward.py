@@ -127,7 +127,7 @@ def test_a_missing_log_is_refused(later):
 
 def test_the_first_needed_log_is_missing(later):
     later.change("maillog", removed("E0000000006.log"))
-    assert "required logs are missing: 6 (-543)" in later.refused()
+    assert "required logs are missing: 6 (E0000000006.log) (-543)" in later.refused()
 
 
 def test_a_log_below_the_range_is_not_missed(later):

@@ -77,7 +77,8 @@ def run(desk: Desk, jobs: Mapping[str, Job], watch: Watch) -> JobRecord:
             hint=f"continue with: {watch.resume}",
         )
     for name, error in errors.items():
-        error.hint = error.hint or _way_on(error, watch)
+        if isinstance(error, NoSpaceError) or not error.hint:
+            error.hint = _way_on(error, watch)
         if len(jobs) > 1:
             _tell_members(error, name, records, watch)
         raise error
