@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from policy_killer import Killer
 from provider_bed_eva import EvaBed
+from provider_bed_sfw import SfwBed
 from provider_bed_vss import VssBed
 from provider_beds import Bed
 from provider_trial import Rotation
@@ -27,7 +28,7 @@ from exshadow.service.policy_run.room import Room
 from exshadow.service.policy_run.run import plan_run
 
 
-@pytest.fixture(params=[EvaBed, VssBed], ids=lambda one: one.__name__)
+@pytest.fixture(params=[EvaBed, SfwBed, VssBed], ids=lambda one: one.__name__)
 def bed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bed]:
     folder = tmp_path / "bed"
     folder.mkdir()
@@ -126,7 +127,7 @@ def test_a_restore_that_fails_between_two_volumes_stops_runs_until_it_is_forgott
         plan = plan_run(room, rotation.group).plan
         assert any("production may be half" in text for text in plan.warnings)
         (entry,) = settling.left(room.desk)
-        settling.forget(room.desk, entry, "compared: it is whole")
+        settling.forget(room.service, room.desk, entry, "compared: it is whole")
     rotation.good()
 
 
