@@ -279,6 +279,38 @@ def test_a_restore_that_is_forgotten_mounts_production_and_frees_its_mirror(sfw:
     sfw.check()
 
 
+@pytest.mark.parametrize("given", [0, 1], ids=["letters away", "a letter moved"])
+def test_a_promotion_that_is_forgotten_leaves_nothing_under_way(sfw: Rotation, given: int) -> None:
+    one = made_of(sfw)
+    then = sfw.production()
+    with sfw.room() as room:
+        asked = room.action(Verb.PROMOTE, room.mirror_of(one), one.id, one.label)
+        room.held_journal().begin(room.provider.name, asked)
+        assigned = len(calls(sfw, "assign")) + given
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sfw.bed.commands, "watch", lambda: dies(sfw, assigned))
+            with pytest.raises(Killed):
+                room.provider.start(asked)
+        assert shown(sfw) == {}
+        (entry,) = settling.left(room.desk)
+        done = settling.forget(room.service, room.desk, entry, "looked at")
+        assert (done.error, settling.left(room.desk)) == (None, [])
+        assert MirrorState.RESTORING not in states(room).values()
+    assert shown(sfw) == ({} if given else then)
+    assert given or sfw.good()
+
+
+def calls(rotation: Rotation, word: str) -> list[list[str]]:
+    return [one for one in rotation.bed.commands.given if word in one]
+
+
+def dies(rotation: Rotation, assigned: int) -> str:
+    """Once production has lost both letters and so many were assigned since."""
+    if len(calls(rotation, "unassign")) >= 2 and len(calls(rotation, "assign")) >= assigned:
+        raise Killed
+    return ""
+
+
 def test_groups_with_one_volume_exclude_each_other(eva: Rotation) -> None:
     with eva.room() as room, room.alone():
         other = replace(room, group="web", sources=room.sources[:1], keeper=None)
