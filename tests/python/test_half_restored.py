@@ -4,7 +4,7 @@ until a restore ends well or somebody says that production is as it should be.""
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from policy_killer import Killer
 from provider_bed_eva import EvaBed
+from provider_bed_sfw import SfwBed
 from provider_bed_vss import VssBed
 from provider_beds import Bed
 from provider_trial import Rotation
+from sfw_tools import Killed
 
 from exshadow.catalog import Catalog
 from exshadow.catalog.journal import CatalogJournal
@@ -28,9 +30,10 @@ from exshadow.service.obstacles import obstacles
 from exshadow.service.policy_run import elsewhere, settling, unfinished
 from exshadow.service.policy_run.room import Room
 from exshadow.service.policy_run.run import plan_run
+from simulators.sfw import faults
 
 
-@pytest.fixture(params=[EvaBed, VssBed], ids=lambda one: one.__name__)
+@pytest.fixture(params=[EvaBed, SfwBed, VssBed], ids=lambda one: one.__name__)
 def bed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bed]:
     folder = tmp_path / "bed"
     folder.mkdir()
@@ -52,6 +55,17 @@ def eva(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rotation]:
         yield Rotation(bed, verify=())
 
 
+@pytest.fixture
+def sfw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rotation]:
+    with closing(SfwBed(tmp_path)) as bed:
+        monkeypatch.setattr("exshadow.providers.registry.build", lambda *_: bed.provider())
+        yield Rotation(bed, verify=())
+
+
+def states(room: Room) -> dict[str, MirrorState]:
+    return {one.label: one.state for one in room.provider.mirrors(room.group, room.sources)}
+
+
 def written(bed: Bed, word: str) -> None:
     for one in bed.sources:
         bed.write(one.name, one.size // 2, word.encode().ljust(4096, b"#"))
@@ -63,12 +77,38 @@ def made_of(rotation: Rotation) -> SetRecord:
     return made
 
 
-def half(room: Room, one: SetRecord) -> Action:
+def half(bed: Bed, room: Room, one: SetRecord) -> Action:
     """A restore that was killed between its two volumes."""
     asked = room.action(Verb.RESTORE, room.mirror_of(one), one.id, one.label)
     room.held_journal().begin(room.provider.name, asked)
-    room.provider.start(replace(asked, volumes=asked.volumes[:1]))
+    start_half(bed, room.provider.start, asked)
     return asked
+
+
+def start_half(bed: Bed, start: Callable[[Action], None], asked: Action) -> None:
+    """Of the restore only the first volume's step."""
+    if not isinstance(bed, SfwBed):
+        start(replace(asked, volumes=asked.volumes[:1]))
+        return
+    given = bed.commands.given
+
+    def watch() -> str:
+        if given and "snapback" in given[-1]:
+            raise Killed
+        return ""
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bed.commands, "watch", watch)
+        with pytest.raises(Killed):
+            start(asked)
+
+
+def shown(rotation: Rotation) -> dict[str, bytes]:
+    """Production's bytes; nothing while its letters are away."""
+    try:
+        return rotation.production()
+    except FileNotFoundError:
+        return {}
 
 
 def refused(rotation: Rotation) -> RefusedError:
@@ -98,7 +138,7 @@ def test_a_restore_killed_between_two_volumes_stops_runs_until_it_is_done_again(
         written(bed, "damage")
         told = [number for number, step in enumerate(whole.steps, 1) if step == "restore told"]
         assert killer.command(bed, *words, deadly=told[(len(told) - 1) // 2]).killed
-        assert rotation.production() != then
+        assert shown(rotation) != then
         there = ready(rotation)
         refused(rotation)
         refused(rotation)
@@ -117,7 +157,7 @@ def test_a_restore_that_fails_between_two_volumes_stops_runs_until_it_is_forgott
         start = room.provider.start
 
         def fails(action: Action) -> None:
-            start(replace(action, volumes=action.volumes[:1]))
+            start_half(rotation.bed, start, action)
             raise ProviderError("the cable was pulled")
 
         monkeypatch.setattr(room.provider, "start", fails)
@@ -129,7 +169,7 @@ def test_a_restore_that_fails_between_two_volumes_stops_runs_until_it_is_forgott
         plan = plan_run(room, rotation.group).plan
         assert any("production may be half" in text for text in plan.warnings)
         (entry,) = settling.left(room.desk)
-        settling.forget(room.desk, entry, "compared: it is whole")
+        settling.forget(room.service, room.desk, entry, "compared: it is whole")
     rotation.good()
 
 
@@ -152,12 +192,13 @@ def test_a_restore_that_failed_before_it_began_stops_nothing(
 def test_a_restore_from_another_set_makes_production_whole(rotation: Rotation) -> None:
     first, second = made_of(rotation), made_of(rotation)
     with rotation.room() as room:
-        half(room, first)
+        half(rotation.bed, room, first)
         elsewhere.carry_out(room.service, room.desk, second, "restore")
         assert room.journal.unfinished(room.group) == []
     rotation.good()
 
 
+@pytest.mark.parametrize("bed", [EvaBed, VssBed], indirect=True)
 @pytest.mark.parametrize("where", ["group", "host"])
 def test_production_that_another_left_half_is_not_split(rotation: Rotation, where: str) -> None:
     one = made_of(rotation)
@@ -167,7 +208,7 @@ def test_production_that_another_left_half_is_not_split(rotation: Rotation, wher
         else:
             catalog = Catalog(room.desk.catalog.engine, "another host")
             other = replace(room, journal=CatalogJournal(catalog, "theirs"))
-        asked = replace(half(room, one), id=str(uuid.uuid4()), group=other.group)
+        asked = replace(half(rotation.bed, room, one), id=str(uuid.uuid4()), group=other.group)
         for entry in room.journal.unfinished("mail"):
             room.journal.end(entry.action, "done")
         other.held_journal().begin(other.provider.name, asked)
@@ -175,6 +216,102 @@ def test_production_that_another_left_half_is_not_split(rotation: Rotation, wher
     with rotation.room() as room:  # a whole restore by whomever makes it good
         room.do(room.action(Verb.RESTORE, room.mirror_of(one), one.id, one.label))
     rotation.good()
+
+
+def test_a_restore_that_cannot_go_on_gives_way_to_another_set(sfw: Rotation) -> None:
+    written(sfw.bed, "first")
+    first = made_of(sfw)
+    written(sfw.bed, "second")
+    then, second = sfw.production(), made_of(sfw)
+    with sfw.room() as room:
+        half(sfw.bed, room, first)
+        faults.plan(sfw.bed.folder / "sfw", "vxassist", "snapback", "lie")
+        assert shown(sfw) == {}
+        elsewhere.carry_out(room.service, room.desk, second, "restore")
+        assert sfw.production() == then
+        assert room.journal.unfinished(room.group) == []
+        assert MirrorState.RESTORING not in states(room).values()
+        elsewhere.carry_out(room.service, room.desk, first, "resync")
+        assert states(room)[room.mirror_of(first)] is MirrorState.READY
+    sfw.good()
+    sfw.check()
+
+
+@pytest.mark.parametrize("way", ["restore", "forget"])
+def test_a_restore_that_the_product_is_at_work_on_is_waited_for(sfw: Rotation, way: str) -> None:
+    first, second = made_of(sfw), made_of(sfw)
+    sfw.bed.hold()
+    with sfw.room() as room:
+        half(sfw.bed, room, first)
+        if way == "restore":
+            other = room.action(Verb.RESTORE, room.mirror_of(second), second.id, second.label)
+            with pytest.raises(RefusedError, match="the product is at work on it") as caught:
+                room.provider.start(other)
+            assert "wait" in caught.value.hint
+        else:
+            (entry,) = settling.left(room.desk)
+            done = settling.forget(room.service, room.desk, entry, "it is whole")
+            assert isinstance(done.error, BusyError)
+            assert settling.left(room.desk) == [entry]
+        assert shown(sfw) == {}
+        sfw.bed.release()
+        elsewhere.carry_out(room.service, room.desk, second, "restore")
+    sfw.good()
+
+
+def test_a_restore_that_is_forgotten_mounts_production_and_frees_its_mirror(sfw: Rotation) -> None:
+    one = made_of(sfw)
+    then = sfw.production()
+    with sfw.room() as room:
+        half(sfw.bed, room, one)
+        mirror = room.mirror_of(one)
+        assert states(room)[mirror] is MirrorState.RESTORING
+        resync = room.action(Verb.RESYNC, mirror, one.id, one.label)
+        with pytest.raises(RefusedError, match="is being restored or promoted") as caught:
+            room.provider.start(resync)
+        assert f"exshadow restore {one.id}" in caught.value.hint
+        assert "exshadow policy settle mail --forget REASON" in caught.value.hint
+        (entry,) = settling.left(room.desk)
+        done = settling.forget(room.service, room.desk, entry, "compared: it is whole")
+        assert (done.error, settling.left(room.desk)) == (None, [])
+        assert "production is mounted as it was" in done.done
+        assert sfw.production() == then
+        room.do(resync)
+        assert states(room)[mirror] is MirrorState.READY
+    sfw.good()
+    sfw.check()
+
+
+@pytest.mark.parametrize("given", [0, 1], ids=["letters away", "a letter moved"])
+def test_a_promotion_that_is_forgotten_leaves_nothing_under_way(sfw: Rotation, given: int) -> None:
+    one = made_of(sfw)
+    then = sfw.production()
+    with sfw.room() as room:
+        asked = room.action(Verb.PROMOTE, room.mirror_of(one), one.id, one.label)
+        room.held_journal().begin(room.provider.name, asked)
+        assigned = len(calls(sfw, "assign")) + given
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sfw.bed.commands, "watch", lambda: dies(sfw, assigned))
+            with pytest.raises(Killed):
+                room.provider.start(asked)
+        assert shown(sfw) == {}
+        (entry,) = settling.left(room.desk)
+        done = settling.forget(room.service, room.desk, entry, "looked at")
+        assert (done.error, settling.left(room.desk)) == (None, [])
+        assert MirrorState.RESTORING not in states(room).values()
+    assert shown(sfw) == ({} if given else then)
+    assert given or sfw.good()
+
+
+def calls(rotation: Rotation, word: str) -> list[list[str]]:
+    return [one for one in rotation.bed.commands.given if word in one]
+
+
+def dies(rotation: Rotation, assigned: int) -> str:
+    """Once production has lost both letters and so many were assigned since."""
+    if len(calls(rotation, "unassign")) >= 2 and len(calls(rotation, "assign")) >= assigned:
+        raise Killed
+    return ""
 
 
 def test_groups_with_one_volume_exclude_each_other(eva: Rotation) -> None:

@@ -256,7 +256,7 @@ def test_what_is_gone_for_good_is_forgotten_with_a_reason(from_eva: Moved) -> No
         (entry,) = settling.left(room.desk)
         failed = settling.settle(room.service, room.desk, entry, "by-hand")
         assert failed.error is not None
-        settling.forget(room.desk, entry, "the array was scrapped")
+        settling.forget(room.service, room.desk, entry, "the array was scrapped")
         found = room.journal.split_of(entry.action.set_id)
         assert found is not None
         assert (found.state, found.detail) == ("undone", "forgotten: the array was scrapped")

@@ -51,7 +51,7 @@ def settle(
             confirm.confirm(plan, yes=yes)
         run_id = str(uuid.uuid4())
         found = [
-            settling.forget(desk, one, forget)
+            settling.forget(service, desk, one, forget)
             if forget is not None
             else settling.settle(service, desk, one, run_id)
             for one in entries

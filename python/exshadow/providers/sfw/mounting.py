@@ -9,6 +9,7 @@ from exshadow.errors import RefusedError
 from exshadow.providers.sfw.look import Ground
 from exshadow.providers.sfw.naming import device, is_letter, opened_at
 from exshadow.providers.sfw.product import Volume
+from exshadow.providers.sfw.records import Record
 from exshadow.providers.sfw.settling import effect, ensure
 
 
@@ -43,6 +44,15 @@ def unassign(ground: Ground, volume: Volume) -> None:
         raise RefusedError(
             problem.message, hint=f"stop what has files open on {place}, then repeat"
         ) from problem
+
+
+def mount(ground: Ground, record: Record) -> None:
+    """Production of the set where it was before."""
+    for part in record.parts:
+        volume = ground.product.volume(part.original, part.group)
+        for place in part.places:
+            if volume is None or place not in volume.places:
+                assign(ground, part.group, part.original, place)
 
 
 def free_places(ground: Ground, count: int) -> list[str]:

@@ -12,6 +12,7 @@ from exshadow.model import ChangedMember
 from exshadow.providers.contract import Action, Mirror, MirrorState, Source, Standing, Verb
 from exshadow.providers.facts import Capability, CopyKind
 from exshadow.providers.sfw import (
+    abandoning,
     dropping,
     lending,
     preparing,
@@ -92,6 +93,11 @@ class SfwProvider:
     def standing(self, action: Action) -> Standing:
         """See :class:`Provider`."""
         return _WAYS[action.verb].standing(self.ground, action)
+
+    def abandon(self, action: Action) -> str:
+        """The restore or promotion is not gone on with, as production is as it should be; what was
+        done about it. BusyError while the product is at work on it."""
+        return abandoning.abandon(self.ground, action)
 
     def mirrors(self, group: str, volumes: Sequence[Source]) -> tuple[Mirror, ...]:
         """Every mirror that has a place in the settings, as the product shows it."""

@@ -29,9 +29,9 @@ from dataclasses import replace
 
 from exshadow.errors import Error, InvalidError, NotFoundError, RefusedError
 from exshadow.providers.contract import Action, Stage, Standing
-from exshadow.providers.sfw import giving, rules
+from exshadow.providers.sfw import abandoning, giving, rules
 from exshadow.providers.sfw.look import Copy, Ground, Look, members
-from exshadow.providers.sfw.mounting import assign, unassign
+from exshadow.providers.sfw.mounting import mount, unassign
 from exshadow.providers.sfw.preparing import progress
 from exshadow.providers.sfw.records import Part, Record
 from exshadow.providers.sfw.settling import effect, lookout
@@ -83,12 +83,15 @@ def start(ground: Ground, action: Action) -> None:
         record = ground.records.write(replace(record, action=action.id))
     rules.no_other_work(record, action)
     if record.finished == action.id:
-        _mount(ground, record)
+        mount(ground, record)
         return
     how = _how(action, record)
     copies = Look(ground).copies(action, record)
+    others = rules.others_that_ended(ground, action)
     if not record.step:
-        record = _begin(ground, action, record, copies)
+        record = _begin(ground, action, record, copies, others)
+    for other in others:  # only now: their letters of production are in this record as well
+        abandoning.clear(ground, other)
     copies = Look(ground).copies(action, record)
     if record.step == "begun":
         record = _give_back(ground, action, record, copies, how)
@@ -134,17 +137,29 @@ def _checked_logs(action: Action) -> None:
         )
 
 
-def _begin(ground: Ground, action: Action, record: Record, copies: list[Copy]) -> Record:
-    """All is judged before anything is touched; then production is unmounted."""
-    rules.production_is_free(ground, action)
+def _begin(
+    ground: Ground, action: Action, record: Record, copies: list[Copy], others: list[Record]
+) -> Record:
+    """All is judged before anything is touched; then production is unmounted. ``others``: sets
+    whose restore is given up for this one, and may have unmounted production already."""
     rules.whole(copies, action)
     rules.at_home(copies)
     rules.unmounted(copies)
     rules.is_production(copies)
     places = {copy.name: copy.production.places for copy in copies if copy.production}
-    parts = tuple(replace(part, places=places[part.snapshot]) for part in record.parts)
+    parts = tuple(
+        replace(part, places=places[part.snapshot] or _places_before(part, others))
+        for part in record.parts
+    )
     begun = replace(record, parts=parts, action=action.id, step="begun", asked=())
     return ground.records.write(begun)
+
+
+def _places_before(part: Part, others: list[Record]) -> tuple[str, ...]:
+    """Where production was mounted when one of the others began."""
+    same = (part.group, part.original)
+    found = (each for one in others for each in one.parts if (each.group, each.original) == same)
+    return next((each.places for each in found if each.places), ())
 
 
 def _unmount(ground: Ground, record: Record, staying: frozenset[str]) -> None:
@@ -171,7 +186,7 @@ def _give_back(
             _unmount(ground, record, logs)
         except Error:
             if not record.asked:  # nothing was asked of the product: it is as if nobody had begun
-                _let_go(ground, record)
+                abandoning.let_go(ground, record)
             raise
         if how != "volumes":
             return _by_writer(ground, action, record, how, there)
@@ -184,12 +199,6 @@ def _give_back(
     return record
 
 
-def _let_go(ground: Ground, record: Record) -> None:
-    """Production where it was, nothing restored: only where nothing is under way."""
-    _mount(ground, record)
-    ground.records.write(replace(record, action="", step="", asked=()))
-
-
 def _by_writer(
     ground: Ground, action: Action, record: Record, how: str, copies: list[Copy]
 ) -> Record:
@@ -198,7 +207,7 @@ def _by_writer(
     xml = ground.records.writers_xml(record)
     if xml is None:
         if not record.asked:
-            _let_go(ground, record)
+            abandoning.let_go(ground, record)
         raise RefusedError(
             f"the XML of set {record.set_id} is lost, vxsnap cannot restore by it",
             hint="leave the option restore out: the volumes are restored without it",
@@ -217,7 +226,7 @@ def _by_writer(
         return record  # what it left over, if anything, is the next step's
     found = f"no volume was given back{lookout(ground)}"
     if said.status:
-        _let_go(ground, record)
+        abandoning.let_go(ground, record)
         raise said.error(found)
     raise said.error(f"{found}; production stays unmounted, repeat the restore")
 
@@ -226,7 +235,7 @@ def _end(ground: Ground, action: Action, record: Record, copies: list[Copy], how
     """Split again, then say that it is done, then let the application in."""
     if how != "volumes":
         ended = replace(record, phase="used", finished=action.id, action="", step="", asked=())
-        _mount(ground, ground.records.write(ended))
+        mount(ground, ground.records.write(ended))
         return
     late = [copy for copy in copies if copy.snapshot is None]
     if late:
@@ -242,13 +251,4 @@ def _end(ground: Ground, action: Action, record: Record, copies: list[Copy], how
             raise said.error(f"{', '.join(lost)} was not split again; production is the set")
     kept = ground.records.renew_xml(record)
     ended = replace(kept, finished=action.id, action="", step="", asked=())
-    _mount(ground, ground.records.write(ended))
-
-
-def _mount(ground: Ground, record: Record) -> None:
-    """Production where it was before."""
-    for part in record.parts:
-        volume = ground.product.volume(part.original, part.group)
-        for place in part.places:
-            if volume is None or place not in volume.places:
-                assign(ground, part.group, part.original, place)
+    mount(ground, ground.records.write(ended))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from exshadow.errors import NotFoundError, RefusedError, UnsupportedError
 from exshadow.providers.contract import Action
 from exshadow.providers.facts import SFW_MIRRORS
+from exshadow.providers.sfw import abandoning
 from exshadow.providers.sfw.look import Copy, Ground
 from exshadow.providers.sfw.product import Group, Volume
 from exshadow.providers.sfw.records import Record
@@ -78,7 +79,7 @@ def no_other_work(record: Record | None, action: Action) -> None:
     if record and record.step and record.action != action.id:
         raise RefusedError(
             f"set {record.set_id} is being restored or promoted by action {record.action}",
-            hint="let that end first: exshadow policy run, or restore the same set again",
+            hint=_ways_out(record),
         )
 
 
@@ -88,7 +89,7 @@ def mirror_is_free(ground: Ground, action: Action) -> None:
         if record.mirror == action.mirror:
             raise RefusedError(
                 f"mirror {action.mirror} holds set {record.set_id}, which is being restored",
-                hint="let the restore finish: exshadow policy run",
+                hint=_ways_out(record),
             )
 
 
@@ -97,8 +98,31 @@ def production_is_free(ground: Ground, action: Action) -> None:
     for record in _under_way(ground, action):
         raise RefusedError(
             f"set {record.set_id} is being restored or promoted by action {record.action}",
-            hint="let that finish: exshadow policy run",
+            hint=_ways_out(record),
         )
+
+
+def others_that_ended(ground: Ground, action: Action) -> list[Record]:
+    """Other sets that were to be put in production's place, and that nothing is done about any
+    more: a whole restore may be begun over them. RefusedError while the product is at work on one.
+    """
+    others = _under_way(ground, action)
+    for record in others:
+        same_host(ground, record)
+        if abandoning.is_at_work(ground, record):
+            raise RefusedError(
+                f"set {record.set_id} is being restored or promoted by action {record.action}, "
+                "and the product is at work on it",
+                hint="wait for its end, then repeat",
+            )
+    return others
+
+
+def _ways_out(record: Record) -> str:
+    return (
+        f"end that first: exshadow restore {record.set_id}; or, if production is as it should be: "
+        f"exshadow policy settle {record.policy_group} --forget REASON"
+    )
 
 
 def _under_way(ground: Ground, action: Action) -> list[Record]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from exshadow.catalog.journal import CatalogJournal, Entry
 from exshadow.errors import BusyError, Error
 from exshadow.model import Json
+from exshadow.providers.contract import Action
 from exshadow.service.contract import Service
 from exshadow.service.desk import Desk
-from exshadow.service.policy_run import unfinished
+from exshadow.service.policy_run import replacing, unfinished
 from exshadow.service.policy_run.opening import room_of_entry
 from exshadow.service.policy_run.room import group_lock
 
@@ -77,8 +78,35 @@ def settle(service: Service, desk: Desk, entry: Entry, run_id: str) -> Settled:
         return Settled(entry, error=problem)
 
 
-def forget(desk: Desk, entry: Entry, reason: str) -> Settled:
-    """Take it out of the way of later runs. Whatever the product holds of it stays there."""
+def forget(service: Service, desk: Desk, entry: Entry, reason: str) -> Settled:
+    """Take it out of the way of later runs. Whatever the product holds of it stays there, but for
+    a restore that stands in the way of others. It is not forgotten while somebody is at work on it:
+    the BusyError is in the result."""
+    said = "the product may hold something of it still"
+    if replacing.is_replacing(entry):
+        try:
+            said = _abandoned(service, desk, entry) or said
+        except BusyError as problem:
+            return Settled(entry, error=problem)
+        except Error as problem:  # the product may be gone for good
+            if problem.exit_status == 130:
+                raise
+            said = f"{said} ({problem.message})"
     with group_lock(desk, entry.action.group):
         CatalogJournal(desk.catalog, "").end(entry.action, "undone", f"forgotten: {reason}")
-    return Settled(entry, "forgotten: the product may hold something of it still")
+    return Settled(entry, f"forgotten: {said}")
+
+
+def _abandoned(service: Service, desk: Desk, entry: Entry) -> str:
+    """What the provider did to go on with it no more; empty where it has no such step."""
+    room = room_of_entry(service, desk, entry, "")
+    try:
+        abandon: Callable[[Action], str] | None = getattr(room.provider, "abandon", None)
+        if abandon is None:
+            return ""
+        with room.alone():
+            return abandon(entry.action)
+    finally:
+        close = getattr(room.provider, "close", None)
+        if close is not None:
+            close()
