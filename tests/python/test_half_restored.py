@@ -411,7 +411,7 @@ def test_looking_at_a_set_writes_nothing_to_half_restored_production(
     one = made_of(rotation)
     written(bed, "later")
     with rotation.room() as room:
-        half(room, one)
+        half(rotation.bed, room, one)
         there = rotation.production()
         elsewhere.verify(room.service, room.desk, one, CheckWish(("bytes",)))
         assert rotation.production() == there
@@ -421,7 +421,7 @@ def test_looking_at_a_set_writes_nothing_to_half_restored_production(
 def test_status_tells_of_a_half_restore(rotation: Rotation) -> None:
     one = made_of(rotation)
     with rotation.room() as room:
-        half(room, one)
+        half(rotation.bed, room, one)
         places = [source.name for source in room.sources]
         catalog, now = room.desk.catalog, datetime.now(UTC)
         (told,) = obstacles(
