@@ -30,7 +30,6 @@ from exshadow.service.obstacles import obstacles
 from exshadow.service.policy_run import elsewhere, settling, unfinished
 from exshadow.service.policy_run.room import Room
 from exshadow.service.policy_run.run import plan_run
-from simulators.sfw import faults
 
 
 @pytest.fixture(params=[EvaBed, SfwBed, VssBed], ids=lambda one: one.__name__)
@@ -218,14 +217,13 @@ def test_production_that_another_left_half_is_not_split(rotation: Rotation, wher
     rotation.good()
 
 
-def test_a_restore_that_cannot_go_on_gives_way_to_another_set(sfw: Rotation) -> None:
+def test_a_restore_that_was_left_half_gives_way_to_another_set(sfw: Rotation) -> None:
     written(sfw.bed, "first")
     first = made_of(sfw)
     written(sfw.bed, "second")
     then, second = sfw.production(), made_of(sfw)
     with sfw.room() as room:
         half(sfw.bed, room, first)
-        faults.plan(sfw.bed.folder / "sfw", "vxassist", "snapback", "lie")
         assert shown(sfw) == {}
         elsewhere.carry_out(room.service, room.desk, second, "restore")
         assert sfw.production() == then
@@ -404,6 +402,7 @@ def test_a_restore_does_not_wait_for_what_other_mirrors_were_left_with(
         assert found.get(label) in (None, MirrorState.NONE, MirrorState.READY)
 
 
+@pytest.mark.parametrize("bed", [EvaBed, VssBed], indirect=True)
 def test_looking_at_a_set_writes_nothing_to_half_restored_production(
     bed: Bed, rotation: Rotation
 ) -> None:
