@@ -125,6 +125,21 @@ def test_mirrors_of_other_products_are_as_the_journal_last_has_them():
     assert "m3" not in text
 
 
+def test_lent_mirrors_and_refused_actions_have_not_failed():
+    ran = [
+        entry(Verb.SPLIT, "done", mirror="m1", at=1, set_id="x"),
+        entry(Verb.LEND, "done", mirror="m1", at=2, set_id="x"),
+        entry(Verb.PREPARE, "done", mirror="m2", at=3),
+        entry(Verb.PREPARE, "refused", mirror="m2", at=4),
+        entry(Verb.SPLIT, "done", mirror="m3", at=5, set_id="y"),
+        entry(Verb.RESTORE, "refused", mirror="m3", at=6, set_id="y"),
+    ]
+    states = [(one.mirror, one.state) for one in last_known(ran)]
+    assert states == [("m1", "lent"), ("m2", "in_sync"), ("m3", "split")]
+    recalled = [*ran, entry(Verb.RECALL, "done", mirror="m1", at=7, set_id="x")]
+    assert last_known(recalled)[0].state == "split"
+
+
 def test_many_sets_are_folded_and_the_bad_ones_drawn_last():
     many = [one_set(hours, ok=hours % 9 != 0) for hours in range(400, 0, -1)]
     status = status_of("mail", Group(volumes=("db",)), many, now=NOW)

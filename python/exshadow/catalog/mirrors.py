@@ -22,18 +22,24 @@ _AFTER = {
     (Verb.PRESENT, "done"): "presented",
     (Verb.UNPRESENT, "started"): "presented",
     (Verb.UNPRESENT, "done"): "split",
+    (Verb.LEND, "started"): "lent",
+    (Verb.LEND, "done"): "lent",
+    (Verb.RECALL, "started"): "lent",
+    (Verb.RECALL, "done"): "split",
 }
 """State of a mirror by the newest action on it and how that ended."""
 _GONE = frozenset({Verb.PROMOTE, Verb.DISSOLVE, Verb.ABORT})
 """Done, these leave no mirror of ours."""
+_NOTHING_DONE = frozenset({"undone", "refused"})
+"""How actions end that leave a mirror as it was."""
 _NO_SET = frozenset({"in_sync", "syncing"})
 
 
 @dataclass(frozen=True, slots=True)
 class LastKnown:
-    """One mirror. ``state``: syncing, in_sync, splitting, split, presented, resyncing, restoring,
-    failed; ``at``: since when we know; ``set_id``: of the set that it is, or was before its resync;
-    ``volumes``: names and where they are; ``detail``: what the product said."""
+    """One mirror. ``state``: syncing, in_sync, splitting, split, presented, lent, resyncing,
+    restoring, failed; ``at``: since when we know; ``set_id``: of the set that it is, or was before
+    its resync; ``volumes``: names and where they are; ``detail``: what the product said."""
 
     provider: str
     mirror: str
@@ -49,7 +55,7 @@ def last_known(entries: Iterable[Entry], without: Sequence[str] = ()) -> list[La
     shown by themselves."""
     found: dict[tuple[str, str], LastKnown] = {}
     for entry in entries:
-        if entry.provider in without or entry.state == "undone":
+        if entry.provider in without or entry.state in _NOTHING_DONE:
             continue
         action = entry.action
         key = (entry.provider, action.mirror)

@@ -30,8 +30,9 @@ def settle(
 ) -> int:
     """Finish or undo what killed runs left, with the settings they were begun with.
 
-    For groups, mirrors and providers that no policy has any more; a run of the same policy does it
-    by itself. Preparations of mirrors are undone. A pinned set is left as it is.
+    For groups, mirrors and providers that no policy has any more, where a run of the same policy
+    does it by itself; and for a restore that stopped half way, which goes on: production is then
+    written to. Preparations of mirrors are undone. A pinned set is left as it is.
 
     Example: exshadow policy settle mail
     """

@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 from exshadow.catalog.journal import CatalogJournal, Entry
@@ -275,17 +275,12 @@ class Room:
     @contextmanager
     def _kept(self) -> Iterator[None]:
         """Hold the volumes: for this host where hosts share the catalog, else for this group."""
-        if not self.desk.folder.catalog_url:
-            self.keeper = VolumeLocks(self.desk.folder.path / "runs" / "volumes")
-            try:
-                with self.leased():
-                    yield
-            finally:
-                self.keeper = None
-            return
-        keeper = Keeper(self.desk.catalog, lambda problem: self.desk.stop())
-        with holding(keeper, self.desk.catalog):
-            self.keeper = keeper
+        with ExitStack() as stack:
+            if self.desk.folder.catalog_url:
+                keeper = Keeper(self.desk.catalog, lambda problem: self.desk.stop())
+                self.keeper = stack.enter_context(holding(keeper, self.desk.catalog))
+            else:
+                self.keeper = VolumeLocks(self.desk.folder.path / "runs" / "volumes")
             try:
                 with self.leased():
                     yield

@@ -71,8 +71,10 @@ def make_way(room: Room, one: SetRecord, mirror: str, asked: Verb | None = None)
         replaces = replacing.is_replacing(entry)
         same = _is_mine(room, entry) and action.mirror == mirror
         again = replaces and asked is action.verb and action.set_id == one.id
-        only_read = asked is None or asked not in REPLACES_PRODUCTION
-        if (replaces and only_read) or (not replaces and (not same or action.verb is Verb.PREPARE)):
+        if replaces and asked not in REPLACES_PRODUCTION:
+            told.append(_told(room, entry, f"it is left as it is: {replacing.HALF}"))
+            continue
+        if not replaces and (not same or action.verb is Verb.PREPARE):
             told.append(_told(room, entry, "it is left to the next run"))
             continue
         try:
@@ -255,9 +257,8 @@ def _move(room: Room, entry: Entry) -> str:
 
 def _give_up(room: Room, entry: Entry) -> str:
     """What ends a set is gone on with, never begun anew: since then somebody may have pinned the
-    set, or want it for a restore. A pin stops it while any copy of
-    the set is still there; a resync goes on when the pin is lifted, for the set is not whole any
-    more."""
+    set, or want it for a restore. A pin stops it while any copy of the set is still there; a resync
+    goes on when the pin is lifted, for the set is not whole any more."""
     action = entry.action
     stage = room.provider.standing(action).stage
     if stage is Stage.ABSENT:
