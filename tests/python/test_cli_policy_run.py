@@ -248,6 +248,23 @@ def test_a_plan_marks_the_set_that_gives_its_mirror_up(shop: Shop, policy: Path)
     assert f"keep    shop@{second['label']}" in said
 
 
+def test_a_set_that_is_half_made_does_not_keep_the_group_from_being_due(
+    shop: Shop, policy: Path
+) -> None:
+    policy.write_text(f'{policy.read_text()}\nschedule = "0 0 1 1 *"\n')
+    made = only_group(shop.cli, policy)["set"]
+    assert shop.cli.json("policy", "run-due", policy)["groups"] == []
+    with closing(Desk(StateFolder(shop.cli.state))) as desk:
+        volumes = tuple(Source(name, "", 1) for name in ("db", "logs"))
+        asked = Action(
+            str(uuid.uuid4()), Verb.SPLIT, "shop", "m2", volumes, made["id"], made["label"], True
+        )
+        CatalogJournal(desk.catalog, "killed").begin("native", asked, {})
+    (done,) = shop.cli.json("policy", "run-due", policy)["groups"]
+    assert f"set {made['label']} is undone" in done["settled"][0]
+    assert done["set"] is not None
+
+
 def test_what_a_killed_run_of_a_dropped_group_left_is_told_and_settled(
     shop: Shop, policy: Path
 ) -> None:

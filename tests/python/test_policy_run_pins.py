@@ -26,7 +26,7 @@ from exshadow.providers.sfw import SfwProvider
 from exshadow.providers.sfw.dropping import clear
 from exshadow.providers.sfw.look import Look
 from exshadow.providers.sfw.resyncing import give_back
-from exshadow.service import pins
+from exshadow.service import making_journal, pins
 from exshadow.service.desk import Desk
 from exshadow.service.policy_run import elsewhere, making, run, unfinished
 from exshadow.service.policy_run.record import GroupRun
@@ -115,6 +115,30 @@ def test_a_set_that_is_pinned_before_its_writers_agreed_is_kept(rotation: Rotati
         assert state(room, asked) == "done"
     assert rotation.bytes_of(made) == then
     rotation.check()
+
+
+def test_a_set_that_is_pinned_while_it_is_checked_is_not_brought_back(rotation: Rotation) -> None:
+    """As Ctrl-C during the checks would do."""
+    one = set_of(rotation.good())
+    pinned(rotation, one)
+    with rotation.room() as room:
+        with pytest.raises(RefusedError, match="pinned"):
+            making.ContractSplits(room).resync_set(one.id)
+        assert room.service.show_set(one.id).state == "ready"
+
+
+def test_what_another_providers_run_left_is_not_brought_back_by_this_one(
+    rotation: Rotation,
+) -> None:
+    """The catalog's journal has its split: the product that made it is asked when it is here."""
+    one = set_of(rotation.good())
+    making_journal.Journal(rotation.state.path).begin(uuid.UUID(one.id)).leave()
+    with rotation.room() as room:
+        asked = room.action(Verb.SPLIT, "m1", one.id, one.label, writers=True)
+        room.journal.begin("another", asked)
+        making.clear(room)
+        assert room.service.show_set(one.id).state == "ready"
+        assert list(making_journal.Journal(rotation.state.path).left()) == []
 
 
 def test_a_set_that_is_pinned_while_mirrors_are_prepared_keeps_its_own(
