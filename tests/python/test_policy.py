@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from conftest import Cli
 
+import exshadow
+from exshadow.cli.policy_settings import _OPTIONS
 from exshadow.errors import InvalidError, RefusedError
 from exshadow.model import SetRecord, Verification
 from exshadow.policy.model import load, parse
@@ -546,3 +548,16 @@ def test_more_sets_than_mirrors_are_warned_of_and_not_predicted(cli: Cli, tmp_pa
     assert [len(day["sets"]) for day in found["days"]] == [2, *[3] * 8]
     assert [one[11:16] for one in found["days"][0]["sets"]] == ["20:00", "21:00"]
     assert len(cli.json("policy", "simulate", path, "g", "--every", "6h")["days"][0]["sets"]) == 3
+
+
+def test_every_option_that_a_provider_reads_is_known_to_check() -> None:
+    package = Path(exshadow.__file__).parent
+    sources = [*(package / "providers").rglob("*.py"), package / "service/native_provider.py"]
+    read = {
+        name
+        for source in sources
+        for name in re.findall(r'options\.get\("([a-z-]+)"', source.read_text(encoding="utf-8"))
+    }
+    assert {"mirror-path", "writer", "restore"} <= read
+    of_commands = {"host", "released"}  # lend and recall say them
+    assert read - of_commands <= set(_OPTIONS)

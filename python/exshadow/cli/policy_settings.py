@@ -36,6 +36,8 @@ _OPTIONS = (
     "writer",
     "component",
     "subcomponent",
+    "backup-type",
+    "eseutil",
 )
 """What a group's ``provider.options`` may say to any of the providers."""
 
