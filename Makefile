@@ -56,7 +56,7 @@ test-asan: build/asan/build.ninja  ## C++ tests with AddressSanitizer and Undefi
 # Two workers, a file never on both: much of the time is waiting, for processes, disks and time limits. Files go out
 # in the order of pyproject.toml's testpaths, those with the longest tests first, so that no worker waits for the other.
 test-python: $(STAMPS)/installed  ## Python tests and house rules
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	scripts/private_mounts.sh $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 build-mingw: build/mingw/build.ninja  ## exshadow-vss.exe for 64-bit Windows, with its tests, in build/mingw
 	cmake --build build/mingw --parallel $(JOBS)
@@ -106,7 +106,7 @@ soak: build/release/build.ninja $(STAMPS)/installed  ## 10,000 simulated histori
 	build/release/tests/sim_test --test-case='*mutation*' --count | grep -v 'filters: 0$$'
 	build/release/tests/sim_test --test-case='*mutation*'
 	EXSHADOW_SIM_SEEDS=10000 build/release/tests/sim_test --test-case-exclude='*mutation*'
-	$(BIN)/python -m pytest -m 'soak or kill' --timeout=7200 tests/python tests/interop
+	scripts/private_mounts.sh $(BIN)/python -m pytest -m 'soak or kill' --timeout=7200 tests/python tests/interop
 
 FUZZ_SECONDS ?= 600
 FUZZERS := nbd_handshake nbd_transmission vss_backup_document vss_writer_metadata ese_files

@@ -267,7 +267,7 @@ Task<T> EngineHost::run_on(OpenVolumePointer open, std::optional<SnapshotName> s
 
 Task<Result<OpenVolumePointer>> EngineHost::run_open(OpenRequest request) {
     EXSHADOW_CO_TRY(refuse_open(request.path));
-    auto waiting = wait_for_lock(request.path, request.lock_wait);
+    auto waiting = wait_for_lock(request);
     EXSHADOW_CO_TRY(co_await std::move(waiting));
     VolumeOptions options;
     options.force = request.force;
@@ -302,10 +302,12 @@ Status EngineHost::refuse_open(const std::string& path) const {
 }
 
 // Opening waits for a lock with the whole thread; here the other volumes go on meanwhile.
-Task<Status> EngineHost::wait_for_lock(std::string path, Nanoseconds lock_wait) {
-    const Nanoseconds deadline = loop_->now() + lock_wait;
+Task<Status> EngineHost::wait_for_lock(OpenRequest request) {
+    const std::string& path = request.path;
+    const Nanoseconds deadline = loop_->now() + request.lock_wait;
     while (!lock_is_free(path)) {
         if (closing_) co_return closed_error("the engine");
+        if (*request.given_up) co_return Error(Code::cancelled, "nobody waits for " + path + " any more");
         if (loop_->now() >= deadline) {
             co_return Error(Code::busy, path + " is locked", "another exshadow process has this volume open",
                             EWOULDBLOCK);

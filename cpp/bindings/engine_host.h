@@ -95,6 +95,8 @@ public:
         std::string metadata_copy;
         bool force = false;
         Nanoseconds lock_wait = 5 * second_ns;
+        // Set by whoever stops waiting: the wait for the lock ends then. Any thread.
+        std::shared_ptr<std::atomic<bool>> given_up = std::make_shared<std::atomic<bool>>(false);
     };
     struct SplitWish {
         std::vector<OpenVolumePointer> volumes;
@@ -160,7 +162,7 @@ public:
     [[nodiscard]] PendingPointer<Result<OpenVolumePointer>> open(OpenRequest request);
     [[nodiscard]] PendingPointer<Result<OpenVolumePointer>> create(OpenRequest request,
                                                                    CreateOptions options);
-    // Nobody waits for it any more: close the volume as soon as it is open.
+    // Nobody waits for it any more: close the volume if it is opened all the same.
     void discard(PendingPointer<Result<OpenVolumePointer>> opening);
     [[nodiscard]] PendingPointer<Status> close(OpenVolumePointer open);
     [[nodiscard]] PendingPointer<Result<SplitResult>> split(SplitWish wish);
@@ -210,7 +212,7 @@ private:
     [[nodiscard]] Task<Result<OpenVolumePointer>> run_open(OpenRequest request);
     [[nodiscard]] Task<Result<OpenVolumePointer>> run_create(OpenRequest request, CreateOptions options);
     [[nodiscard]] Status refuse_open(const std::string& path) const;
-    [[nodiscard]] Task<Status> wait_for_lock(std::string path, Nanoseconds lock_wait);
+    [[nodiscard]] Task<Status> wait_for_lock(OpenRequest request);
     [[nodiscard]] Task<Result<OpenVolumePointer>> admit(std::unique_ptr<Volume> volume);
     [[nodiscard]] Task<void> decide_sets();
     [[nodiscard]] Task<Status> run_close(OpenVolumePointer open);

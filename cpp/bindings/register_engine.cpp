@@ -69,11 +69,12 @@ void close_all() {
     }
 }
 
-VolumePointer opened(const HostPointer& host,
+VolumePointer opened(const HostPointer& host, std::atomic<bool>& given_up,
                      const std::shared_ptr<Pending<Result<OpenVolumePointer>>>& pending) {
     try {
         wait(*pending);
     } catch (...) {
+        given_up = true;
         host->discard(pending);
         throw;
     }
@@ -89,7 +90,8 @@ VolumePointer open(const HostPointer& host, const Path& path, const std::optiona
     request.metadata_copy = absolute_path_or_empty(metadata_copy);
     request.force = force;
     request.lock_wait = static_cast<Nanoseconds>(lock_wait * 1e9);
-    return opened(host, host->open(std::move(request)));
+    const auto given_up = request.given_up;
+    return opened(host, *given_up, host->open(std::move(request)));
 }
 
 // The file's name without .exv.
@@ -125,7 +127,8 @@ VolumePointer create(const HostPointer& host, const Path& path, const CreateArgu
     options.metadata_copy = absolute_path_or_empty(arguments.metadata_copy);
     options.region_size = region_bytes(arguments.region_size);
     if (arguments.group && options.group.empty()) raise(Error(Code::invalid, "an empty name names no group"));
-    return opened(host, host->create(std::move(request), std::move(options)));
+    const auto given_up = request.given_up;
+    return opened(host, *given_up, host->create(std::move(request), std::move(options)));
 }
 
 struct SplitArguments {
