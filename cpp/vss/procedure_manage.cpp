@@ -33,9 +33,7 @@ Result<std::vector<WriterEntry>> list_writers(const Host& host, const WaitLimits
     if (!session.ok()) return session.error();
     Requestor& requestor = **session;
     const auto waits = with_cancel(host, limits);
-    const auto gathered = run(requestor.gather_writer_metadata(), "GatherWriterMetadata", waits);
-    if (!gathered.ok()) return gathered.error();
-    auto metadata = requestor.writer_metadata();
+    auto metadata = ask_writers(requestor, waits);
     if (!metadata.ok()) return metadata.error();
     const auto documents = requestor.writer_metadata_documents();
     if (!documents.ok()) return documents.error();

@@ -85,9 +85,7 @@ Status RestoreRun::begin() {
 
 Status RestoreRun::learn_writers() {
     say(host_, "asking the writers");
-    const auto gathered = run(requestor_->gather_writer_metadata(), "GatherWriterMetadata", limits_);
-    if (!gathered.ok()) return gathered.error();
-    auto metadata = requestor_->writer_metadata();
+    auto metadata = ask_writers(*requestor_, limits_);
     if (!metadata.ok()) return metadata.error();
     metadata_ = std::move(metadata).value();
     if (request_.type) EXSHADOW_TRY(requestor_->set_restore_state(*request_.type));

@@ -45,6 +45,12 @@ bool is_meant(const ComponentKey& named, const ComponentKey& one) {
            named.name == one.name && (named.instance_id.is_nil() || named.instance_id == one.instance_id);
 }
 
+Result<std::vector<WriterMetadata>> ask_writers(Requestor& requestor, const WaitLimits& limits) {
+    const auto gathered = run(requestor.gather_writer_metadata(), "GatherWriterMetadata", limits);
+    if (!gathered.ok()) return gathered.error();
+    return requestor.writer_metadata();
+}
+
 Result<std::vector<WriterStatus>> look_at_writers(Requestor& requestor, const WaitLimits& limits) {
     const auto gathered = run(requestor.gather_writer_status(), "GatherWriterStatus", limits);
     if (!gathered.ok()) return gathered.error();

@@ -23,6 +23,9 @@ void say(const Host& host, std::string_view line);
 // Is `one` the component that a caller named? A name without instance means it in every instance.
 [[nodiscard]] bool is_meant(const ComponentKey& named, const ComponentKey& one);
 
+// GatherWriterMetadata, and what it says: in the order of writer_metadata_documents().
+[[nodiscard]] Result<std::vector<WriterMetadata>> ask_writers(Requestor& requestor, const WaitLimits& limits);
+
 // GatherWriterStatus, and what it says.
 [[nodiscard]] Result<std::vector<WriterStatus>> look_at_writers(Requestor& requestor,
                                                                 const WaitLimits& limits);

@@ -8,11 +8,12 @@ from cyclopts import Parameter
 
 from exshadow.cli import confirm, output
 from exshadow.cli.options import DryRun, Yes
-from exshadow.errors import InvalidError
+from exshadow.errors import Error, InvalidError
 from exshadow.model import Plan, Step
 
 if TYPE_CHECKING:
     from exshadow.catalog.journal import Entry
+    from exshadow.service.policy_run.settling import Settled
 
 
 def settle(
@@ -57,11 +58,8 @@ def settle(
             else settling.settle(service, desk, one, run_id)
             for one in entries
         ]
-    lines = [
-        f"{_what(one.entry)}: {one.done or (one.error.message if one.error else '')}"
-        for one in found
-    ]
     error = next((one.error for one in found if one.error is not None), None)
+    lines = [f"{_what(one.entry)}: {_came_of(one, error)}" for one in found]
     text = "\n".join(lines) or "nothing is left"
     return output.show({"settled": [one.to_json() for one in found]}, text, error)
 
@@ -74,6 +72,13 @@ def _plan(entries: list[Entry], forget: str | None) -> Plan:
         for one in entries
     )  # fmt: skip
     return Plan("policy settle", steps)
+
+
+def _came_of(one: Settled, told: Error | None) -> str:
+    """The error that the command ends with is told there, with what to do."""
+    if one.error is None:
+        return one.done
+    return "not settled" if one.error is told else f"not settled: {one.error.message}"
 
 
 def _what(entry: Entry) -> str:
