@@ -21,6 +21,7 @@ from sfw_tools import Killed
 
 from exshadow.catalog import Catalog
 from exshadow.catalog.journal import CatalogJournal
+from exshadow.catalog.leases import Leases
 from exshadow.errors import BusyError, Error, ProviderError, RefusedError
 from exshadow.model import SetRecord
 from exshadow.providers.contract import Action, MirrorState, Provider, Verb
@@ -214,6 +215,29 @@ def test_production_that_another_left_half_is_not_split(rotation: Rotation, wher
     assert f"of {'this' if where == 'group' else 'another'} host" in refused(rotation).message
     with rotation.room() as room:  # a whole restore by whomever makes it good
         room.do(room.action(Verb.RESTORE, room.mirror_of(one), one.id, one.label))
+    rotation.good()
+
+
+@pytest.mark.parametrize("bed", [EvaBed], indirect=True)
+def test_what_a_host_left_half_that_is_gone_for_good_can_be_forgotten(rotation: Rotation) -> None:
+    one = made_of(rotation)
+    with rotation.room() as room:
+        catalog = Catalog(room.desk.catalog.engine, "another host")
+        other = replace(room, journal=CatalogJournal(catalog, "theirs"))
+        asked = replace(half(rotation.bed, room, one), id=str(uuid.uuid4()))
+        for entry in room.journal.unfinished("mail"):
+            room.journal.end(entry.action, "done")
+        other.held_journal().begin(other.provider.name, asked)
+    assert "policy settle mail --elsewhere --forget" in refused(rotation).hint
+    with rotation.room() as room:
+        (entry,) = settling.left_by_other_hosts(room.desk, ["mail"])
+        leases = Leases(catalog, "that host")
+        held = [leases.acquire(name) for name in entry.identities]
+        alive = settling.forget_of_other_host(room.desk, entry, "it burned")
+        assert isinstance(alive.error, BusyError)
+        leases.release(held)
+        assert settling.forget_of_other_host(room.desk, entry, "it burned").error is None
+        assert settling.left_by_other_hosts(room.desk, ["mail"]) == []
     rotation.good()
 
 

@@ -134,6 +134,14 @@ class CatalogJournal:
         ]
         return self._not_overtaken(found)
 
+    def replacing_elsewhere(self, groups: Collection[str]) -> list[Entry]:
+        """Unfinished restores and promotions of other hosts, of groups of these names; oldest
+        first."""
+        verbs = schema.actions.c.verb.in_([verb.value for verb in REPLACES_PRODUCTION])
+        theirs = schema.actions.c.owner != self._catalog.owner
+        named = schema.actions.c.group.in_(groups)
+        return self._not_overtaken(self._every(_left(), verbs, theirs, named))
+
     def _not_overtaken(self, left: list[Entry]) -> list[Entry]:
         if not any(one.action.verb.value in _OVERTAKING for one in left):
             return left

@@ -13,6 +13,8 @@ from exshadow.model import Plan, Step
 
 if TYPE_CHECKING:
     from exshadow.catalog.journal import Entry
+    from exshadow.service.contract import Service
+    from exshadow.service.desk import Desk
     from exshadow.service.policy_run.settling import Settled
 
 
@@ -26,6 +28,13 @@ def settle(
         str | None,
         Parameter(help="Forget what cannot be settled any more, for this reason."),
     ] = None,
+    elsewhere: Annotated[
+        bool,
+        Parameter(
+            help="With --forget: restores and promotions of GROUP that a host left half which is "
+            "gone for good, and which stop the hosts that share its catalog.",
+        ),
+    ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> int:
@@ -37,31 +46,47 @@ def settle(
 
     Example: exshadow policy settle mail
     """
-    import uuid
-
     from exshadow.cli.policy_run import open_both
     from exshadow.service.policy_run import settling
 
     if forget is not None and not forget.strip():
         raise InvalidError("--forget needs a reason", hint='write: --forget "the array is gone"')
+    if elsewhere and (forget is None or not groups):
+        raise InvalidError(
+            "what another host left can only be forgotten, group by group",
+            hint="write: policy settle GROUP --elsewhere --forget REASON",
+        )
     with open_both() as (service, desk):
-        entries = settling.left(desk, groups or None)
+        entries = (
+            settling.left_by_other_hosts(desk, groups or ())
+            if elsewhere
+            else settling.left(desk, groups or None)
+        )
         plan = _plan(entries, forget)
         if dry_run:
             return confirm.only_planned(plan)
         if entries:
             confirm.confirm(plan, yes=yes)
-        run_id = str(uuid.uuid4())
-        found = [
-            settling.forget(service, desk, one, forget)
-            if forget is not None
-            else settling.settle(service, desk, one, run_id)
-            for one in entries
-        ]
+        found = _settled(service, desk, entries, forget, elsewhere=elsewhere)
     error = next((one.error for one in found if one.error is not None), None)
     lines = [f"{_what(one.entry)}: {_came_of(one, error)}" for one in found]
     text = "\n".join(lines) or "nothing is left"
     return output.show({"settled": [one.to_json() for one in found]}, text, error)
+
+
+def _settled(
+    service: Service, desk: Desk, entries: list[Entry], forget: str | None, *, elsewhere: bool
+) -> list[Settled]:
+    import uuid
+
+    from exshadow.service.policy_run import settling
+
+    if forget is None:
+        run_id = str(uuid.uuid4())
+        return [settling.settle(service, desk, one, run_id) for one in entries]
+    if elsewhere:
+        return [settling.forget_of_other_host(desk, one, forget) for one in entries]
+    return [settling.forget(service, desk, one, forget) for one in entries]
 
 
 def _plan(entries: list[Entry], forget: str | None) -> Plan:

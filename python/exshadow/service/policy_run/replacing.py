@@ -84,10 +84,12 @@ def refuse_others(room: Room) -> None:
     mine = room.identities(room.sources)
     for entry in room.journal.replacing(mine, room.group):
         action = entry.action
-        whose = "of this host" if entry.owner == room.desk.catalog.owner else "of another host"
+        here = entry.owner == room.desk.catalog.owner
+        settle = f"exshadow policy settle {action.group}"
+        gone = f"; if it is gone for good, here: {settle} --elsewhere --forget REASON"
         raise RefusedError(
-            f"{action.verb} of set {action.group}@{action.label} {whose}, begun at "
-            f"{entry.started}, did not come to its end, and it has volumes of group {room.group}: "
-            f"{HALF}",
-            hint=f"there: {_again(entry)}, or exshadow policy settle {action.group}",
+            f"{action.verb} of set {action.group}@{action.label} of "
+            f"{'this' if here else 'another'} host, begun at {entry.started}, did not come to its "
+            f"end, and it has volumes of group {room.group}: {HALF}",
+            hint=f"there: {_again(entry)}, or {settle}{'' if here else gone}",
         )

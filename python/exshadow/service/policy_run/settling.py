@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from exshadow.catalog.journal import CatalogJournal, Entry
+from exshadow.catalog.leases import Lease, Leases, new_holder
 from exshadow.errors import BusyError, Error
 from exshadow.model import Json
 from exshadow.providers.contract import Action
@@ -43,6 +44,12 @@ def left(desk: Desk, groups: Collection[str] | None = None) -> list[Entry]:
     """What has not ended, of these groups or all; oldest first."""
     every = CatalogJournal(desk.catalog, "").unfinished()
     return [one for one in every if groups is None or one.action.group in groups]
+
+
+def left_by_other_hosts(desk: Desk, groups: Collection[str]) -> list[Entry]:
+    """Restores and promotions of other hosts that share the catalog, of groups of these names:
+    while they have not ended, no host makes anything of their volumes."""
+    return CatalogJournal(desk.catalog, "").replacing_elsewhere(groups)
 
 
 def left_elsewhere(desk: Desk, groups: Collection[str]) -> list[Entry]:
@@ -95,6 +102,22 @@ def forget(service: Service, desk: Desk, entry: Entry, reason: str) -> Settled:
     with group_lock(desk, entry.action.group):
         CatalogJournal(desk.catalog, "").end(entry.action, "undone", f"forgotten: {reason}")
     return Settled(entry, f"forgotten: {said}")
+
+
+def forget_of_other_host(desk: Desk, entry: Entry, reason: str) -> Settled:
+    """The same for what a host began that is gone for good: nothing but the catalog is changed.
+    While that host holds the volumes it is alive: the BusyError is in the result."""
+    leases = Leases(desk.catalog, new_holder())
+    held: list[Lease] = []
+    try:
+        for volume in entry.identities:
+            held.append(leases.acquire(volume, f"settling {entry.action.group}"))
+        CatalogJournal(desk.catalog, "").end(entry.action, "undone", f"forgotten: {reason}")
+    except BusyError as problem:
+        return Settled(entry, error=problem)
+    finally:
+        leases.release(held)
+    return Settled(entry, "forgotten: the host may go on with it if it comes back")
 
 
 def _abandoned(service: Service, desk: Desk, entry: Entry) -> str:
