@@ -4,6 +4,8 @@ import ast
 import json
 import subprocess
 import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
@@ -85,6 +87,36 @@ def test_modules_import_only_from_floors_below():
         if FLOOR[target] >= floor and (importer, target) not in NEIGHBOURS:
             wrong.append(f"{place(path, line)}: {importer or '__init__'} may not import {name}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_modules_need_each_other():
+    modules = {module_name(path): path for path in sources(PACKAGE, ".py")}
+    needs: dict[str, set[str]] = {name: set() for name in modules}
+    for path, line, name in own_imports():
+        if line in for_types_only(path):
+            continue
+        target = name if name in modules else name.rpartition(".")[0]
+        if (
+            target in modules
+            and target != module_name(path)
+            and "" not in (target, module_name(path))
+        ):
+            needs[module_name(path)].add(target)
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        pytest.fail(" needs ".join(reversed(error.args[1])))
+
+
+@cache
+def for_types_only(path):
+    """The lines that only a type checker reads."""
+    return {
+        line
+        for node in parse(path).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
 
 
 def test_nothing_below_the_doors_imports_the_facade():

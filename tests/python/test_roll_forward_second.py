@@ -13,8 +13,9 @@ from exshadow.errors import CancelledError, Error, IntegrityError, UnsupportedEr
 from exshadow.model import ROLL_FORWARD, SetRecord, Verification, summary
 from exshadow.service.checks.ground import Unsound
 from exshadow.service.desk import Desk, StopRequested
-from exshadow.service.restore import RestoreWish, restore
+from exshadow.service.restore import RestoreWish
 from exshadow.service.roll_forward import proofs
+from exshadow.service.roll_forward.forward import roll_forward
 from exshadow.service.roll_forward.grounds import ForwardGround
 from exshadow.service.state import StateFolder
 
@@ -58,7 +59,7 @@ def second_meets(monkeypatch, problem):
 def forward(later):
     desk = Desk(StateFolder(later.cli.state))
     try:
-        return restore(desk, "noon", RestoreWish(roll_forward=True))
+        return roll_forward(desk, "noon", RestoreWish(roll_forward=True))
     finally:
         desk.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
@@ -10,7 +10,6 @@ from exshadow.cli import options
 from exshadow.cli.context import context
 from exshadow.cli.doctor import bench, doctor
 from exshadow.cli.help import app as help_topics
-from exshadow.cli.help import completion
 from exshadow.cli.restore import restore
 
 _GLOBAL = Group("Global options", sort_key=100)
@@ -58,8 +57,21 @@ for _name in ("attach", "detach"):
     app.command(f"exshadow.cli.attach:{_name}", name=_name, help=options.LEAVES[_name])
 app.command(doctor)
 app.command(bench)
-app.command(completion)
 app.command(help_topics)
+
+
+@app.command
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Which shell.")], /
+) -> int:
+    """Print the completion script of a shell.
+
+    Example: exshadow completion bash > ~/.local/share/bash-completion/completions/exshadow
+    """
+    from exshadow.cli.output import show
+
+    script = app.generate_completion(prog_name="exshadow", shell=shell)
+    return show({"completion": {"shell": shell, "script": script}}, script)
 
 
 app.meta.suppress_keyboard_interrupt = False  # it would end silently, with --json as well
@@ -94,7 +106,7 @@ def globals_(
     context.state, context.json = state, json
     context.quiet, context.verbose = quiet, verbose
     if version:
-        from exshadow.cli.main import show_version
+        from exshadow.cli.output import show_version
 
         return show_version()
     if install_completion:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import output
-from exshadow.cli.context import context, make_reporter, open_service, state_folder
+from exshadow.cli.context import context, state_folder
+from exshadow.cli.opening import make_reporter, open_service
 from exshadow.cli.options import SetName
 from exshadow.errors import BusyError, Error, IoError, NotFoundError
 from exshadow.names import close_match

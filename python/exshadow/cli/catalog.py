@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output
-from exshadow.cli.context import open_desk
+from exshadow.cli.opening import open_desk
 from exshadow.cli.options import DryRun, Yes
 
 app = options.group("catalog")

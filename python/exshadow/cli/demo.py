@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from exshadow.cli import output
-from exshadow.cli.context import context, make_reporter
+from exshadow.cli.context import context
+from exshadow.cli.opening import make_reporter
 from exshadow.names import format_size
 
 if TYPE_CHECKING:

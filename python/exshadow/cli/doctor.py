@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import output
-from exshadow.cli.context import make_reporter, open_desk
+from exshadow.cli.opening import make_reporter, open_desk
 from exshadow.model import Json
 from exshadow.names import format_size
 

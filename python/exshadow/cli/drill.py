@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import options, output
-from exshadow.cli.context import open_service
+from exshadow.cli.opening import open_service
 from exshadow.cli.options import Folder, Force, Glob, GroupName, Script, Timeout
 from exshadow.names import format_size
 from exshadow.service.drills.wish import Drilled, DrillWish

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exshadow.cli import confirm, output, views
-from exshadow.cli.context import open_desk
+from exshadow.cli.opening import open_desk
 from exshadow.errors import UnsupportedError
 from exshadow.model import SetRecord
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import options, output
-from exshadow.cli.context import make_reporter
+from exshadow.cli.opening import make_reporter
 from exshadow.errors import IntegrityError
 from exshadow.model import JobRecord
 

@@ -1,10 +1,6 @@
-"""exshadow help exit-codes | ese, and completion"""
+"""exshadow help exit-codes | ese"""
 
 from __future__ import annotations
-
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
 
 from exshadow.cli import options, output
 
@@ -51,16 +47,3 @@ def ese_blind_spots() -> int:
 
     text = "\n".join(["`ese check` cannot see:", *(f"  {spot}" for spot in BLIND_SPOTS)])
     return output.show({"blind_spots": list(BLIND_SPOTS)}, text)
-
-
-def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Which shell.")], /
-) -> int:
-    """Print the completion script of a shell.
-
-    Example: exshadow completion bash > ~/.local/share/bash-completion/completions/exshadow
-    """
-    from exshadow.cli.app import app as whole
-
-    script = whole.generate_completion(prog_name="exshadow", shell=shell)
-    return output.show({"completion": {"shell": shell, "script": script}}, script)

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, output
-from exshadow.cli.context import open_desk, open_service
+from exshadow.cli.opening import open_desk, open_service
 from exshadow.cli.options import DryRun, SetName, Yes
 from exshadow.errors import RefusedError
 from exshadow.model import Json, SetRecord

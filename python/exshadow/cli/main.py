@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     if arguments and arguments[0] == "--version":
-        return show_version()
+        return output.show_version()
     from exshadow.cli import signals
 
     signals.install()
@@ -109,13 +109,6 @@ def _refuse_bytes(arguments: Sequence[str]) -> None:
                 f"{token!a} is not UTF-8",
                 hint="rename it, or use a symbolic link with another name",
             ) from None
-
-
-def show_version() -> int:
-    """``--version``, without loading anything."""
-    from exshadow import __version__
-
-    return output.show({"version": __version__}, f"exshadow {__version__}")
 
 
 def _reader_left() -> int:

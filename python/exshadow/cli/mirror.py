@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
-from exshadow.cli.context import open_service
+from exshadow.cli.opening import open_service
 from exshadow.cli.options import DryRun, Force, Label, Limit, VolumeName, Yes
 from exshadow.names import format_size
 

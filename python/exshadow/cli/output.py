@@ -153,3 +153,10 @@ def columns(stream: TextIO | None) -> int | None:
     except (OSError, ValueError):
         return None
     return found if found >= _NARROWEST else None
+
+
+def show_version() -> int:
+    """``--version``, without loading anything."""
+    from exshadow import __version__
+
+    return show({"version": __version__}, f"exshadow {__version__}")

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from exshadow.cli import confirm, output
-from exshadow.cli.context import context, open_desk, open_service
+from exshadow.cli.context import context
+from exshadow.cli.opening import open_desk, open_service
 from exshadow.cli.options import DryRun, ForcedProvider, OnlyGroups, PolicyFile
 from exshadow.errors import Error, IntegrityError
 from exshadow.model import Plan

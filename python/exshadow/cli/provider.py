@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from exshadow.cli import options, output
-from exshadow.cli.context import open_service
+from exshadow.cli.opening import open_service
 from exshadow.cli.options import OnlyGroups, PolicyFile
 from exshadow.names import format_size
 

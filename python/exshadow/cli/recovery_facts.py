@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exshadow.cli.context import open_service
+from exshadow.cli.opening import open_service
 from exshadow.errors import InvalidError, NotFoundError, RefusedError
 from exshadow.model import Verification
 

@@ -7,8 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
-from exshadow.cli.context import open_service
 from exshadow.cli.elsewhere import done_elsewhere
+from exshadow.cli.opening import open_service
 from exshadow.cli.options import DryRun, Force, Limit, Live, SetName, Yes
 
 

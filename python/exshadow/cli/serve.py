@@ -7,7 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import output
-from exshadow.cli.context import make_reporter, state_folder
+from exshadow.cli.context import state_folder
+from exshadow.cli.opening import make_reporter
 from exshadow.model import Json
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, options, output, views
-from exshadow.cli.context import make_reporter, open_service, state_folder
+from exshadow.cli.context import state_folder
 from exshadow.cli.elsewhere import done_elsewhere, verified_elsewhere
+from exshadow.cli.opening import make_reporter, open_service
 from exshadow.cli.options import (
     DryRun,
     Folder,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from exshadow.cli import confirm, output, views
-from exshadow.cli.context import context, open_desk, open_service
+from exshadow.cli.context import context
+from exshadow.cli.opening import open_desk, open_service
 from exshadow.cli.options import DryRun, SetName, Yes
 from exshadow.errors import InvalidError
 from exshadow.model import Plan, Step

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from exshadow.cli.context import open_service, state_folder
+from exshadow.cli.context import state_folder
+from exshadow.cli.opening import open_service
 from exshadow.errors import InvalidError
 
 if TYPE_CHECKING:

@@ -145,10 +145,18 @@ class LocalService:
         return pins.pin(self.desk, text, until, reason)
 
     def restore_plan(self, text: str, wish: RestoreWish) -> Plan:
+        if wish.roll_forward:
+            from exshadow.service.roll_forward import forward
+
+            return forward.plan(self.desk, text, wish)
         return restore.plan(self.desk, text, wish)
 
     def restore_set(self, text: str, wish: RestoreWish) -> Restored:
-        return restore.restore(self.desk, text, wish)
+        if wish.roll_forward:
+            from exshadow.service.roll_forward import forward
+
+            return forward.roll_forward(self.desk, text, wish)
+        return restore.copy_back(self.desk, text, wish)
 
     def export_set(
         self,

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exshadow.catalog.store import Catalog
 from exshadow.errors import InvalidError, from_system
 from exshadow.model import Json, Plan, Step
 from exshadow.service import sets
-from exshadow.service.desk import Desk
 from exshadow.service.state import Survey
+
+if TYPE_CHECKING:
+    from exshadow.service.desk import Desk
 
 _DOCUMENT_LIMIT = 1 << 30
 _WRITE = "name a file that was written by: exshadow catalog export FILE"

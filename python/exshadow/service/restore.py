@@ -69,10 +69,6 @@ def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
     RefusedError for what a restore would refuse: a volume whose production is lost, none to spare.
     """
     check_mode(wish.mode)
-    if wish.roll_forward:
-        from exshadow.service.roll_forward import forward
-
-        return forward.plan(desk, text, wish)
     survey = desk.folder.survey()
     one = sets.find(desk, text, survey)
     members = _members(desk, one, survey, wish.volumes)
@@ -135,16 +131,6 @@ def _members(desk: Desk, one: SetRecord, survey: Survey, volumes: Sequence[str])
             hint=f"it has: {', '.join(member.volume for member in one.members)}",
         )
     return [member for member in one.members if not volumes or member.volume in volumes]
-
-
-def restore(desk: Desk, text: str, wish: RestoreWish) -> Restored:
-    """Bring the set's bytes back, or its databases only. See :func:`copy_back` and
-    :mod:`exshadow.service.roll_forward`."""
-    if wish.roll_forward:
-        from exshadow.service.roll_forward import forward
-
-        return forward.roll_forward(desk, text, wish)
-    return copy_back(desk, text, wish)
 
 
 def copy_back(desk: Desk, text: str, wish: RestoreWish) -> Restored:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from exshadow.catalog.store import Catalog
 from exshadow.errors import InvalidError, NotFoundError, RefusedError
@@ -17,8 +18,10 @@ from exshadow.model import (
 )
 from exshadow.names import close_match, is_pinned
 from exshadow.service import copies
-from exshadow.service.desk import Desk
 from exshadow.service.state import Survey
+
+if TYPE_CHECKING:
+    from exshadow.service.desk import Desk
 
 PROVIDER = "native"
 _LEAST_PREFIX = 8

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 from uuid import UUID
 
 from exshadow.vss.documents import (
@@ -47,9 +47,6 @@ from exshadow.vss.values import (
     WriterStatus,
 )
 
-if TYPE_CHECKING:
-    from exshadow.vss.coordinator import Coordinator
-
 T = TypeVar("T")
 
 STEP_TIMEOUT = 600.0
@@ -72,6 +69,13 @@ class Session(Protocol):
     BackupComponents by name, with plain values."""
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Sessions(Protocol):
+    """Who has sessions to give: a coordinator."""
+
+    def new_session(self) -> Session: ...
 
 
 class Step:
@@ -117,12 +121,8 @@ class BackupComponents:
     ``with coordinator.backup_components() as backup:`` ends the session at the end of the block.
     """
 
-    def __init__(self, session: Session | Coordinator) -> None:
-        from exshadow.vss.coordinator import Coordinator
-
-        if isinstance(session, Coordinator):
-            session = session.new_session()
-        self._session = session
+    def __init__(self, session: Session | Sessions) -> None:
+        self._session = session.new_session() if isinstance(session, Sessions) else session
 
     def __enter__(self) -> Self:
         return self
