@@ -42,7 +42,7 @@ from exshadow.vss.procedures import (
 )
 from exshadow.vss.provider import Provider, answer_provider
 from exshadow.vss.provider import facts_of as provider_facts
-from exshadow.vss.requestor import Session
+from exshadow.vss.requestor import Session, Sessions
 from exshadow.vss.service import OverSessions
 from exshadow.vss.slot import slot_file
 from exshadow.vss.tables import RecoveryFlags
@@ -83,7 +83,7 @@ class Callback:
     """Seconds on the coordinator's clock, which is monotonic."""
 
 
-class Coordinator(OverSessions):
+class Coordinator(OverSessions, Sessions):
     """A coordinator with a thread of its own. ``with Coordinator() as coordinator:`` closes it."""
 
     def __init__(

@@ -9,9 +9,10 @@ of contexts that are released with the object vanish, writers are told.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
 
 from exshadow.vss.documents import (
@@ -71,11 +72,12 @@ class Session(Protocol):
     def close(self) -> None: ...
 
 
-@runtime_checkable
-class Sessions(Protocol):
+class Sessions(ABC):
     """Who has sessions to give: a coordinator."""
 
-    def new_session(self) -> Session: ...
+    @abstractmethod
+    def new_session(self) -> Session:
+        """One of its own for every BackupComponents."""
 
 
 class Step:
