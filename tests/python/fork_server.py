@@ -11,7 +11,6 @@ import importlib
 import json
 import os
 import pkgutil
-import signal
 import socket
 import subprocess
 import sys
@@ -118,6 +117,7 @@ def preload() -> None:
 
 def run_command(arguments: list[str], environment: dict[str, str], files: list[int]) -> None:
     """In the child: become the command. Does not return."""
+    from exshadow.cli import signals
     from exshadow.cli.main import main
 
     os.environ.clear()
@@ -127,7 +127,7 @@ def run_command(arguments: list[str], environment: dict[str, str], files: list[i
     for target, file in enumerate(files, 1):
         os.dup2(file, target)
         os.close(file)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signals.install()  # as the console script does
     status = 70
     try:
         status = main(arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+_LOOP_CTL_REMOVE = 0x4C81  # <linux/loop.h>
 
 
 def run(*command: str | Path) -> str:
@@ -37,14 +40,26 @@ def mounted(source: str | Path, place: Path, *options: str) -> Iterator[Path]:
 
 
 @contextmanager
-def loop_device(path: Path, sector: int = 512, *, read_only: bool = False) -> Iterator[str]:
-    """A loop device on the file `path`."""
+def own_loop_name() -> Iterator[str]:
+    """The name of a loop device that nobody else is given, for one that goes and comes back."""
+    number = 1000 + os.getpid() % 500_000
+    yield f"/dev/loop{number}"
+    with open("/dev/loop-control") as control:  # noqa: PTH123
+        fcntl.ioctl(control, _LOOP_CTL_REMOVE, number)
+
+
+@contextmanager
+def loop_device(
+    path: Path, sector: int = 512, *, read_only: bool = False, name: str = ""
+) -> Iterator[str]:
+    """A loop device on the file `path`; `name`: this one, else any that is free."""
     need_root()
     if not Path("/dev/loop-control").exists():
         pytest.skip("needs loop devices")
     options = ("--read-only",) if read_only else ()
     sector_size = ("--sector-size", str(sector))
-    device = run("losetup", "--find", "--show", *sector_size, *options, path)
+    which = (name,) if name else ("--find", "--show")
+    device = run("losetup", *sector_size, *options, *which, path) or name
     try:
         yield device
     finally:

@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -317,4 +318,6 @@ def test_no_argument_holds_nul():
     from exshadow.cli.main import main
 
     for arguments in (["volume", "add", "x", "/x\0y"], ["volume", "show", "\0"]):
+        before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
         assert main(["--json", *arguments]) == 2
+        assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))

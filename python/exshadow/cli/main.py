@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from exshadow.cli import output
+from exshadow.cli import output, signals
 from exshadow.cli.context import context
 from exshadow.cli.page import HelpPage
 from exshadow.errors import CancelledError, Error, InvalidError, from_system
@@ -21,13 +21,19 @@ _HELP = ("--help", "-h")
 
 def run() -> NoReturn:
     """The console script."""
+    signals.install()  # not for the command alone: nobody catches what comes after it
     status = main(sys.argv[1:])
     # Everything is closed by now; what is left is only the interpreter's own tidying up.
     sys.exit(status)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit status and never raises."""
+    """Run one command; returns the exit status and never raises. In the main thread."""
+    with signals.installed():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str]) -> int:
     context.json = "--json" in arguments  # also for what goes wrong before options are parsed
     context.verbose = "--verbose" in arguments
     context.heard.clear()
@@ -53,9 +59,6 @@ def main(arguments: Sequence[str]) -> int:
 def _dispatch(arguments: list[str]) -> int:
     if arguments and arguments[0] == "--version":
         return output.show_version()
-    from exshadow.cli import signals
-
-    signals.install()
     _refuse_bytes(arguments)
     from cyclopts import CycloptsError
 

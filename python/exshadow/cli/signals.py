@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
+_HEARD = (signal.SIGINT, signal.SIGTERM)
 _count = 0
 
 
@@ -15,8 +18,23 @@ def install() -> None:
     Leaving at once is safe, if less tidy: the engine survives a kill at any moment. A shell script
     starts its background jobs with SIGINT ignored; one sent on purpose is obeyed all the same.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    global _count
+    _count = 0
+    for number in _HEARD:
         signal.signal(number, _interrupt)
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """The same while one command runs: who called it in his process has his handlers back."""
+    before = {number: signal.getsignal(number) for number in _HEARD}
+    install()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # one that C code installed
+                signal.signal(number, handler)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
