@@ -189,6 +189,10 @@ def _secret(path: str) -> str:
         return Path(path).read_text(encoding="utf-8").rstrip("\n")
     except OSError as problem:
         raise from_system(problem, f"cannot read {path}") from problem
+    except UnicodeDecodeError:
+        raise InvalidError(
+            f"{path} holds no password: it is not UTF-8", hint="write it as a line of text"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
