@@ -10,6 +10,7 @@ from exshadow.errors import IntegrityError, InvalidError, NotFoundError, Refused
 from exshadow.model import ROLL_FORWARD, Plan, SetRecord, Step, Verification
 from exshadow.names import now
 from exshadow.service import attached, copies, mirrors, rates, restore, sets
+from exshadow.service import members as whole
 from exshadow.service.checks.bench import open_bench
 from exshadow.service.checks.evidence import bounded, clipped
 from exshadow.service.checks.ground import Outcome
@@ -87,6 +88,7 @@ def _set(desk: Desk, text: str, wish: RestoreWish, survey: Survey) -> SetRecord:
 
 def _look(desk: Desk, session: Session, one: SetRecord, wish: RestoreWish) -> Found:
     """Which volumes hold what, by views of the set's copies."""
+    whole.check(session, one, one.members, "restore")
     sources = {member.volume: one for member in one.members}
     ground = ForwardGround(desk, session, one, sources)
     with proofs.before(ground.name), open_bench(ground) as bench:
