@@ -394,6 +394,25 @@ def test_a_script_that_says_much_is_quoted_by_its_end(tmp_path: Path) -> None:
     assert "nonthe reason" in str(backup(ScriptWriter(str(hook))).error)
 
 
+def test_a_script_hears_of_success_only_when_the_copy_was_proved(tmp_path: Path, shop: Any) -> None:
+    """It is what may cut the logs."""
+    log = tmp_path / "log"
+    hook = script(tmp_path, f"cat >> {log}; echo >> {log}")
+
+    def told(*more: str, status: int = 0) -> list[bool]:
+        log.unlink(missing_ok=True)
+        words = ("snapshot", "create", "shop", "--writer", f"script?command={hook}")
+        shop.cli(*words, *more, status=status)
+        for one in shop.cli.json("snapshot", "list")["sets"]:
+            shop.cli("snapshot", "resync", one["id"], "--yes")
+        found = map(json.loads, log.read_text().splitlines())
+        return [one["succeeded"] for one in found if one["event"] == "backup_complete"]
+
+    assert told() == [False]
+    assert told("--verify", "bytes") == [True]
+    assert told("--verify", "sqlite", status=5 if os.geteuid() == 0 else 4) == [False]
+
+
 def test_a_script_that_anybody_may_change_is_refused(tmp_path: Path) -> None:
     hook = script(tmp_path, "true")
     hook.chmod(0o777)
@@ -417,6 +436,7 @@ class FakeAgent:
         self.asked: list[str] = []
         self.refuses: dict[str, str] = {}
         self.silent: set[str] = set()
+        self.instead: dict[str, bytes] = {}
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(str(self.path))
         self.socket.listen()
@@ -442,7 +462,8 @@ class FakeAgent:
         self.asked.append(command)
         if command in self.silent:
             return
-        client.sendall(json.dumps(self._do(command)).encode() + b"\n")
+        answer = self.instead.get(command) or json.dumps(self._do(command)).encode()
+        client.sendall(answer + b"\n")
 
     def _do(self, command: str) -> dict[str, Any]:
         if command in self.refuses:
@@ -515,6 +536,28 @@ def test_an_agent_that_refuses_or_is_silent(agent: FakeAgent) -> None:
     outcome = backup(GuestAgentWriter(str(agent.path), limit=1, timeout=0.5))
     assert time.monotonic() - begin < 15
     assert failed_writer(outcome).failure == vss.HResult.VSS_E_WRITERERROR_TIMEOUT
+    assert agent.asked[-1] == "guest-fsfreeze-thaw"
+
+
+def test_an_agent_that_never_answers_is_thawed_when_the_freeze_is_over(agent: FakeAgent) -> None:
+    """Its time for an answer may be longer than what the guest may stand still."""
+    agent.silent.add("guest-fsfreeze-freeze")
+    begin = time.monotonic()
+    outcome = backup(GuestAgentWriter(str(agent.path), limit=0.5, timeout=60))
+    assert failed_writer(outcome).failure == vss.HResult.VSS_E_WRITERERROR_TIMEOUT
+    while agent.asked[-1] != "guest-fsfreeze-thaw" and time.monotonic() - begin < 10:
+        time.sleep(0.01)
+    assert agent.asked[-1] == "guest-fsfreeze-thaw"
+
+
+@pytest.mark.parametrize(
+    "answer", [b"hello", b"5", b"[]", b"null", b'{"error": "no"}', b'{"error": null}', b"\xfe\x00"]
+)
+def test_what_is_no_answer_of_an_agent_is_told(agent: FakeAgent, answer: bytes) -> None:
+    agent.instead["guest-fsfreeze-freeze"] = answer
+    outcome = backup(GuestAgentWriter(str(agent.path)))
+    assert f"the guest at {agent.path} refused guest-fsfreeze-freeze: " in str(outcome.error)
+    assert "Error:" not in str(outcome.error)  # no exception's own name
     assert agent.asked[-1] == "guest-fsfreeze-thaw"
 
 

@@ -128,9 +128,7 @@ def judge_header(name: str, file: EseFile, named: NamedFile) -> FileReport:
 # --- finding ---
 
 
-def _find(
-    paths: Iterable[str | os.PathLike[str]], within: tuple[Path, ...]
-) -> Iterator[_Found]:
+def _find(paths: Iterable[str | os.PathLike[str]], within: tuple[Path, ...]) -> Iterator[_Found]:
     names = [os.fspath(path) for path in paths]
     if not names:
         raise InvalidError(

@@ -2,10 +2,10 @@
 
 ``{"event": "freeze", "set_id": ..., "volumes": [...], "type": "full", "limit": 20.0}``; the events
 are prepare_backup, prepare_snapshot, freeze, thaw, abort, post_snapshot, backup_complete,
-backup_shutdown. backup_complete has ``"succeeded"`` as well: true only when the copy was proved, so
-that logs may be cut. Status 0 is success, 75 (EX_TEMPFAIL) a failure worth a retry, anything else one
-that is not; what it wrote last to stderr is the reason. Past its time limit it and its children are
-killed. ``abort`` must undo ``freeze`` and may come more than once.
+backup_shutdown. backup_complete has ``"succeeded"`` as well: true only when the copy was proved,
+so that logs may be cut. Status 0 is success, 75 (EX_TEMPFAIL) a failure worth a retry, anything
+else one that is not; what it wrote last to stderr is the reason. Past its time limit it and its
+children are killed. ``abort`` must undo ``freeze`` and may come more than once.
 """
 
 from __future__ import annotations
