@@ -127,7 +127,7 @@ std::string_view name(DatabaseState state) {
 }
 
 Result<ChosenHeader> choose_header(Bytes start) {
-    if (start.empty()) return Error(Code::corrupt, "it is empty: 0 bytes", "restore it from another copy");
+    if (start.empty()) return Error(Code::mismatch, "it is empty: 0 bytes", "restore it from another copy");
     ChosenHeader chosen;
     for (std::size_t size = smallest_page; size <= largest_page; size *= 2) {
         if (start.size() < size) break;

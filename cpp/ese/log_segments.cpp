@@ -94,7 +94,8 @@ private:
         if (ended_ || last_valid_ + 1 != number) return complain(number, "a shadow away from the last write");
         ended_ = true;
     }
-    // In the current log the shadow may still come to help. One flipped bit is no torn write: the medium lies.
+    // In the current log the shadow may still come to help. One flipped bit is no torn write: the medium
+    // lies.
     void take_bad(std::uint32_t number, bool correctable) {
         if (current_ && !correctable && !ended_ && body_.bad == 0) {
             torn_at_ = number;
