@@ -123,6 +123,9 @@ def test_a_set_that_a_restore_would_not_take_has_not_come_back(noon, tmp_path):
     assert "take the copy failed: volume db: " in document["drill"]["detail"]
     assert "not as it was split off" in document["error"]["message"]
     noon("restore", "noon", status=5)
+    os.truncate(tmp_path / "db-m2.img", MIB)
+    assert "another size" in noon.json("drill", "g", status=5)["drill"]["detail"]
+    assert noon.json("snapshot", "show", "noon")["set"]["checks"][-1]["ok"] is False
     assert left(noon) == []
 
 

@@ -355,3 +355,10 @@ def test_a_file_of_another_kind_is_no_checkpoint_and_no_flush_map(tmp_path: Path
         assert judge(tmp_path, "a.jfm", content).ok == (kind == "map"), kind
     assert "another kind of ESE file" in judge(tmp_path, "E00.chk", kinds["log"]).findings[0]
     assert "empty" in judge(tmp_path, "a.edb", b"").findings[0]
+
+
+def test_a_clean_database_that_states_required_logs_is_told(tmp_path: Path) -> None:
+    made = Database(Header(4096, state=maker.CLEAN, required=(92, 92)), pages=9).build()
+    report = judge(tmp_path, "a.edb", made)
+    assert report.ok
+    assert "states CleanShutdown, and logs 92 (0x5C) as required all the same" in report.findings

@@ -171,7 +171,8 @@ class _Drill:
         self.unable: Error | None = None  # why a check could not run here, of the first such
 
     def run(self, wish: DrillWish) -> Drilled:
-        self._look()
+        if not self._takes_copies():
+            return self._done("")
         if wish.views:
             for check in self._wish.checks:
                 self._judge(check, ViewGround(self._desk, self._session, self._one, self._wish))
@@ -211,10 +212,10 @@ class _Drill:
         how = "" if ok else "FAILED, "
         self._desk.reporter.note(f"drill: {name}{where}: {how}{seconds:.1f} s")
 
-    def _look(self) -> None:
-        """A set that a restore would not take has not come back, whatever its checks say."""
+    def _takes_copies(self) -> bool:
+        """A set that a restore would not take does not come back, whatever its checks say."""
         if self._desk.force and self._session.opens_with_force:
-            return
+            return True
         for member in self._one.members:
             begin = time.monotonic()
             try:
@@ -222,6 +223,7 @@ class _Drill:
                     self._snapshot(member.volume).check()
             except IntegrityError as problem:
                 self._add("take the copy", member.volume, begin, detail=problem.message, ok=False)
+        return not self._steps
 
     def _snapshot(self, volume: str) -> Snapshot:
         return self._session.volumes[volume].snapshots[self._one.label]
