@@ -227,4 +227,6 @@ def test_the_check_of_bytes_keeps_its_time_limit(checked, monkeypatch):
     with closing(Desk(StateFolder(checked.cli.state))) as desk:
         found = verify(desk, "noon", CheckWish(("bytes",), timeout=1))
     assert "gave no verdict within 1 s" in str(found.error)
+    assert found.error is not None
+    assert "do not restore from g@noon" in found.error.hint
     assert [one.ok for one in found.set.checks] == [False]
