@@ -15,6 +15,9 @@ namespace {
 
 using Bytes = std::span<const std::byte>;
 
+constexpr std::uint32_t checkpoint_type = 4;
+constexpr std::uint32_t flush_map_type = 7;
+
 template <class Raw>
 Raw raw(Bytes bytes, std::size_t at) {
     Raw value;
@@ -124,6 +127,7 @@ std::string_view name(DatabaseState state) {
 }
 
 Result<ChosenHeader> choose_header(Bytes start) {
+    if (start.empty()) return Error(Code::mismatch, "it is empty: 0 bytes", "restore it from another copy");
     ChosenHeader chosen;
     for (std::size_t size = smallest_page; size <= largest_page; size *= 2) {
         if (start.size() < size) break;
@@ -179,6 +183,18 @@ Result<LogHeader> read_log_header(Bytes bytes) {
     return header;
 }
 
+namespace {
+
+// Every header has its XOR over the first 4096 or more bytes: the file type tells them apart. It came
+// with log format 7.3704.5; what is older has 0 or something else there.
+bool is_of_another_kind(Bytes copy) {
+    const auto type = field<std::uint32_t>(copy, 667);
+    return field<std::uint32_t>(copy, 4) == magic ||
+           (type != 0 && type != checkpoint_type && type <= flush_map_type);
+}
+
+}  // namespace
+
 Result<Checkpoint> read_checkpoint(Bytes bytes) {
     Checkpoint checkpoint;
     const auto copy_at = [&](std::size_t at) {
@@ -188,6 +204,11 @@ Result<Checkpoint> read_checkpoint(Bytes bytes) {
     const auto second = copy_at(checkpoint_copy_size);
     checkpoint.first_good = !first.empty() && sound(first);
     checkpoint.second_good = !second.empty() && sound(second);
+    if ((checkpoint.first_good && is_of_another_kind(first)) ||
+        (checkpoint.second_good && is_of_another_kind(second))) {
+        return Error(Code::corrupt, "no checkpoint: it has the header of another kind of ESE file (-533)",
+                     "look which file it is, and restore the checkpoint from another copy");
+    }
     if (!checkpoint.first_good && !checkpoint.second_good) {
         return Error(Code::corrupt, "neither copy of the checkpoint is sound (-533)",
                      "a missing checkpoint is no loss: recovery then starts at the oldest log");
@@ -204,6 +225,10 @@ Result<Checkpoint> read_checkpoint(Bytes bytes) {
 Result<FlushMapHeader> read_flush_map_header(Bytes bytes) {
     if (bytes.size() < flush_map_page_size || !sound(bytes.first(flush_map_page_size))) {
         return Error(Code::corrupt, "the header of the flush map is not sound",
+                     "it is rebuilt by the engine: no reason to fail a backup");
+    }
+    if (field<std::uint32_t>(bytes, 667) != flush_map_type) {
+        return Error(Code::corrupt, "no flush map: it has the header of another kind of ESE file",
                      "it is rebuilt by the engine: no reason to fail a backup");
     }
     FlushMapHeader header;

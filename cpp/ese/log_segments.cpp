@@ -2,6 +2,7 @@
 #include "ese/log_segments.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 #include <vector>
 
@@ -21,10 +22,13 @@ bool sums_fit(Bytes segment, std::uint32_t number) {
     return block_sum(segment, number, true) == stored;
 }
 
+// Of what is covered, or of the sums themselves.
 bool one_bit_flipped(Bytes segment, std::uint32_t number) {
     const BlockSum stored{field<std::uint32_t>(segment, 0), field<std::uint32_t>(segment, 4)};
     std::uint32_t bit = 0;
-    return check_block(segment, number, true, stored, bit) == PageState::correctable;
+    if (check_block(segment, number, true, stored, bit) == PageState::correctable) return true;
+    const auto sums = block_sum(segment, number, true);
+    return std::popcount(stored.xor_sum ^ sums.xor_sum) + std::popcount(stored.ecc ^ sums.ecc) == 1;
 }
 
 // The position is part of the rule: otherwise flipping one bit of a sum turns a segment into its own shadow.
@@ -90,11 +94,11 @@ private:
         if (ended_ || last_valid_ + 1 != number) return complain(number, "a shadow away from the last write");
         ended_ = true;
     }
-    // In the current log the shadow may still come to help.
+    // In the current log the shadow may still come to help. One flipped bit is no torn write: the medium
+    // lies.
     void take_bad(std::uint32_t number, bool correctable) {
-        if (current_ && !ended_ && body_.bad == 0) {
+        if (current_ && !correctable && !ended_ && body_.bad == 0) {
             torn_at_ = number;
-            torn_correctable_ = correctable;
             ended_ = true;
             return;
         }
@@ -104,10 +108,7 @@ private:
     void settle_torn() {
         if (torn_at_ == 0) return;
         const auto number = std::exchange(torn_at_, 0);
-        if (!body_.torn_end) {
-            complain(number, torn_correctable_ ? "a flipped bit" : "checksum or position do not fit",
-                     torn_correctable_);
-        }
+        if (!body_.torn_end) complain(number, "checksum or position do not fit");
     }
     void complain(std::uint32_t number, std::string_view what, bool correctable = false) {
         ++body_.bad;
@@ -123,7 +124,6 @@ private:
     bool ended_ = false;
     std::uint32_t last_valid_ = 0;
     std::uint32_t torn_at_ = 0;  // 0: none; segment 0 is the header
-    bool torn_correctable_ = false;
 };
 
 }  // namespace

@@ -183,11 +183,16 @@ private:
     std::span<const std::byte> bytes_;
 };
 
+Error no_file(const std::string& path) {
+    return {Code::invalid, path + " is neither a file nor a block device", "pipe it in and name it '-'"};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Source>> open_file(const std::string& path) {
     // Not to wait for the writer of a named pipe.
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0 && errno == ENXIO) return no_file(path);  // a socket
     if (descriptor < 0) return os_error(errno, "open", path);
     struct stat facts {};
     if (::fstat(descriptor, &facts) != 0) {
@@ -204,7 +209,7 @@ Result<std::unique_ptr<Source>> open_file(const std::string& path) {
         }
     }
     ::close(descriptor);
-    return Error(Code::invalid, path + " is neither a file nor a block device", "pipe it in and name it '-'");
+    return no_file(path);
 }
 
 std::unique_ptr<Source> from_stream(int descriptor, std::function<bool()> go_on) {

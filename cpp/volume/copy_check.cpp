@@ -42,7 +42,8 @@ Task<Status> check_copy(Volume& volume, std::string label) {
     if (!device.ok()) co_return device.error().within("snapshot plex " + record.label);
     if ((*device)->size() != size) {
         co_return Error(Code::mismatch,
-                        "snapshot plex " + record.label + " has another size than the volume now");
+                        "snapshot plex " + record.label + " has another size than the volume now",
+                        "bring the copy back as it was, or restore from another snapshot");
     }
     auto judging = difference_from(**device, record, uuid);
     const Result<std::string> why = co_await std::move(judging);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import threading
 import time
@@ -134,6 +135,31 @@ def test_postgresql_elsewhere(own_postgresql: Postgres) -> None:
     for mode in ("auto", "crash", "backup"):
         writer = PostgresqlWriter(place(own_postgresql), mode)
         refused(writer, H.VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT, "not in the set", "places=trust")
+
+
+def test_postgresql_a_tablespace_elsewhere(own_postgresql: Postgres, ground: Path) -> None:
+    """The log may be kept elsewhere; without a tablespace its tables would be lost."""
+
+    class Inside(PostgresqlWriter):
+        def on_prepare_backup(self, call: vss.WriterCall) -> None:
+            call.is_path_affected = lambda path: path in inside  # type: ignore[method-assign]
+            super().on_prepare_backup(call)
+
+    server = own_postgresql
+    space = ground / "space"
+    space.mkdir()
+    shutil.chown(space, "postgres", "postgres")
+    server.query(f"CREATE TABLESPACE apart LOCATION '{space}'")
+    try:
+        inside = {str(server.folder), str(server.wal / "pg")}
+        for mode in ("auto", "backup"):
+            code = H.VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT
+            refused(Inside(place(server), mode), code, "would lose", str(space))
+        inside = {str(server.folder), str(space)}
+        outcome, _, _ = backup(Inside(place(server)))
+        assert "no place in a backup without components" in str(outcome.error)  # it came so far
+    finally:
+        server.query("DROP TABLESPACE apart")
 
 
 @contextmanager

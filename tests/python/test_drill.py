@@ -19,6 +19,7 @@ from machine import mounted, need_root, sparse
 from exshadow.errors import IntegrityError, UnsupportedError
 from exshadow.model import Verification
 from exshadow.service.checks.running import Judged
+from exshadow.service.checks.wish import CheckWish
 from exshadow.service.desk import Desk
 from exshadow.service.drills import drill, place
 from exshadow.service.drills.wish import DrillWish
@@ -112,6 +113,29 @@ def test_what_is_refused(noon, tmp_path):
     assert "no set that is ready" in noon.error(4, "drill", "g")["message"]
     assert digests(tmp_path) == before
     assert left(noon, tmp_path) == []
+
+
+def test_a_set_that_a_restore_would_not_take_has_not_come_back(noon, tmp_path):
+    with (tmp_path / "db-m2.img").open("r+b") as copy:
+        copy.seek(MIB)
+        copy.write(b"from outside")
+    document = noon.json("drill", "g", status=5)
+    assert "take the copy failed: volume db: " in document["drill"]["detail"]
+    assert "not as it was split off" in document["error"]["message"]
+    noon("restore", "noon", status=5)
+    os.truncate(tmp_path / "db-m2.img", MIB)
+    assert "another size" in noon.json("drill", "g", status=5)["drill"]["detail"]
+    assert noon.json("snapshot", "show", "noon")["set"]["checks"][-1]["ok"] is False
+    assert left(noon) == []
+
+
+def test_its_comparison_keeps_the_time_limit(noon, monkeypatch):
+    monkeypatch.setattr(CheckWish, "require_valid", lambda self: None)
+    with closing(Desk(StateFolder(noon.state))) as desk:
+        if not noon.served:
+            done, error = drill.drill(desk, "g", DrillWish(timeout=-1))
+            assert isinstance(error, IntegrityError)
+            assert "check bytes failed: gave no verdict within -1 s" in done.detail
 
 
 def test_checks_of_the_set_are_those_of_the_drill(noon):

@@ -339,3 +339,26 @@ def test_a_whole_folder_of_exchange_is_sound(kind: str, clean: bool, tmp_path: P
     assert {one.path for one in report.files} == wanted
     proven = kind == "2013"
     assert (NOT_PROVEN not in str(report.to_json())) == proven
+
+
+def test_a_file_of_another_kind_is_no_checkpoint_and_no_flush_map(tmp_path: Path) -> None:
+    """All their headers have the same checksum; the file type tells them apart."""
+    kinds = {
+        "database": Database(Header(4096, file_type=1), pages=9).build(),
+        "large": Database(Header(8192, file_type=1), pages=9).build(),
+        "log": log8(LogHeader(9)),
+        "checkpoint": checkpoint(7),
+        "map": flush_map(),
+    }
+    for kind, content in kinds.items():
+        assert judge(tmp_path, "E00.chk", content).ok == (kind == "checkpoint"), kind
+        assert judge(tmp_path, "a.jfm", content).ok == (kind == "map"), kind
+    assert "another kind of ESE file" in judge(tmp_path, "E00.chk", kinds["log"]).findings[0]
+    assert "empty" in judge(tmp_path, "a.edb", b"").findings[0]
+
+
+def test_a_clean_database_that_states_required_logs_is_told(tmp_path: Path) -> None:
+    made = Database(Header(4096, state=maker.CLEAN, required=(92, 92)), pages=9).build()
+    report = judge(tmp_path, "a.edb", made)
+    assert report.ok
+    assert "states CleanShutdown, and logs 92 (0x5C) as required all the same" in report.findings

@@ -310,3 +310,83 @@ def test_a_shadow_in_the_first_segment_repairs_nothing(tmp_path: Path) -> None:
     report = ese.check([path])
     assert not report.ok
     assert "holds no valid segment" in told(report)
+
+
+# --- where files lie, and by which names ---
+
+
+def test_a_checkpoint_in_the_system_path_belongs_to_its_logs(tmp_path: Path) -> None:
+    """Exchange keeps it where the administrator said, apart from the logs."""
+    made = Folder.make(tmp_path / "sg", Stream("2003"))
+    (made.path / "system").mkdir()
+    apart = made.path / "system" / "E00.chk"
+    made.checkpoint.rename(apart)
+    report = ese.check([made.path])
+    assert report.ok, report.to_json()
+    assert [one.required for one in report.sets] == [(5, 12)]
+    apart.write_bytes(checkpoint(3))
+    made.logs[4].unlink()
+    report = ese.check([made.path])
+    assert not report.ok
+    assert [one.required for one in report.sets] == [(3, 12)]
+    assert "required logs are missing: 4" in told(report)
+
+
+def test_two_files_that_stand_for_one_log_are_told(tmp_path: Path) -> None:
+    """By digits, case or ending; which of two different ones is the stream's nobody knows."""
+    made = Folder.make(tmp_path / "here", Stream("2010"))
+    other = Folder.make(tmp_path / "other", Stream("2010", line=1))
+    for name, of in (("E0000007.log", 7), ("e0000000007.LOG", 7), ("e00.LOG", 12)):
+        shutil.copy(made.logs[of], made.path / name)
+        report = ese.check([made.path])
+        assert report.ok
+        assert "are the same file twice" in told(report)
+        shutil.copy(other.logs[of], made.path / name)
+        report = ese.check([made.path])
+        assert not report.ok
+        assert "stand for one file of the stream, and differ" in told(report)
+        (made.path / name).unlink()
+    (made.path / "e00.chk").write_bytes(checkpoint(2))
+    assert not ese.check([made.path]).ok
+
+
+def test_what_is_named_twice_is_one_file(tmp_path: Path) -> None:
+    made = Folder.make(tmp_path / "here", Stream("2010"))
+    once = ese.check([made.path]).to_json()
+    for again in (made.path, f"{made.path}/", made.databases[0], made.path.parent):
+        assert ese.check([made.path, again]).to_json() == once
+
+
+def test_logs_of_an_unknown_stream_are_numbers_alone(tmp_path: Path) -> None:
+    made = Folder.make(tmp_path / "here", Stream("2010", required=(10, 12)))
+    for log in (*made.logs.values(), made.checkpoint):
+        log.unlink()
+    text = told(ese.check([made.path]))
+    assert "required logs are missing: 10-12 (0xA-0xC) (-543)" in text
+
+
+def test_a_link_out_of_what_is_checked_is_damage(tmp_path: Path) -> None:
+    """It leads to production's file, or to one of this machine: neither is the copy."""
+    made = Folder.make(tmp_path / "copy", Stream("2010"))
+    away = tmp_path / "production.edb"
+    made.databases[0].rename(away)
+    made.databases[0].symlink_to(away)
+    assert ese.check([made.path]).ok
+    report = ese.check([made.path], within=[made.path])
+    assert not report.ok
+    assert f"a link to {away}, which is no part of what is checked" in told(report)
+    away.rename(made.path / "real.edb")
+    made.databases[0].unlink()
+    made.databases[0].symlink_to("real.edb")
+    assert ese.check([made.path], within=[made.path]).ok
+
+
+def test_no_input_and_no_file_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="a path is empty"):
+        ese.check([""])
+    with pytest.raises(ValueError, match="is a folder"):
+        ese.info(tmp_path)
+    monkeypatch.setattr("sys.stdin", None)
+    for ask in (lambda: ese.check(["-"]), lambda: ese.info("-")):
+        with pytest.raises(ValueError, match="no standard input"):
+            ask()

@@ -279,3 +279,17 @@ def test_exchange_is_rolled_forward_step_by_step(mail, server, tmp_path):
     assert [one["label"] for one in sets] == ["noon", "before-restore"]
     journals = list((mail.cli.state / "runbooks").glob("*.json"))
     assert set(json.loads(journals[0].read_text())["states"].values()) == {"done"}
+
+
+def test_what_a_runbook_could_not_use_is_refused(noon, tmp_path):
+    def refused(status, *more):
+        return exchange(noon, "2010", *more, status=status)["error"]["message"]
+
+    assert "has no volume nope" in refused(3, "--database-volume", "nope")
+    assert "has no volume nope" in refused(3, "--log-volume", "nope")
+    assert "--logs-on-disk goes with" in refused(2, "--logs-on-disk", tmp_path)
+    assert "no prefix of log files" in refused(2, "--log-prefix", "E0")
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"\xff\xfe")
+    assert "go with --on" in refused(2, "--run", "--password-file", secret)
+    assert "not UTF-8" in refused(2, "--run", "--on", "EX1", "--password-file", secret)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -327,6 +328,37 @@ def test_the_local_runner_runs_exshadow_and_needs_powershell() -> None:
     assert "--on HOST" in refusal.value.hint
     with pytest.raises(TimedOutError):
         runner.run(RunbookStep("v", "v", "exshadow", "exshadow --version"), 0.001)
+
+
+def test_what_a_step_leaves_in_the_background_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps what it was given to write to open; past the limit it goes with the step."""
+    shell = tmp_path / "pwsh"
+    shell.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {tmp_path}/child\necho done\n")
+    shell.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    step = RunbookStep("p", "p", "powershell", "x")
+    begun = time.monotonic()
+    try:
+        assert LocalRunner().run(step, 30) == Outcome(0, "done\n")
+        assert time.monotonic() - begun < 10
+    finally:
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+    shell.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {tmp_path}/child\nwait\n")
+    with pytest.raises(TimedOutError):
+        LocalRunner().run(step, 0.5)
+    child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}")
+    while child.exists() and time.monotonic() - begun < 20:
+        time.sleep(0.01)
+    assert not child.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe", b'{"runbook": 1}'])
+def test_a_journal_of_nonsense_is_told(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "book.json").write_bytes(content)
+    with pytest.raises(CorruptError, match="is no journal of a runbook"):
+        Journal.open(tmp_path / "book.json", BOOK)
 
 
 def test_cmd_on_windows_reads_its_quotes_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ import struct
 import pytest
 from checked import digest, need_devices, no_traces
 from daemons import ServedCli, served
+from ese_log_maker import LogHeader, log8
+from ese_maker import signature
 from mail import NOON, NOW, SERVER, SIZE, database, logs, make, make_pair
 
 from exshadow.demo import mail_files
@@ -184,6 +186,22 @@ def test_another_stream_is_refused(later):
 def test_circular_logging_is_refused(later):
     later.change("maillog", resealed(lambda page: struct.pack_into("<B", page, 639, 2)))
     assert "rule: under circular logging only the point in time" in later.refused()
+
+
+def test_circular_logging_of_another_stream_is_no_matter(later):
+    """Its logs may lie beside: Windows' own programs log so."""
+    header = LogHeader(3, file_sectors=8, log_signature=signature(99), flags=2)
+    content = log8(header)
+    later.change("maillog", lambda top: (top / "Logs" / "SRU.log").write_bytes(content))
+    assert later.roll_forward()["verdict"]["ok"]
+
+
+def test_a_copy_that_is_gone_is_told(later):
+    (later.folder / "maildb-m2.img").rename(later.folder / "aside")
+    assert "maildb-m2.img: No such file" in later.refused(status=3)
+    assert "maildb-m2.img: No such file" in later.refused("--dry-run", status=3)
+    error = later.cli.error(3, "restore", "noon", "--dry-run")
+    assert f"its copy {later.folder / 'maildb-m2.img'} is gone" in error["message"]
 
 
 def test_logs_and_databases_on_one_volume_are_refused(cli, tmp_path):

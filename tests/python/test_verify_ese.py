@@ -105,3 +105,19 @@ def test_no_database_proves_nothing(cli, tmp_path):
     put_live(image, tmp_path / "made", lambda place: (place / "a").write_text("no database"))
     verdict = split_off(cli, tmp_path, "db").verify("--check", "ese", status=5)
     assert "no ESE" in verdict["detail"]
+
+
+def test_a_link_to_productions_file_proves_nothing(cli, tmp_path):
+    image = make_file_system("ext4", tmp_path / "db.img")
+
+    def fill(place):
+        shutil.copyfile(SAMPLES / "multi.edb", place / "a.edb")
+        (place / "b.edb").symlink_to(SAMPLES / "multi.edb")
+        (place / "000000010000000000000001").symlink_to("/nonexistent")
+
+    put_live(image, tmp_path / "made", fill)
+    checked = split_off(cli, tmp_path, "db")
+    detail = checked.verify("--check", "ese", status=5)["detail"]
+    assert detail.startswith("db/b.edb: a link to ")
+    message = cli.error(4, "restore", "noon", "--roll-forward")["message"]
+    assert "no volume of the set holds logs" in message

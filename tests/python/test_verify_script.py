@@ -5,10 +5,18 @@ import os
 import signal
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from checked import make_file_system, need_devices, no_traces, put_live, split_off, traces
+
+from exshadow.service import jobs
+from exshadow.service.checks.ground import Ground
+from exshadow.service.checks.wish import CheckWish
+from exshadow.service.desk import Desk
+from exshadow.service.state import StateFolder
+from exshadow.service.verify import verify
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +65,17 @@ def test_its_status_is_the_verdict(checked, script):
         "--check", "script", "--script", script("print('balance is off'); sys.exit(3)"), status=5
     )
     assert "status 3: balance is off" in verdict["detail"]
+
+
+def test_one_that_cannot_be_started_says_nothing_of_the_copy(checked, tmp_path):
+    path = tmp_path / "check"
+    for start in ("no interpreter named", "#!/nonexistent/shell\n"):
+        path.write_text(start)
+        path.chmod(0o755)
+        error = checked.cli.error(4, "snapshot", "verify", "noon", "--check", "script",
+                                  "--script", path)  # fmt: skip
+        assert "cannot be started" in error["message"]
+    assert checked.cli.json("snapshot", "show", "noon")["set"]["checks"] == []
 
 
 def test_endless_output_is_cut(checked, script):
@@ -193,3 +212,21 @@ def test_a_set_that_is_mounted_for_writing_is_checked_all_the_same(checked, tmp_
         assert (tmp_path / "mnt" / "data" / "data").read_text().startswith("changed")
     finally:
         checked.cli("snapshot", "unmount", "noon")
+
+
+def test_the_check_of_bytes_keeps_its_time_limit(checked, monkeypatch):
+    """Its jobs are the engine's, which knows no time."""
+    real, asked = jobs._ends_within, []
+
+    def ends_within(job, seconds):
+        asked.append(job)
+        return len(asked) > 1 and real(job, seconds)
+
+    monkeypatch.setattr(jobs, "_ends_within", ends_within)
+    monkeypatch.setattr(Ground, "seconds", 10.0)
+    with closing(Desk(StateFolder(checked.cli.state))) as desk:
+        found = verify(desk, "noon", CheckWish(("bytes",), timeout=1))
+    assert "gave no verdict within 1 s" in str(found.error)
+    assert found.error is not None
+    assert "do not restore from g@noon" in found.error.hint
+    assert [one.ok for one in found.set.checks] == [False]

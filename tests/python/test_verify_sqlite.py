@@ -129,6 +129,24 @@ def test_a_folder_that_cannot_be_read_is_not_passed_over(cli, tmp_path):
     assert "cannot be read" in verdict["detail"] or "cannot be mounted" in verdict["detail"]
 
 
+def test_a_database_without_its_header_or_any_byte_is_not_sound(made):
+    """SQLite takes a file of no bytes for a sound database without tables."""
+
+    def fill(place):
+        fill_with("a.db", "b.sqlite3")(place)
+        with (place / "b.sqlite3").open("r+b") as file:
+            file.write(bytes(4096))
+        (place / "other.db").write_bytes(bytes(16) + b"of another program" * 99)
+        (place / "gone.db").touch()
+
+    checked = made(fill)
+    verdict = checked.verify("--check", "sqlite", status=5)
+    assert "db/b.sqlite3: file is not a database" in verdict["detail"]
+    assert len(verdict["evidence"]["databases"]) == 2
+    verdict = checked.verify("--check", "sqlite", "--glob", "gone.db", status=5)
+    assert "no SQLite database matching gone.db was found" in verdict["detail"]
+
+
 def test_a_row_without_its_parent_fails(made):
     verdict = made(fill_with("a.db", orphan=True)).verify("--check", "sqlite", status=5)
     assert "row of t" in verdict["detail"]

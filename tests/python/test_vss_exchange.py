@@ -149,3 +149,13 @@ def test_an_ese_folder_goes_into_a_set_by_command(shop, tmp_path: Path) -> None:
     (part,) = document.writers
     assert part.writer_id == UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a07")
     assert [one.name for one in part.components] == ["SRUDB.DAT"]
+
+
+def test_a_stamp_that_a_power_cut_took_keeps_nobody_waiting(tmp_path: Path) -> None:
+    place = tmp_path / "turn"
+    for lost in (b"", bytes(20), b"junk"):
+        place.write_bytes(lost)
+        with take_turn(place):
+            pass
+        with pytest.raises(BusyError, match="settling"), take_turn(place):
+            pass

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_agent import FakeAgent
 from machine import loop_device, mounted, need_root, run, sparse
 from vss_writers import OneVolume
 
@@ -394,6 +395,25 @@ def test_a_script_that_says_much_is_quoted_by_its_end(tmp_path: Path) -> None:
     assert "nonthe reason" in str(backup(ScriptWriter(str(hook))).error)
 
 
+def test_a_script_hears_of_success_only_when_the_copy_was_proved(tmp_path: Path, shop: Any) -> None:
+    """It is what may cut the logs."""
+    log = tmp_path / "log"
+    hook = script(tmp_path, f"cat >> {log}; echo >> {log}")
+
+    def told(*more: str, status: int = 0) -> list[bool]:
+        log.unlink(missing_ok=True)
+        words = ("snapshot", "create", "shop", "--writer", f"script?command={hook}")
+        shop.cli(*words, *more, status=status)
+        for one in shop.cli.json("snapshot", "list")["sets"]:
+            shop.cli("snapshot", "resync", one["id"], "--yes")
+        found = map(json.loads, log.read_text().splitlines())
+        return [one["succeeded"] for one in found if one["event"] == "backup_complete"]
+
+    assert told() == [False]
+    assert told("--verify", "bytes") == [True]
+    assert told("--verify", "sqlite", status=5 if os.geteuid() == 0 else 4) == [False]
+
+
 def test_a_script_that_anybody_may_change_is_refused(tmp_path: Path) -> None:
     hook = script(tmp_path, "true")
     hook.chmod(0o777)
@@ -406,51 +426,6 @@ def test_a_script_that_anybody_may_change_is_refused(tmp_path: Path) -> None:
 
 
 # --- the guest agent ---
-
-
-class FakeAgent:
-    """Speaks the agent's protocol; the real one is in the interop tests."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "agent.sock"
-        self.state = "thawed"
-        self.asked: list[str] = []
-        self.refuses: dict[str, str] = {}
-        self.silent: set[str] = set()
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.bind(str(self.path))
-        self.socket.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self.socket.accept()
-            except OSError:
-                return
-            with client, client.makefile("rb") as lines:
-                for line in lines:
-                    self._answer(client, line.replace(b"\xff", b""))
-
-    def _answer(self, client: socket.socket, line: bytes) -> None:
-        request = json.loads(line)
-        command = request["execute"]
-        if command == "guest-sync-delimited":
-            number = request["arguments"]["id"]
-            client.sendall(b'{"return": 1}\n\xff' + json.dumps({"return": number}).encode() + b"\n")
-            return
-        self.asked.append(command)
-        if command in self.silent:
-            return
-        client.sendall(json.dumps(self._do(command)).encode() + b"\n")
-
-    def _do(self, command: str) -> dict[str, Any]:
-        if command in self.refuses:
-            return {"error": {"class": "GenericError", "desc": self.refuses[command]}}
-        if command == "guest-fsfreeze-status":
-            return {"return": self.state}
-        self.state = "frozen" if command == "guest-fsfreeze-freeze" else "thawed"
-        return {"return": 2}
 
 
 @pytest.fixture
@@ -515,6 +490,28 @@ def test_an_agent_that_refuses_or_is_silent(agent: FakeAgent) -> None:
     outcome = backup(GuestAgentWriter(str(agent.path), limit=1, timeout=0.5))
     assert time.monotonic() - begin < 15
     assert failed_writer(outcome).failure == vss.HResult.VSS_E_WRITERERROR_TIMEOUT
+    assert agent.asked[-1] == "guest-fsfreeze-thaw"
+
+
+def test_an_agent_that_never_answers_is_thawed_when_the_freeze_is_over(agent: FakeAgent) -> None:
+    """Its time for an answer may be longer than what the guest may stand still."""
+    agent.silent.add("guest-fsfreeze-freeze")
+    begin = time.monotonic()
+    outcome = backup(GuestAgentWriter(str(agent.path), limit=0.5, timeout=60))
+    assert failed_writer(outcome).failure == vss.HResult.VSS_E_WRITERERROR_TIMEOUT
+    while agent.asked[-1] != "guest-fsfreeze-thaw" and time.monotonic() - begin < 10:
+        time.sleep(0.01)
+    assert agent.asked[-1] == "guest-fsfreeze-thaw"
+
+
+@pytest.mark.parametrize(
+    "answer", [b"hello", b"5", b"[]", b"null", b'{"error": "no"}', b'{"error": null}', b"\xfe\x00"]
+)
+def test_what_is_no_answer_of_an_agent_is_told(agent: FakeAgent, answer: bytes) -> None:
+    agent.instead["guest-fsfreeze-freeze"] = answer
+    outcome = backup(GuestAgentWriter(str(agent.path)))
+    assert f"the guest at {agent.path} refused guest-fsfreeze-freeze: " in str(outcome.error)
+    assert "Error:" not in str(outcome.error)  # no exception's own name
     assert agent.asked[-1] == "guest-fsfreeze-thaw"
 
 

@@ -97,7 +97,7 @@ def mailbox(
         server=server,
         database=database,
         mailbox=mailbox,
-        log_prefix=log_prefix,
+        log_prefix=recovery_facts.log_prefix(log_prefix),
         mount_folder=mount_folder,
         source_folder=source or mount_folder,
         work_folder=work_folder,
@@ -158,13 +158,16 @@ def exchange(
     """
     from exshadow.recovery.exchange import RestoreFacts, restore
 
+    if logs_on_disk is not None and not roll_forward:
+        raise InvalidError("--logs-on-disk goes with --roll-forward", hint="leave one out")
     found = recovery_facts.known_set(set_)
+    found.require_volumes([*database_volume, *log_volume])
     facts = RestoreFacts(
         generation=exchange,
         set_id=found.name,
         server=server,
         databases=tuple(database),
-        log_prefix=log_prefix,
+        log_prefix=recovery_facts.log_prefix(log_prefix),
         log_folder=log_folder,
         database_folder=database_folder,
         database_volumes=tuple(database_volume),
@@ -189,6 +192,10 @@ def _secret(path: str) -> str:
         return Path(path).read_text(encoding="utf-8").rstrip("\n")
     except OSError as problem:
         raise from_system(problem, f"cannot read {path}") from problem
+    except UnicodeDecodeError:
+        raise InvalidError(
+            f"{path} holds no password: it is not UTF-8", hint="write it as a line of text"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +208,10 @@ class _Remote:
         from exshadow.recovery.runners import LocalRunner, RemoteRunner
 
         if self.host is None:
+            if self.user is not None or self.password_file is not None:
+                raise InvalidError(
+                    "--user and --password-file go with --on", hint="name the server: --on HOST"
+                )
             return LocalRunner()
         password = None
         if self.password_file is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,15 @@ class KnownSet:
 
     name: str
     proof: Verification | None
+    volumes: tuple[str, ...] = ()
+
+    def require_volumes(self, names: Sequence[str]) -> None:
+        """NotFoundError for what is no volume of the set: no step could restore it."""
+        if unknown := sorted(set(names) - set(self.volumes)):
+            raise NotFoundError(
+                f"set {self.name} has no volume {', '.join(unknown)}",
+                hint=f"it has: {', '.join(self.volumes)}",
+            )
 
     def needed_from(self, prefix: str) -> int:
         """The first log that the set's databases of this stream need. RefusedError: not known."""
@@ -46,7 +57,17 @@ def known_set(text: str) -> KnownSet:
     with open_service() as service:
         found = service.show_set(text)
     proof = next((one for one in found.checks if one.check == "ese" and one.ok), None)
-    return KnownSet(f"{found.group}@{found.label}", proof)
+    volumes = tuple(member.volume for member in found.members)
+    return KnownSet(f"{found.group}@{found.label}", proof, (*volumes, *found.missing))
+
+
+def log_prefix(text: str) -> str:
+    """InvalidError for what no log stream is called."""
+    if re.fullmatch(r"[A-Za-z0-9_]{3}", text) is None:
+        raise InvalidError(
+            f"{text!r} is no prefix of log files", hint="it has three letters and digits: E00"
+        )
+    return text
 
 
 def logs(folder: str | None, prefix: str, of: KnownSet) -> Logs:

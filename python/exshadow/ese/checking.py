@@ -16,6 +16,7 @@ from exshadow.errors import (
     IntegrityError,
     InvalidError,
     NotFoundError,
+    RefusedError,
     from_system,
 )
 from exshadow.ese.file_names import NamedFile, from_name
@@ -54,14 +55,16 @@ def check(
     threads: int = 0,
     limit: int = 0,
     progress: Progress | None = None,
+    within: Iterable[Path] = (),
 ) -> EseReport:
     """Judge files, and folders as sets as well. ``-`` is standard input (a database).
 
-    ``threads`` 0: as many as help; ``limit``: bytes a second, 0 for none.
+    ``threads`` 0: as many as help; ``limit``: bytes a second, 0 for none. ``within``: a file of a
+    folder that is a link out of all of these is damage: what it leads to is something else's.
     ``progress(path, done, size)`` is called on this thread; False stops (CancelledError).
     Raises NotFoundError, InvalidError, CancelledError; damage and unreadable files are verdicts.
     """
-    found = list(_find(paths))
+    found = _distinct(_find(paths, tuple(within)))
     reports = [_check_one(one, threads, limit, progress) for one in found]
     folders = {one.path for one in found if one.in_folder}
     for one in reports:
@@ -82,6 +85,11 @@ def info(path: str | os.PathLike[str]) -> FileReport:
     name = os.fspath(path)
     if name != STREAM and not Path(name).exists():
         raise NotFoundError(f"{name} does not exist", hint=_NAMES)
+    if name != STREAM and Path(name).is_dir():
+        raise InvalidError(
+            f"{name} is a folder",
+            hint="name one of its files; a folder is judged by: exshadow ese check",
+        )
     file, named = _open(name), from_name(name)
     try:
         return judge_header(name, file, named)
@@ -120,7 +128,7 @@ def judge_header(name: str, file: EseFile, named: NamedFile) -> FileReport:
 # --- finding ---
 
 
-def _find(paths: Iterable[str | os.PathLike[str]]) -> Iterator[_Found]:
+def _find(paths: Iterable[str | os.PathLike[str]], within: tuple[Path, ...]) -> Iterator[_Found]:
     names = [os.fspath(path) for path in paths]
     if not names:
         raise InvalidError(
@@ -130,10 +138,12 @@ def _find(paths: Iterable[str | os.PathLike[str]]) -> Iterator[_Found]:
         if name == STREAM:
             yield _Found(name, in_folder=False)
             continue
+        if not name:
+            raise InvalidError("a path is empty", hint=_NAMES)
         path = Path(name)
         try:
             if path.is_dir():
-                yield from _in_folder(path)
+                yield from _in_folder(path, within)
             elif path.exists():
                 yield _Found(name, in_folder=False)
             else:
@@ -142,7 +152,17 @@ def _find(paths: Iterable[str | os.PathLike[str]]) -> Iterator[_Found]:
             raise from_system(problem, f"cannot look at {name}") from None
 
 
-def _in_folder(folder: Path) -> Iterator[_Found]:
+def _distinct(found: Iterable[_Found]) -> list[_Found]:
+    """What is named twice is one file; it belongs to a set when its folder was named at all."""
+    kept: dict[str, _Found] = {}
+    for one in found:
+        key = one.path if one.path == STREAM else str(Path(one.path).absolute())
+        if key not in kept or one.in_folder:
+            kept[key] = one
+    return list(kept.values())
+
+
+def _in_folder(folder: Path, within: tuple[Path, ...]) -> Iterator[_Found]:
     """All ESE files below; what is something else by its content is left out."""
     found = 0
     closed: list[OSError] = []
@@ -150,9 +170,9 @@ def _in_folder(folder: Path) -> Iterator[_Found]:
         folders.sort()
         for name in sorted(files):
             path = Path(root) / name
-            if path.is_file() and _belongs(path):
+            if _is_looked_at(path) and _belongs(path):
                 found += 1
-                yield _Found(str(path), in_folder=True)
+                yield _Found(str(path), in_folder=True, problem=_leads_out(path, within))
     for problem in closed:
         path = os.fspath(problem.filename)
         yield _Found(path, in_folder=True, problem=from_system(problem, f"cannot look into {path}"))
@@ -160,6 +180,21 @@ def _in_folder(folder: Path) -> Iterator[_Found]:
         raise NotFoundError(
             f"no ESE file in {folder}", hint="name the folder that holds the databases and logs"
         )
+
+
+def _leads_out(path: Path, within: tuple[Path, ...]) -> Error | None:
+    """Of a link to what lies in none of these folders."""
+    if not within or not path.is_symlink():
+        return None
+    target = Path(os.path.realpath(path))
+    if any(target.is_relative_to(top) for top in within):
+        return None
+    return RefusedError(f"a link to {path.readlink()}, which is no part of what is checked")
+
+
+def _is_looked_at(path: Path) -> bool:
+    """A database that is a broken link, or no file at all, is one that cannot be read."""
+    return path.is_file() or path.suffix.lower() == ".edb"
 
 
 _ALWAYS = {"next_log", "reserve", "flushmap", "stm"}
@@ -233,9 +268,11 @@ def _beside_logs(path: Path) -> bool:
 
 
 def _open(name: str) -> EseFile:
-    if name == STREAM:
-        return EseFile.stream(sys.stdin.fileno())
-    return EseFile.open(name)
+    if name != STREAM:
+        return EseFile.open(name)
+    if sys.stdin is None:
+        raise InvalidError("there is no standard input: it is closed", hint=_NAMES)
+    return EseFile.stream(sys.stdin.fileno())
 
 
 def _check_one(one: _Found, threads: int, limit: int, progress: Progress | None) -> FileReport:

@@ -194,6 +194,10 @@ def _state(report: FileReport, header: EseDatabaseHeader) -> None:
             report.findings.append(f"in the names of these logs: {names}")
         if not 0 < low <= high:
             report.fail(f"states an impossible range of required logs: {spelled(low, high)}")
+    elif (low, high) != (0, 0) and not problem:
+        report.findings.append(
+            f"states {header['state']}, and logs {spelled(low, high)} as required all the same"
+        )
     if header["streaming_image"]:
         report.findings.append("a streaming backup image: needs hard recovery")
     if header["repair_count"]:

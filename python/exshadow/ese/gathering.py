@@ -21,6 +21,9 @@ class LogSet:
     checkpoint: FileReport | None = None
     databases: list[FileReport] = field(default_factory=list)
     streams: dict[str, FileReport] = field(default_factory=dict)  # .stm by the path of its database
+    doubles: list[tuple[FileReport, FileReport]] = field(default_factory=list)
+    """Files for one place in the stream, by names that differ in case, digits or ending; the first
+    of each pair is the one that was taken."""
 
     @property
     def current_generation(self) -> int | None:
@@ -66,6 +69,7 @@ def gather(reports: Iterable[FileReport]) -> list[LogSet]:
         elif named.base and named.role in ("log", "checkpoint"):
             key = (folder, named.base.lower())
             _put(sets.setdefault(key, LogSet(named.base, folder)), report, named.generation)
+    _bring_home_checkpoints(sets)
     pairs = _pairs(databases, streams)
     for database in databases:
         home = _home_of(database, list(sets.values()), sets)
@@ -112,11 +116,35 @@ def _stem(report: FileReport) -> str:
 
 def _put(into: LogSet, report: FileReport, generation: int | None) -> None:
     if from_name(report.path).role == "checkpoint":
-        into.checkpoint = report
+        into.checkpoint = _one_of(into, into.checkpoint, report)
     elif generation is None:
-        into.current = report
+        into.current = _one_of(into, into.current, report)
     else:
-        into.closed[generation] = report
+        into.closed[generation] = _one_of(into, into.closed.get(generation), report)
+
+
+def _one_of(into: LogSet, there: FileReport | None, report: FileReport) -> FileReport:
+    if there is None:
+        return report
+    taken, other = (there, report) if there.ok or not report.ok else (report, there)
+    into.doubles.append((taken, other))
+    return taken
+
+
+def _bring_home_checkpoints(sets: dict[tuple[str, str], LogSet]) -> None:
+    """Exchange keeps its checkpoint in the system path, which need not be that of the logs."""
+    for key, alone in list(sets.items()):
+        if alone.closed or alone.current or alone.checkpoint is None:
+            continue
+        signature = alone.checkpoint.facts.get("log_signature")
+        homes = [
+            one
+            for (_, base), one in sets.items()
+            if base == key[1] and one.checkpoint is None and signature in (None, *_signatures(one))
+        ]
+        if len(homes) == 1:
+            homes[0].checkpoint = alone.checkpoint
+            del sets[key]
 
 
 def _signatures(one: LogSet) -> list[object]:

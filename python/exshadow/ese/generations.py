@@ -35,7 +35,8 @@ def spelled(low: int, high: int) -> str:
 
 
 class LogNames:
-    """How the logs of one stream are called: as those that are there, else in the newer form."""
+    """How the logs of one stream are called: as those that are there, else in the newer form.
+    ``base`` is empty where nothing tells it: then generations are numbers alone."""
 
     def __init__(self, base: str, examples: Iterable[str] = ()) -> None:
         self._base = base
@@ -49,6 +50,8 @@ class LogNames:
 
     def spelled(self, runs: Iterable[Run]) -> str:
         """``17 (E0000000011.log), 19-20 (E0000000013.log to E0000000014.log)``."""
+        if not self._base:
+            return ", ".join(spelled(low, high) for low, high in runs)
         return ", ".join(
             f"{low} ({self.of(low)})"
             if low == high

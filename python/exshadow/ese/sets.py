@@ -23,6 +23,7 @@ def judge_set(one: LogSet) -> tuple[SetReport, list[FileReport]]:
     _range(report, one, logs)
     _signature(report, one, logs)
     _sequence(report, one, logs)
+    _doubles(report, one)
     first = report.required[0] if report.required else None
     excused = [
         log
@@ -177,7 +178,8 @@ def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def _names(one: LogSet) -> LogNames:
-    return LogNames(one.base, (log.path for log in one.closed.values()))
+    base = one.base if one.is_stream else ""  # a database alone does not tell its stream's
+    return LogNames(base, (log.path for log in one.closed.values()))
 
 
 def _needed(report: SetReport, number: int) -> bool:
@@ -215,6 +217,21 @@ def _sequence(report: SetReport, one: LogSet, logs: dict[int, FileReport]) -> No
     for number in numbers:
         if number - 1 in logs:
             _chain(report, logs[number - 1], logs[number], _needed(report, number - 1))
+
+
+def _doubles(report: SetReport, one: LogSet) -> None:
+    """Nothing tells which of two different files the engine would take."""
+    for taken, other in one.doubles:
+        names = f"{PurePath(taken.path).name} and {PurePath(other.path).name}"
+        same = all(taken.facts.get(name) == other.facts.get(name) for name in _TELLING)
+        needed = taken.kind == "checkpoint" or _needed(report, _number(taken, "generation"))
+        if same:
+            report.findings.append(f"{names} are the same file twice")
+        else:
+            _say(report, needed, f"{names} stand for one file of the stream, and differ")
+
+
+_TELLING = ("generation", "signature", "created", "body", "log_signature")
 
 
 def _chain(report: SetReport, before: FileReport, log: FileReport, needed: bool) -> None:

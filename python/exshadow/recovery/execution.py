@@ -43,13 +43,13 @@ class Journal:
         to another one."""
         digest = digest_of(runbook)
         try:
-            text = path.read_text(encoding="utf-8")
+            content = path.read_bytes()
         except FileNotFoundError:
             return cls(path, digest)
         except OSError as problem:
             raise from_system(problem, f"cannot read {path}") from problem
         try:
-            raw = json.loads(text)
+            raw = json.loads(content)
             journal = cls(path, raw["runbook"], dict(raw["states"]), dict(raw["outputs"]))
         except (ValueError, KeyError, TypeError) as problem:
             raise CorruptError(

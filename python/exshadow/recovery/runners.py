@@ -7,15 +7,19 @@ import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, Queue
+from tempfile import TemporaryFile
 from threading import Thread
 from typing import Protocol
 
+from exshadow.commands import end_group
 from exshadow.errors import Error, InvalidError, TimedOutError, UnsupportedError
 from exshadow.recovery.runbook import RunbookStep
 
 _KEPT = 20_000  # characters of output that are recorded
+_GRACE = 10.0  # seconds between asking a command to end and killing it
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +76,45 @@ def _strict(step: RunbookStep) -> str:
 
 def _run(command: list[str] | str, limit: float) -> Outcome:
     name = command if isinstance(command, str) else command[0]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=limit,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise TimedOutError(
-            f"{name} was not done after {limit:g} s",
-            hint="look at what it did on the server before repeating the step",
-        ) from None
-    except OSError as problem:
-        raise Error(f"{name} cannot be started: {problem.strerror}") from problem
-    return Outcome(done.returncode, done.stdout.decode(errors="replace")[-_KEPT:])
+    # A file, not a pipe: what the command leaves in the background keeps a pipe open for ever.
+    with TemporaryFile() as said:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as problem:
+            raise Error(
+                f"{name} cannot be started: {problem.strerror}",
+                hint="see that it is a program that runs here; the same command goes on with this "
+                "step",
+            ) from problem
+        try:
+            status = process.wait(limit)
+        except BaseException as problem:  # Ctrl-C as well: it goes to this process alone
+            _end(process)
+            if not isinstance(problem, subprocess.TimeoutExpired):
+                raise
+            raise TimedOutError(
+                f"{name} was not done after {limit:g} s",
+                hint="look at what it did on the server before repeating the step",
+            ) from None
+        size = said.seek(0, os.SEEK_END)
+        said.seek(max(0, size - 4 * _KEPT))  # UTF-8 has up to four bytes a character
+        return Outcome(status, said.read().decode(errors="replace")[-_KEPT:])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The command and what it started: asked to end, which exshadow's own do resumably; then
+    killed."""
+    end_group(process, softly=True)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE)
+    end_group(process)
+    process.wait()
 
 
 class RemoteRunner:

@@ -22,11 +22,13 @@ _TICK_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What a group of jobs is called and how it is continued when it is interrupted."""
+    """What a group of jobs is called and how it is continued when it is interrupted. ``look`` is
+    called now and then; what it raises stops the jobs, and is raised when they have ended."""
 
     what: str
     target: str
     resume: str
+    look: Callable[[], None] = lambda: None
 
 
 def begin(
@@ -59,10 +61,14 @@ def run(desk: Desk, jobs: Mapping[str, Job], watch: Watch) -> JobRecord:
     errors: dict[str, Error] = {}
     said: set[str] = set()
     interrupted = False
+    given_up: Exception | None = None
     try:
         _wait(desk, jobs, watch, errors, said)
     except (KeyboardInterrupt, StopRequested):
         interrupted = True
+        _stop(jobs, errors)
+    except Exception as problem:
+        given_up = problem
         _stop(jobs, errors)
     records = {name: _settled(job, errors.get(name)) for name, job in jobs.items()}
     total = JobRecord.total(records.values(), watch.what)
@@ -71,6 +77,8 @@ def run(desk: Desk, jobs: Mapping[str, Job], watch: Watch) -> JobRecord:
         desk.reporter.note(total.note)
     for name, record in records.items():
         _record(desk, Outcome(name, record, watch.target, started, errors.get(name)))
+    if given_up is not None:
+        raise given_up
     if interrupted and total.state != "done":
         raise CancelledError(
             f"interrupted: {watch.what} stopped; what it did is kept",
@@ -154,6 +162,7 @@ def _wait(
                 errors[name] = error
                 break
             desk.check_stop()
+            watch.look()
             total = progress(jobs, watch.what)
             if total.note and total.note not in said:
                 said.add(total.note)

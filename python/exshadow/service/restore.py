@@ -84,6 +84,11 @@ def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
                 f"production: {member.path}",
                 hint=rates.PROMOTE.format(set=f"{one.group}@{one.label}"),
             )
+        if not Path(member.path).exists():
+            raise NotFoundError(
+                f"volume {member.volume} cannot be restored: its copy {member.path} is gone",
+                hint="bring it back, or restore another set: exshadow snapshot list",
+            )
         snapshot = record.snapshot(one.id)
         changed = snapshot.changed_bytes if snapshot else record.size
         steps += [

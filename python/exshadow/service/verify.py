@@ -57,7 +57,9 @@ def verify(desk: Desk, text: str, wish: CheckWish = BYTES) -> Verified:
     seconds = sum(verdict.seconds for verdict in verdicts)
     total = sum(found.bytes for found in judged)
     job = JobRecord("verify", 0, 0, total, seconds, "done", bytes_done=total)
-    return Verified(_with(one, verdicts), job, _failure(verdicts) or unable)
+    return Verified(
+        _with(one, verdicts), job, _failure(verdicts, f"{one.group}@{one.label}") or unable
+    )
 
 
 def _record(set_id: str, verdict: Verification, catalog: Catalog) -> None:
@@ -71,11 +73,12 @@ def _with(one: SetRecord, verdicts: tuple[Verification, ...]) -> SetRecord:
     return replace(one, checks=checks, verified=summary(checks))
 
 
-def _failure(verdicts: tuple[Verification, ...]) -> IntegrityError | None:
+def _failure(verdicts: tuple[Verification, ...], name: str) -> IntegrityError | None:
     bad = [verdict for verdict in verdicts if not verdict.ok]
     if not bad:
         return None
     if len(bad) == 1 and bad[0].check == "bytes":
-        return IntegrityError(bad[0].detail)
+        hint = f"do not restore from {name}; what else there is: exshadow snapshot list"
+        return IntegrityError(bad[0].detail, hint=hint)
     said = "; ".join(f"check {verdict.check} failed: {verdict.detail}" for verdict in bad)
-    return IntegrityError(said, hint="the evidence: exshadow --json snapshot show SET")
+    return IntegrityError(said, hint=f"the evidence: exshadow --json snapshot show {name}")

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
+from exshadow.errors import Error
 from exshadow.vss.documents import (
     BackupWriter,
     ComponentFailure,
@@ -274,7 +275,9 @@ def failure_of(error: BaseException) -> tuple[HResult, str]:
 
 
 def text_of(error: BaseException) -> str:
-    """``KeyError: 'x'``, as a traceback ends."""
+    """``KeyError: 'x'``, as a traceback ends; of our own errors what they say."""
+    if isinstance(error, Error):
+        return error.message
     return traceback.format_exception_only(error)[-1].strip()
 
 

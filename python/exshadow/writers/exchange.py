@@ -169,10 +169,11 @@ def take_turn(place: Path, settle: float = SETTLE_SECONDS) -> Iterator[None]:
 
 
 def _require_settled(descriptor: int, settle: float) -> None:
-    stamp = os.pread(descriptor, 64, 0)
-    if not stamp:
-        return
-    since = max(0.0, time.time() - float(stamp))
+    try:
+        stamp = float(os.pread(descriptor, 64, 0))
+    except ValueError:
+        return  # none yet, or lost in a power cut
+    since = max(0.0, time.time() - stamp)
     if since < settle:
         raise BusyError(
             f"the last backup of Exchange ended {since:.0f} s ago and its writer is settling",

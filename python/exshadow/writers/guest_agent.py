@@ -65,17 +65,18 @@ class GuestAgentWriter(Writer):
         with self._lock, self._agent() as agent:
             state = self._ask(agent, "guest-fsfreeze-status")
         if state != "thawed":
-            raise failure(
-                HResult.VSS_E_WRITERERROR_RETRYABLE,
-                f"the guest at {self.path} is {state} already: somebody else froze it",
-            )
+            why = "is frozen already: somebody else froze it"
+            if state != "frozen":
+                why = f"does not say whether it is frozen, but {state!r}"
+            raise failure(HResult.VSS_E_WRITERERROR_RETRYABLE, f"the guest at {self.path} {why}")
 
     def on_freeze(self, call: WriterCall) -> None:
         with self._lock, self._agent() as agent:
             if call.abandoned():
                 return
             self._frozen = True  # also when the answer never comes
-            count = self._ask(agent, "guest-fsfreeze-freeze")
+            # Not longer than the freeze may last: Abort waits for the lock, and thaws.
+            count = self._ask(agent, "guest-fsfreeze-freeze", self.freeze_limit)
         if not isinstance(count, int) or count <= 0:
             raise failure(
                 HResult.VSS_E_WRITERERROR_NONRETRYABLE,
@@ -130,7 +131,7 @@ class GuestAgentWriter(Writer):
         except TimeoutError as problem:
             raise failure(
                 HResult.VSS_E_WRITERERROR_TIMEOUT,
-                f"the guest agent at {self.path} does not answer within {self.timeout:g} s",
+                f"the guest agent at {self.path} does not answer in time",
             ) from problem
         except OSError as problem:
             raise failure(
@@ -138,9 +139,10 @@ class GuestAgentWriter(Writer):
                 f"the guest agent at {self.path} cannot be reached: {problem.strerror or problem}",
             ) from problem
 
-    def _ask(self, agent: socket.socket, command: str) -> Any:
+    def _ask(self, agent: socket.socket, command: str, most: float | None = None) -> Any:
+        """`most`: seconds that it may take when that is less than ``timeout``."""
         try:
-            return _execute(agent, command, {}, self.timeout)
+            return _execute(agent, command, {}, min(self.timeout, most or self.timeout))
         except AgentError as refusal:
             raise failure(
                 HResult.VSS_E_WRITERERROR_NONRETRYABLE,
@@ -156,17 +158,30 @@ def _synchronise(agent: socket.socket, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while True:
         answer = _receive(agent, deadline)
-        with contextlib.suppress(ValueError):
-            if json.loads(answer.rpartition(_SENTINEL)[2]).get("return") == number:
+        with contextlib.suppress(AgentError):
+            if _parsed(answer.rpartition(_SENTINEL)[2]).get("return") == number:
                 return
 
 
 def _execute(agent: socket.socket, command: str, arguments: dict[str, Any], timeout: float) -> Any:
     agent.sendall(_line(command, arguments))
-    answer = json.loads(_receive(agent, time.monotonic() + timeout))
+    answer = _parsed(_receive(agent, time.monotonic() + timeout))
     if "error" in answer:
-        raise AgentError(answer["error"].get("desc", "it did not say why"))
+        error = answer["error"]
+        said = error.get("desc") if isinstance(error, dict) else error
+        raise AgentError(str(said or "it did not say why"))
     return answer.get("return")
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    """AgentError for what is no answer of an agent: something else listens there."""
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise AgentError(f"its answer is none of a guest agent: {line[:60]!r}")
+    return answer
 
 
 def _line(command: str, arguments: dict[str, Any]) -> bytes:

@@ -165,10 +165,11 @@ class MariaDbWriter(Writer):
                 cursor.execute(f"SET SESSION lock_wait_timeout = {max(1, int(self.wait))}")
         except pymysql.Error as problem:
             raise _failed("cannot connect", problem) from problem
-        except OSError as problem:
+        except (OSError, UnicodeDecodeError) as problem:
+            why = problem.strerror if isinstance(problem, OSError) else "it is not UTF-8"
             raise failure(
                 HResult.VSS_E_WRITERERROR_NONRETRYABLE,
-                f"cannot read {self.password_file}: {problem.strerror}",
+                f"cannot read {self.password_file}: {why}",
             ) from problem
         return connection
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -45,6 +46,20 @@ _MODES = ("auto", "crash", "backup")
 _ADVICE = "where exshadow cannot see that it is, say places=trust"
 _PLACES = ("look", "trust")
 _NAMED_15 = 150_000  # pg_start_backup became pg_backup_start
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Folders of a server: its data directory; its log's and its tablespaces' where they lie apart
+    from that."""
+
+    data: str
+    log: tuple[str, ...]
+    spaces: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (self.data, *self.log, *self.spaces)
 
 
 class PostgresqlWriter(Writer):
@@ -78,8 +93,8 @@ class PostgresqlWriter(Writer):
 
     def identify(self) -> WriterMetadata:
         with self._connect() as connection:
-            folders = self._folders(connection)
-        files = [FileSet(folder, "*", recursive=True) for folder in folders]
+            places = self._places_of(connection)
+        files = [FileSet(folder, "*", recursive=True) for folder in places.all]
         cluster = ComponentMetadata(
             "cluster", type=ComponentType.DATABASE, database_files=files, selectable=True
         )
@@ -91,19 +106,26 @@ class PostgresqlWriter(Writer):
         """Can what was asked for be had with these volumes?"""
         with self._connect() as connection:
             _require_fsync(connection)
-            folders = self._folders(connection)
+            places = self._places_of(connection)
         look = self.places == "look"
-        outside = [one for one in folders if look and not call.is_path_affected(one)]
+        outside = [one for one in places.all if look and not call.is_path_affected(one)]
         if self.mode == "crash" and outside:
             raise failure(
                 HResult.VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT,
                 f"not in the set, so that the copy could not be one instant: {', '.join(outside)}; "
                 + _ADVICE,
             )
-        if folders[0] in outside:
+        if places.data in outside:
             raise failure(
                 HResult.VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT,
-                f"the data directory {folders[0]} is not in the set; {_ADVICE}",
+                f"the data directory {places.data} is not in the set; {_ADVICE}",
+            )
+        # Only the log may be kept elsewhere: without a tablespace its tables do not come back.
+        if lost := [one for one in places.spaces if one in outside]:
+            raise failure(
+                HResult.VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT,
+                f"tablespaces are not in the set, whose tables it would lose: {', '.join(lost)}; "
+                + _ADVICE,
             )
         self._in_backup = self.mode == "backup" or (self.mode == "auto" and bool(outside))
 
@@ -183,13 +205,12 @@ class PostgresqlWriter(Writer):
             raise _failed("cannot connect", problem) from problem
         return connection
 
-    def _folders(self, connection: psycopg.Connection[Any]) -> list[str]:
-        """The data directory, then the log's folder and the tablespaces where they lie apart."""
+    def _places_of(self, connection: psycopg.Connection[Any]) -> _Places:
         import psycopg
 
         try:
             row = connection.execute("SHOW data_directory").fetchone()
-            places = connection.execute(
+            spaces = connection.execute(
                 "SELECT pg_tablespace_location(oid) FROM pg_tablespace "
                 "WHERE pg_tablespace_location(oid) <> ''"
             ).fetchall()
@@ -198,7 +219,7 @@ class PostgresqlWriter(Writer):
         assert row is not None
         data = str(row[0])
         log = [] if self.places == "trust" else _log_apart(Path(data))
-        return [data, *log, *(str(place[0]) for place in places)]
+        return _Places(data, tuple(log), tuple(str(space[0]) for space in spaces))
 
     def _do(self, statement: str) -> Any:
         import psycopg

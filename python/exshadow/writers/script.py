@@ -2,9 +2,10 @@
 
 ``{"event": "freeze", "set_id": ..., "volumes": [...], "type": "full", "limit": 20.0}``; the events
 are prepare_backup, prepare_snapshot, freeze, thaw, abort, post_snapshot, backup_complete,
-backup_shutdown. Status 0 is success, 75 (EX_TEMPFAIL) a failure worth a retry, anything else one
-that is not; what it wrote last to stderr is the reason. Past its time limit it and its children are
-killed. ``abort`` must undo ``freeze`` and may come more than once.
+backup_shutdown. backup_complete has ``"succeeded"`` as well: true only when the copy was proved,
+so that logs may be cut. Status 0 is success, 75 (EX_TEMPFAIL) a failure worth a retry, anything
+else one that is not; what it wrote last to stderr is the reason. Past its time limit it and its
+children are killed. ``abort`` must undo ``freeze`` and may come more than once.
 """
 
 from __future__ import annotations
@@ -80,7 +81,10 @@ class ScriptWriter(Writer):
         self._run("post_snapshot", call, self.timeout)
 
     def on_backup_complete(self, call: WriterCall) -> None:
-        self._run("backup_complete", call, self.timeout)
+        # A backup without components tells nobody: then nothing may be cut either.
+        parts = call.components().components
+        proved = bool(parts) and all(one.succeeded for one in parts)
+        self._run("backup_complete", call, self.timeout, succeeded=proved)
 
     def on_backup_shutdown(self, call: WriterCall) -> None:
         self._run("backup_shutdown", call, self.timeout)
@@ -88,7 +92,7 @@ class ScriptWriter(Writer):
     def rescue(self) -> None:
         self._execute({"event": "abort", "limit": self.freeze_limit}, self.freeze_limit)
 
-    def _run(self, event: str, call: WriterCall, limit: float) -> None:
+    def _run(self, event: str, call: WriterCall, limit: float, **more: bool) -> None:
         facts = call.facts()
         document = {
             "event": event,
@@ -96,6 +100,7 @@ class ScriptWriter(Writer):
             "volumes": facts.volumes,
             "type": facts.state.type.name.lower(),
             "limit": limit,
+            **more,
         }
         self._execute(document, limit)
 

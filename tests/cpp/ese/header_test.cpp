@@ -89,6 +89,7 @@ TEST_CASE("ese: log headers, checkpoints and flush maps lose no flipped bit") {
     CHECK(read_checkpoint(checkpoint)->position.generation == 77);
     make::Bytes map(flush_map_page_size);
     make::put(map, 36, std::uint32_t{1});
+    make::put(map, 667, std::uint32_t{7});
     make::seal_header(map, flush_map_page_size);
     REQUIRE(read_flush_map_header(map).ok());
     CHECK(read_flush_map_header(map)->clean);
@@ -103,6 +104,15 @@ TEST_CASE("ese: log headers, checkpoints and flush maps lose no flipped bit") {
         make::flip(checkpoint, bit);
         make::flip(map, 2 * bit);
     }
+    for (const std::uint32_t other : {1, 2, 3, 5, 7}) {  // a database, a log ... under its name
+        auto copy = checkpoint;
+        make::put(copy, 667, other);
+        make::seal_header(copy, checkpoint_copy_size);
+        CHECK(!read_checkpoint(copy).ok());
+    }
+    make::put(map, 667, std::uint32_t{1});
+    make::seal_header(map, flush_map_page_size);
+    CHECK(!read_flush_map_header(map).ok());
     CHECK(!read_log_header(std::span(log).first(4095)).ok());
     CHECK(read_checkpoint(std::span(checkpoint).first(4096)).ok());
     CHECK(!read_checkpoint(std::span(checkpoint).first(4095)).ok());

@@ -16,7 +16,7 @@ def check(ground: Ground) -> Outcome:
         member.volume: volumes[member.volume].verify_snapshot(one.label) for member in one.members
     }
     resume = f"exshadow snapshot verify {one.id}"
-    watch = jobs.Watch(f"verify of {ground.name}", one.label, resume)
+    watch = jobs.Watch(f"verify of {ground.name}", one.label, resume, ground.tick)
     try:
         job = jobs.run(ground.desk, started, watch)
         return _outcome(True, f"{format_size(job.bytes_total)} read", job)

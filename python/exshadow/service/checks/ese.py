@@ -34,7 +34,9 @@ def check(ground: Ground) -> Outcome:
         ground.say("ESE databases and logs")
         watch = Watch(ground, lambda path: folders.shown(bench, path))
         try:
-            report = ese.check(_without_nested(tops), progress=watch.tell)
+            report = ese.check(
+                _without_nested(tops), progress=watch.tell, within=_own_ground(bench)
+            )
         except NotFoundError:
             return Outcome(False, "no ESE database or log was found")
         except CancelledError:
@@ -60,6 +62,11 @@ def _place_bare_files(bench: Bench) -> dict[str, Path]:
             (folder / f"{disk.volume}.edb").symlink_to(paths[disk.volume])
             found[disk.name] = folder
     return found
+
+
+def _own_ground(bench: Bench) -> list[Path]:
+    """Where the copies' files are: a link to elsewhere leads to production's, or this machine's."""
+    return [bench.tree.resolve(), *(Path(one.path).resolve() for one in bench.ground.one.members)]
 
 
 def _without_nested(tops: tuple[Path, ...]) -> list[Path]:

@@ -90,7 +90,13 @@ def run(
     with tempfile.TemporaryFile() as given:
         given.write(stdin)
         given.seek(0)
-        process = start(words, stdin=given, environment=environment, account=account)
+        try:
+            process = start(words, stdin=given, environment=environment, account=account)
+        except OSError as problem:  # it has said nothing of the copy
+            raise UnsupportedError(
+                f"{words[0]} cannot be started: {problem.strerror}",
+                hint="a script begins with the program that runs it: #!/bin/sh",
+            ) from None
     with process:
         ground.on_start(process.pid)
         assert process.stdout is not None

@@ -15,6 +15,8 @@ from exshadow.service.checks.bench import Bench, open_bench
 from exshadow.service.checks.ground import Ground, Outcome
 
 _HEADER = b"SQLite format 3\0"
+_HEADER_SIZE = 100
+_SUFFIXES = {".db", ".db3", ".sqlite", ".sqlite3"}
 _COMPANIONS = ("-journal", "-wal", "-shm")
 _STEPS = 20_000  # of SQLite's virtual machine between two looks at the time
 _SHOWN = 20
@@ -49,7 +51,11 @@ def _find(bench: Bench, tops: tuple[Path, ...]) -> list[Path]:
             path = folder / name
             if name.endswith(_COMPANIONS) or path.is_symlink() or not path.is_file():
                 continue
-            if _matches(folders.shown(bench, path), globs) if globs else _is_database(path):
+            if globs:
+                fits = _matches(folders.shown(bench, path), globs) and _holds_anything(path)
+            else:
+                fits = _is_database(path)
+            if fits:
                 found.append(path)
     return found
 
@@ -60,11 +66,20 @@ def _matches(path: str, globs: tuple[str, ...]) -> bool:
 
 
 def _is_database(path: Path) -> bool:
-    """By its first bytes; one whose first page is still in a write-ahead log is empty itself."""
+    """By its first bytes; one whose first page is still in a write-ahead log is empty itself. One
+    that is called so and begins with zeros has lost its header."""
     with path.open("rb") as file:
-        start = file.read(len(_HEADER))
+        start = file.read(_HEADER_SIZE)
+    if not start:
+        return _holds_anything(path)
+    lost = start == bytes(_HEADER_SIZE) and path.suffix.lower() in _SUFFIXES
+    return start.startswith(_HEADER) or lost
+
+
+def _holds_anything(path: Path) -> bool:
+    """SQLite takes a file of no bytes for a sound database; it proves nothing of what was in it."""
     log = Path(f"{path}-wal")
-    return start == _HEADER or (not start and log.is_file() and log.stat().st_size > 0)
+    return path.stat().st_size > 0 or (log.is_file() and log.stat().st_size > 0)
 
 
 def _look(ground: Ground, path: Path, name: str) -> Json:

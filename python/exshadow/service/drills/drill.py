@@ -26,11 +26,12 @@ from exshadow.names import format_size, now
 from exshadow.service import copies, sets, transfer
 from exshadow.service.checks import running, script
 from exshadow.service.checks.evidence import bounded, clipped
-from exshadow.service.checks.ground import Ground
+from exshadow.service.checks.ground import Ground, OutOfTime
 from exshadow.service.checks.wish import CHECKS, CheckWish
 from exshadow.service.desk import Desk, Session
 from exshadow.service.drills.place import clear, drill_place
 from exshadow.service.drills.wish import CHECK, Drilled, DrillStep, DrillWish
+from exshadow.service.members import naming
 from exshadow.service.restore import KEPT_LABEL
 from exshadow.service.state import Survey
 from exshadow.sparse import data_extents
@@ -170,6 +171,8 @@ class _Drill:
         self.unable: Error | None = None  # why a check could not run here, of the first such
 
     def run(self, wish: DrillWish) -> Drilled:
+        if not self._takes_copies():
+            return self._done("")
         if wish.views:
             for check in self._wish.checks:
                 self._judge(check, ViewGround(self._desk, self._session, self._one, self._wish))
@@ -193,11 +196,34 @@ class _Drill:
     def _done(self, place: str) -> Drilled:
         return Drilled(self._one, place, tuple(self._steps), tuple(self._verdicts))
 
-    def _add(self, name: str, volume: str, begin: float, moved: int = 0, detail: str = "") -> None:
+    def _add(
+        self,
+        name: str,
+        volume: str,
+        begin: float,
+        moved: int = 0,
+        *,
+        detail: str = "",
+        ok: bool = True,
+    ) -> None:
         seconds = time.monotonic() - begin
-        self._steps.append(DrillStep(name, volume, seconds, moved, detail=detail))
+        self._steps.append(DrillStep(name, volume, seconds, moved, ok, detail))
         where = f" {volume}" if volume else ""
-        self._desk.reporter.note(f"drill: {name}{where}: {seconds:.1f} s")
+        how = "" if ok else "FAILED, "
+        self._desk.reporter.note(f"drill: {name}{where}: {how}{seconds:.1f} s")
+
+    def _takes_copies(self) -> bool:
+        """A set that a restore would not take does not come back, whatever its checks say."""
+        if self._desk.force and self._session.opens_with_force:
+            return True
+        for member in self._one.members:
+            begin = time.monotonic()
+            try:
+                with naming(member.volume):
+                    self._snapshot(member.volume).check()
+            except IntegrityError as problem:
+                self._add("take the copy", member.volume, begin, detail=problem.message, ok=False)
+        return not self._steps
 
     def _snapshot(self, volume: str) -> Snapshot:
         return self._session.volumes[volume].snapshots[self._one.label]
@@ -239,22 +265,27 @@ class _Drill:
     def _compare(self, restored: SetRecord) -> None:
         """Check bytes: what was restored is the copy."""
         begin = time.monotonic()
-        differing = [
-            f"{member.volume} differs at byte {at}"
-            for member in restored.members
-            if (at := self._first_difference(member)) is not None
-        ]
         size = sum(member.size for member in restored.members)
+        try:
+            differing = [
+                f"{member.volume} differs at byte {at}"
+                for member in restored.members
+                if (at := self._first_difference(member, begin)) is not None
+            ]
+        except OutOfTime as late:
+            differing = [str(late)]
         detail = "; ".join(differing) or f"{format_size(size)} are the copy's"
         seconds = time.monotonic() - begin
         verdict = Verification("bytes", not differing, now(), detail, seconds, {"bytes": size})
         self._add_verdict(verdict, size)
 
-    def _first_difference(self, member: Member) -> int | None:
+    def _first_difference(self, member: Member, begin: float) -> int | None:
         snapshot = self._snapshot(member.volume)
         with Path(member.path).open("rb") as file:
             for at in range(0, member.size, _PIECE):
                 self._desk.check_stop()
+                if time.monotonic() - begin > self._wish.timeout:
+                    raise OutOfTime(f"gave no verdict within {self._wish.timeout} s")
                 length = min(_PIECE, member.size - at)
                 if file.read(length) != snapshot.read(at, length):
                     return at

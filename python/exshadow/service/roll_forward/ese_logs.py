@@ -44,7 +44,12 @@ def _against(report: EseReport, databases: list[FileReport], logs: list[FileRepo
         return ["no database was found in the set's copies"]
     if not logs:
         return ["rule: a roll-forward replays the current logs: none are there (-528)"]
-    if circular := [Path(log.path).name for log in logs if log.facts.get("circular")]:
+    streams = {one.facts.get("log_signature") for one in databases}
+    if circular := [
+        Path(log.path).name
+        for log in logs
+        if log.facts.get("circular") and log.facts.get("signature") in streams
+    ]:
         return [
             "rule: under circular logging only the point in time can be restored "
             f"({circular[0]} was written under it)"

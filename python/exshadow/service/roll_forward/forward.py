@@ -14,6 +14,7 @@ from exshadow.service.checks.bench import open_bench
 from exshadow.service.checks.evidence import bounded, clipped
 from exshadow.service.checks.ground import Outcome
 from exshadow.service.desk import Desk, Session
+from exshadow.service.members import naming
 from exshadow.service.restore import Restored, RestoreWish
 from exshadow.service.roll_forward import layout, proofs
 from exshadow.service.roll_forward.grounds import ForwardGround
@@ -21,6 +22,7 @@ from exshadow.service.roll_forward.proofs import Found
 from exshadow.service.state import Survey
 
 _DETAIL = 500
+_SECTOR = 512
 Steps = Sequence[Step]
 
 
@@ -87,6 +89,9 @@ def _set(desk: Desk, text: str, wish: RestoreWish, survey: Survey) -> SetRecord:
 
 def _look(desk: Desk, session: Session, one: SetRecord, wish: RestoreWish) -> Found:
     """Which volumes hold what, by views of the set's copies."""
+    for member in one.members:  # else a copy that is gone would look like one without databases
+        with naming(member.volume):
+            session.volumes[member.volume].snapshots[one.label].read(0, _SECTOR)
     sources = {member.volume: one for member in one.members}
     ground = ForwardGround(desk, session, one, sources)
     with proofs.before(ground.name), open_bench(ground) as bench:

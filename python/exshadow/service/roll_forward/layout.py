@@ -122,7 +122,7 @@ def _roles(folder: Path, files: list[str]) -> Iterable[tuple[str, str, int]]:
         yield POSTGRESQL, DATABASE, 0
     for name in files:
         path = folder / name
-        if is_segment(name):
+        if is_segment(name) and path.is_file():
             yield POSTGRESQL, LOG, path.stat().st_size
         if role := _ese_role(path):
             yield ESE, role, path.stat().st_size

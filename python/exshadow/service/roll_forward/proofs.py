@@ -158,7 +158,9 @@ def _prove_ese(bench: Bench, found: Found, mounted: dict[str, Path]) -> Outcome:
     bench.ground.say("databases of the set with the current logs")
     watch = ese_check.Watch(bench.ground, lambda path: path.removeprefix(f"{bench.tree}/"))
     try:
-        report = ese.check(_tops(found, mounted, layout.ESE), progress=watch.tell)
+        report = ese.check(
+            _tops(found, mounted, layout.ESE), progress=watch.tell, within=[bench.tree.resolve()]
+        )
     except NotFoundError as problem:
         return ese_logs.missing(problem)
     except CancelledError:
