@@ -188,6 +188,7 @@ private:
     void tell_trouble(const std::vector<Error>& troubles) const;
     [[nodiscard]] bool snapshot_needed() const;
 
+    [[nodiscard]] bool is_same_volume(const std::string& one, const std::string& other) const;
     void tell_writers();  // facts have changed
     [[nodiscard]] bool involves_writers() const;
     void give_back_slot();

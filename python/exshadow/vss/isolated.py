@@ -315,6 +315,8 @@ class IsolatedCoordinator(OverSessions):
 def _end(
     peer: Peer, guard: subprocess.Popen[bytes], reader: threading.Thread, end: socket.socket
 ) -> None:
+    if peer.left_to_parent:
+        return
     peer.close()
     guard.wait()
     reader.join()

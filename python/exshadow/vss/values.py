@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from uuid import UUID
 
+from exshadow.errors import InvalidError
 from exshadow.vss.tables import (
     BackupType,
     ComponentType,
@@ -21,6 +22,18 @@ from exshadow.vss.tables import (
 NIL = UUID(int=0)
 SYSTEM_PROVIDER_ID = UUID("b5946137-7b9f-4925-af80-51abd60b20d5")
 """The system provider of Windows; other ids are asked for with ``query_providers``."""
+
+
+_LONGEST = 10.0**9  # seconds: thirty years
+
+
+def milliseconds(what: str, seconds: float) -> int:
+    """InvalidError for what is no number of seconds above 0."""
+    if not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
+        raise InvalidError(
+            f"{what} is {seconds!r:.100}", hint="give a number of seconds above 0, such as 60"
+        )
+    return max(1, int(seconds * 1000))
 
 
 class Context(IntEnum):

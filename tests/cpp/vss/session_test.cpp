@@ -144,6 +144,36 @@ TEST_CASE("a volume that nobody takes, that is not there, that is in the set alr
           HResult::vss_e_maximum_number_of_volumes_reached);
 }
 
+TEST_CASE("a volume is in a set once, under whichever of its names") {
+    auto world = usual_world();
+    world["volumes"][0]["paths"] = {"\\\\?\\Volume{1}\\"};
+    Bed bed(world);
+    const auto session = manager(bed, context::backup);
+    const Closing closing{bed, session};
+    REQUIRE(session->start_snapshot_set().ok());
+    REQUIRE(get(bed, session->add_to_snapshot_set("C:\\", {})).ok());
+    for (const auto* name : {"C:\\", "c:\\", "\\\\?\\Volume{1}\\"}) {
+        CHECK(code_of(get(bed, session->add_to_snapshot_set(name, {}))) ==
+              HResult::vss_e_object_already_exists);
+    }
+    CHECK(get(bed, session->add_to_snapshot_set("D:\\", {})).ok());
+}
+
+TEST_CASE("only the SDK's contexts are taken, with what a requestor may add, and no set is made of all") {
+    Bed bed;
+    const auto session = manager(bed);
+    const Closing closing{bed, session};
+    CHECK(code_of(session->start_snapshot_set()) == HResult::vss_e_unsupported_context);
+    for (const std::uint32_t wrong : {0x1U, 0x8U, 0x4U, 0x18U, 0x40U, 0x1000U, 0x10000U, 0x80000U, 0x100000U,
+                                      0x400000U, 0x4000000U, 0x80000000U, 0xFFFFFFFEU}) {
+        CHECK(code_of(session->set_context(SnapshotAttributes{wrong})) == HResult::vss_e_unsupported_context);
+    }
+    for (const std::uint32_t good :
+         {0x0U, 0x10U, 0x9U, 0x19U, 0x1DU, 0xDU, 0x20U, 0x2000022U, 0x800009U, 0x80U, 0x20009U, 0x40000U}) {
+        CHECK(session->set_context(SnapshotAttributes{good}).ok());
+    }
+}
+
 TEST_CASE("one set at a time: the slot is free again after abort, release and a made set") {
     Bed bed;
     const auto first = manager(bed, context::file_share_backup);
@@ -330,6 +360,10 @@ TEST_CASE("a restore goes through its two events, and what was chosen reaches th
     CHECK(session->set_authoritative_restore(key, true).ok());
     CHECK(session->set_roll_forward(key, RollForward::partial, "here").ok());
     CHECK(session->set_restore_name(key, "new").ok());
+    CHECK(code_of(session->set_restore_name(key, "\x01")) == HResult::e_invalidarg);
+    CHECK(code_of(session->set_restore_options(key, "\x01")) == HResult::e_invalidarg);
+    CHECK(code_of(session->set_roll_forward(key, RollForward{99}, "")) == HResult::e_invalidarg);
+    CHECK(code_of(session->set_roll_forward(key, RollForward::partial, "")) == HResult::e_invalidarg);
     LocationMapping target;
     target.files = {"C:\\front", "*", false, standard_backup_type, "", {}};
     target.destination = "D:\\elsewhere";
@@ -348,6 +382,7 @@ TEST_CASE("a restore goes through its two events, and what was chosen reaches th
     CHECK(choice.pre_restore_failure == "no room");
     CHECK(choice.new_name == "new");
     CHECK(session->add_alternative_location_mapping(key, target).ok());
+    CHECK(code_of(session->set_file_restore_status(key, FileRestoreStatus{99})) == HResult::e_invalidarg);
     CHECK(session->set_file_restore_status(key, FileRestoreStatus::all).ok());
     CHECK(get(bed, to_its_end([&] { return session->post_restore(); })).state == StepState::finished);
     CHECK(bed.of("Front").ends_with("backup_shutdown pre_restore post_restore"));
@@ -445,6 +480,9 @@ TEST_CASE("components are chosen among those the writer has, once") {
     CHECK(code_of(session->add_component(key)) == HResult::vss_e_object_already_exists);
     CHECK(session->set_previous_backup_stamp(key, "before").ok());
     CHECK(session->set_backup_options(key, "fast").ok());
+    // What no document can hold is said at once, not when the backup is made and its document is saved.
+    CHECK(code_of(session->set_backup_options(key, std::string("a\0b", 3))) == HResult::e_invalidarg);
+    CHECK(code_of(session->set_previous_backup_stamp(key, "\xFF")) == HResult::e_invalidarg);
     key.name = "none";
     CHECK(code_of(session->add_component(key)) == HResult::vss_e_object_not_found);
     CHECK(code_of(session->set_backup_options(key, "fast")) == HResult::vss_e_object_not_found);
