@@ -102,7 +102,7 @@ class _RemoteSession:
 
     def close(self) -> None:
         number, self._number = self._number, None
-        if number is not None:
+        if number is not None and not self._peer.left_to_parent:
             self._peer.call("close", number)
 
     def __getattr__(self, method: str) -> Any:
