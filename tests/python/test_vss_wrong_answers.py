@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from vss_writers import OneVolume
 
-from exshadow import vss
+from exshadow import ClosedError, vss
 from exshadow.errors import InvalidError, NotFoundError
 
 STATE = vss.BackupState(select_components=False)
@@ -143,6 +143,43 @@ def test_a_writer_with_a_wrong_attribute_is_refused_with_its_name(coordinator, a
     with pytest.raises(InvalidError, match=next(iter(attributes))) as caught:
         coordinator.register_writer(Says(metadata(), **attributes))
     assert caught.value.hint
+
+
+def test_what_is_no_writer_and_no_provider_is_refused(coordinator):
+    for odd in (Good, OneVolume(), 5, None):
+        with pytest.raises(InvalidError, match="is no exshadow.vss.Writer"):
+            coordinator.register_writer(odd)
+    for odd in (OneVolume, Good(), 5, None):
+        with pytest.raises(InvalidError, match="is no exshadow.vss.Provider"):
+            coordinator.register_provider(odd)
+
+
+def test_any_time_may_be_waited(coordinator):
+    with coordinator.backup_components() as backup:
+        backup.initialize_for_backup()
+        step = backup.gather_writer_metadata()
+        with pytest.raises(InvalidError, match="nan is no number of seconds"):
+            step.finish(float("nan"))
+        assert step.wait(float("inf"))
+        assert step.finish(1e300, grace=float("inf")) is vss.HResult.VSS_S_ASYNC_FINISHED
+
+
+def test_numbers_and_enumerations_that_do_not_fit_are_refused(coordinator):
+    with pytest.raises(ValueError, match="does not fit"):
+        coordinator.backup(vss.BackupRequest(["data"], retry=vss.RetryLimits(tries=2**70)))
+    with coordinator.backup_components() as backup:
+        backup.initialize_for_backup()
+        with pytest.raises(vss.InvalidArgument, match="99"):
+            backup.set_backup_state(vss.BackupState(type=99))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [vss.Coordinator, vss.IsolatedCoordinator])
+def test_a_session_that_was_closed_says_so(kind, tmp_path):
+    with kind(slot=tmp_path / "slot") as service:
+        backup = service.backup_components()
+        backup.close()
+        with pytest.raises(ClosedError, match="the session has ended"):
+            backup.query_snapshots()
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "60"])

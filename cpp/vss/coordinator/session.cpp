@@ -157,6 +157,7 @@ Status Session::set_backup_state(BackupState state) {
     EXSHADOW_TRY(permit(Call::set_backup_state));
     if (state.type == BackupType::undefined)
         return vss_error(HResult::e_invalidarg, "SetBackupState without a type");
+    EXSHADOW_TRY(known_value("SetBackupState", state.type));
     state_ = state;
     document_.select_components = state.select_components;
     document_.bootable_system_state = state.bootable_system_state;
@@ -168,6 +169,7 @@ Status Session::set_backup_state(BackupState state) {
 
 Status Session::set_restore_state(RestoreType type) {
     EXSHADOW_TRY(permit(Call::set_restore_state));
+    EXSHADOW_TRY(known_value("SetRestoreState", type));
     restore_type_ = type;
     tell_writers();
     return {};

@@ -18,15 +18,6 @@ bool same_files(const FileSet& a, const FileSet& b) {
     return a.path == b.path && a.spec == b.spec && a.recursive == b.recursive;
 }
 
-// A value of an enumeration that came as a bare number.
-template <class E>
-Status known_value(std::string_view what, E value) {
-    for (const auto& row : enum_names<E>()) {
-        if (row.value == static_cast<std::int64_t>(value)) return {};
-    }
-    return vss_error(HResult::e_invalidarg, std::string(what) + " to " + word(value));
-}
-
 // Whether `part` lies below `key` in the tree of logical paths.
 bool below(const RestoreSubcomponent& part, const ComponentKey& key) {
     const std::string root = key.logical_path.empty() ? key.name : key.logical_path + "\\" + key.name;

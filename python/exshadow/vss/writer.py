@@ -239,6 +239,10 @@ class WriterOptions:
 
 def options_of(writer: Writer) -> WriterOptions:
     """From the writer's attributes; InvalidError when one is missing or wrong."""
+    if not isinstance(writer, Writer):
+        raise InvalidError(
+            f"{writer!r:.100} is no exshadow.vss.Writer", hint="give an object of a subclass of it"
+        )
     kind = type(writer).__name__
     for needed in ("writer_id", "name"):
         if not getattr(writer, needed, None):

@@ -480,6 +480,7 @@ TEST_CASE("components are chosen among those the writer has, once") {
     CHECK(code_of(session->add_component(key)) == HResult::vss_e_object_already_exists);
     CHECK(session->set_previous_backup_stamp(key, "before").ok());
     CHECK(session->set_backup_options(key, "fast").ok());
+    CHECK(code_of(session->set_backup_state({true, false, BackupType{99}, false})) == HResult::e_invalidarg);
     // What no document can hold is said at once, not when the backup is made and its document is saved.
     CHECK(code_of(session->set_backup_options(key, std::string("a\0b", 3))) == HResult::e_invalidarg);
     CHECK(code_of(session->set_previous_backup_stamp(key, "\xFF")) == HResult::e_invalidarg);
