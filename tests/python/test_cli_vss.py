@@ -308,6 +308,7 @@ def test_the_group_is_found_by_where_its_volumes_are_mounted(shop, ticker, image
         (2, ("vss", "backup", "db", "--retry-wait", "nan")),
         (2, ("vss", "backup", "db", "--retry-wait", "1e300")),
         (2, ("vss", "backup", "db", "--no-components", "--exec", " ")),
+        (2, ("vss", "backup", "db", "--no-components", "--save", "")),
         (2, ("vss", "backup", "db", "--base", "/dev/null", "--type", "differential")),
         (2, ("vss", "import", "/dev/null")),
         (3, ("vss", "break", ID, "--dry-run")),

@@ -107,7 +107,7 @@ def test_a_provider_that_answers_nonsense_is_named(coordinator, method, answer):
     coordinator.unregister_provider(OneVolume.provider_id)
     coordinator.register_provider(odd())
     if method == "query":
-        with pytest.raises(vss.ProviderFailure, match="'Odd'.*list expected, not int"):
+        with pytest.raises(vss.ProviderFailure, match=r"'Odd'.*list expected, not int"):
             coordinator.snapshots()
         return
     error = coordinator.backup(REQUEST).error
@@ -147,10 +147,10 @@ def test_a_writer_with_a_wrong_attribute_is_refused_with_its_name(coordinator, a
 
 def test_what_is_no_writer_and_no_provider_is_refused(coordinator):
     for odd in (Good, OneVolume(), 5, None):
-        with pytest.raises(InvalidError, match="is no exshadow.vss.Writer"):
+        with pytest.raises(InvalidError, match=r"is no exshadow[.]vss[.]Writer"):
             coordinator.register_writer(odd)
     for odd in (OneVolume, Good(), 5, None):
-        with pytest.raises(InvalidError, match="is no exshadow.vss.Provider"):
+        with pytest.raises(InvalidError, match=r"is no exshadow[.]vss[.]Provider"):
             coordinator.register_provider(odd)
 
 

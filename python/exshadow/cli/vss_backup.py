@@ -218,6 +218,10 @@ def _folder(save: str | None) -> Iterator[Path | None]:
     if save is None:
         yield None
         return
+    if not save:
+        raise InvalidError(
+            "--save names no folder", hint="name one; is a variable of the shell empty?"
+        )
     folder = Path(save)
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
