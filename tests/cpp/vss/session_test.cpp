@@ -2,9 +2,7 @@
 // import, restore. On virtual time.
 #include <doctest/doctest.h>
 
-#include <functional>
-
-#include "sim_bed.h"
+#include "session_bed.h"
 #include "vss/documents.h"
 
 using namespace exshadow;
@@ -29,47 +27,6 @@ Json with_providers(std::vector<Json> providers) {
     auto world = usual_world();
     world["providers"] = std::move(providers);
     return world;
-}
-
-template <class T>
-HResult code_of(const Result<T>& result) {
-    return result.ok() ? HResult::s_ok : hresult_of(result.error());
-}
-
-// Runs a Task of the session and keeps its answer.
-template <class R>
-Task<void> keep(Task<R> task, std::optional<R>* answer) {
-    auto got = co_await std::move(task);
-    answer->emplace(std::move(got));
-}
-template <class R>
-R get(Bed& bed, Task<R> task) {
-    std::optional<R> answer;
-    bed.run(keep(std::move(task), &answer));
-    return std::move(*answer);
-}
-// Begun on the loop, as everything is.
-Task<StepStatus> to_its_end(std::function<Result<StepPtr>()> begin) {
-    const auto begun = begin();
-    if (!begun.ok()) co_return StepStatus{StepState::failed, hresult_of(begun.error()), "not begun"};
-    auto waiting = (*begun)->wait();
-    co_await std::move(waiting);
-    co_return (*begun)->status();
-}
-
-struct Closing {
-    Bed& bed;
-    std::shared_ptr<Session> session;
-    ~Closing() { bed.run(session->close()); }
-};
-
-// A session for managing.
-std::shared_ptr<Session> manager(Bed& bed, SnapshotAttributes context = context::all,
-                                 std::string_view document = {}) {
-    auto session = bed.open();
-    REQUIRE(session->initialize_for_backup(document).ok());
-    REQUIRE(session->set_context(context).ok());
-    return session;
 }
 
 // Which provider takes C: in a new set, or the code of the refusal.
@@ -142,36 +99,6 @@ TEST_CASE("a volume that nobody takes, that is not there, that is in the set alr
         REQUIRE(get(bed, session->add_to_snapshot_set("V" + std::to_string(i) + "\\", {})).ok());
     CHECK(code_of(get(bed, session->add_to_snapshot_set("V65\\", {}))) ==
           HResult::vss_e_maximum_number_of_volumes_reached);
-}
-
-TEST_CASE("a volume is in a set once, under whichever of its names") {
-    auto world = usual_world();
-    world["volumes"][0]["paths"] = {"\\\\?\\Volume{1}\\"};
-    Bed bed(world);
-    const auto session = manager(bed, context::backup);
-    const Closing closing{bed, session};
-    REQUIRE(session->start_snapshot_set().ok());
-    REQUIRE(get(bed, session->add_to_snapshot_set("C:\\", {})).ok());
-    for (const auto* name : {"C:\\", "c:\\", "\\\\?\\Volume{1}\\"}) {
-        CHECK(code_of(get(bed, session->add_to_snapshot_set(name, {}))) ==
-              HResult::vss_e_object_already_exists);
-    }
-    CHECK(get(bed, session->add_to_snapshot_set("D:\\", {})).ok());
-}
-
-TEST_CASE("only the SDK's contexts are taken, with what a requestor may add, and no set is made of all") {
-    Bed bed;
-    const auto session = manager(bed);
-    const Closing closing{bed, session};
-    CHECK(code_of(session->start_snapshot_set()) == HResult::vss_e_unsupported_context);
-    for (const std::uint32_t wrong : {0x1U, 0x8U, 0x4U, 0x18U, 0x40U, 0x1000U, 0x10000U, 0x80000U, 0x100000U,
-                                      0x400000U, 0x4000000U, 0x80000000U, 0xFFFFFFFEU}) {
-        CHECK(code_of(session->set_context(SnapshotAttributes{wrong})) == HResult::vss_e_unsupported_context);
-    }
-    for (const std::uint32_t good :
-         {0x0U, 0x10U, 0x9U, 0x19U, 0x1DU, 0xDU, 0x20U, 0x2000022U, 0x800009U, 0x80U, 0x20009U, 0x40000U}) {
-        CHECK(session->set_context(SnapshotAttributes{good}).ok());
-    }
 }
 
 TEST_CASE("one set at a time: the slot is free again after abort, release and a made set") {
