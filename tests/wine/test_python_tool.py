@@ -357,3 +357,8 @@ def test_what_is_no_tool_is_said(tmp_path: Path) -> None:
     script.chmod(0o644)
     with pytest.raises(OSError, match="Permission denied"):
         vss.Tool(script).providers()
+    script.write_bytes(b"MZ\0\0")
+    script.chmod(0o755)
+    with pytest.raises(OSError, match="Exec format error") as foreign:
+        vss.Tool(script).providers()
+    assert "--launcher wine" in getattr(foreign.value, "hint", "")
