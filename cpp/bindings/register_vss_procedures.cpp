@@ -1,5 +1,6 @@
 // The whole procedures of a requestor, on a coordinator. exshadow.vss.procedures gives them types.
-#include <optional>
+#include <exception>
+#include <utility>
 
 #include "bindings/vss_actors.h"
 #include "bindings/vss_coordinator.h"
@@ -32,8 +33,8 @@ public:
         const py::gil_scoped_acquire acquire;
         try {
             return function();
-        } catch (py::error_already_set& raised) {
-            raised_.emplace(std::move(raised));
+        } catch (const std::exception&) {
+            raised_ = std::current_exception();
             return Error(Code::cancelled, "the caller's own part failed");
         }
     }
@@ -44,7 +45,7 @@ public:
             const py::gil_scoped_release release;
             return function();
         }();
-        if (raised_) throw std::move(*raised_);
+        if (raised_) std::rethrow_exception(std::exchange(raised_, nullptr));
         return result;
     }
 
@@ -55,15 +56,15 @@ private:
         try {
             if (PyErr_CheckSignals() != 0) throw py::error_already_set();
             return !stopped_.is_none() && stopped_().cast<bool>();
-        } catch (py::error_already_set& raised) {
-            raised_.emplace(std::move(raised));
+        } catch (const std::exception&) {
+            raised_ = std::current_exception();
             return true;
         }
     }
 
     std::shared_ptr<CoordinatorHandle> coordinator_;
     py::object stopped_;
-    std::optional<py::error_already_set> raised_;
+    std::exception_ptr raised_;  // Python's, or pybind11's for an answer of another type
 };
 
 using Coordinator = std::shared_ptr<CoordinatorHandle>;

@@ -63,11 +63,10 @@ Status CoordinatorHome::add_engine() {
 }
 
 void CoordinatorHome::close() {
+    if (!usable()) return static_cast<void>(host_.release());
     const std::lock_guard lock(closing_);
     if (closed_) return;
     closed_ = true;
-    // In a child of fork() the loop has no thread: it is the parent's to end.
-    if (engine_ && !engine_->usable()) return static_cast<void>(host_.release());
     if (host_) host_->close();
     if (!engine_) return;
     // The loop's thread is the provider's last owner.
@@ -103,11 +102,14 @@ void CoordinatorHandle::close() {
 }
 
 Result<std::unique_ptr<vss::Requestor>> CoordinatorHandle::new_requestor() {
-    if (home_->closed()) return closed_error();
+    if (home_->closed() || !home_->usable()) return closed_error();
     return home_->host().new_requestor();
 }
 
-Error CoordinatorHandle::closed_error() {
+Error CoordinatorHandle::closed_error() const {
+    if (!home_->usable())
+        return Error(Code::closed, "the coordinator belongs to the parent process",
+                     "make a new one after fork");
     return Error(Code::closed, "the coordinator is closed");
 }
 

@@ -14,6 +14,7 @@
 #include "bindings/engine_host.h"
 #include "bindings/vss_session.h"
 #include "provider/native_provider.h"
+#include "runtime/real_loop.h"
 #include "vss/coordinator/host.h"
 
 namespace exshadow::python {
@@ -76,9 +77,13 @@ public:
     // Aborts what is open. May be repeated, also side by side.
     void close();
     [[nodiscard]] bool closed() const { return closed_; }
+    // False in a child of fork(), where nothing of it runs: it is the parent's to end.
+    [[nodiscard]] bool usable() const { return generation_ == fork_generation(); }
 
 private:
     Status add_engine();
+
+    const std::uint64_t generation_ = fork_generation();
 
     const std::shared_ptr<EngineHost> engine_;  // or null
     std::shared_ptr<NativeProvider> provider_;
@@ -101,7 +106,7 @@ public:
 
     template <class Function>
     auto call(Function function) {
-        if (home_->closed()) raise_vss(closed_error());
+        if (home_->closed() || !home_->usable()) raise_vss(closed_error());
         const py::gil_scoped_release release;
         return function(home_->host());
     }
@@ -112,7 +117,7 @@ public:
     [[nodiscard]] const std::shared_ptr<const PathTable>& paths() const { return paths_; }
 
 private:
-    static Error closed_error();
+    [[nodiscard]] Error closed_error() const;
 
     std::shared_ptr<CallbackRecord> record_ = std::make_shared<CallbackRecord>();
     std::shared_ptr<TroubleRecord> troubles_ = std::make_shared<TroubleRecord>();

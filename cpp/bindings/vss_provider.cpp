@@ -1,3 +1,4 @@
+#include <exception>
 #include <tuple>
 
 #include "bindings/vss_actors.h"
@@ -75,7 +76,7 @@ private:
             py::object value;
             EXSHADOW_TRY(asked(method, py::make_tuple(to_python(arguments)...), value));
             return value_from<T>(value);
-        } catch (py::error_already_set& failure) {
+        } catch (const std::exception& failure) {
             return wrong_answer(method, failure);
         }
     }
@@ -85,7 +86,7 @@ private:
         try {
             py::object value;
             return asked(method, py::make_tuple(to_python(arguments)...), value);
-        } catch (py::error_already_set& failure) {
+        } catch (const std::exception& failure) {
             return wrong_answer(method, failure);
         }
     }
@@ -97,7 +98,8 @@ private:
         value = given[2];
         return {};
     }
-    Error wrong_answer(const char* method, py::error_already_set& failure) {
+    // Python's exception, or pybind11's for a value of another type.
+    Error wrong_answer(const char* method, const std::exception& failure) {
         return vss::vss_error(HResult::vss_e_unexpected_provider_error,
                               "provider '" + facts_.properties.name + "', " + method + ": " + failure.what());
     }

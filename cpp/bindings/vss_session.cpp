@@ -49,6 +49,7 @@ template <class Function>
 auto StepHandle::with_step(Function function) {
     using Given = decltype(function(*step_));
     const py::gil_scoped_release release;
+    if (!usable()) return Given(ended_error());
     const std::shared_lock lock(mutex_);
     return step_ ? function(*step_) : Given(ended_error());
 }
@@ -100,13 +101,15 @@ vss::HResult StepHandle::finish(const std::string& what, vss::Milliseconds limit
 }
 
 void StepHandle::drop() {
+    if (!usable()) return static_cast<void>(step_.release());
     const WithoutGil without;
     dropping_ = true;
     const std::unique_lock lock(mutex_);
     step_.reset();
 }
 
-Error SessionHandle::closed_error() {
+Error SessionHandle::closed_error() const {
+    if (!usable()) return {Code::closed, "the session belongs to the parent process", "begin one after fork"};
     return {Code::closed, "the session has ended", "one object is one backup, one restore or one query"};
 }
 
@@ -120,6 +123,7 @@ std::shared_ptr<StepHandle> SessionHandle::keep(vss::Step step) {
 }
 
 void SessionHandle::close() {
+    if (!usable()) return static_cast<void>(requestor_.release());
     const WithoutGil without;
     const std::lock_guard lock(mutex_);
     for (const auto& one : steps_) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "bindings/errors.h"
+#include "runtime/real_loop.h"
 #include "vss/requestor.h"
 
 namespace exshadow::python {
@@ -24,8 +25,18 @@ inline void raise_vss_if(const Status& status) {
     if (!status.ok()) raise_vss(status.error());
 }
 
+// What belongs to the process that made it: a child of fork() has none of the threads behind it, and leaves
+// it alone.
+class OfOneProcess {
+public:
+    [[nodiscard]] bool usable() const { return generation_ == fork_generation(); }
+
+private:
+    const std::uint64_t generation_ = fork_generation();
+};
+
 // A step, until its session ends. Any thread.
-class StepHandle {
+class StepHandle : private OfOneProcess {
 public:
     explicit StepHandle(vss::Step step) : step_(std::move(step)) {}
     StepHandle(const StepHandle&) = delete;
@@ -51,7 +62,7 @@ private:
 };
 
 // One requestor. Calls come one at a time, from any thread.
-class SessionHandle {
+class SessionHandle : private OfOneProcess {
 public:
     // `house` outlives the requestor: whatever it stands on.
     SessionHandle(std::unique_ptr<vss::Requestor> requestor, std::shared_ptr<void> house)
@@ -66,15 +77,16 @@ public:
     template <class Function>
     auto call(Function function) {
         const py::gil_scoped_release release;
-        const std::lock_guard lock(mutex_);
         using Given = decltype(function(*requestor_));
+        if (!usable()) return Given(closed_error());
+        const std::lock_guard lock(mutex_);
         if (!requestor_) return Given(closed_error());
         return function(*requestor_);
     }
     std::shared_ptr<StepHandle> keep(vss::Step step);
 
 private:
-    static Error closed_error();
+    [[nodiscard]] Error closed_error() const;
 
     std::mutex mutex_;
     std::shared_ptr<void> house_;

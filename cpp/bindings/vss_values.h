@@ -72,8 +72,10 @@ void from_python(py::handle found, Uuid& value);
 template <std::integral T>
 void from_python(py::handle found, T& value) {
     if (!py::isinstance<py::int_>(found)) wrong_type(found, "int");
-    const auto number = found.cast<std::int64_t>();
-    if (!std::in_range<T>(number)) throw py::value_error(std::to_string(number) + " does not fit");
+    int overflow = 0;
+    const long long number = PyLong_AsLongLongAndOverflow(found.ptr(), &overflow);
+    if (overflow != 0 || !std::in_range<T>(number))
+        throw py::value_error(py::str(found).cast<std::string>() + " does not fit");
     value = static_cast<T>(number);
 }
 template <class E>

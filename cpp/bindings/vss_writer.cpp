@@ -1,8 +1,11 @@
+#include <exception>
+
 #include "bindings/handles.h"
 #include "bindings/vss_actors.h"
 #include "bindings/vss_session.h"
 #include "bindings/vss_values.h"
 #include "runtime/loop.h"
+#include "vss/documents.h"
 
 namespace exshadow::python {
 
@@ -46,11 +49,15 @@ public:
 
     const vss::WriterOptions& options() const override { return options_; }
 
+    // What is caught below is Python's exception, or pybind11's for a value of another type.
     Result<vss::WriterMetadata> identify(WriterCall& call) override {
         const py::gil_scoped_acquire acquire;
         try {
-            return value_from<vss::WriterMetadata>(ask(call));
-        } catch (py::error_already_set& failure) {
+            auto metadata = value_from<vss::WriterMetadata>(ask(call));
+            const auto document = vss::serialise(metadata);  // one that cannot be written spoils all others'
+            if (!document.ok()) return document.error().within("writer '" + options_.name + "'");
+            return metadata;
+        } catch (const std::exception& failure) {
             return vss::vss_error(vss::HResult::vss_e_writererror_nonretryable,
                                   "writer '" + options_.name + "': " + failure.what());
         }
@@ -81,7 +88,7 @@ private:
         const py::gil_scoped_acquire acquire;
         try {
             return value_from<WriterAnswer>(ask(call));
-        } catch (py::error_already_set& failure) {
+        } catch (const std::exception& failure) {
             return WriterAnswer::fail(vss::HResult::vss_e_writererror_nonretryable, failure.what());
         }
     }

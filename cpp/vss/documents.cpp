@@ -77,4 +77,14 @@ Result<std::string> serialise(const BackupDocument& document) {
                               components_document);
 }
 
+Status fit_for_xml(std::string_view what, std::initializer_list<std::string_view> texts) {
+    for (const auto text : texts) {
+        if (!xml_can_hold(text)) {
+            return vss_error(HResult::e_invalidarg, std::string(what) + ": " + shown(text) +
+                                                        " is no UTF-8 or holds a character that XML cannot");
+        }
+    }
+    return {};
+}
+
 }  // namespace exshadow::vss

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -35,5 +36,9 @@ inline constexpr std::size_t element_attributes_limit = 100;
 // not a whole one. An unknown attribute gives way to a field of the same name.
 [[nodiscard]] Result<std::string> serialise(const WriterMetadata& metadata);
 [[nodiscard]] Result<std::string> serialise(const BackupDocument& document);
+
+// Texts that a document is to hold: E_INVALIDARG for `what` when XML cannot, said when they are set rather
+// than when the document is saved and the backup is made.
+[[nodiscard]] Status fit_for_xml(std::string_view what, std::initializer_list<std::string_view> texts);
 
 }  // namespace exshadow::vss

@@ -304,12 +304,30 @@ def test_the_group_is_found_by_where_its_volumes_are_mounted(shop, ticker, image
         (3, ("vss", "revert", ID, "--yes")),
         (2, ("vss", "backup", "db", "--type", "fool")),
         (2, ("vss", "backup", "db", "--tries", "0")),
+        (2, ("vss", "backup", "db", "--tries", "1" * 30)),
+        (2, ("vss", "backup", "db", "--retry-wait", "nan")),
+        (2, ("vss", "backup", "db", "--retry-wait", "1e300")),
+        (2, ("vss", "backup", "db", "--no-components", "--exec", " ")),
+        (2, ("vss", "backup", "db", "--no-components", "--save", "")),
+        (2, ("vss", "backup", "db", "--base", "/dev/null", "--type", "differential")),
+        (2, ("vss", "import", "/dev/null")),
+        (3, ("vss", "break", ID, "--dry-run")),
+        (3, ("vss", "revert", ID, "--dry-run")),
+        (3, ("vss", "resync", "/nowhere/components.xml", ID, "--dry-run")),
         (2, ("vss", "break", ID, "--flag", "bogus")),
         (3, ("vss", "writers", "--tool", "/nowhere/exshadow-vss.exe")),
     ],
 )
 def test_wrong_usage_and_what_is_not_there(shop, status, arguments):
     assert shop.cli.error(status, *arguments)["message"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_documents_that_others_saved_are_read_in_their_encodings(cli, tmp_path, encoding):
+    document = vss.serialise(vss.BackupDocument(type=vss.BackupType.FULL))
+    (tmp_path / "saved.xml").write_bytes(document.encode(encoding))
+    error = cli.error(6, "vss", "import", str(tmp_path / "saved.xml"))
+    assert "VSS_E_NONTRANSPORTABLE_BCD" in error["message"]
 
 
 def test_ctrl_c_in_the_program_leaves_no_set(shop, tmp_path):

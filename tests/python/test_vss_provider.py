@@ -230,7 +230,7 @@ def test_a_revert_that_would_lose_newer_copies_is_refused(
     bed: VssBed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As Windows' own provider does it; copied back, nothing is lost."""
-    monkeypatch.setattr("exshadow.providers.vss.provider.SYSTEM_PROVIDER_ID", PROVIDER)
+    monkeypatch.setattr("exshadow.providers.vss.restoring.SYSTEM_PROVIDER_ID", PROVIDER)
     trial = Trial(bed)
     then, older = trial.production(), trial.split()
     trial.scribble(b"later")

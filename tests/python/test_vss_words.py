@@ -141,7 +141,9 @@ def test_what_nobody_knows_survives():
     assert "<NEW" in vss.serialise(document)
 
 
-@pytest.mark.parametrize("text", ["", "<a/>", "<!DOCTYPE x [<!ENTITY y 'z'>]><x/>", "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "<a/>", "<!DOCTYPE x [<!ENTITY y 'z'>]><x/>", "\x00", "\ud800"]
+)
 def test_bad_documents_are_refused(text):
     with pytest.raises(vss.InvalidDocument) as caught:
         vss.parse_backup_document(text)

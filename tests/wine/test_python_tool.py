@@ -227,6 +227,57 @@ def test_destructive_commands_are_told_that_the_caller_agreed(tmp_path: Path) ->
         (tmp_path / "args").unlink()
 
 
+ODD = [
+    "{}",
+    "[]",
+    '{"writers": 5, "providers": {"a": 1}, "snapshots": [5], "deleted": "x", "imported": []}',
+    '{"exposed": 7, "backup": [1], "restore": "x"}',
+    '{"writers": [{"name": 5}], "providers": [{"provider_id": "zz"}], "exposed": {}}',
+    '{"snapshots": [{"snapshot_id": 1}], "deleted": {"deleted": "many"}, "backup": {"tries": "x"}}',
+    '{"error": "oops"}',
+    '{"error": {"message": "m"}}',
+    '{"error": {"code": "busy", "message": "m", "hresult": "x"}}',
+    '{"providers": NaN}',
+    '{"writers": [',
+]
+
+
+@pytest.mark.parametrize("answer", ODD)
+def test_an_answer_that_is_not_the_tools_is_an_error_that_names_it(
+    tmp_path: Path, answer: str
+) -> None:
+    tool = scripted(tmp_path, f"echo '{answer}'")
+    for call in every_call(tool):
+        with pytest.raises(Error, match=r"gave (no answer|an answer that is not understood)"):
+            call()
+
+
+def test_a_tool_that_dies_after_its_answer_has_not_done_it(tmp_path: Path) -> None:
+    answers = '{"writers":[],"broken":"x","reverted":"x","backup":{"completed":true}}'
+    tool = scripted(tmp_path, f"echo '{answers}'; kill -9 $$")
+    for call in every_call(tool):
+        with pytest.raises(Error, match=r"ended before it was done \(status -9\)"):
+            call()
+
+
+def every_call(tool: vss.Tool) -> list[Callable[[], object]]:
+    id, document = UUID(int=4), "<a/>"
+    return [
+        tool.writers,
+        tool.providers,
+        tool.snapshots,
+        lambda: tool.delete(id, vss.ObjectType.SNAPSHOT),
+        lambda: tool.break_set(id),
+        lambda: tool.import_set(document),
+        lambda: tool.expose(id, "X:"),
+        lambda: tool.unexpose(id),
+        lambda: tool.revert(id),
+        lambda: tool.resync(document, [vss.RecoveryPair(id)]),
+        lambda: tool.backup(request()),
+        lambda: tool.restore(vss.RestoreRequest(document)),
+    ]
+
+
 def interrupt_when(there: Callable[[], bool]) -> threading.Thread:
     """Ctrl-C to this process as soon as something is there."""
 
@@ -306,3 +357,8 @@ def test_what_is_no_tool_is_said(tmp_path: Path) -> None:
     script.chmod(0o644)
     with pytest.raises(OSError, match="Permission denied"):
         vss.Tool(script).providers()
+    script.write_bytes(b"MZ\0\0")
+    script.chmod(0o755)
+    with pytest.raises(OSError, match="Exec format error") as foreign:
+        vss.Tool(script).providers()
+    assert "--launcher wine" in getattr(foreign.value, "hint", "")

@@ -96,6 +96,13 @@ def test_the_whole_help_names_every_command_and_the_exit_statuses(wine: Wine) ->
         ["backup", "C:", "--context", "everything"],
         ["backup", "C:", "--attribute", "plex", "--attribute", "differential"],
         ["backup", "C:", "--tries", "4"],
+        ["backup", "C:", "--retry-wait", "nan"],
+        ["writers", "--timeout", "1e300"],
+        ["backup", "C:", "--exec", " "],
+        ["backup", "C:", "--save-documents", ""],
+        ["backup", "C:", "--base", ""],
+        ["backup", "C:", "--no-writers", "--writer", "Ledger"],
+        ["import", "C:\\windows"],
         ["restore"],
         ["snapshots"],
         ["snapshots", "delete"],
@@ -118,6 +125,15 @@ def test_wrong_usage_is_status_2_in_words_and_in_json(
     assert in_json.status == 2
     assert failure(in_json)["code"] == "invalid"
     assert here.callbacks() == []
+
+
+def test_a_word_that_is_no_command_is_told(wine: Wine) -> None:
+    assert "'thaw'" in wine.run(program("exshadow-vss.exe"), "thaw").err
+
+
+def test_the_version_is_a_document_where_one_is_asked_for(wine: Wine) -> None:
+    ended = wine.run(program("exshadow-vss.exe"), "--json", "--version")
+    assert set(json.loads(ended.out)) == {"version"}
 
 
 def test_without_the_service_the_error_says_so(wine: Wine) -> None:

@@ -86,7 +86,7 @@ BAD_DOCUMENTS = {
 }
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig"])
 def test_a_document_that_another_program_saved_is_read(
     machine: Callable[..., Machine], encoding: str
 ) -> None:

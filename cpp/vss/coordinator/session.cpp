@@ -1,6 +1,7 @@
 #include "vss/coordinator/session.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 
 #include "vss/documents.h"
@@ -122,14 +123,30 @@ Status Session::initialize_for_restore(std::string_view document) {
     return {};
 }
 
+namespace {
+
+// One of the SDK's contexts, and beside it what a requestor may add.
+bool is_possible(SnapshotAttributes attributes) {
+    const auto kinds = SnapshotAttributes::differential | SnapshotAttributes::plex;
+    const auto base = attributes & (context::client_accessible | context::nas_rollback);
+    const auto added = SnapshotAttributes::transportable | kinds | SnapshotAttributes::no_autorecovery |
+                       SnapshotAttributes::not_transacted | SnapshotAttributes::rollback_recovery |
+                       SnapshotAttributes::txf_recovery;
+    constexpr auto known = std::to_array<SnapshotAttributes>(
+        {context::backup, context::file_share_backup, context::nas_rollback, context::app_rollback,
+         context::client_accessible, context::client_accessible_writers});
+    if (std::ranges::find(known, base) == known.end() || (attributes & (base | added)) != attributes)
+        return false;
+    const bool any_kind = (attributes & kinds) != SnapshotAttributes::no_flags;
+    return !has(attributes, kinds) && !(any_kind && has(attributes, SnapshotAttributes::client_accessible));
+}
+
+}  // namespace
+
 Status Session::set_context(SnapshotAttributes context) {
     EXSHADOW_TRY(permit(Call::set_context));
-    if (context != context::all) {
-        const auto kinds = SnapshotAttributes::differential | SnapshotAttributes::plex;
-        const bool any_kind = (context & kinds) != SnapshotAttributes::no_flags;
-        if (has(context, kinds) || (any_kind && has(context, SnapshotAttributes::client_accessible)))
-            return vss_error(HResult::vss_e_unsupported_context, "SetContext to " + word(context));
-    }
+    if (context != context::all && !is_possible(context))
+        return vss_error(HResult::vss_e_unsupported_context, "SetContext to " + word(context));
     context_ = context;
     order_.set_writers(involves_writers());
     tell_writers();
@@ -140,6 +157,7 @@ Status Session::set_backup_state(BackupState state) {
     EXSHADOW_TRY(permit(Call::set_backup_state));
     if (state.type == BackupType::undefined)
         return vss_error(HResult::e_invalidarg, "SetBackupState without a type");
+    EXSHADOW_TRY(known_value("SetBackupState", state.type));
     state_ = state;
     document_.select_components = state.select_components;
     document_.bootable_system_state = state.bootable_system_state;
@@ -151,6 +169,7 @@ Status Session::set_backup_state(BackupState state) {
 
 Status Session::set_restore_state(RestoreType type) {
     EXSHADOW_TRY(permit(Call::set_restore_state));
+    EXSHADOW_TRY(known_value("SetRestoreState", type));
     restore_type_ = type;
     tell_writers();
     return {};

@@ -28,6 +28,15 @@
 
 namespace exshadow::vss {
 
+// A value of an enumeration that came as a bare number.
+template <class E>
+Status known_value(std::string_view what, E value) {
+    for (const auto& row : enum_names<E>()) {
+        if (row.value == static_cast<std::int64_t>(value)) return {};
+    }
+    return vss_error(HResult::e_invalidarg, std::string(what) + " to " + word(value));
+}
+
 // One asynchronous call under way. Ends on the loop; looked at from any thread.
 class StepRun {
 public:
@@ -188,6 +197,7 @@ private:
     void tell_trouble(const std::vector<Error>& troubles) const;
     [[nodiscard]] bool snapshot_needed() const;
 
+    [[nodiscard]] bool is_same_volume(const std::string& one, const std::string& other) const;
     void tell_writers();  // facts have changed
     [[nodiscard]] bool involves_writers() const;
     void give_back_slot();

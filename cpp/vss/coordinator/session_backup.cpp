@@ -142,6 +142,7 @@ Result<BackupComponent*> Session::component(Call call, const ComponentKey& key) 
 Status Session::set_previous_backup_stamp(ComponentKey key, std::string stamp) {
     const auto found = component(Call::set_previous_stamp, key);
     if (!found.ok()) return found.error();
+    EXSHADOW_TRY(fit_for_xml(name(Call::set_previous_stamp), {stamp}));
     (*found)->previous_backup_stamp = std::move(stamp);
     return {};
 }
@@ -149,6 +150,7 @@ Status Session::set_previous_backup_stamp(ComponentKey key, std::string stamp) {
 Status Session::set_backup_options(ComponentKey key, std::string options) {
     const auto found = component(Call::set_backup_options, key);
     if (!found.ok()) return found.error();
+    EXSHADOW_TRY(fit_for_xml(name(Call::set_backup_options), {options}));
     (*found)->backup_options = std::move(options);
     return {};
 }
@@ -169,6 +171,14 @@ Result<std::string> Session::save_as_xml() {
 
 // --- The set.
 
+// Both may be names of one volume: a drive letter and a GUID.
+bool Session::is_same_volume(const std::string& one, const std::string& other) const {
+    const auto& volume_of = coordinator_.options().volume_of_path;
+    if (one == other || !volume_of) return one == other;
+    const auto known = volume_of(one);
+    return !known.empty() && known == volume_of(other);
+}
+
 Task<Result<bool>> Session::is_volume_supported(Uuid provider, std::string volume) {
     const auto turn = take_turn(Call::is_volume_supported);
     if (!turn.ok()) co_return turn.error();
@@ -184,11 +194,16 @@ Task<Result<bool>> Session::is_volume_supported(Uuid provider, std::string volum
 
 Result<Uuid> Session::start_snapshot_set() {
     EXSHADOW_TRY(permit(Call::start_snapshot_set));
+    if (context_ == context::all)
+        return vss_error(HResult::vss_e_unsupported_context,
+                         "StartSnapshotSet in the context of all snapshots");
     const auto taken = coordinator_.slot().try_take();
     if (!taken.ok()) {
-        const bool denied = taken.error().code() == Code::permission;
-        return vss_error(denied ? HResult::e_accessdenied : HResult::vss_e_unexpected,
-                         "StartSnapshotSet: " + taken.error().message());
+        const auto& why = taken.error();
+        if (why.code() == Code::permission)
+            return vss_error(HResult::e_accessdenied, "StartSnapshotSet: " + why.message());
+        return Error(why.code(), "StartSnapshotSet: the lock of those who make sets: " + why.message(),
+                     "see that its folder is there and that the name is no folder's", why.os_error());
     }
     if (!*taken) return vss_error(HResult::vss_e_snapshot_set_in_progress, "StartSnapshotSet");
     slot_taken_ = true;
@@ -205,7 +220,7 @@ Task<Result<Uuid>> Session::add_to_snapshot_set(std::string volume, Uuid provide
     if (volumes_.size() >= most_volumes)
         co_return vss_error(HResult::vss_e_maximum_number_of_volumes_reached, what);
     // Only one requestor in use handles this code, no page names it: unsure that Windows gives it.
-    if (std::ranges::find(volumes_, volume) != volumes_.end())
+    if (std::ranges::any_of(volumes_, [&](const std::string& one) { return is_same_volume(one, volume); }))
         co_return vss_error(HResult::vss_e_object_already_exists, what);
     auto choosing = providers_.choose(coordinator_.providers(), provider, volume, context_);
     auto chosen = co_await std::move(choosing);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "vss/coordinator/session.h"
+#include "vss/documents.h"
 
 namespace exshadow::vss {
 
@@ -61,6 +62,7 @@ Status Session::set_selected_for_restore(ComponentKey key, bool selected) {
 Status Session::set_restore_options(ComponentKey key, std::string options) {
     const auto found = component(Call::select_for_restore, key);
     if (!found.ok()) return found.error();
+    EXSHADOW_TRY(fit_for_xml("SetRestoreOptions", {options}));
     (*found)->restore.options = std::move(options);
     return {};
 }
@@ -79,6 +81,10 @@ Status Session::set_authoritative_restore(ComponentKey key, bool authoritative) 
 Status Session::set_roll_forward(ComponentKey key, RollForward kind, std::string point) {
     const auto found = component(Call::select_for_restore, key);
     if (!found.ok()) return found.error();
+    EXSHADOW_TRY(known_value("SetRollForward", kind));
+    if (kind == RollForward::partial && point.empty())
+        return vss_error(HResult::e_invalidarg, "SetRollForward to a point without one");
+    EXSHADOW_TRY(fit_for_xml("SetRollForward", {point}));
     (*found)->restore.roll_forward = kind;
     (*found)->restore.roll_forward_point = std::move(point);
     return {};
@@ -86,6 +92,7 @@ Status Session::set_roll_forward(ComponentKey key, RollForward kind, std::string
 Status Session::set_restore_name(ComponentKey key, std::string name) {
     const auto found = component(Call::select_for_restore, key);
     if (!found.ok()) return found.error();
+    EXSHADOW_TRY(fit_for_xml("SetRestoreName", {name}));
     (*found)->restore.new_name = std::move(name);
     return {};
 }
@@ -135,6 +142,7 @@ Status Session::add_new_target(ComponentKey key, LocationMapping target) {
                          shown(Call::select_for_restore, key) + ": its writer permits no new targets");
     }
     EXSHADOW_TRY(check_file_set(key, target.files));
+    EXSHADOW_TRY(fit_for_xml("AddNewTarget", {target.destination}));
     (*found)->restore.new_targets.push_back(std::move(target));
     return {};
 }
@@ -148,6 +156,7 @@ Status Session::set_ranges_file_path(ComponentKey key, std::uint32_t partial_fil
             HResult::vss_e_object_not_found,
             shown(Call::select_for_restore, key) + ": partial file " + std::to_string(partial_file));
     }
+    EXSHADOW_TRY(fit_for_xml("SetRangesFilePath", {path}));
     files[partial_file].ranges = std::move(path);
     return {};
 }
@@ -156,6 +165,7 @@ Status Session::add_alternative_location_mapping(ComponentKey key, LocationMappi
     const auto found = component(Call::add_alternative_location_mapping, key);
     if (!found.ok()) return found.error();
     EXSHADOW_TRY(check_file_set(key, mapping.files));
+    EXSHADOW_TRY(fit_for_xml("AddAlternativeLocationMapping", {mapping.destination}));
     (*found)->restore.alternate_mappings.push_back(std::move(mapping));
     return {};
 }
@@ -163,6 +173,7 @@ Status Session::add_alternative_location_mapping(ComponentKey key, LocationMappi
 Status Session::set_file_restore_status(ComponentKey key, FileRestoreStatus status) {
     const auto found = component(Call::set_file_restore_status, key);
     if (!found.ok()) return found.error();
+    EXSHADOW_TRY(known_value("SetFileRestoreStatus", status));
     (*found)->restore.status = status;
     return {};
 }

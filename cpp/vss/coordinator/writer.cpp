@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "vss/documents.h"
+
 namespace exshadow::vss {
 
 namespace {
@@ -92,9 +94,10 @@ bool WriterCall::backup_part_open() const {
     return event_ == WriterEvent::prepare_backup || event_ == WriterEvent::post_snapshot;
 }
 
-// One edit: find the component, or say why not; then change it.
-#define EXSHADOW_EDIT(what, permitted, change)                            \
+// One edit: find the component, or say why not; then change it. The texts are those of the change.
+#define EXSHADOW_EDIT(what, permitted, change, ...)                       \
     do {                                                                  \
+        EXSHADOW_TRY(fit_for_xml((what), {__VA_ARGS__}));                 \
         const auto component = editable((what), (permitted), path, name); \
         if (!component.ok()) return component.error();                    \
         (*component)->change;                                             \
@@ -102,39 +105,44 @@ bool WriterCall::backup_part_open() const {
     } while (false)
 
 Status WriterCall::set_backup_metadata(std::string_view path, std::string_view name, std::string text) {
-    EXSHADOW_EDIT("SetBackupMetadata", backup_part_open(), backup_metadata = std::move(text));
+    EXSHADOW_EDIT("SetBackupMetadata", backup_part_open(), backup_metadata = std::move(text), text);
 }
 Status WriterCall::set_restore_metadata(std::string_view path, std::string_view name, std::string text) {
-    EXSHADOW_EDIT("SetRestoreMetadata", backup_part_open(), restore_metadata = std::move(text));
+    EXSHADOW_EDIT("SetRestoreMetadata", backup_part_open(), restore_metadata = std::move(text), text);
 }
 Status WriterCall::set_backup_stamp(std::string_view path, std::string_view name, std::string text) {
-    EXSHADOW_EDIT("SetBackupStamp", backup_part_open(), backup_stamp = std::move(text));
+    EXSHADOW_EDIT("SetBackupStamp", backup_part_open(), backup_stamp = std::move(text), text);
 }
 Status WriterCall::add_partial_file(std::string_view path, std::string_view name, PartialFile file) {
-    EXSHADOW_EDIT("AddPartialFile", backup_part_open(), partial_files.push_back(std::move(file)));
+    EXSHADOW_EDIT("AddPartialFile", backup_part_open(), partial_files.push_back(std::move(file)), file.path,
+                  file.file_name, file.ranges, file.metadata);
 }
 Status WriterCall::add_differenced_file(std::string_view path, std::string_view name, DifferencedFile file) {
-    EXSHADOW_EDIT("AddDifferencedFiles", backup_part_open(), differenced_files.push_back(std::move(file)));
+    EXSHADOW_EDIT("AddDifferencedFiles", backup_part_open(), differenced_files.push_back(std::move(file)),
+                  file.files.path, file.files.spec, file.files.alternate_path);
 }
 Status WriterCall::set_restore_target(std::string_view path, std::string_view name, RestoreTarget target) {
     EXSHADOW_EDIT("SetRestoreTarget", event_ == WriterEvent::pre_restore, restore.target = target);
 }
 Status WriterCall::add_directed_target(std::string_view path, std::string_view name, DirectedTarget target) {
     EXSHADOW_EDIT("AddDirectedTarget", event_ == WriterEvent::pre_restore,
-                  restore.directed_targets.push_back(std::move(target)));
+                  restore.directed_targets.push_back(std::move(target)), target.source_path,
+                  target.source_name, target.source_ranges, target.target_path, target.target_name,
+                  target.target_ranges);
 }
 Status WriterCall::set_pre_restore_failure(std::string_view path, std::string_view name, std::string text) {
     EXSHADOW_EDIT("SetPreRestoreFailureMsg", event_ == WriterEvent::pre_restore,
-                  restore.pre_restore_failure = std::move(text));
+                  restore.pre_restore_failure = std::move(text), text);
 }
 Status WriterCall::set_post_restore_failure(std::string_view path, std::string_view name, std::string text) {
     EXSHADOW_EDIT("SetPostRestoreFailureMsg", event_ == WriterEvent::post_restore,
-                  restore.post_restore_failure = std::move(text));
+                  restore.post_restore_failure = std::move(text), text);
 }
 Status WriterCall::set_component_failure(std::string_view path, std::string_view name,
                                          ComponentFailure component_failure) {
     const bool restoring = event_ == WriterEvent::pre_restore || event_ == WriterEvent::post_restore;
-    EXSHADOW_EDIT("SetFailure", backup_part_open() || restoring, failure = std::move(component_failure));
+    EXSHADOW_EDIT("SetFailure", backup_part_open() || restoring, failure = std::move(component_failure),
+                  component_failure.application_message);
 }
 #undef EXSHADOW_EDIT
 

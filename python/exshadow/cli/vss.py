@@ -3,6 +3,7 @@ revert | resync"""
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -71,7 +72,7 @@ def snapshots(
     Example: exshadow vss snapshots
     """
     from exshadow.vss.errors import failure
-    from exshadow.vss.tables import HResult, ObjectType
+    from exshadow.vss.tables import ObjectType
 
     id = _id(delete) if delete is not None else None
     with open_vss(source) as vss:
@@ -84,8 +85,7 @@ def snapshots(
             "delete snapshot of",
             [str(one.original_volume) for one in chosen],
         )
-        if not chosen:
-            raise failure(HResult.VSS_E_OBJECT_NOT_FOUND, f"snapshot or set {id}")
+        _must_be_there(chosen, "snapshot or set", id)
         if dry_run:
             return confirm.only_planned(plan)
         confirm.confirm(plan, yes=yes)
@@ -119,13 +119,20 @@ def break_(
     from exshadow.vss.words import flags_from_words
 
     flags = flags_from_words(BreakFlags, "+".join(flag)) if flag else None
-    plan = _plan("vss break", "forget set", [str(_id(set_))])
-    if dry_run:
-        return confirm.only_planned(plan)
+    id = _id(set_)
     with open_vss(source) as vss:
+        found = [one for one in vss.snapshots() if one.set_id == id]
+        _must_be_there(found, "snapshot set", id)
+        plan = _plan(
+            "vss break",
+            f"forget set {id}, which holds the snapshot of",
+            [str(one.original_volume) for one in found],
+        )
+        if dry_run:
+            return confirm.only_planned(plan)
         confirm.confirm(plan, yes=yes)
-        vss.break_set(_id(set_), flags)
-    return output.show({"set": {"id": str(_id(set_)), "state": "broken"}}, "broken off")
+        vss.break_set(id, flags)
+    return output.show({"set": {"id": str(id), "state": "broken"}}, "broken off")
 
 
 @app.command(name="import")
@@ -188,13 +195,20 @@ def revert(
 
     Example: exshadow vss revert 6f4e1c9e-0000-4000-8000-000000000002 --dry-run
     """
-    plan = _plan("vss revert", "roll the volume back to snapshot", [str(_id(snapshot))])
-    if dry_run:
-        return confirm.only_planned(plan)
+    id = _id(snapshot)
     with open_vss(source) as vss:
+        found = [one for one in vss.snapshots() if one.snapshot_id == id]
+        _must_be_there(found, "snapshot", id)
+        plan = _plan(
+            "vss revert",
+            f"roll back to snapshot {id} the volume",
+            [str(one.original_volume) for one in found],
+        )
+        if dry_run:
+            return confirm.only_planned(plan)
         confirm.confirm(plan, yes=yes)
-        vss.revert(_id(snapshot), force_dismount=force)
-    return output.show({"reverted": str(_id(snapshot))}, "rolled back")
+        vss.revert(id, force_dismount=force)
+    return output.show({"reverted": str(id)}, "rolled back")
 
 
 @app.command
@@ -226,12 +240,13 @@ def resync(
         snapshot, _, volume = text.partition("=")
         wanted.append(RecoveryPair(_id(snapshot), volume))
     flags = flags_from_words(RecoveryFlags, "+".join(flag or ()))
+    text = read_text(document)
     plan = _plan("vss resync", "overwrite from snapshot", pairs)
     if dry_run:
         return confirm.only_planned(plan)
     with open_vss(source) as vss:
         confirm.confirm(plan, yes=yes)
-        vss.resync(read_text(document), wanted, flags, writers=tell_writers)
+        vss.resync(text, wanted, flags, writers=tell_writers)
     return output.show({"resynced": pairs}, "resynchronised")
 
 
@@ -242,7 +257,7 @@ for _name in ("backup", "restore"):
 def read_text(path: str) -> str:
     """A document's text; NotFoundError and the like when it cannot be read."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        found = _decoded(Path(path).read_bytes())
     except OSError as problem:
         error = from_system(problem)
         if isinstance(error, InvalidError | NotFoundError):
@@ -250,9 +265,25 @@ def read_text(path: str) -> str:
         raise error from None
     except UnicodeDecodeError as problem:
         raise InvalidError(
-            f"{path} is no text in UTF-8: its byte {problem.start} cannot be",
+            f"{path} is no text in {problem.encoding.upper()}: its byte {problem.start} cannot be",
             hint="name components.xml, as exshadow vss backup --save DIR wrote it",
         ) from None
+    if not found.strip():
+        raise InvalidError(
+            f"{path} is empty",
+            hint="name components.xml, as exshadow vss backup --save DIR wrote it",
+        )
+    return found
+
+
+def _decoded(document: bytes) -> str:
+    """UTF-8, or UTF-16 as other requestors save it: with a mark, or by its first character."""
+    if document.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return document.decode("utf-16")
+    for first, encoding in ((b"<\0", "utf-16-le"), (b"\0<", "utf-16-be")):
+        if document.startswith(first):
+            return document.decode(encoding)
+    return document.decode("utf-8-sig")
 
 
 def wishes(texts: list[str] | None) -> list[Any]:
@@ -266,6 +297,14 @@ def wishes(texts: list[str] | None) -> list[Any]:
             raise InvalidError(f"'{text}' names no writer", hint="WRITER or WRITER:PATH\\NAME")
         found.append(ComponentWish(writer, component))
     return found
+
+
+def _must_be_there(found: list[Any], what: str, id: UUID) -> None:
+    from exshadow.vss.errors import failure
+    from exshadow.vss.tables import HResult
+
+    if not found:
+        raise failure(HResult.VSS_E_OBJECT_NOT_FOUND, f"{what} {id}")
 
 
 def _id(text: str) -> UUID:

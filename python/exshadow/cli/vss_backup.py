@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from exshadow.vss.tables import BackupType
 
 
+_MOST_TRIES = 1000
+_LONGEST_WAIT = 7 * 86400
+
+
 def backup(
     volumes: Annotated[
         list[str] | None,
@@ -78,9 +82,10 @@ def backup(
     from exshadow.vss.procedures import BackupRequest, RetryLimits
     from exshadow.vss.values import BackupState
 
-    if tries < 1 or retry_wait < 0:
+    if not 1 <= tries <= _MOST_TRIES or not 0 <= retry_wait <= _LONGEST_WAIT:
         raise InvalidError(
-            "--tries is at least 1, --retry-wait at least 0", hint="--tries 3 --retry-wait 600"
+            f"--tries is 1 to {_MOST_TRIES}, --retry-wait 0 to {_LONGEST_WAIT} seconds",
+            hint="--tries 3 --retry-wait 600",
         )
     request = BackupRequest(
         volumes=list(volumes or ()),
@@ -100,11 +105,12 @@ def _kind(type: str | None, exec: str | None) -> BackupType:
     from exshadow.vss.tables import BackupType
     from exshadow.vss.words import from_word
 
+    _command(exec)
     kind = from_word(BackupType, type or ("full" if exec is not None else "copy"))
     if exec is None and kind in (BackupType.FULL, BackupType.INCREMENTAL, BackupType.LOG):
         raise InvalidError(
-            f"a {type} backup lets writers cut their logs: it needs --exec, whose status says "
-            "whether the copy is good",
+            f"a backup of the type {type} lets writers cut their logs: it needs --exec, whose "
+            "status says whether the copy is good",
             hint="name a program that proves the copy, or use --type copy",
         )
     return kind
@@ -176,11 +182,11 @@ def restore(
             "nothing would put the files back, and the writers would hear that all are there",
             hint="add --exec PROGRAM, which does it between PreRestore and PostRestore",
         )
+    program = _command(exec)
     step = Step("run between PreRestore and PostRestore", "vss", exec)
     plan = Plan("vss restore", (step,))
     if dry_run:
         return confirm.only_planned(plan)
-    program = _command(exec)
     with open_vss(source) as vss:
         confirm.confirm(plan, yes=yes)
         outcome = vss.restore(request, program)
@@ -196,6 +202,12 @@ def _command(line: str | None) -> Command | None:
 
     if line is None:
         return None
+    if not line.strip():
+        raise InvalidError(
+            "--exec names no program: nothing would be done, and the writers would hear that it "
+            "was done well",
+            hint="name a program; is a variable of the shell empty?",
+        )
     return Command(line, sys.stderr.fileno() if context.json else None)
 
 
@@ -206,6 +218,10 @@ def _folder(save: str | None) -> Iterator[Path | None]:
     if save is None:
         yield None
         return
+    if not save:
+        raise InvalidError(
+            "--save names no folder", hint="name one; is a variable of the shell empty?"
+        )
     folder = Path(save)
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:

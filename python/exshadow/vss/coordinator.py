@@ -46,6 +46,7 @@ from exshadow.vss.requestor import Session, Sessions
 from exshadow.vss.service import OverSessions
 from exshadow.vss.slot import slot_file
 from exshadow.vss.tables import RecoveryFlags
+from exshadow.vss.values import milliseconds
 from exshadow.vss.writer import Writer, answer_writer, options_of
 
 if TYPE_CHECKING:
@@ -109,12 +110,13 @@ class Coordinator(OverSessions, Sessions):
 
         self._places = places
         chosen = limits or Limits()
-        milliseconds = {
-            name: int(getattr(chosen, name) * 1000) for name in Limits.__dataclass_fields__
+        times = {
+            name: milliseconds(f"the limit '{name}'", getattr(chosen, name))
+            for name in Limits.__dataclass_fields__
         }
         self._native = VssCoordinator(
             machine or platform.node() or "localhost",
-            milliseconds,
+            times,
             slot_file(slot, os.environ),
             engine,
             places.table() if places is not None else [],

@@ -32,6 +32,7 @@ from exshadow.vss.requestor import Session, StepSession
 from exshadow.vss.tables import HResult, WriterState
 from exshadow.vss.values import NIL
 from exshadow.vss.writer import CONSISTENCIES, Writer, WriterCall, failure_of
+from exshadow.vss.xml import serialise
 
 
 class GuardLine:
@@ -116,7 +117,9 @@ class Guarded(Writer):
         PrepareForBackup, as one with a component that every backup includes."""
         self.unidentified = None
         try:
-            return self._asking.answer()
+            said = self._asking.answer()
+            serialise(said)  # what no document can hold is no answer
+            return said
         except Exception as problem:
             self.unidentified = problem
             unknown = ComponentMetadata("unknown", caption="the writer cannot say what it has")

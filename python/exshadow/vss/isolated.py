@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from exshadow.errors import CancelledError, Error, NotFoundError
+from exshadow.errors import CancelledError, ClosedError, Error, NotFoundError
 from exshadow.vss.command import Command
 from exshadow.vss.coordinator import Callback, Limits, asked, backup_outcome
 from exshadow.vss.launch import command
@@ -102,7 +102,7 @@ class _RemoteSession:
 
     def close(self) -> None:
         number, self._number = self._number, None
-        if number is not None:
+        if number is not None and not self._peer.left_to_parent:
             self._peer.call("close", number)
 
     def __getattr__(self, method: str) -> Any:
@@ -110,6 +110,11 @@ class _RemoteSession:
             raise AttributeError(method)
 
         def call(*arguments: Plain) -> Plain:
+            if self._number is None:
+                raise ClosedError(
+                    "the session has ended",
+                    hint="one object is one backup, one restore or one query",
+                )
             given = self._peer.call("call", self._number, method, list(arguments))
             if isinstance(given, dict) and given.keys() == {"step"}:
                 return _RemoteStep(self._peer, given["step"])
@@ -315,6 +320,8 @@ class IsolatedCoordinator(OverSessions):
 def _end(
     peer: Peer, guard: subprocess.Popen[bytes], reader: threading.Thread, end: socket.socket
 ) -> None:
+    if peer.left_to_parent:
+        return
     peer.close()
     guard.wait()
     reader.join()

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import socket
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -39,10 +41,16 @@ class Peer:
         self._sending = threading.Lock()
         self._lock = threading.Lock()
         self._open: dict[int, _Question] | None = {}  # None: the other side is gone
+        self._left = False  # in a child of fork(), which has no thread that reads
         self._ids = itertools.count(1)
+        _peers.add(self)
 
     def call(self, op: str, *args: Plain) -> Plain:
         """Ask and wait for the answer; ClosedError when the other side is gone."""
+        if self._left:
+            raise ClosedError(
+                "the coordinator belongs to the parent process", hint="make a new one after fork"
+            )
         question = _Question()
         number = next(self._ids)
         asked = _line({"id": number, "op": op, "args": list(args)})
@@ -71,8 +79,22 @@ class Peer:
             question.error = _gone()
             question.done.set()
 
+    @property
+    def left_to_parent(self) -> bool:
+        """Whether this is a child of fork(): the other side belongs to the parent."""
+        return self._left
+
+    def leave(self) -> None:
+        """In a child of fork(): only the parent's end is to keep the other side alive."""
+        self._left = True
+        end = self._end.detach()
+        if end >= 0:
+            os.close(end)
+
     def close(self) -> None:
         """Hang up. May be repeated."""
+        if self._left:
+            return
         with suppress(OSError):  # the other side was faster
             self._end.shutdown(socket.SHUT_RDWR)
 
@@ -104,6 +126,18 @@ class Peer:
                 self._end.sendall(line)
         except OSError:
             self.close()  # serve() sees it and fails who waits
+
+
+_peers: weakref.WeakSet[Peer] = weakref.WeakSet()
+
+
+def _leave_all() -> None:
+    for peer in list(_peers):
+        peer.leave()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_leave_all)
 
 
 def _line(message: dict[str, Plain]) -> bytes:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 from uuid import UUID
 
+from exshadow.errors import InvalidError
 from exshadow.vss.documents import RecordedSnapshot
 from exshadow.vss.errors import VssError, failure
 from exshadow.vss.plain import Plain, from_plain, to_plain
@@ -147,11 +148,18 @@ class Provider(ABC):
 
 
 def facts_of(provider: Provider) -> ProviderFacts:
-    """From the provider's attributes; ValueError when one is missing."""
+    """From the provider's attributes; InvalidError when one is missing."""
+    if not isinstance(provider, Provider):
+        raise InvalidError(
+            f"{provider!r:.100} is no exshadow.vss.Provider",
+            hint="give an object of a subclass of it",
+        )
     for needed in ("provider_id", "name"):
         if not getattr(provider, needed, None):
-            kind = type(provider).__name__
-            raise ValueError(f"{kind} has no {needed}: set it as a class attribute")
+            raise InvalidError(
+                f"{type(provider).__name__} has no {needed}",
+                hint=f"set it as a class attribute: {needed} = ...",
+            )
     return ProviderFacts(
         ProviderProperties(
             provider.provider_id, provider.name, provider.type, version=provider.version

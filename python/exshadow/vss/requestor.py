@@ -46,6 +46,7 @@ from exshadow.vss.values import (
     StepState,
     StepStatus,
     WriterStatus,
+    patience,
 )
 
 T = TypeVar("T")
@@ -91,7 +92,7 @@ class Step:
 
     def wait(self, timeout: float) -> bool:
         """Wait at most so many seconds; whether it has ended, well or not."""
-        return self._step.wait(int(timeout * 1000))
+        return self._step.wait(patience(timeout))
 
     def status(self) -> StepStatus:
         """How far it is, and its result."""
@@ -114,7 +115,7 @@ class Step:
         raised. Ctrl-C cancels it, too. Writers' failures are not in the result: ask
         ``check_writers``.
         """
-        return HResult(self._step.finish(self._what, int(timeout * 1000), int(grace * 1000)))
+        return HResult(self._step.finish(self._what, patience(timeout), patience(grace)))
 
 
 class BackupComponents:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 
-from exshadow.errors import PermissionRefusedError, from_system
+from exshadow.errors import InvalidError, NotFoundError, PermissionRefusedError, from_system
 
 VARIABLE = "EXSHADOW_VSS_SLOT"
 
@@ -19,9 +19,11 @@ def slot_file(named: str | PathLike[str] | None, environment: Mapping[str, str])
     """The one named, else ``$EXSHADOW_VSS_SLOT``, else the machine's: ``/run/exshadow/vss.lock``
     for root; every other user has one of his own in ``$XDG_RUNTIME_DIR`` or the folder for
     temporary files, since a lock that anybody may hold lets anybody stop root's backups. Its
-    folder is made. PermissionRefusedError, IoError."""
+    folder is made. PermissionRefusedError, IoError; InvalidError and NotFoundError for one named
+    that can be no file."""
     chosen = fspath(named) if named is not None else environment.get(VARIABLE)
     if chosen:
+        _check(chosen)
         return chosen
     folder = _folder(environment)
     try:
@@ -34,6 +36,14 @@ def slot_file(named: str | PathLike[str] | None, environment: Mapping[str, str])
             f"{folder} is not ours", hint=f"remove it, or name another file by {VARIABLE}"
         )
     return str(folder / "vss.lock")
+
+
+def _check(named: str) -> None:
+    hint = f"name a file by {VARIABLE}, in a folder that is there"
+    if "\0" in named or named.encode(errors="ignore").decode() != named or Path(named).is_dir():
+        raise InvalidError(f"{named!r} is no name of a file for the lock of vss", hint=hint)
+    if not Path(named).absolute().parent.is_dir():
+        raise NotFoundError(f"{Path(named).parent}: there is no such folder", hint=hint)
 
 
 def _folder(environment: Mapping[str, str]) -> Path:

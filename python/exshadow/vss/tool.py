@@ -55,6 +55,7 @@ from exshadow.vss.values import (
     ProviderProperties,
     SnapshotProperties,
 )
+from exshadow.vss.writer import text_of
 
 NAME = "exshadow-vss.exe"
 T = TypeVar("T")
@@ -76,23 +77,25 @@ class Tool(VssService):
     # --- looking
 
     def writers(self) -> list[WriterEntry]:
-        found = self._run("writers", "--documents")["writers"]
-        return [
-            from_plain(
-                WriterEntry,
-                {"metadata": one, "document": one["document"], "status": one["status"]},
-            )
-            for one in found
-        ]
+        with self._answer("writers", "writers", "--documents") as found:
+            return [
+                from_plain(
+                    WriterEntry,
+                    {"metadata": one, "document": one["document"], "status": one["status"]},
+                )
+                for one in found
+            ]
 
     def providers(self) -> list[ProviderProperties]:
-        return from_plain(list[ProviderProperties], self._run("providers")["providers"])
+        with self._answer("providers", "providers") as found:
+            return from_plain(list[ProviderProperties], found)
 
     def snapshots(self, context: int = Context.ALL) -> list[SnapshotProperties]:
         """Those of all contexts; the tool knows no other question."""
         if context != Context.ALL:
             raise InvalidError("the tool lists the snapshots of all contexts only")
-        return from_plain(list[SnapshotProperties], self._run("snapshots", "list")["snapshots"])
+        with self._answer("snapshots", "snapshots", "list") as found:
+            return from_plain(list[SnapshotProperties], found)
 
     # --- snapshots that exist
 
@@ -101,14 +104,16 @@ class Tool(VssService):
         document, error = self._ask("snapshots", "delete", str(id), "--yes", *options)
         if error is not None and "deleted" not in document:
             raise error
-        return from_plain(DeleteOutcome, document["deleted"])
+        with self._understood():
+            return from_plain(DeleteOutcome, document["deleted"])
 
     def break_set(self, set_id: UUID, flags: BreakFlags | None = None) -> None:
-        self._run("break", str(set_id), "--yes", *repeated("--flag", flags))
+        with self._answer("broken", "break", str(set_id), "--yes", *repeated("--flag", flags)):
+            pass
 
     def import_set(self, document: str) -> ImportReport:
-        with self._file(document) as path:
-            return from_plain(ImportReport, self._run("import", path)["imported"])
+        with self._file(document) as path, self._answer("imported", "import", path) as found:
+            return from_plain(ImportReport, found)
 
     def expose(
         self,
@@ -120,14 +125,17 @@ class Tool(VssService):
     ) -> str:
         options = given("--as", name) + given("--path", path_from_root)
         options += ["--share"] * (how is Exposure.REMOTELY)
-        return str(self._run("expose", str(snapshot), *options)["exposed"]["name"])
+        with self._answer("exposed", "expose", str(snapshot), *options) as found:
+            return from_plain(str, found["name"])
 
     def unexpose(self, snapshot: UUID) -> None:
-        self._run("unexpose", str(snapshot))
+        with self._answer("unexposed", "unexpose", str(snapshot)):
+            pass
 
     def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
         force = ["--force-dismount"] * force_dismount
-        self._run("revert", str(snapshot), "--yes", *force)
+        with self._answer("reverted", "revert", str(snapshot), "--yes", *force):
+            pass
 
     def resync(
         self,
@@ -143,7 +151,9 @@ class Tool(VssService):
         ]
         with self._file(document) as path:
             options = [*repeated("--flag", flags), *["--writers"] * writers]
-            self._run("resync", path, *texts, "--yes", *options)
+            command = ["resync", path, *texts, "--yes", *options]
+            with self._answer("resynchronised", *command):
+                pass
 
     # --- backup and restore
 
@@ -159,10 +169,10 @@ class Tool(VssService):
             saved = Path(folder) / "saved"
             options += ["--save-documents", self._path(saved)]
             document, error = self._ask("backup", *options, limits=request.limits, part=between)
-            if "backup" not in document:
-                assert error is not None
+            if "backup" not in document and error is not None:
                 raise error
-            report = _report(BackupReport, document["backup"], "document")
+            with self._understood():
+                report = _report(BackupReport, document["backup"], "document")
             return BackupOutcome(_with_documents(report, saved), _procedures(error, between))
 
     def restore(
@@ -173,19 +183,34 @@ class Tool(VssService):
             document, error = self._ask(
                 "restore", path, "--yes", *options, limits=request.limits, part=put_back
             )
-        if "restore" not in document:
-            assert error is not None
+        if "restore" not in document and error is not None:
             raise error
-        report = _report(RestoreReport, document["restore"])
+        with self._understood():
+            report = _report(RestoreReport, document["restore"])
         return RestoreOutcome(report, _procedures(error, put_back))
 
     # --- running it
 
-    def _run(self, *arguments: str) -> dict[str, Any]:
+    @contextmanager
+    def _answer(self, name: str, *arguments: str) -> Iterator[Any]:
+        """What the tool's document holds under `name`; its error, where it says one, is raised."""
         document, error = self._ask(*arguments)
         if error is not None:
             raise error
-        return document
+        with self._understood():
+            yield document[name]
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Error for an answer of another shape: another program stands there, or another version
+        of the tool."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError) as problem:
+            raise Error(
+                f"{self._command[-1]} gave an answer that is not understood: {text_of(problem)}",
+                hint="see that it is exshadow-vss.exe, of the version of this package",
+            ) from None
 
     def _ask(
         self, *arguments: str, limits: WaitLimits | None = None, part: object = None
@@ -197,19 +222,26 @@ class Tool(VssService):
         ended = tool_process.run(command, self._environment, grace=seconds)
         if isinstance(part, Command):
             part.write(tool_process.commands_output(ended.err))
-        document = self._document(_text(ended.out), _text(ended.err), ended.status)
-        return document, _error_of(document.get("error"))
+        document = self._document(ended)
+        with self._understood():
+            error = _error_of(document.get("error"))
+        if error is None and ended.status != 0:
+            raise self._broken_off("ended before it was done", ended)
+        return document, error
 
-    def _document(self, out: str, err: str, status: int) -> dict[str, Any]:
+    def _document(self, ended: tool_process.Ended) -> dict[str, Any]:
         try:
-            document = json.loads(out)
-        except ValueError:
+            document = json.loads(_text(ended.out))
+        except (ValueError, RecursionError):
             document = None
         if isinstance(document, dict):
             return document
-        said = err.strip().splitlines()
-        raise Error(
-            f"{self._command[-1]} gave no answer (status {status})",
+        raise self._broken_off("gave no answer", ended)
+
+    def _broken_off(self, how: str, ended: tool_process.Ended) -> Error:
+        said = _text(ended.err).strip().splitlines()
+        return Error(
+            f"{self._command[-1]} {how} (status {ended.status})",
             hint=said[-1] if said else "run it by hand: is it a program for this machine?",
         )
 
@@ -253,7 +285,9 @@ def _text(written: bytes) -> str:
 def _error_of(plain: dict[str, Any] | None) -> Error | None:
     if plain is None:
         return None
-    return make(plain["code"], plain["message"], plain["hint"], plain.get("hresult") or 0)
+    code, message = from_plain(str, plain["code"]), from_plain(str, plain["message"])
+    hresult = from_plain(int, plain.get("hresult") or 0)
+    return make(code, message, from_plain(str, plain.get("hint") or ""), hresult)
 
 
 def _procedures(error: Error | None, part: object) -> Error | None:

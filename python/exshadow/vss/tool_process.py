@@ -6,6 +6,7 @@ it: the tool is told, aborts the backup and ends by itself; only one that does n
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -48,7 +49,9 @@ def run(command: Sequence[str], environment: Mapping[str, str], *, grace: float)
                 start_new_session=os.name != "nt",
             )
         except OSError as problem:
-            raise from_system(problem, " ".join(command)) from None
+            foreign = "a program of another system: name what runs it, such as --launcher wine"
+            hint = foreign if problem.errno == errno.ENOEXEC else ""
+            raise from_system(problem, " ".join(command), hint) from None
         with process:
             _wait(process, grace + GRACE)
         return Ended(process.returncode, _read(out), _read(err))

@@ -6,8 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
+from math import isnan
 from uuid import UUID
 
+from exshadow.errors import InvalidError
 from exshadow.vss.tables import (
     BackupType,
     ComponentType,
@@ -21,6 +23,26 @@ from exshadow.vss.tables import (
 NIL = UUID(int=0)
 SYSTEM_PROVIDER_ID = UUID("b5946137-7b9f-4925-af80-51abd60b20d5")
 """The system provider of Windows; other ids are asked for with ``query_providers``."""
+
+
+_FOR_EVER = 10.0**12
+_LONGEST = 10.0**9  # seconds: thirty years
+
+
+def milliseconds(what: str, seconds: float) -> int:
+    """InvalidError for what is no number of seconds above 0."""
+    if not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
+        raise InvalidError(
+            f"{what} is {seconds!r:.100}", hint="give a number of seconds above 0, such as 60"
+        )
+    return max(1, int(seconds * 1000))
+
+
+def patience(seconds: float) -> int:
+    """The milliseconds that somebody waits, for ever as well; InvalidError for what is no time."""
+    if not isinstance(seconds, int | float) or isnan(seconds):
+        raise InvalidError(f"{seconds!r:.100} is no number of seconds", hint="such as 60")
+    return int(min(max(seconds, 0.0), _FOR_EVER) * 1000)
 
 
 class Context(IntEnum):

@@ -11,13 +11,14 @@ VSS_E_WRITERERROR_NONRETRYABLE (TimeoutError: ..TIMEOUT, MemoryError: ..OUTOFRES
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
-from exshadow.errors import Error
+from exshadow.errors import Error, InvalidError
 from exshadow.vss.documents import (
     BackupWriter,
     ComponentFailure,
@@ -40,7 +41,7 @@ from exshadow.vss.tables import (
     SubscribeMask,
     UsageType,
 )
-from exshadow.vss.values import NIL, BackupState
+from exshadow.vss.values import NIL, BackupState, milliseconds
 
 if TYPE_CHECKING:
     from exshadow._core import VssWriterCall
@@ -237,14 +238,34 @@ class WriterOptions:
 
 
 def options_of(writer: Writer) -> WriterOptions:
-    """From the writer's attributes; InvalidError-like ValueError when one is missing."""
+    """From the writer's attributes; InvalidError when one is missing or wrong."""
+    if not isinstance(writer, Writer):
+        raise InvalidError(
+            f"{writer!r:.100} is no exshadow.vss.Writer", hint="give an object of a subclass of it"
+        )
+    kind = type(writer).__name__
     for needed in ("writer_id", "name"):
         if not getattr(writer, needed, None):
-            raise ValueError(
-                f"{type(writer).__name__} has no {needed}: set it as a class attribute"
+            raise InvalidError(
+                f"{kind} has no {needed}", hint=f"set it as a class attribute: {needed} = ..."
+            )
+    for name, wanted in _ATTRIBUTES.items():
+        found = getattr(writer, name)
+        if not isinstance(found, wanted):
+            raise InvalidError(
+                f"{kind}: {name} is {found!r:.100}", hint=f"it is of the type {wanted.__name__}"
+            )
+    for name in ("name", "instance_name"):
+        if _UNFIT.search(getattr(writer, name)):
+            raise InvalidError(
+                f"{kind}: {name} is {getattr(writer, name)!r:.100}",
+                hint="no document can hold it: leave out its control characters",
             )
     if writer.consistency not in CONSISTENCIES:
-        raise ValueError(f"{type(writer).__name__}: consistency is one of {CONSISTENCIES}")
+        raise InvalidError(
+            f"{kind}: consistency is {writer.consistency!r:.100}",
+            hint=f"it is one of {', '.join(CONSISTENCIES)}",
+        )
     return WriterOptions(
         writer_id=writer.writer_id,
         name=writer.name,
@@ -253,10 +274,22 @@ def options_of(writer: Writer) -> WriterOptions:
         usage=writer.usage,
         source=writer.source,
         level=writer.level,
-        freeze_limit=int(writer.freeze_limit * 1000),
+        freeze_limit=milliseconds(f"{kind}: freeze_limit", writer.freeze_limit),
         subscribe=writer.subscribe,
     )
 
+
+_ATTRIBUTES: Mapping[str, type] = {
+    "writer_id": UUID,
+    "name": str,
+    "instance_id": UUID,
+    "instance_name": str,
+    "usage": int,
+    "source": int,
+    "level": int,
+    "subscribe": int,
+}
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # for XML
 
 _CODES: Mapping[type[BaseException], HResult] = {
     TimeoutError: HResult.VSS_E_WRITERERROR_TIMEOUT,

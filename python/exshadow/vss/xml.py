@@ -14,14 +14,19 @@ def parse_writer_metadata(text: str | bytes) -> WriterMetadata:
     """A Writer Metadata Document (UTF-8 or UTF-16 bytes, or text)."""
     from exshadow import _core
 
-    return from_plain(WriterMetadata, _core.vss_parse_writer_metadata(text))
+    return from_plain(WriterMetadata, _core.vss_parse_writer_metadata(_bytes(text)))
 
 
 def parse_backup_document(text: str | bytes) -> BackupDocument:
     """A Backup Components Document."""
     from exshadow import _core
 
-    return from_plain(BackupDocument, _core.vss_parse_backup_document(text))
+    return from_plain(BackupDocument, _core.vss_parse_backup_document(_bytes(text)))
+
+
+def _bytes(text: str | bytes) -> bytes:
+    """What is no character is left for the parser to refuse."""
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
 
 
 def serialise(document: WriterMetadata | BackupDocument) -> str:

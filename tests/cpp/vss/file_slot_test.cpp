@@ -54,3 +54,32 @@ TEST_CASE(
     other->give_back();
     std::remove(path.c_str());
 }
+
+TEST_CASE("a slot is free when its holder was killed, though a child that it forked lives") {
+    const std::string path = "/tmp/exshadow-slot-" + Uuid::random().text();
+    int ready[2];
+    REQUIRE(::pipe(ready) == 0);
+    const ::pid_t holder = ::fork();
+    REQUIRE(holder >= 0);
+    if (holder == 0) {
+        const auto slot = file_slot(path);
+        const bool taken = *slot->try_take();
+        const ::pid_t child = taken ? ::fork() : -1;
+        const ::pid_t own = ::getpid();
+        if (child == 0 && ::write(ready[1], &own, sizeof own) != sizeof own) ::_exit(1);
+        ::pause();
+        ::_exit(0);
+    }
+    ::pid_t child = -1;
+    REQUIRE(::read(ready[0], &child, sizeof child) == sizeof child);
+    REQUIRE(child > 0);
+    const auto next = file_slot(path);
+    CHECK_FALSE(*next->try_take());
+    ::kill(holder, SIGKILL);
+    REQUIRE(::waitpid(holder, nullptr, 0) == holder);
+    CHECK(*next->try_take());
+    ::kill(child, SIGKILL);
+    next->give_back();
+    std::remove(path.c_str());
+    for (const int end : ready) ::close(end);
+}

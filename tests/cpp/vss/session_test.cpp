@@ -2,9 +2,7 @@
 // import, restore. On virtual time.
 #include <doctest/doctest.h>
 
-#include <functional>
-
-#include "sim_bed.h"
+#include "session_bed.h"
 #include "vss/documents.h"
 
 using namespace exshadow;
@@ -29,47 +27,6 @@ Json with_providers(std::vector<Json> providers) {
     auto world = usual_world();
     world["providers"] = std::move(providers);
     return world;
-}
-
-template <class T>
-HResult code_of(const Result<T>& result) {
-    return result.ok() ? HResult::s_ok : hresult_of(result.error());
-}
-
-// Runs a Task of the session and keeps its answer.
-template <class R>
-Task<void> keep(Task<R> task, std::optional<R>* answer) {
-    auto got = co_await std::move(task);
-    answer->emplace(std::move(got));
-}
-template <class R>
-R get(Bed& bed, Task<R> task) {
-    std::optional<R> answer;
-    bed.run(keep(std::move(task), &answer));
-    return std::move(*answer);
-}
-// Begun on the loop, as everything is.
-Task<StepStatus> to_its_end(std::function<Result<StepPtr>()> begin) {
-    const auto begun = begin();
-    if (!begun.ok()) co_return StepStatus{StepState::failed, hresult_of(begun.error()), "not begun"};
-    auto waiting = (*begun)->wait();
-    co_await std::move(waiting);
-    co_return (*begun)->status();
-}
-
-struct Closing {
-    Bed& bed;
-    std::shared_ptr<Session> session;
-    ~Closing() { bed.run(session->close()); }
-};
-
-// A session for managing.
-std::shared_ptr<Session> manager(Bed& bed, SnapshotAttributes context = context::all,
-                                 std::string_view document = {}) {
-    auto session = bed.open();
-    REQUIRE(session->initialize_for_backup(document).ok());
-    REQUIRE(session->set_context(context).ok());
-    return session;
 }
 
 // Which provider takes C: in a new set, or the code of the refusal.
@@ -330,6 +287,10 @@ TEST_CASE("a restore goes through its two events, and what was chosen reaches th
     CHECK(session->set_authoritative_restore(key, true).ok());
     CHECK(session->set_roll_forward(key, RollForward::partial, "here").ok());
     CHECK(session->set_restore_name(key, "new").ok());
+    CHECK(code_of(session->set_restore_name(key, "\x01")) == HResult::e_invalidarg);
+    CHECK(code_of(session->set_restore_options(key, "\x01")) == HResult::e_invalidarg);
+    CHECK(code_of(session->set_roll_forward(key, RollForward{99}, "")) == HResult::e_invalidarg);
+    CHECK(code_of(session->set_roll_forward(key, RollForward::partial, "")) == HResult::e_invalidarg);
     LocationMapping target;
     target.files = {"C:\\front", "*", false, standard_backup_type, "", {}};
     target.destination = "D:\\elsewhere";
@@ -348,6 +309,7 @@ TEST_CASE("a restore goes through its two events, and what was chosen reaches th
     CHECK(choice.pre_restore_failure == "no room");
     CHECK(choice.new_name == "new");
     CHECK(session->add_alternative_location_mapping(key, target).ok());
+    CHECK(code_of(session->set_file_restore_status(key, FileRestoreStatus{99})) == HResult::e_invalidarg);
     CHECK(session->set_file_restore_status(key, FileRestoreStatus::all).ok());
     CHECK(get(bed, to_its_end([&] { return session->post_restore(); })).state == StepState::finished);
     CHECK(bed.of("Front").ends_with("backup_shutdown pre_restore post_restore"));
@@ -445,6 +407,10 @@ TEST_CASE("components are chosen among those the writer has, once") {
     CHECK(code_of(session->add_component(key)) == HResult::vss_e_object_already_exists);
     CHECK(session->set_previous_backup_stamp(key, "before").ok());
     CHECK(session->set_backup_options(key, "fast").ok());
+    CHECK(code_of(session->set_backup_state({true, false, BackupType{99}, false})) == HResult::e_invalidarg);
+    // What no document can hold is said at once, not when the backup is made and its document is saved.
+    CHECK(code_of(session->set_backup_options(key, std::string("a\0b", 3))) == HResult::e_invalidarg);
+    CHECK(code_of(session->set_previous_backup_stamp(key, "\xFF")) == HResult::e_invalidarg);
     key.name = "none";
     CHECK(code_of(session->add_component(key)) == HResult::vss_e_object_not_found);
     CHECK(code_of(session->set_backup_options(key, "fast")) == HResult::vss_e_object_not_found);

@@ -2,6 +2,8 @@
 // "NAME ok" or "NAME wrong (what was found)" for each promise.
 //
 //   shape_client.exe VOLUME
+#include <msxml.h>
+
 #include "sdk.h"
 
 namespace {
@@ -156,6 +158,14 @@ HRESULT choose_one(IVssBackupComponents* backup) {
     promise("..MetadataEx2 is found", offers<IVssExamineWriterMetadataEx2>(metadata.get()));
     Text document;
     gives("SaveAsXML of metadata", metadata->SaveAsXML(document.out()), S_OK);
+    Owned<IXMLDOMDocument> parsed;
+    gives("GetDocument", metadata->GetDocument(parsed.out()), S_OK);
+    Owned<IXMLDOMElement> root;
+    Text tag;
+    parsed->get_documentElement(root.out());
+    root->get_tagName(tag.out());
+    promise("the document's root", std::wstring(L"WRITER_METADATA") == tag.get());
+    gives("null GetDocument", metadata->GetDocument(nullptr), E_INVALIDARG);
     Owned<IVssExamineWriterMetadata> again;
     gives("a document is examined again", CreateVssExamineWriterMetadata(document.get(), again.out()), S_OK);
     Owned<IVssWMComponent> component;
@@ -167,6 +177,14 @@ HRESULT choose_one(IVssBackupComponents* backup) {
     gives("the same component again",
           backup->AddComponent(instance, writer, info->type, info->bstrLogicalPath, info->bstrComponentName),
           VSS_E_OBJECT_ALREADY_EXISTS);
+    gives(
+        "null SetBackupOptions",
+        backup->SetBackupOptions(writer, info->type, info->bstrLogicalPath, info->bstrComponentName, nullptr),
+        E_INVALIDARG);
+    gives("null SetPreviousBackupStamp",
+          backup->SetPreviousBackupStamp(writer, info->type, info->bstrLogicalPath, info->bstrComponentName,
+                                         nullptr),
+          E_INVALIDARG);
     component->FreeComponentInfo(info);
     return result;
 }
@@ -199,8 +217,20 @@ void session(wchar_t* volume) {
     gives("no such provider", backup->AddToSnapshotSet(volume, nobody, &snapshot),
           VSS_E_PROVIDER_NOT_REGISTERED);
     backup->AddToSnapshotSet(volume, GUID_NULL, &snapshot);
+    wchar_t other_name[MAX_PATH] = {};
+    GetVolumeNameForVolumeMountPointW(volume, other_name, MAX_PATH);
+    gives("the same volume by its other name", backup->AddToSnapshotSet(other_name, GUID_NULL, &snapshot),
+          VSS_E_OBJECT_ALREADY_EXISTS);
     writer_components(backup.get());
     steps(backup.get());
+    for (const wchar_t* name :
+         {static_cast<const wchar_t*>(volume), static_cast<const wchar_t*>(other_name)}) {
+        WINBOOL present = FALSE;
+        LONG compatibility = 0;
+        std::wstring asked(name);
+        gives("IsVolumeSnapshotted", IsVolumeSnapshotted(asked.data(), &present, &compatibility), S_OK);
+        promise("a snapshot that is there, by each name of its volume", present == TRUE);
+    }
     statuses(backup.get());
     LONG deleted = 0;
     VSS_ID bad{};

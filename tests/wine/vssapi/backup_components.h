@@ -152,6 +152,10 @@ private:
 [[nodiscard]] std::string text(const VSS_ID& id);
 [[nodiscard]] Json key_arguments(VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path, LPCWSTR component);
 
+[[nodiscard]] inline Status missing_argument() {
+    return vss::vss_error(vss::HResult::e_invalidarg, "a text that may not be null");
+}
+
 template <class Change>
 HRESULT BackupComponents::change(const char* name, VSS_ID instance, VSS_ID writer, VSS_COMPONENT_TYPE type,
                                  LPCWSTR path, LPCWSTR component, Json more, Change change) {

@@ -23,10 +23,6 @@ Json mapping_arguments(LPCWSTR folder, LPCWSTR spec, LPCWSTR destination) {
     return {{"folder", narrow(folder)}, {"spec", narrow(spec)}, {"destination", narrow(destination)}};
 }
 
-Status missing_argument() {
-    return vss::vss_error(vss::HResult::e_invalidarg, "a text that may not be null");
-}
-
 }  // namespace
 
 STDMETHODIMP BackupComponents::SetRestoreState(VSS_RESTORE_TYPE type) {
@@ -57,6 +53,7 @@ STDMETHODIMP BackupComponents::SetRestoreOptions(VSS_ID writer, VSS_COMPONENT_TY
                                                  LPCWSTR name, LPCWSTR options) {
     return change("SetRestoreOptions", {}, writer, type, path, name, {{"options", narrow(options)}},
                   [=](auto& requestor, const auto& key) {
+                      if (options == nullptr) return missing_argument();
                       return requestor.set_restore_options(key, narrow(options));
                   });
 }

@@ -294,15 +294,18 @@ STDMETHODIMP BackupComponents::SetBackupSucceeded(VSS_ID instance, VSS_ID writer
 
 STDMETHODIMP BackupComponents::SetBackupOptions(VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path,
                                                 LPCWSTR name, LPCWSTR options) {
-    return change(
-        "SetBackupOptions", {}, writer, type, path, name, {{"options", narrow(options)}},
-        [=](auto& requestor, const auto& key) { return requestor.set_backup_options(key, narrow(options)); });
+    return change("SetBackupOptions", {}, writer, type, path, name, {{"options", narrow(options)}},
+                  [=](auto& requestor, const auto& key) {
+                      if (options == nullptr) return missing_argument();
+                      return requestor.set_backup_options(key, narrow(options));
+                  });
 }
 
 STDMETHODIMP BackupComponents::SetPreviousBackupStamp(VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path,
                                                       LPCWSTR name, LPCWSTR stamp) {
     return change("SetPreviousBackupStamp", {}, writer, type, path, name, {{"stamp", narrow(stamp)}},
                   [=](auto& requestor, const auto& key) {
+                      if (stamp == nullptr) return missing_argument();
                       return requestor.set_previous_backup_stamp(key, narrow(stamp));
                   });
 }

@@ -1,5 +1,7 @@
 #include "examine_metadata.h"
 
+#include <msxml.h>
+
 #include <cstdlib>
 
 #include "arguments.h"
@@ -155,9 +157,25 @@ STDMETHODIMP ExamineMetadata::GetBackupSchema(DWORD* out) {
     return give_value(out, metadata_.schema);
 }
 
-// An MSXML document, which no requestor that we know asks for.
-STDMETHODIMP ExamineMetadata::GetDocument(IXMLDOMDocument**) {
-    return E_NOTIMPL;
+STDMETHODIMP ExamineMetadata::GetDocument(IXMLDOMDocument** out) {
+    if (out == nullptr) return E_INVALIDARG;
+    *out = nullptr;
+    IXMLDOMDocument* parsed = nullptr;
+    auto result = CoCreateInstance(CLSID_DOMDocument, nullptr, CLSCTX_INPROC_SERVER, IID_IXMLDOMDocument,
+                                   reinterpret_cast<void**>(&parsed));
+    if (FAILED(result)) return result;
+    const auto text = wide(document_);
+    const BSTR given = SysAllocStringLen(text.data(), static_cast<UINT>(text.size()));
+    VARIANT_BOOL loaded = VARIANT_FALSE;
+    parsed->put_async(VARIANT_FALSE);
+    result = parsed->loadXML(given, &loaded);
+    SysFreeString(given);
+    if (result == S_OK && loaded == VARIANT_TRUE) {
+        *out = parsed;
+        return S_OK;
+    }
+    parsed->Release();
+    return FAILED(result) ? result : hresult(vss::HResult::vss_e_invalid_xml_document);
 }
 
 STDMETHODIMP ExamineMetadata::SaveAsXML(BSTR* out) {

@@ -57,8 +57,13 @@ HRESULT APIENTRY IsVolumeSnapshottedInternal(VSS_PWSZ volume, WINBOOL* present, 
     if (!supported.ok()) return call.result(exshadow::Status(supported.error()));
     const auto found = requestor->query_snapshots();
     if (!found.ok()) return call.result(exshadow::Status(found.error()));
+    const auto root = [&](const std::string& name) {
+        const auto paths = requestor->root_and_logical_prefix_paths(name, false);
+        return paths.ok() ? paths->root : name;
+    };
+    const auto asked = root(test_double::narrow(volume));  // under whichever of its names
     *present = std::any_of(found->begin(), found->end(), [&](const vss::SnapshotProperties& snapshot) {
-        return snapshot.original_volume == test_double::narrow(volume);
+        return root(snapshot.original_volume) == asked;
     });
     return call.result(S_OK);
 }

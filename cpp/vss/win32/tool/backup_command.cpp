@@ -62,6 +62,11 @@ Result<BackupRequest> request_of(const Tool& tool, const BackupOptions& options)
     const auto chosen = context_of(options);
     if (!chosen.ok()) return chosen.error();
     request.context = *chosen;
+    const bool names_writers = !options.writers.empty() || !options.components.empty() ||
+                               !options.excluded.empty() || !options.component_options.empty();
+    if (has(*chosen, SnapshotAttributes::no_writers) && names_writers)
+        return Error(Code::invalid, "no writer is asked in this context, and some are named",
+                     "leave out --no-writers, or the writers and components");
     const auto type = from_word<BackupType>(options.type);
     if (!type.ok()) return type.error().within("--type");
     request.state = {!options.whole_volumes, options.bootable, *type, options.partial};
@@ -159,10 +164,12 @@ void add_choices(CLI::App& command, BackupOptions& options) {
              "Leave out WRITER or WRITER:PATH\\NAME; may be repeated");
     command.add_option("--type", options.type, "full, copy, incremental, differential or log")
         ->capture_default_str();
-    command.add_option("--base", options.base, "Document of the backup this one builds on");
+    command.add_option("--base", options.base, "Document of the backup this one builds on")
+        ->check(not_blank());
     add_list(command, "--component-options", options.component_options,
              "WRITER:PATH\\NAME=TEXT for the writer");
-    command.add_option("--provider", options.provider, "Provider by name or id; else the service chooses");
+    command.add_option("--provider", options.provider, "Provider by name or id; else the service chooses")
+        ->check(not_blank());
 }
 
 void add_context(CLI::App& command, BackupOptions& options) {
@@ -178,21 +185,23 @@ void add_context(CLI::App& command, BackupOptions& options) {
     command.add_flag("--whole-volumes", options.whole_volumes, "By volumes, not by components");
     command.add_flag("--bootable", options.bootable, "The system state is to be bootable from this backup");
     command.add_flag("--partial-files", options.partial, "Writers may name parts of files");
-    command.add_option("--exec", options.command, "Command to run while the snapshots exist");
-    command.add_option("--save-documents", options.save, "Folder for the XML documents that a restore needs");
+    command.add_option("--exec", options.command, "Command to run while the snapshots exist")
+        ->check(not_blank());
+    command.add_option("--save-documents", options.save, "Folder for the XML documents that a restore needs")
+        ->check(not_blank());
     command.add_option("--tries", options.tries, "Tries in all after transient failures")
         ->check(CLI::Range(1, 3))
         ->capture_default_str();
     command.add_option("--retry-wait", options.retry_seconds, "Seconds between them")
-        ->check(CLI::NonNegativeNumber)
+        ->check(seconds_from(0))
         ->capture_default_str();
     command
         .add_option("--busy-limit", options.busy_seconds,
                     "Seconds to wait for another snapshot set being made")
-        ->check(CLI::NonNegativeNumber)
+        ->check(seconds_from(0))
         ->capture_default_str();
     command.add_option("--busy-wait", options.busy_wait, "Seconds between two looks whether it is done")
-        ->check(CLI::PositiveNumber)
+        ->check(seconds_from(0.001))
         ->capture_default_str();
 }
 

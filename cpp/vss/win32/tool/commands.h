@@ -53,6 +53,9 @@ void add_consent(CLI::App& command, Consent& consent);
 // An option that may be repeated and takes one value each time, so that it swallows no volume after it.
 CLI::Option* add_list(CLI::App& command, const char* name, std::vector<std::string>& values,
                       const char* meaning);
+// Checks of values. Seconds that can be waited for; a text that the shell did not leave empty by mistake.
+[[nodiscard]] CLI::Validator seconds_from(double least);
+[[nodiscard]] CLI::Validator not_blank();
 [[nodiscard]] ComponentWish wish(std::string_view text);  // "WRITER" or "WRITER:PATH\NAME"
 [[nodiscard]] Result<Uuid> id(std::string_view text);     // with or without braces
 // Writes the documents of a backup into the folder and gives the name of the main one.

@@ -31,6 +31,27 @@ CLI::Option* add_list(CLI::App& command, const char* name, std::vector<std::stri
     return command.add_option(name, values, meaning)->allow_extra_args(false);
 }
 
+CLI::Validator seconds_from(double least) {
+    constexpr double most = 1e13;  // in milliseconds still far from the end of 64 bits
+    return CLI::Validator(
+        [least](const std::string& text) -> std::string {
+            double seconds = 0;
+            const bool number = CLI::detail::lexical_cast(text, seconds);
+            if (number && seconds >= least && seconds <= most) return "";  // which no NaN is
+            return "'" + text + "' is no number of seconds" + (least > 0 ? " above 0" : "");
+        },
+        "SECONDS");
+}
+
+CLI::Validator not_blank() {
+    return CLI::Validator(
+        [](const std::string& text) -> std::string {
+            if (text.find_first_not_of(" \t") != std::string::npos) return "";
+            return "is empty: leave the option out, or name something; is a variable of the shell empty?";
+        },
+        "TEXT", "not blank");
+}
+
 ComponentWish wish(std::string_view text) {
     const auto cut = text.find(':');
     ComponentWish out;

@@ -106,17 +106,21 @@ std::wstring of_code_page(UINT page, std::string_view bytes) {
     return out;
 }
 
-// UTF-16 or UTF-8 where a mark at the beginning says so; nothing where none does.
-std::optional<std::string> marked_text(std::string_view bytes) {
-    if (bytes.starts_with("\xEF\xBB\xBF")) return std::string(bytes.substr(3));
-    if (!bytes.starts_with("\xFF\xFE")) return std::nullopt;
+std::string of_utf16(std::string_view bytes) {
     std::wstring units;
-    for (std::size_t i = 2; i + 1 < bytes.size(); i += 2) {
+    for (std::size_t i = 0; i + 1 < bytes.size(); i += 2) {
         const auto low = static_cast<unsigned char>(bytes[i]);
         const auto high = static_cast<unsigned char>(bytes[i + 1]);
         units += static_cast<wchar_t>(low | (high << 8U));
     }
     return utf8(units);
+}
+
+// UTF-16 or UTF-8 where a mark at the beginning says so; nothing where none does.
+std::optional<std::string> marked_text(std::string_view bytes) {
+    if (bytes.starts_with("\xEF\xBB\xBF")) return std::string(bytes.substr(3));
+    if (bytes.starts_with("\xFF\xFE")) return of_utf16(bytes.substr(2));
+    return std::nullopt;
 }
 
 }  // namespace
@@ -138,9 +142,14 @@ Result<std::string> read_file(std::string_view path) {
 }
 
 Result<std::string> read_document(std::string_view path) {
+    const DWORD attributes = GetFileAttributesW(wide(path).c_str());
+    if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0)
+        return Error(Code::invalid, std::string(path) + " is a folder, not a document",
+                     "name the file in it: backup-components.xml");
     auto bytes = read_file(path);
     if (!bytes.ok()) return bytes.error();
-    auto text = marked_text(*bytes).value_or(*bytes);
+    constexpr std::string_view unmarked("<\0", 2);  // UTF-16, as it begins without a mark
+    auto text = bytes->starts_with(unmarked) ? of_utf16(*bytes) : marked_text(*bytes).value_or(*bytes);
     // A null would end the text on its way through COM.
     if (text.empty() || text.find('\0') != std::string::npos)
         return vss_error(HResult::vss_e_invalid_xml_document, std::string(path) + " is no document");

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,13 @@ bool asks_for_json(const std::vector<std::string>& given) {
     return std::ranges::find(given, "--json") != given.end();
 }
 
+// A word that is no command is told before what lacks without one.
+std::string lacking(const CLI::App& app, const std::vector<std::string>& given, const char* what) {
+    const auto word = std::ranges::find_if(given, [](const std::string& one) { return one != "--json"; });
+    if (word == given.end() || !app.get_subcommands().empty()) return what;
+    return "there is no command or option '" + *word + "'";
+}
+
 int run(const std::vector<std::string>& given) {
     Tool tool;
     tool.json = asks_for_json(given);
@@ -51,10 +59,10 @@ int run(const std::vector<std::string>& given) {
     app.add_flag("--json", tool.json,
                  "Exactly one JSON document on stdout; progress as JSON lines on stderr");
     app.add_option("--timeout", tool.step_seconds, "Seconds that any one step of the service may take")
-        ->check(CLI::PositiveNumber)
+        ->check(seconds_from(0.001))
         ->capture_default_str();
     app.add_option("--grace", tool.grace_seconds, "Seconds for a step that was cut off to end")
-        ->check(CLI::NonNegativeNumber)
+        ->check(seconds_from(0))
         ->capture_default_str();
     app.set_version_flag("--version", EXSHADOW_VERSION);
     app.footer(
@@ -68,8 +76,8 @@ int run(const std::vector<std::string>& given) {
     try {
         app.parse(std::vector<std::string>(given.rbegin(), given.rend()));
     } catch (const CLI::CallForVersion&) {
-        write_out("exshadow-vss " EXSHADOW_VERSION "\n");
-        return 0;
+        return tool.output().result(exshadow::vss::Json{{"version", EXSHADOW_VERSION}},
+                                    "exshadow-vss " EXSHADOW_VERSION "\n");
     } catch (const CLI::CallForAllHelp&) {
         write_out(app.help("", CLI::AppFormatMode::All));
         return 0;
@@ -82,6 +90,9 @@ int run(const std::vector<std::string>& given) {
         }
         write_out(chosen->help(above));
         return 0;
+    } catch (const CLI::RequiredError& error) {
+        return tool.output().failure(Error(Code::invalid, lacking(app, given, error.what()),
+                                           "exshadow-vss --help lists the commands"));
     } catch (const CLI::ParseError& error) {
         return tool.output().failure(
             Error(Code::invalid, error.what(), "exshadow-vss COMMAND --help shows how"));

@@ -200,9 +200,10 @@ void add_managing(CLI::App& app, Tool& tool) {
     command = add(app, tool, "import", "Bring a transportable set in, from the document saved at the backup",
                   "DOCUMENT", "Backup Components Document", options, import_command);
     command->footer("Example: exshadow-vss import saved\\backup-components.xml --exec copy.cmd");
-    command->add_option(
-        "--exec", options->command,
-        "Command to run while the set is imported (EXSHADOW_DEVICE_1, EXSHADOW_VOLUME_1, ...)");
+    command
+        ->add_option("--exec", options->command,
+                     "Command to run while the set is imported (EXSHADOW_DEVICE_1, EXSHADOW_VOLUME_1, ...)")
+        ->check(not_blank());
 
     options = std::make_shared<ManageOptions>();
     command = add(app, tool, "resync", "Overwrite volumes with snapshots by the hardware provider",

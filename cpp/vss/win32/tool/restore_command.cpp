@@ -182,7 +182,7 @@ void add_restore(CLI::App& app, Tool& tool) {
     add_list(*command, "--exclude", options->excluded,
              "Leave out WRITER or WRITER:PATH\\NAME; may be repeated");
     command->add_option("--type", options->type, "by_copy, import or other");
-    command->add_option("--exec", options->command, "Command that puts the files back");
+    command->add_option("--exec", options->command, "Command that puts the files back")->check(not_blank());
     command->add_option("--options", options->writer_options, "Private text for the writers");
     command->add_flag("--additional-restores", options->more,
                       "Increments still follow: keep databases offline");
