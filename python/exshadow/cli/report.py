@@ -72,7 +72,8 @@ def _page(
     volumes = listing.survey.volumes
     names = {one.group for one in volumes.values()}
     names |= {one.group for one in listing.sets if one.state != "dissolved"}
-    others = {name: Group(volumes=(name,)) for name in sorted(names - set(groups))}
+    # Names are as the catalog has them, which may come from elsewhere: nothing judges them here.
+    others = {name: Group.model_construct(volumes=(name,)) for name in sorted(names - set(groups))}
     now = datetime.now(UTC)
     catalog = desk.facts()
     mirrors, problems = _mirrors(catalog, [*groups, *others])

@@ -14,7 +14,7 @@ from exshadow.policy.model import Group
 from exshadow.policy.planning import misfits, plan_group
 from exshadow.providers.contract import REPLACES_PRODUCTION, Mirror, MirrorState, Source
 from exshadow.service.contract import Service
-from exshadow.service.native_provider import NativeProvider
+from exshadow.service.native_provider import NativeProvider, no_mirrors
 from exshadow.service.policy_run import rotation
 from exshadow.service.sets import PROVIDER as NATIVE
 
@@ -79,7 +79,9 @@ def _held(catalog: Catalog | None, sets: Sequence[SetRecord]) -> dict[str, SetRe
 
 def _native(service: Service, group: Group) -> dict[str, Mirror]:
     sources = [Source(one, "", 0) for one in group.volumes]
-    return {one.label: one for one in NativeProvider(service).mirrors("", sources)}
+    provider = NativeProvider(service)
+    found = {one.label: one for one in provider.mirrors("", sources)}
+    return found | no_mirrors(provider, sources, group.mirrors)
 
 
 def _as_recorded(group: Group, held: dict[str, SetRecord]) -> dict[str, Mirror]:

@@ -12,6 +12,8 @@ from exshadow.policy.planning import moment_of
 from exshadow.policy.retention import Fate
 from exshadow.providers.contract import Mirror, MirrorState
 
+TO_PREPARE = (MirrorState.NONE, MirrorState.SYNCING)
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -37,9 +39,7 @@ def turn(
     that is lent. RefusedError when none is left.
     """
     states = {label: _state(mirrors, label) for label in labels}
-    missing = tuple(
-        label for label in labels if states[label] in (MirrorState.NONE, MirrorState.SYNCING)
-    )
+    missing = tuple(label for label in labels if states[label] in TO_PREPARE)
     ready = [label for label in labels if states[label] is MirrorState.READY]
     for label in (*ready, *missing):
         return Turn(label, None, missing)
@@ -83,8 +83,10 @@ def _reasons(
     said = []
     for label in labels:
         one = held.get(label)
-        if one is None or one.id not in by_id:
-            said.append(f"{label} is {_state(mirrors, label)}")
+        state = _state(mirrors, label)
+        if one is None or one.id not in by_id or state is MirrorState.BROKEN:
+            detail = mirrors[label].detail if state is MirrorState.BROKEN else ""
+            said.append(f"{label} is {detail or state}")
             continue
         if label in mirrors and mirrors[label].lent:
             said.append(f"{label} is set {one.label} (lent to {mirrors[label].lent})")

@@ -19,12 +19,13 @@ from exshadow.errors import (
 from exshadow.model import Plan, SetRecord, Step
 from exshadow.names import time_label
 from exshadow.policy.model import Group
-from exshadow.policy.planning import held_of
+from exshadow.policy.planning import held_of, misfits
 from exshadow.policy.retention import Fate, decide
 from exshadow.providers.contract import Mirror, MirrorState, Verb
 from exshadow.service import sets
 from exshadow.service.checks.script import require_safe
 from exshadow.service.checks.wish import CheckWish
+from exshadow.service.native_provider import no_mirrors
 from exshadow.service.policy_run import making, proof, rotation, unfinished
 from exshadow.service.policy_run.around import Around
 from exshadow.service.policy_run.record import GroupRun
@@ -119,6 +120,8 @@ class _Run:
         room, done = self._room, self._done
         done.settled = unfinished.settle(room, self._group.mirrors)
         making.clear(room)
+        self._require_fit()
+        self._tell_of_production()
         if self._group.script is not None:
             require_safe(self._group.script)  # before a set is made that nobody could prove
         around.before()
@@ -142,9 +145,21 @@ class _Run:
         labels = [label for label in self._labels(mirrors) if label not in without]
         return rotation.turn(labels, mirrors, self._held(), self._fates())
 
+    def _require_fit(self) -> None:
+        """The engine splits whole groups: what it would refuse at the split is refused before a set
+        gives its mirror up for it."""
+        if self._room.provider.name == sets.PROVIDER:
+            volumes = self._room.service.list_volumes().volumes
+            if wrong := misfits(self._room.group, self._group, volumes):
+                raise RefusedError(
+                    "; ".join(wrong),
+                    hint="make the policy's volumes those of the group: exshadow volume list",
+                )
+
     def _mirrors(self) -> dict[str, Mirror]:
         room = self._room
         found = {one.label: one for one in room.provider.mirrors(room.group, room.sources)}
+        found |= no_mirrors(room.provider, room.sources, self._group.mirrors)
         for label in set(self._undone.values()) & set(found):
             found[label] = replace(found[label], state=MirrorState.READY)
         return found
@@ -207,6 +222,9 @@ class _Run:
             resync = self._room.action(Verb.RESYNC, turn.mirror, one.id, one.label)
             self._room.do(resync, unpinned=True)
             self._done.given_up.append(one.id)
+            state = self._mirrors()[turn.mirror].state
+            if state in rotation.TO_PREPARE:  # the set was older than a volume of the group
+                self._room.do(self._room.action(Verb.PREPARE, turn.mirror))
 
     def _prove(self, one: SetRecord) -> bool:
         """Whether the writers may cut their logs: only after good verdicts on this very set."""
@@ -238,6 +256,11 @@ class _Run:
                     f"set {one.label} is beyond retention, and mirror {label} is none of the "
                     f"policy's: exshadow snapshot resync {one.group}@{one.label}"
                 )
+
+    def _tell_of_production(self) -> None:
+        room = self._room
+        for one in no_mirrors(room.provider, room.sources, self._group.mirrors).values():
+            self._warn(f"mirror {one.label} is {one.detail}: name another one in the policy")
 
     def _warn(self, text: str) -> None:
         self._done.warnings.append(text)
