@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,10 +123,9 @@ def _mirrors(
 
 def _write(path: Path, text: str) -> None:
     """Whole or not at all: somebody may be reading the old one."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    from exshadow.service.whole_file import write_whole
+
     try:
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
+        write_whole(path, text)
     except OSError as problem:
-        fresh.unlink(missing_ok=True)
         raise from_system(problem, f"cannot write {path}") from problem
