@@ -10,6 +10,11 @@ from typing import Any
 
 import pytest
 from conftest import Cli
+from provider_bed_eva import EvaBed, EvaSnapshotBed
+from provider_bed_sfw import SfwBed
+from provider_bed_vss import VssBed
+from provider_beds import Bed
+from provider_trial import Rotation
 
 Write = Callable[..., Path]
 
@@ -92,3 +97,24 @@ def test_a_copy_that_is_in_the_way_of_a_mirror_is_told_with_the_way_out(
     assert f"exshadow mirror add v0 {copy} --label m1 --overwrite" in error["hint"]
     cli("mirror", "add", "v0", copy, "--label", "m1", "--overwrite", "--yes")
     run(cli, policy)
+
+
+@pytest.mark.parametrize(
+    "kind", [SfwBed, EvaBed, VssBed, pytest.param(EvaSnapshotBed, marks=pytest.mark.soak)]
+)
+def test_a_group_of_any_product_grows_and_shrinks_between_runs(
+    kind: type[Bed], memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bed = kind(memory)
+    every = bed.sources
+    few = every[:1]
+    for sources in (few, few, every, few):
+        monkeypatch.setattr(kind, "sources", sources)
+        rotation = Rotation(bed)
+        bed.write("db", 4096, bytes([len(sources)]) * 600)
+        made = rotation.good().made
+        assert made is not None
+        assert [one.volume for one in made.members] == [one.name for one in sources]
+        assert rotation.bytes_of(made) == rotation.production()
+    rotation.check()
+    bed.close()

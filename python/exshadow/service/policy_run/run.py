@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 
@@ -160,6 +160,9 @@ class _Run:
         room = self._room
         found = {one.label: one for one in room.provider.mirrors(room.group, room.sources)}
         found |= no_mirrors(room.provider, room.sources, self._group.mirrors)
+        for label, one in self._held().items():
+            if self._is_of_others(one):  # no product knows what half of it is
+                found[label] = Mirror(label, MirrorState.SPLIT, set_id=one.id, lent=one.lent_to)
         for label in set(self._undone.values()) & set(found):
             found[label] = replace(found[label], state=MirrorState.READY)
         return found
@@ -219,12 +222,23 @@ class _Run:
             # Preparing took its time: somebody may have pinned the set since it was chosen.
             sets.require_unpinned(self._room.service.show_set(one.id), "resync")
             self._say(f"set {one.label} gives its mirror {turn.mirror} up")
-            resync = self._room.action(Verb.RESYNC, turn.mirror, one.id, one.label)
-            self._room.do(resync, unpinned=True)
+            self._resync(one, turn.mirror)
             self._done.given_up.append(one.id)
-            state = self._mirrors()[turn.mirror].state
-            if state in rotation.TO_PREPARE:  # the set was older than a volume of the group
+            if self._is_of_others(one):  # volumes that came later have no such mirror yet
                 self._room.do(self._room.action(Verb.PREPARE, turn.mirror))
+
+    def _resync(self, one: SetRecord, mirror: str) -> None:
+        """With the volumes that the set is of, as long as all of them are there."""
+        room = self._room
+        entry = room.journal.split_of(one.id) if self._is_of_others(one) else None
+        with unfinished.there(room, entry) if entry is not None else nullcontext(room) as then:
+            found = then if _has_all(then) else room
+            found.do(found.action(Verb.RESYNC, mirror, one.id, one.label), unpinned=True)
+
+    def _is_of_others(self, one: SetRecord) -> bool:
+        """Whether the group's volumes are not those of the set any more."""
+        volumes = {source.name for source in self._room.sources}
+        return bool(one.members) and {member.volume for member in one.members} != volumes
 
     def _prove(self, one: SetRecord) -> bool:
         """Whether the writers may cut their logs: only after good verdicts on this very set."""
@@ -269,3 +283,13 @@ class _Run:
     def _say(self, text: str) -> None:
         self._done.notes.append(text)
         self._room.note(text)
+
+
+def _has_all(room: Room) -> bool:
+    """Whether the provider finds every volume of the room."""
+    try:
+        for source in room.sources:
+            room.provider.identity(source)
+    except NotFoundError:
+        return False
+    return True
