@@ -81,7 +81,9 @@ def test_a_run_goes_on_beside_a_mirror_that_became_production(cli: Cli, write: W
     assert done["mirror"] == "m2"
     assert "mirror m1 is production itself" in done["warnings"][0]
     policy = write(["v0"], ["m1"])
-    assert "m1 is production itself" in run(cli, policy, 4)["error"]["message"]
+    said = run(cli, policy, 4)["error"]["message"]
+    assert "m1 is production itself" in said
+    assert "can name p1" in said
     (stands,) = cli.json("policy", "status", policy, status=9)["groups"]
     assert "m1 is production itself" in stands["notes"][0]
     assert run(cli, write(["v0"], ["p1"]))["mirror"] == "p1", "what it was promoted over"

@@ -276,9 +276,18 @@ def no_mirrors(
     and nothing to be prepared."""
     asked: Callable[[Sequence[Source]], frozenset[str]] | None
     asked = getattr(provider, "production", None)
-    there = asked(volumes) & set(labels) if asked is not None else ()
+    there = sorted(asked(volumes) & set(labels)) if asked is not None else []
+    if not there:
+        return {}
     said = "production itself (a set of it was promoted, or another plex failed)"
-    return {one: Mirror(one, MirrorState.BROKEN, detail=said) for one in sorted(there)}
+    others = [
+        one.label
+        for one in provider.mirrors("", volumes)
+        if one.label not in labels and one.state is not MirrorState.SPLIT
+    ]
+    if others:
+        said += f": in its place the policy can name {', '.join(others)}"
+    return {one: Mirror(one, MirrorState.BROKEN, detail=said) for one in there}
 
 
 def cannot_lend() -> UnsupportedError:

@@ -274,7 +274,7 @@ class _Run:
     def _tell_of_production(self) -> None:
         room = self._room
         for one in no_mirrors(room.provider, room.sources, self._group.mirrors).values():
-            self._warn(f"mirror {one.label} is {one.detail}: name another one in the policy")
+            self._warn(f"mirror {one.label} is {one.detail}")
 
     def _warn(self, text: str) -> None:
         self._done.warnings.append(text)
