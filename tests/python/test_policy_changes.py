@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Cli
+from product_policy import policy_of
 from provider_bed_eva import EvaBed, EvaSnapshotBed
 from provider_bed_sfw import SfwBed
 from provider_bed_vss import VssBed
@@ -119,4 +120,20 @@ def test_a_group_of_any_product_grows_and_shrinks_between_runs(
         assert [one.volume for one in made.members] == [one.name for one in sources]
         assert rotation.bytes_of(made) == rotation.production()
     rotation.check()
+    bed.close()
+
+
+def test_a_group_of_another_product_has_a_state_before_its_first_set_and_without_the_catalog(
+    cli: Cli, memory: Path, tmp_path: Path
+) -> None:
+    bed = EvaBed(memory)
+    policy = policy_of(bed, tmp_path, bed.settings)
+    (stands,) = cli.json("policy", "status", policy, status=9)["groups"]
+    assert stands["state"] == "none"
+    assert cli("policy", "status", policy, "--nagios", status=2).out.startswith("EXSHADOW CRITICAL")
+    run(cli, policy)
+    (cli.state / "catalog.sqlite").unlink()
+    error = run(cli, policy, 4)["error"]
+    assert "m1 is a set that the catalog does not know" in error["message"]
+    assert "catalog import" in error["hint"]
     bed.close()

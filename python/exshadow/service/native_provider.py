@@ -279,7 +279,7 @@ def no_mirrors(
     there = sorted(asked(volumes) & set(labels)) if asked is not None else []
     if not there:
         return {}
-    said = "production itself (a set of it was promoted, or another plex failed)"
+    said = "production itself (from the beginning, or since a set of it was promoted)"
     others = [
         one.label
         for one in provider.mirrors("", volumes)

@@ -37,7 +37,8 @@ def obstacles(
         return found
     if found := _half_restored(catalog, name):
         return found
-    ready = [one for one in service.list_sets(name).sets if one.state == "ready"]
+    every = service.list_sets().sets  # of a group without volumes here and sets nobody knows
+    ready = [one for one in every if one.group == name and one.state == "ready"]
     provider = NATIVE if native else ready[-1].provider if ready else ""
     sets = [one for one in ready if one.provider == provider]
     held = _held(catalog, sets)
