@@ -4,6 +4,7 @@ runs go on afterwards."""
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,11 @@ def test_a_group_of_another_product_has_a_state_before_its_first_set_and_without
     (stands,) = cli.json("policy", "status", policy, status=9)["groups"]
     assert stands["state"] == "none"
     assert cli("policy", "status", policy, "--nagios", status=2).out.startswith("EXSHADOW CRITICAL")
-    run(cli, policy)
+    made = run(cli, policy)["set"]["id"]
+    assert "provider eva holds it" in cli.error(4, "drill", bed.group)["message"]
+    if os.geteuid() == 0:
+        error = cli.error(4, "snapshot", "mount", made, tmp_path / "mnt")
+        assert "provider eva holds it" in error["message"]
     (cli.state / "catalog.sqlite").unlink()
     error = run(cli, policy, 4)["error"]
     assert "m1 is a set that the catalog does not know" in error["message"]
