@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 from exshadow.errors import InvalidError
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_SIZE = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)([KMGT]?)(?:i?B)?", re.IGNORECASE)
-_DURATION = re.compile(r"(\d{1,18})([smhdw])")
+NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""Pattern of a name or label."""
+DURATION = "([0-9]{1,18})([smhdw])"
+_NAME = re.compile(NAME)
+_SIZE = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_DURATION = re.compile(DURATION)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _END_OF_TIME = datetime(2255, 1, 1, tzinfo=UTC)  # 64-bit nanoseconds reach little further
 _LONGEST_DURATION = 365 * 86_400

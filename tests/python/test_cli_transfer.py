@@ -99,3 +99,13 @@ def test_one_volume_goes_to_stdout(cli, image, tmp_path):
     command = [*COMMAND, "snapshot", "export", "noon", "--stdout"]
     done = subprocess.run(command, env=cli.environment, capture_output=True, check=True)
     assert done.stdout == path.read_bytes()
+
+
+def test_a_closed_stdout_is_told(cli, image, tmp_path):
+    cli("volume", "add", "db", image("db.img"))
+    words = " ".join([*COMMAND, "snapshot", "export", "db@noon", "--stdout"])
+    done = subprocess.run(
+        ["sh", "-c", f"{words} >&-"], env=cli.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "stdout is closed" in done.stderr

@@ -390,3 +390,10 @@ def test_a_resync_says_that_the_set_is_gone(bed):
     _, out, _ = bed.run("snapshot", "resync", "later")
     assert "set shop@later is gone" in out
     assert bed.run("snapshot", "show", "shop@later")[0] == 3
+
+
+def test_nothing_that_is_told_steers_a_terminal(cli, tmp_path):
+    """A file's name as little as what a program said."""
+    said = cli("policy", "check", tmp_path / "a\x1b[2J.toml", status=3)
+    assert "\x1b" not in said.out + said.err
+    assert "a\ufffd[2J.toml" in said.err

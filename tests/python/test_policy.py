@@ -14,7 +14,7 @@ import pytest
 from conftest import Cli
 
 import exshadow
-from exshadow.cli.policy_settings import _OPTIONS
+from exshadow.cli.policy_settings import OPTIONS
 from exshadow.errors import InvalidError, RefusedError
 from exshadow.model import SetRecord, Verification
 from exshadow.policy.model import load, parse
@@ -117,12 +117,31 @@ def test_their_faults_have_lines_too(text: str, told: str) -> None:
         ('[template.a]\nextends = "b"\n[template.b]\nextends = "a"\n'
          '[group.g]\nextends = "a"\nvolumes = ["a"]', "extend one another"),
         ("[group.g", "policy: "),
+        ('[group.g]\nextends = ["t"]\nvolumes = ["a"]', "policy:2: group.g extends"),
+        ('[template.t]\nextends = { a = 1 }\n[group.g]\nvolumes = ["a"]', "policy:2: template.t"),
+        ("[group.g]\nvolumes = " + "[" * 3000 + "]" * 3000, "too deep in one another"),
+        ("[group.g]\nvolumes = []", "policy:2: group.g.volumes: must name at least one"),
+        ('[group.g]\nvolumes = ["a"]\nkeep = 3', "policy:3: group.g.keep: write a table"),
+        ('[group.g]\nvolumes = ["a"]\nobjective = "900d"', "is too long"),
         ('["group"."bad name"]\nvolumes = ["a"]', "group name"),
     ],
 )  # fmt: skip
 def test_files_that_are_no_policy(text: str, told: str) -> None:
     with pytest.raises(InvalidError, match=told):
         parse(text)
+
+
+def test_a_wrong_name_in_a_list_is_one_fault() -> None:
+    with pytest.raises(InvalidError) as fault:
+        parse('[group.g]\nvolumes = ["../a"]')
+    assert str(fault.value).count("policy:2:") == 1
+
+
+def test_a_file_of_windows_editors_is_read(tmp_path: Path) -> None:
+    """With the mark of UTF-8 before it, and two characters at the end of lines."""
+    file = tmp_path / "policy.toml"
+    file.write_bytes(b'\xef\xbb\xbf[group.g]\r\nvolumes = ["a"]\r\n')
+    assert load(file).group["g"].volumes == ("a",)
 
 
 def test_a_policy_that_anybody_may_change_is_refused(tmp_path: Path) -> None:
@@ -272,6 +291,9 @@ def test_check_warns_of_a_volume_of_another_product_in_two_groups(cli, tmp_path:
     assert [text.startswith("W: is in the groups mail, web") for text in found["warnings"]] == [
         True
     ]
+    path.write_text("".join(tables[:2]).replace('"web"', '"mail"'))
+    (said,) = json.loads(cli("--json", "policy", "check", path).out)["policy"]["warnings"]
+    assert said.startswith("volume mail is in the groups mail, web, and the native engine")
     path.write_text("".join([tables[0], tables[2]]))
     assert not json.loads(cli("--json", "policy", "check", path).out)["policy"]["warnings"]
 
@@ -560,4 +582,4 @@ def test_every_option_that_a_provider_reads_is_known_to_check() -> None:
     }
     assert {"mirror-path", "writer", "restore"} <= read
     of_commands = {"host", "released"}  # lend and recall say them
-    assert read - of_commands <= set(_OPTIONS)
+    assert read - of_commands <= set(OPTIONS)

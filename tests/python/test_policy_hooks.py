@@ -18,7 +18,14 @@ from exshadow import wire
 from exshadow.catalog import open_catalog
 from exshadow.catalog.measures import add_measures
 from exshadow.commands import CommandRunner, private_command, split_words
-from exshadow.errors import InvalidError, NotFoundError, ProviderError, RefusedError, TimedOutError
+from exshadow.errors import (
+    Error,
+    InvalidError,
+    NotFoundError,
+    ProviderError,
+    RefusedError,
+    TimedOutError,
+)
 from exshadow.model import ChangedMember, Member, SetRecord, Verification
 from exshadow.policy.hooks import check_hooks, run_hooks
 from exshadow.policy.model import Group, Hook, NotifyPart, load
@@ -62,6 +69,24 @@ def test_a_hook_that_fails_is_told_with_its_last_words(script):
     with pytest.raises(ProviderError, match=r"ended with 3: no tape in the drive") as caught:
         run_hooks([hook(script("echo no tape in the drive; exit 3"))], "before", {})
     assert caught.value.exit_status == 6
+
+
+@pytest.mark.parametrize("first", ["#!/nowhere/sh\n", "exit 0\n"])
+def test_a_hook_without_an_interpreter_is_told_as_such(tmp_path, first):
+    path = tmp_path / "hook"
+    path.write_text(first)
+    path.chmod(0o700)
+    with pytest.raises(Error) as raised:
+        run_hooks([hook(path)], "before", {})
+    assert "first line" in raised.value.hint
+
+
+def test_what_a_hook_says_steers_no_terminal(script):
+    with pytest.raises(ProviderError) as raised:
+        run_hooks([hook(script("printf '\\033[2J\\000bye'; kill -9 $$"))], "before", {})
+    assert "was killed by signal 9" in raised.value.message
+    assert raised.value.message.endswith("\ufffd[2J\ufffdbye")
+    assert raised.value.hint
 
 
 def test_a_hook_past_its_limit_is_ended_with_its_children(script, tmp_path):

@@ -125,7 +125,9 @@ def test_spans(text: str, span: Span) -> None:
     assert parse_span(str(span)) == span
 
 
-@pytest.mark.parametrize("text", ["", "7", "7w", "3h2d", "-1d", "1y 2m", "9" * 30 + "d"])
+@pytest.mark.parametrize(
+    "text", ["0h", "0y0d", "", "7", "7w", "3h2d", "-1d", "1y 2m", "9" * 30 + "d"]
+)
 def test_what_is_no_span(text: str) -> None:
     with pytest.raises(InvalidError):
         parse_span(text)

@@ -230,3 +230,38 @@ def test_a_script_checks_what_a_product_presents(cli, tmp_path):
     assert run["set"]["verified"]["check"] == "script", run
     assert '"db"' in (tmp_path / "told").read_text()
     bed.close()
+
+
+def test_vdisks_named_by_their_ids_go_to_their_array(cli, tmp_path):
+    """As volumes of other hosts are: there is no device here."""
+    bed = EvaBed(tmp_path)
+    path = policy_of(bed, tmp_path, bed.settings)
+    text = path.read_text()
+    for one in bed.sources:
+        text = text.replace(json.dumps(one.path), json.dumps(bed.other_paths[one.name]))
+    path.write_text(text)
+    (found,) = cli.json("provider", "choose", path)["groups"]
+    assert found["provider"] == "eva"
+    (ran,) = cli.json("policy", "run", path)["groups"]
+    assert ran["provider"] == "eva"
+    assert ran["error"] is None
+
+
+def test_two_volumes_on_one_vdisk_get_no_array(cli, tmp_path):
+    bed = EvaBed(tmp_path)
+    path = policy_of(bed, tmp_path, bed.settings)
+    first, second = (json.dumps(one.path) for one in bed.sources)
+    path.write_text(path.read_text().replace(second, first))
+    (found,) = cli.json("provider", "choose", path, status=4)["groups"]
+    (said,) = [one["reason"] for one in found["refused"] if one["provider"] == "eva"]
+    assert said == "db and logs are on one vdisk, which is copied as a whole"
+
+
+def test_what_sssu_says_steers_no_terminal(cli, tmp_path):
+    bed = EvaBed(tmp_path)
+    program = tmp_path / "sssu"
+    program.write_text("#!/bin/sh\nprintf '\\033[2Jgone'\n")
+    program.chmod(0o700)
+    path = policy_of(bed, tmp_path, bed.settings | {"sssu": str(program)})
+    (found,) = cli.json("provider", "choose", path, status=4)["groups"]
+    assert found["problems"]["eva"] == "sssu ended by itself: [2Jgone"

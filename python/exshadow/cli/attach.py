@@ -115,13 +115,14 @@ def mount(
 
     Example: exshadow snapshot mount shop@noon /mnt/noon
     """
-    from exshadow.service import devices, mounts
+    from exshadow.service import devices, mounts, sets
     from exshadow.service.attachments import Attachments
     from exshadow.service.conflicts import absolute
 
     devices.require_root()
     with open_service() as service:
         one = service.show_set(set_)
+    sets.require_native(one, "mount")
     attachments = Attachments(state_folder())
     with _daemon(attachments):
         made = mounts.mount(attachments, one, absolute(folder), writable=writable)

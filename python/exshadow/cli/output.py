@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _emitted = False
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def show(document: Json, text: str, error: Error | None = None) -> int:
@@ -64,6 +66,7 @@ def _complain(error: Error) -> None:
 def write(text: str) -> None:
     """Write to stdout and flush, so that a closed pipe shows here and not at exit."""
     if sys.stdout is not None:  # None when the caller closed it
+        text = _steady(text)
         try:
             sys.stdout.write(text)
         except UnicodeEncodeError:  # a path of other bytes, or a terminal of few letters
@@ -75,8 +78,13 @@ def write(text: str) -> None:
 def say(text: str) -> None:
     """A line on stderr."""
     if sys.stderr is not None:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(_steady(text) + "\n")
         sys.stderr.flush()
+
+
+def _steady(text: str) -> str:
+    """Without what would steer a terminal: programs say much, and what they say is told."""
+    return _STEERING.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def table(

@@ -31,15 +31,19 @@ app.command("exshadow.cli.policy_timers:timers", name="timers")
 
 @app.command
 def schema() -> int:
-    """Print the JSON Schema of a policy, for editors that know it.
+    """Print the JSON Schema of a policy file, for editors that know it.
+
+    What needs more than the text (programs, addresses, windows that are never met) is for: policy
+    check
 
     Example: exshadow policy schema > policy.schema.json
     """
     import json
 
-    from exshadow.policy.model import schema as described
+    from exshadow.cli.policy_settings import OPTIONS, known_settings
+    from exshadow.policy.schema import schema as described
 
-    document = described()
+    document = described(known_settings(), OPTIONS)
     return output.show(document, json.dumps(document, indent=1))
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from exshadow.cli import output
 from exshadow.cli.options import PolicyFile
-from exshadow.cli.policy_settings import both, option_faults, setting_faults, unreachable
+from exshadow.cli.policy_settings import option_faults, setting_faults, unreachable
 from exshadow.errors import Error, InvalidError
+from exshadow.policy.lines import both
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,11 +47,21 @@ def _shared(policy: Policy) -> Iterator[str]:
     """Volumes of other products in two groups: runs exclude each other, but a restore of one group
     changes the other's production. The native engine has each volume in one group."""
     groups: dict[str, list[str]] = {}
+    native: dict[str, list[str]] = {}
     for name, group in sorted(policy.group.items()):
+        for one in group.volumes:
+            if one not in policy.volume:
+                native.setdefault(one, []).append(name)
         for path in sorted(
             {policy.volume[one].path for one in group.volumes if one in policy.volume}
         ):
             groups.setdefault(path, []).append(name)
+    for one, names in native.items():
+        if len(names) > 1:
+            yield (
+                f"volume {one} is in the groups {', '.join(names)}, and the native engine has it "
+                "in one: runs of the others are refused"
+            )
     for path, names in groups.items():
         if len(names) > 1:
             yield (

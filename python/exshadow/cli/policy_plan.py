@@ -93,7 +93,7 @@ def _planned(
         provider=room.provider.name,
         steps=() if wrong else run.plan.steps,  # they would be refused
         problems=found + wrong,
-        gives_up=run.gives_up.id if run.gives_up else "",
+        gives_up=run.gives_up.id if run.gives_up and not wrong else "",
     )
 
 

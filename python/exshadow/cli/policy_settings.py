@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exshadow.errors import Error
+from exshadow.policy.lines import both
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +28,21 @@ def setting_faults(name: str, plain: Mapping[str, str]) -> Iterator[Fault]:
     yield from known(plain)
 
 
-_OPTIONS = (
+def known_settings() -> dict[str, list[str]]:
+    """By provider the keys that its table may have."""
+    from exshadow.providers.eva.settings import EvaSettings
+    from exshadow.providers.sfw.settings import KNOWN
+    from exshadow.providers.vss.settings import VssSettings
+
+    return {
+        "native": list(_OF_NATIVE),
+        "sfw": sorted(KNOWN),
+        "eva": list(EvaSettings.model_fields),
+        "vss": list(VssSettings.model_fields),
+    }
+
+
+OPTIONS = (
     "mirror-path",
     "live",
     "restore",
@@ -45,7 +60,7 @@ _OPTIONS = (
 def option_faults(group: Group) -> Iterator[Fault]:
     """Options that no provider knows, and patterns by which two mirrors would be one file."""
     options = group.provider.options
-    yield from _unknown(options, _OPTIONS)
+    yield from _unknown(options, OPTIONS)
     pattern = options.get("mirror-path", "")
     if said := _pattern_fault(pattern, len(group.volumes), len(group.mirrors)):
         yield "mirror-path", said
@@ -83,11 +98,6 @@ def unreachable(policy: Policy) -> list[str]:
                 f"hold {len(group.mirrors)}: older ones give their mirror up sooner"
             )
     return found
-
-
-def both(problem: Error) -> str:
-    """What was found and what to do, in one line."""
-    return f"{problem.message}; {problem.hint}" if problem.hint else problem.message
 
 
 def _native(plain: Mapping[str, str]) -> Iterator[Fault]:

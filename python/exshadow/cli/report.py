@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,7 +71,8 @@ def _page(
     volumes = listing.survey.volumes
     names = {one.group for one in volumes.values()}
     names |= {one.group for one in listing.sets if one.state != "dissolved"}
-    others = {name: Group(volumes=(name,)) for name in sorted(names - set(groups))}
+    # Names are as the catalog has them, which may come from elsewhere: nothing judges them here.
+    others = {name: Group.model_construct(volumes=(name,)) for name in sorted(names - set(groups))}
     now = datetime.now(UTC)
     catalog = desk.facts()
     mirrors, problems = _mirrors(catalog, [*groups, *others])
@@ -123,10 +123,9 @@ def _mirrors(
 
 def _write(path: Path, text: str) -> None:
     """Whole or not at all: somebody may be reading the old one."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    from exshadow.service.whole_file import write_whole
+
     try:
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
+        write_whole(path, text)
     except OSError as problem:
-        fresh.unlink(missing_ok=True)
         raise from_system(problem, f"cannot write {path}") from problem

@@ -54,6 +54,8 @@ def export(
         raise InvalidError("--volume and --force go with --to")
     if stdout and context.json:
         raise InvalidError("--stdout and --json both want stdout")
+    if stdout and sys.stdout is None:
+        raise InvalidError("stdout is closed", hint="redirect it or name a folder")
     if stdout and sys.stdout.isatty():
         raise InvalidError("an image would go to the terminal", hint="redirect it or name a folder")
     with open_service() as service:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -43,7 +44,10 @@ def _run(hook: Hook, document: bytes) -> None:
                 words, stdin=given, stdout=said, stderr=said, start_new_session=True
             )
         except OSError as problem:
-            raise from_system(problem, f"cannot start hook {words[0]}") from problem
+            found = from_system(problem, f"cannot start hook {words[0]}")
+            if problem.errno in (errno.ENOEXEC, errno.ENOENT):  # the program itself is there
+                found.hint = "its first line must name an interpreter that is there: #!/bin/sh"
+            raise found from problem
         try:
             process.wait(limit)
         except BaseException as problem:
@@ -56,12 +60,17 @@ def _run(hook: Hook, document: bytes) -> None:
                 ) from None
             raise
         if process.returncode:
+            code = process.returncode
+            how = f"ended with {code}" if code > 0 else f"was killed by signal {-code}"
             raise ProviderError(
-                f"hook {hook.command} ended with {process.returncode}: {_last(said)}"
+                f"hook {hook.command} {how}: {_last(said)}",
+                hint="run it by hand: 0 is its only good status",
             )
 
 
 def _last(said: IO[bytes]) -> str:
-    """The end of what it said."""
+    """The end of what it said, without what would steer a terminal."""
     said.seek(max(0, said.seek(0, os.SEEK_END) - _SAID))
-    return said.read().decode(errors="replace").strip() or "it said nothing"
+    text = said.read().decode(errors="replace").strip()
+    plain = "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in text)
+    return plain or "it said nothing"

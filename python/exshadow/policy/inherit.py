@@ -99,14 +99,17 @@ def _chain(
 def _parents(part: Mapping[str, Any], templates: Mapping[str, Any]) -> Iterator[object]:
     """What is extended, one after the other; the last may be no template, and None is said where a
     circle closes."""
-    seen: list[object] = []
+    seen: set[str] = set()
     parent = part.get("extends")
     while parent is not None:
+        if not isinstance(parent, str):  # no name of anything
+            yield parent
+            return
         if parent in seen:
             yield None
             return
         yield parent
-        seen.append(parent)
+        seen.add(parent)
         parent = templates[parent].get("extends") if parent in templates else None
 
 

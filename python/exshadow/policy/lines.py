@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from exshadow.errors import Error
 from exshadow.names import meant
 
 if TYPE_CHECKING:
@@ -20,8 +21,17 @@ _WORDS = {
     "Input should be a valid tuple": "write a list: [...]",
     "Input should be a valid frozenset": "write a list: [...]",
     "Input should be a valid string": "write a text in quotes",
+    "Input should be a valid boolean": "write true or false",
 }
 """What the library says of a value, as the file's readers understand it."""
+_KINDS = {
+    "model_type": "write a table: { ... }",
+    "dict_type": "write a table: { ... }",
+    "mapping_type": "write a table: { ... }",
+    "string_too_short": "must not be empty",
+    "too_short": "must name at least one",
+}
+"""The same by the kind of fault."""
 Place = tuple[int | str, ...]
 
 
@@ -104,9 +114,15 @@ class Faults:
         return places[said.index(best)] if best > 0 else place
 
 
+def both(problem: Error) -> str:
+    """What was found and what to do, in one line."""
+    return f"{problem.message}; {problem.hint}" if problem.hint else problem.message
+
+
 def told(fault: ErrorDetails, root: type[BaseModel]) -> str:
     """What the library found, in this file's words; for an unknown key also which may be meant."""
-    text = _WORDS.get(fault["msg"], fault["msg"].removeprefix("Value error, "))
+    text = _KINDS.get(fault["type"]) or _WORDS.get(fault["msg"], "")
+    text = text or fault["msg"].removeprefix("Value error, ").replace("Tuple should", "it should")
     if fault["type"] == "extra_forbidden":
         *table, key = fault["loc"]
         text += meant(str(key), _keys(root, table))

@@ -43,22 +43,26 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
+    StrictBool,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
 from exshadow.commands import require_private_file
 from exshadow.errors import InvalidError, from_system
-from exshadow.names import meant, parse_duration, parse_size
+from exshadow.names import DURATION, NAME, check_name, meant, parse_duration, parse_size
 from exshadow.policy.inherit import inherited, parents_of, table, tables
-from exshadow.policy.lines import Faults, Lines, Place, told
-from exshadow.policy.retention import UNLIMITED, Keep, Span, parse_span
-from exshadow.policy.schedule import checked_cron, checked_window
+from exshadow.policy.lines import Faults, Lines, Place, both, told
+from exshadow.policy.retention import SPAN, UNLIMITED, Keep, Span, parse_span
+from exshadow.policy.schedule import CRON, checked_cron, checked_window
 
 CHECKS = ("bytes", "filesystem", "ese", "postgresql", "sqlite", "script")
 PROVIDERS = ("native", "sfw", "eva", "vss")
+_OUTCOMES = ("failure", "success", "warning")
+_MOST = 100_000  # sets that a rule may count
 
 
 def _duration(value: object) -> timedelta:
@@ -67,7 +71,7 @@ def _duration(value: object) -> timedelta:
     try:
         return timedelta(seconds=parse_duration(value))
     except InvalidError as problem:
-        raise ValueError(f"{problem.message}; {problem.hint}") from None
+        raise ValueError(both(problem)) from None
 
 
 def _span(value: object) -> Span:
@@ -76,13 +80,13 @@ def _span(value: object) -> Span:
     try:
         return parse_span(value)
     except InvalidError as problem:
-        raise ValueError(f"{problem.message}; {problem.hint}") from None
+        raise ValueError(both(problem)) from None
 
 
 def _count(value: object) -> int:
     if value == "unlimited":
         return UNLIMITED
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100_000:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
         raise ValueError("write a number from 0 on, or unlimited")
     return value
 
@@ -93,13 +97,38 @@ def _cron(value: object) -> str:
     return checked_cron(value)
 
 
-_WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+_CLOCK = "([01][0-9]|2[0-3]):([0-5][0-9])"
+
+
+def _name(value: str) -> str:
+    try:
+        return check_name(value)
+    except InvalidError as problem:
+        raise ValueError(both(problem)) from None
+
+
+_WINDOW = re.compile(f"{_CLOCK}-{_CLOCK}")
 
 
 def _window(value: object) -> str:
     if not isinstance(value, str) or not _WINDOW.fullmatch(value):
         raise ValueError("write a window such as 20:00-06:00")
     return value
+
+
+def _described(schema: dict[str, Any]) -> WithJsonSchema:
+    """What an editor is told of a value that a function of ours reads."""
+    return WithJsonSchema(schema, mode="validation")
+
+
+def _text(pattern: str) -> WithJsonSchema:
+    """A text of this pattern."""
+    return _described({"type": "string", "pattern": f"^{pattern}$"})
+
+
+def _words(known: Sequence[str]) -> WithJsonSchema:
+    """A list of such words, in any order."""
+    return _described({"type": "array", "items": {"type": "string", "enum": list(known)}})
 
 
 def _one_of(what: str, known: Sequence[str]) -> AfterValidator:
@@ -138,16 +167,31 @@ def _check(value: object) -> Check:
     return check
 
 
-ProviderName = Annotated[str, _one_of("provider", PROVIDERS)]
+_PLAIN_CHECKS = [one for one in CHECKS if one != "script"]
+ProviderName = Annotated[
+    str, _one_of("provider", PROVIDERS), _described({"type": "string", "enum": list(PROVIDERS)})
+]
 CheckName = Annotated[
     Check,
-    PlainValidator(_check, json_schema_input_type=str),
+    PlainValidator(_check),
     PlainSerializer(str, return_type=str),
+    _described(
+        {"type": "string", "anyOf": [{"enum": _PLAIN_CHECKS}, {"pattern": r"^script\?command=/"}]}
+    ),
 ]
-Outcome = Annotated[str, _one_of("outcome", ("failure", "success", "warning"))]
-Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=str)]
-Within = Annotated[Span, BeforeValidator(_span, json_schema_input_type=str)]
-Count = Annotated[int, BeforeValidator(_count, json_schema_input_type=int | str)]
+Outcome = Annotated[
+    str, _one_of("outcome", _OUTCOMES), _described({"type": "string", "enum": list(_OUTCOMES)})
+]
+Duration = Annotated[timedelta, BeforeValidator(_duration), _text(rf"\s*{DURATION}\s*")]
+Within = Annotated[Span, BeforeValidator(_span), _text(rf"\s*(?=[0-9]){SPAN}\s*")]
+Count = Annotated[
+    int,
+    BeforeValidator(_count),
+    _described({"anyOf": [{"type": "integer", "minimum": 0, "maximum": _MOST},
+                          {"const": "unlimited"}]}),
+]  # fmt: skip
+Name = Annotated[str, AfterValidator(_name), _described({"type": "string", "pattern": f"^{NAME}$"})]
+Names = Annotated[tuple[Name, ...], Field(json_schema_extra={"uniqueItems": True})]
 
 
 class _Part(BaseModel):
@@ -179,10 +223,10 @@ class ProviderPart(_Part):
     """Who makes the copies."""
 
     prefer: tuple[ProviderName, ...] = ()
-    forbid: frozenset[ProviderName] = frozenset()
-    survive_source_loss: bool = Field(default=False, alias="survive-source-loss")
-    delta_resync: bool = Field(default=False, alias="delta-resync")
-    off_host: bool = Field(default=False, alias="off-host")
+    forbid: Annotated[frozenset[ProviderName], _words(PROVIDERS)] = frozenset()
+    survive_source_loss: StrictBool = Field(default=False, alias="survive-source-loss")
+    delta_resync: StrictBool = Field(default=False, alias="delta-resync")
+    off_host: StrictBool = Field(default=False, alias="off-host")
     options: Mapping[str, str] = {}
 
     @model_validator(mode="after")
@@ -196,7 +240,7 @@ class Hook(_Part):
     """A command with JSON on its input. Refused when others could change what runs."""
 
     command: Annotated[str, Field(min_length=1)]
-    timeout: Duration = timedelta(minutes=5)
+    timeout: Annotated[Duration, Field(json_schema_extra={"default": "5m"})] = timedelta(minutes=5)
 
 
 class HooksPart(_Part):
@@ -213,7 +257,7 @@ class NotifyPart(_Part):
     """Who hears of a run: apprise URLs, and a URL that is asked after each good one."""
 
     urls: tuple[str, ...] = ()
-    on: frozenset[Outcome] = frozenset({"failure"})
+    on: Annotated[frozenset[Outcome], _words(_OUTCOMES)] = frozenset({"failure"})
     ping: str | None = None
 
 
@@ -221,12 +265,12 @@ class Group(_Part):
     """One protection group. ``mirrors``: labels that take turns at being the copy, plexes of the
     native engine."""
 
-    volumes: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
-    schedule: Annotated[str, BeforeValidator(_cron)] | None = None
-    window: Annotated[str, BeforeValidator(_window)] | None = None
+    volumes: Annotated[Names, Field(min_length=1, max_length=64)]
+    schedule: Annotated[str, BeforeValidator(_cron), _text(rf"[ \t]*{CRON}[ \t]*")] | None = None
+    window: Annotated[str, BeforeValidator(_window), _text(_WINDOW.pattern)] | None = None
     writers: tuple[str, ...] = ()
-    verify: tuple[CheckName, ...] = ()
-    mirrors: tuple[str, ...] = ()
+    verify: Annotated[tuple[CheckName, ...], Field(json_schema_extra={"uniqueItems": True})] = ()
+    mirrors: Names = ()
     keep: KeepPart = KeepPart()
     provider: ProviderPart = ProviderPart()
     hooks: HooksPart = HooksPart()
@@ -256,7 +300,7 @@ class Group(_Part):
 class Template(Group):
     """What groups take from: a part of one."""
 
-    volumes: tuple[str, ...] = ()
+    volumes: Names = ()
 
 
 def _size(value: object) -> int:
@@ -267,7 +311,7 @@ def _size(value: object) -> int:
     try:
         return parse_size(value)
     except InvalidError as problem:
-        raise ValueError(f"{problem.message}; {problem.hint}") from None
+        raise ValueError(both(problem)) from None
 
 
 class VolumePart(_Part):
@@ -275,14 +319,18 @@ class VolumePart(_Part):
     provider cannot find it out."""
 
     path: Annotated[str, Field(min_length=1)]
-    size: Annotated[int, BeforeValidator(_size, json_schema_input_type=int | str)] = 0
+    size: Annotated[
+        int,
+        BeforeValidator(_size),
+        _described({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]}),
+    ] = 0
 
 
 class Policy(_Part):
     """The whole file after inheritance."""
 
     group: Mapping[str, Group]
-    volume: Mapping[str, VolumePart] = {}
+    volume: Mapping[Name, VolumePart] = {}
     provider: Mapping[ProviderName, Mapping[str, str]] = {}
 
 
@@ -304,7 +352,7 @@ def read_text(path: Path) -> str:
         kind = path.stat().st_mode
         if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # reading it might never end
             raise InvalidError(f"{path} is no regular file", hint="name a policy: a TOML file")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # editors of Windows put a mark before it
     except OSError as problem:
         raise from_system(problem, f"cannot read {path}") from problem
     except UnicodeDecodeError as problem:
@@ -329,6 +377,11 @@ def examine(text: str, name: str = "policy") -> tuple[Policy | None, Faults]:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         raise InvalidError(f"{name}: {problem}", hint="it must be TOML") from problem
+    except RecursionError as problem:
+        raise InvalidError(
+            f"{name}: lists or tables lie too deep in one another",
+            hint="a policy needs four levels",
+        ) from problem
     faults = Faults(name, Lines(text), parents_of(raw))
     parts = {"group": inherited(raw, faults)}
     parts |= {part: deepcopy(raw[part]) for part in ("volume", "provider") if part in raw}
@@ -345,8 +398,12 @@ def _sound(parts: dict[str, Any], faults: Faults) -> Policy | None:
             return Policy.model_validate(parts)
         except ValidationError as problem:
             found = problem.errors()
+        places = [fault["loc"] for fault in found]
         for fault in found:
-            faults.add(fault["loc"], told(fault, Policy))
+            # A list of wrong items counts as too short as well.
+            inside = any(place[:-1] == fault["loc"] for place in places)
+            if fault["type"] != "too_short" or not inside:
+                faults.add(fault["loc"], told(fault, Policy))
         cut = [_cut(parts, fault["loc"]) for fault in found]
         if not all(cut):
             return None
@@ -383,8 +440,3 @@ def _look_at_templates(raw: Mapping[str, Any], faults: Faults) -> None:
         except ValidationError as problem:
             for fault in problem.errors():
                 faults.add((*place, *fault["loc"]), told(fault, Template))
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema of a group, for editors."""
-    return Policy.model_json_schema()

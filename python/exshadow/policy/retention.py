@@ -19,6 +19,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from exshadow.errors import InvalidError
 
 UNLIMITED = -1
+_LONGEST = 36_525  # days of a simulation: a century
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Span:
         return "".join(f"{number}{unit}" for number, unit in parts if number) or "0h"
 
 
-_SPAN = re.compile(r"(?:(\d{1,4})y)?(?:(\d{1,5})m)?(?:(\d{1,6})d)?(?:(\d{1,7})h)?")
+SPAN = "(?:([0-9]{1,4})y)?(?:([0-9]{1,5})m)?(?:([0-9]{1,6})d)?(?:([0-9]{1,7})h)?"
+_SPAN = re.compile(SPAN)
 
 
 def parse_span(text: str) -> Span:
@@ -64,6 +66,8 @@ def parse_span(text: str) -> Span:
     if not found or not any(found.groups()):
         raise InvalidError(f"{text!r} is no time span", hint="write it as 2y5m7d3h, any unit alone")
     years, months, days, hours = (int(part or 0) for part in found.groups())
+    if not (years or months or days or hours):
+        raise InvalidError(f"{text!r} is no time at all", hint="leave it out to keep none by it")
     return Span(years, months, days, hours)
 
 
@@ -251,9 +255,9 @@ def simulate(
     """What a policy leads to: a set every so often, or at the moments of ``made``, for N days of
     the zone, given up as the rules say there. With so many ``mirrors`` there is never a set more: a
     new one takes the mirror of one that the rules give up, else of the oldest."""
-    if every < timedelta(minutes=1) or days < 1:
+    if every < timedelta(minutes=1) or not 1 <= days <= _LONGEST:
         raise InvalidError(
-            "a simulation needs at least a day, and a minute between sets",
+            f"a simulation needs a day at least and {_LONGEST} at most, and a minute between sets",
             hint="--days 60 --every 1h",
         )
     there: list[Held] = []

@@ -23,6 +23,12 @@ _FIELDS = (
     ("month", _ITEM.format(value=_NAMED)),
     ("weekday", _ITEM.format(value=_NAMED)),
 )
+_PATTERNS = (
+    f"{item}(?:,{item})*".replace("[a-z]", "[A-Za-z]").replace("|l)", "|[lL])")
+    for _, item in _FIELDS
+)
+CRON = "[ \\t]+".join(_PATTERNS)
+"""Pattern of the five fields; whether their numbers can be is not in it."""
 _ANY_YEARS = datetime(2024, 1, 1, tzinfo=UTC)  # of the years from here one has every date
 
 

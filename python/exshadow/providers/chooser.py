@@ -16,6 +16,7 @@ from exshadow.providers.facts import (
     Capability,
     Choice,
     CopyKind,
+    Disk,
     Facts,
     Refusal,
     Room,
@@ -181,16 +182,31 @@ def _eva(facts: Facts, wish: Wish) -> Capability | str:
             )
         return _mixed(facts, other, "the array") or f"{other.name} is no basic disk of an array"
     for volume in facts.volumes:
-        if not volume.disks or not all(_is_eva(disk.vendor, disk.product) for disk in volume.disks):
+        if not volume.disks or not all(_is_eva(disk, facts) for disk in volume.disks):
             return f"{volume.name} does not lie on an EVA"
+    if twice := _shared(facts):
+        return twice
     array = _array_of(facts)
     if isinstance(array, str):
         return array
     return _array_limits(facts, wish, array)
 
 
-def _is_eva(vendor: str, product: str) -> bool:
-    return vendor.strip().lower() in _EVA_VENDORS and bool(_EVA_PRODUCT.search(product))
+def _is_eva(disk: Disk, facts: Facts) -> bool:
+    if not disk.vendor and not disk.product:  # nobody told: an array that has the disk may
+        return any(normal_id(disk.page83) in array.volumes for array in facts.arrays)
+    return disk.vendor.strip().lower() in _EVA_VENDORS and bool(_EVA_PRODUCT.search(disk.product))
+
+
+def _shared(facts: Facts) -> str:
+    """Which volumes lie on one vdisk: a restore of one would replace the other."""
+    owners: dict[str, str] = {}
+    for volume in facts.volumes:
+        for disk in volume.disks:
+            first = owners.setdefault(normal_id(disk.page83), volume.name)
+            if disk.page83 and first != volume.name:
+                return f"{first} and {volume.name} are on one vdisk, which is copied as a whole"
+    return ""
 
 
 def _array_of(facts: Facts) -> ArrayFacts | str:

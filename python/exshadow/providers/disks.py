@@ -23,7 +23,11 @@ _ASK_WINDOWS = (
 
 
 def linux_stack(source: Source, sysfs: str, devices: str) -> VolumeStack:
-    """By sysfs. Files, partitions, and what LVM or md made, are OTHER: arrays copy whole disks."""
+    """By sysfs. Files, partitions, and what LVM or md made, are OTHER: arrays copy whole disks. A
+    path that is a page-83 id is a disk of which only its array tells more."""
+    if Devices.is_id(source.path):
+        disk = Disk(page83=Devices(sysfs, devices, "/proc/self/mounts").id_of(source.path))
+        return VolumeStack(source.name, StackKind.BASIC, source.size, disks=(disk,))
     node = _node(source.path, sysfs, devices)
     if node is None or (node / "partition").exists() or (node / "md").exists():
         return VolumeStack(source.name, StackKind.OTHER, source.size)

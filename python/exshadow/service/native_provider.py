@@ -14,14 +14,23 @@ found half done and goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from exshadow.errors import InvalidError, NotFoundError, RefusedError, UnsupportedError
+from exshadow.errors import ExistsError, InvalidError, NotFoundError, RefusedError, UnsupportedError
 from exshadow.image_files import errors_as_io
 from exshadow.model import UNFINISHED, ChangedMember, PlexRecord, SetRecord, VolumeRecord
-from exshadow.providers.contract import Action, Mirror, Source, Stage, Standing, Verb
+from exshadow.providers.contract import (
+    Action,
+    Mirror,
+    MirrorState,
+    Provider,
+    Source,
+    Stage,
+    Standing,
+    Verb,
+)
 from exshadow.providers.facts import Capability, CopyKind
 from exshadow.service import native_standing
 from exshadow.service.contract import Service
@@ -81,14 +90,22 @@ class NativeProvider:
         for volume in self._volumes(action):
             plex = volume.plex(action.mirror)
             if plex is None:
-                path = str(self._place(action, volume.name))
-                self._service.add_mirror(volume.name, path, label=action.mirror)
+                self._add(action, volume.name)
             elif plex.state in UNFINISHED:
                 self._service.sync_mirror(volume.name, action.mirror)
             elif plex.state != "in_sync":
                 raise RefusedError(
                     native_standing.taken(action, volume), hint="resync that set first"
                 )
+
+    def _add(self, action: Action, volume: str) -> None:
+        path = str(self._place(action, volume))
+        try:
+            self._service.add_mirror(volume, path, label=action.mirror)
+        except ExistsError as problem:
+            again = f"exshadow mirror add {volume} {path} --label {action.mirror} --overwrite"
+            problem.hint = f"move it away; or, if nobody needs it: {again}"
+            raise
 
     def _split(self, action: Action) -> None:
         consistency = "application" if action.writers else "crash"
@@ -191,6 +208,11 @@ class NativeProvider:
         labels = {plex.label for one in records for plex in one.plexes if not plex.authority}
         return tuple(native_standing.mirror(label, records) for label in sorted(labels))
 
+    def production(self, volumes: Sequence[Source]) -> frozenset[str]:
+        """Labels of plexes that are production itself, by a promotion say: they are no mirrors."""
+        records = [self._service.show_volume(one.name) for one in volumes]
+        return frozenset(plex.label for one in records for plex in one.plexes if plex.authority)
+
     def changed(self, action: Action) -> tuple[ChangedMember, ...] | None:
         """By the change maps: a superset of what differs."""
         return tuple(self._service.diff_set(action.set_id))
@@ -245,6 +267,27 @@ class NativeProvider:
     @staticmethod
     def _removable(plex: PlexRecord) -> bool:
         return plex.state in UNFINISHED or (plex.state == "in_sync" and not plex.authority)
+
+
+def no_mirrors(
+    provider: Provider, volumes: Sequence[Source], labels: Collection[str]
+) -> dict[str, Mirror]:
+    """Of the policy's mirrors those that are production itself, by a promotion say: nobody's turn,
+    and nothing to be prepared."""
+    asked: Callable[[Sequence[Source]], frozenset[str]] | None
+    asked = getattr(provider, "production", None)
+    there = sorted(asked(volumes) & set(labels)) if asked is not None else []
+    if not there:
+        return {}
+    said = "production itself (from the beginning, or since a set of it was promoted)"
+    others = [
+        one.label
+        for one in provider.mirrors("", volumes)
+        if one.label not in labels and one.state is not MirrorState.SPLIT
+    ]
+    if others:
+        said += f": in its place the policy can name {', '.join(others)}"
+    return {one: Mirror(one, MirrorState.BROKEN, detail=said) for one in there}
 
 
 def cannot_lend() -> UnsupportedError:

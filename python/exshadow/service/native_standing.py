@@ -87,10 +87,13 @@ def _resynced(action: Action, one: SetRecord | None, volumes: Sequence[VolumeRec
     if one is not None and one.state in ("ready", "failed"):
         return Standing(Stage.ABSENT)
     plexes = [volume.plex(action.mirror) for volume in volumes]
-    if one is None and all(plex is not None and plex.state == "in_sync" for plex in plexes):
-        return Standing(Stage.DONE, "in sync")
-    if one is None and any(plex is None or plex.state not in _UNDER_WAY for plex in plexes):
+    # A volume that came to the group after the set has no such plex yet.
+    there = [plex for plex in plexes if plex is not None]
+    if one is None and (not there or any(plex.state not in _UNDER_WAY for plex in there)):
         return _no_set(action)
+    if one is None and all(plex.state == "in_sync" for plex in there):
+        return Standing(Stage.DONE, "in sync")
+    volumes = [volume for volume in volumes if volume.plex(action.mirror) is not None]
     total = sum(volume.size for volume in volumes)
     left = _to_sync(action.mirror, volumes)
     return Standing(_going(volumes, action.mirror), "not in sync yet", total - left, total)
@@ -157,7 +160,7 @@ def mirror(label: str, volumes: Sequence[VolumeRecord]) -> Mirror:
     paths = tuple(plex.path for plex in plexes if plex)
     if "restoring" in held.values():
         return Mirror(label, MirrorState.RESTORING, set_id=set_id, presented=paths)
-    if states == {"split"}:
+    if "split" in states and states <= {"split", "none"}:  # it may be older than a volume
         return Mirror(label, MirrorState.SPLIT, set_id=set_id, presented=paths)
     if states == {"in_sync"}:
         return Mirror(label, MirrorState.READY)

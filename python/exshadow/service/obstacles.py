@@ -14,7 +14,7 @@ from exshadow.policy.model import Group
 from exshadow.policy.planning import misfits, plan_group
 from exshadow.providers.contract import REPLACES_PRODUCTION, Mirror, MirrorState, Source
 from exshadow.service.contract import Service
-from exshadow.service.native_provider import NativeProvider
+from exshadow.service.native_provider import NativeProvider, no_mirrors
 from exshadow.service.policy_run import rotation
 from exshadow.service.sets import PROVIDER as NATIVE
 
@@ -37,7 +37,8 @@ def obstacles(
         return found
     if found := _half_restored(catalog, name):
         return found
-    ready = [one for one in service.list_sets(name).sets if one.state == "ready"]
+    every = service.list_sets().sets  # of a group without volumes here and sets nobody knows
+    ready = [one for one in every if one.group == name and one.state == "ready"]
     provider = NATIVE if native else ready[-1].provider if ready else ""
     sets = [one for one in ready if one.provider == provider]
     held = _held(catalog, sets)
@@ -79,7 +80,9 @@ def _held(catalog: Catalog | None, sets: Sequence[SetRecord]) -> dict[str, SetRe
 
 def _native(service: Service, group: Group) -> dict[str, Mirror]:
     sources = [Source(one, "", 0) for one in group.volumes]
-    return {one.label: one for one in NativeProvider(service).mirrors("", sources)}
+    provider = NativeProvider(service)
+    found = {one.label: one for one in provider.mirrors("", sources)}
+    return found | no_mirrors(provider, sources, group.mirrors)
 
 
 def _as_recorded(group: Group, held: dict[str, SetRecord]) -> dict[str, Mirror]:

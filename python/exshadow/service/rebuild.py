@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +14,7 @@ from exshadow.errors import InvalidError, from_system
 from exshadow.model import Json, Plan, Step
 from exshadow.service import sets
 from exshadow.service.state import Survey
+from exshadow.service.whole_file import write_whole
 
 if TYPE_CHECKING:
     from exshadow.service.desk import Desk
@@ -60,15 +60,9 @@ def export_to(desk: Desk, path: str | None) -> Json:
 
 
 def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        write_whole(path, text)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise _translated(error, f"cannot write {path}") from error
 
 

@@ -290,7 +290,10 @@ class Mirrorclones(Lending):
         """How the mirror ``action.mirror`` stands over all volumes."""
         found = self._live(view, action)
         if len(found) < len(action.volumes):
-            return Mirror(action.mirror, MirrorState.BROKEN, detail="not on every volume")
+            phases = {one.vdisk.phase for one in found.values()}
+            going = phases <= {MirrorPhase.SYNCHRONISED, MirrorPhase.SYNCING}
+            state = MirrorState.SYNCING if going else MirrorState.BROKEN  # preparing goes on
+            return Mirror(action.mirror, state, detail="not on every volume")
         for volume, one in found.items():
             if volume in sources and _stranger(sources[volume], one):
                 detail = f"{one.vdisk.name} mirrors another vdisk than production"

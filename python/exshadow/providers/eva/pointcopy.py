@@ -244,6 +244,7 @@ class PointCopies(Making):
         state = {
             Stage.DONE: MirrorState.READY,
             Stage.RUNNING: MirrorState.SYNCING,
+            Stage.HALF: MirrorState.SYNCING,  # preparing goes on
             Stage.ABSENT: MirrorState.NONE,
         }.get(standing.stage, MirrorState.BROKEN)
         return Mirror(action.mirror, state, detail=standing.detail)

@@ -269,8 +269,8 @@ class Session:
         return self.book.limit(name)
 
     def _shown(self, text: str) -> str:
-        plain = " ".join(self.commands.masked(text).split())
-        return plain[-300:] or "nothing"
+        plain = "".join(one if one.isprintable() else " " for one in self.commands.masked(text))
+        return " ".join(plain.split())[-300:] or "nothing"
 
     def _drop(self) -> None:
         child, self._child = self._child, None

@@ -86,8 +86,10 @@ def choose(desk: Desk, group: str, wish: DrillWish, survey: Survey) -> SetRecord
                 hint=f"exshadow drill {one.group} --set {one.label}",
             )
         return one
-    desk.folder.group(group)  # NotFoundError that names the groups
     every = [one for one in sets.assemble(survey, desk.facts()) if one.group == group]
+    if every and all(one.provider != sets.PROVIDER for one in every):
+        sets.require_native(every[-1], "drill")
+    desk.folder.group(group)  # NotFoundError that names the groups
     ready = [one for one in every if one.state == "ready"]
     # What a restore kept of production is no backup.
     made = [one for one in ready if not one.label.startswith(KEPT_LABEL)]

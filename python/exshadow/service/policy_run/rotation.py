@@ -12,6 +12,8 @@ from exshadow.policy.planning import moment_of
 from exshadow.policy.retention import Fate
 from exshadow.providers.contract import Mirror, MirrorState
 
+TO_PREPARE = (MirrorState.NONE, MirrorState.SYNCING)
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -37,9 +39,7 @@ def turn(
     that is lent. RefusedError when none is left.
     """
     states = {label: _state(mirrors, label) for label in labels}
-    missing = tuple(
-        label for label in labels if states[label] in (MirrorState.NONE, MirrorState.SYNCING)
-    )
+    missing = tuple(label for label in labels if states[label] in TO_PREPARE)
     ready = [label for label in labels if states[label] is MirrorState.READY]
     for label in (*ready, *missing):
         return Turn(label, None, missing)
@@ -53,7 +53,7 @@ def turn(
     if not free:
         raise RefusedError(
             "no mirror can be split: " + _reasons(labels, mirrors, held, by_id),
-            hint="name another mirror in the policy's mirrors = [...]",
+            hint=_hint(labels, mirrors, held),
         )
     label = min(free, key=_order)[2]
     return Turn(label, held[label], missing)
@@ -74,6 +74,15 @@ def guarded(fate: Fate) -> bool:
     )
 
 
+def _hint(
+    labels: Sequence[str], mirrors: Mapping[str, Mirror], held: Mapping[str, SetRecord]
+) -> str:
+    another = "name another mirror in the policy's mirrors = [...]"
+    if any(_state(mirrors, one) is MirrorState.SPLIT and one not in held for one in labels):
+        return f"bring the catalog back (exshadow catalog import FILE), or {another}"
+    return another
+
+
 def _reasons(
     labels: Sequence[str],
     mirrors: Mapping[str, Mirror],
@@ -83,8 +92,12 @@ def _reasons(
     said = []
     for label in labels:
         one = held.get(label)
-        if one is None or one.id not in by_id:
-            said.append(f"{label} is {_state(mirrors, label)}")
+        state = _state(mirrors, label)
+        if one is None or one.id not in by_id or state is MirrorState.BROKEN:
+            detail = mirrors[label].detail if state is MirrorState.BROKEN else ""
+            if state is MirrorState.SPLIT and one is None:
+                detail = "a set that the catalog does not know"
+            said.append(f"{label} is {detail or state}")
             continue
         if label in mirrors and mirrors[label].lent:
             said.append(f"{label} is set {one.label} (lent to {mirrors[label].lent})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 
@@ -19,12 +19,13 @@ from exshadow.errors import (
 from exshadow.model import Plan, SetRecord, Step
 from exshadow.names import time_label
 from exshadow.policy.model import Group
-from exshadow.policy.planning import held_of
+from exshadow.policy.planning import held_of, misfits
 from exshadow.policy.retention import Fate, decide
 from exshadow.providers.contract import Mirror, MirrorState, Verb
 from exshadow.service import sets
 from exshadow.service.checks.script import require_safe
 from exshadow.service.checks.wish import CheckWish
+from exshadow.service.native_provider import no_mirrors
 from exshadow.service.policy_run import making, proof, rotation, unfinished
 from exshadow.service.policy_run.around import Around
 from exshadow.service.policy_run.record import GroupRun
@@ -119,6 +120,8 @@ class _Run:
         room, done = self._room, self._done
         done.settled = unfinished.settle(room, self._group.mirrors)
         making.clear(room)
+        self._require_fit()
+        self._tell_of_production()
         if self._group.script is not None:
             require_safe(self._group.script)  # before a set is made that nobody could prove
         around.before()
@@ -142,9 +145,24 @@ class _Run:
         labels = [label for label in self._labels(mirrors) if label not in without]
         return rotation.turn(labels, mirrors, self._held(), self._fates())
 
+    def _require_fit(self) -> None:
+        """The engine splits whole groups: what it would refuse at the split is refused before a set
+        gives its mirror up for it."""
+        if self._room.provider.name == sets.PROVIDER:
+            volumes = self._room.service.list_volumes().volumes
+            if wrong := misfits(self._room.group, self._group, volumes):
+                raise RefusedError(
+                    "; ".join(wrong),
+                    hint="make the policy's volumes those of the group: exshadow volume list",
+                )
+
     def _mirrors(self) -> dict[str, Mirror]:
         room = self._room
         found = {one.label: one for one in room.provider.mirrors(room.group, room.sources)}
+        found |= no_mirrors(room.provider, room.sources, self._group.mirrors)
+        for label, one in self._held().items():
+            if self._is_of_others(one):  # no product knows what half of it is
+                found[label] = Mirror(label, MirrorState.SPLIT, set_id=one.id, lent=one.lent_to)
         for label in set(self._undone.values()) & set(found):
             found[label] = replace(found[label], state=MirrorState.READY)
         return found
@@ -204,9 +222,23 @@ class _Run:
             # Preparing took its time: somebody may have pinned the set since it was chosen.
             sets.require_unpinned(self._room.service.show_set(one.id), "resync")
             self._say(f"set {one.label} gives its mirror {turn.mirror} up")
-            resync = self._room.action(Verb.RESYNC, turn.mirror, one.id, one.label)
-            self._room.do(resync, unpinned=True)
+            self._resync(one, turn.mirror)
             self._done.given_up.append(one.id)
+            if self._is_of_others(one):  # volumes that came later have no such mirror yet
+                self._room.do(self._room.action(Verb.PREPARE, turn.mirror))
+
+    def _resync(self, one: SetRecord, mirror: str) -> None:
+        """With the volumes that the set is of, as long as all of them are there."""
+        room = self._room
+        entry = room.journal.split_of(one.id) if self._is_of_others(one) else None
+        with unfinished.there(room, entry) if entry is not None else nullcontext(room) as then:
+            found = then if _has_all(then) else room
+            found.do(found.action(Verb.RESYNC, mirror, one.id, one.label), unpinned=True)
+
+    def _is_of_others(self, one: SetRecord) -> bool:
+        """Whether the group's volumes are not those of the set any more."""
+        volumes = {source.name for source in self._room.sources}
+        return bool(one.members) and {member.volume for member in one.members} != volumes
 
     def _prove(self, one: SetRecord) -> bool:
         """Whether the writers may cut their logs: only after good verdicts on this very set."""
@@ -239,6 +271,11 @@ class _Run:
                     f"policy's: exshadow snapshot resync {one.group}@{one.label}"
                 )
 
+    def _tell_of_production(self) -> None:
+        room = self._room
+        for one in no_mirrors(room.provider, room.sources, self._group.mirrors).values():
+            self._warn(f"mirror {one.label} is {one.detail}")
+
     def _warn(self, text: str) -> None:
         self._done.warnings.append(text)
         self._room.note(text)
@@ -246,3 +283,13 @@ class _Run:
     def _say(self, text: str) -> None:
         self._done.notes.append(text)
         self._room.note(text)
+
+
+def _has_all(room: Room) -> bool:
+    """Whether the provider finds every volume of the room."""
+    try:
+        for source in room.sources:
+            room.provider.identity(source)
+    except NotFoundError:
+        return False
+    return True

@@ -56,8 +56,8 @@ def require_whole(room: Room, left: Sequence[Entry]) -> None:
     replacing.refuse_others(room)
     for entry in left:
         if replacing.is_replacing(entry):
-            with _there(room, entry) as there:
-                replacing.require_whole(there, entry)
+            with there(room, entry) as then:
+                replacing.require_whole(then, entry)
 
 
 def make_way(room: Room, one: SetRecord, mirror: str, asked: Verb | None = None) -> list[str]:
@@ -118,8 +118,8 @@ def _told(room: Room, entry: Entry, done: str) -> str:
 
 
 def _settled(room: Room, entry: Entry, way: _Way) -> str:
-    with _there(room, entry) as there:
-        return way(there, entry)
+    with there(room, entry) as then:
+        return way(then, entry)
 
 
 def _left_as_it_is(entry: Entry, problem: Error) -> str:
@@ -132,16 +132,16 @@ def _settle_by(entry: Entry) -> str:
 
 
 @contextmanager
-def _there(room: Room, entry: Entry) -> Iterator[Room]:
+def there(room: Room, entry: Entry) -> Iterator[Room]:
     """The room that the entry was begun in: its volumes and its provider, which makes the copies of
     then and is reached as today's policy says, if it says anything of it."""
-    there = room.at(entry, renewed(entry.provider, entry.settings, room.settings))
+    then = room.at(entry, renewed(entry.provider, entry.settings, room.settings))
     try:
-        with there.leased():
-            yield there
+        with then.leased():
+            yield then
     finally:
-        close = getattr(there.provider, "close", None)
-        if close is not None and there.provider is not room.provider:
+        close = getattr(then.provider, "close", None)
+        if close is not None and then.provider is not room.provider:
             close()
 
 
@@ -171,11 +171,11 @@ def _lost(room: Room) -> list[str]:
 
 def _looked_for(room: Room, one: SetRecord, entry: Entry) -> str:
     """What is new about it, empty for nothing."""
-    with _there(room, entry) as there:
-        if one.state == "ready" and not _is_there(there, entry.action):
+    with there(room, entry) as then:
+        if one.state == "ready" and not _is_there(then, entry.action):
             room.desk.catalog.change_set(one.id, state="failed")
             return f"set {one.label} is gone: {one.provider} holds it no longer"
-        if one.state == "failed" and there.provider.standing(entry.action).stage is Stage.DONE:
+        if one.state == "failed" and then.provider.standing(entry.action).stage is Stage.DONE:
             room.desk.catalog.change_set(one.id, state="ready")
             return f"set {one.label} is found again: it is ready"
     return ""
