@@ -38,7 +38,7 @@ std::string why_none(BackupType type, std::span<const PastBackup> history) {
     if (history.empty()) return "none is known";
     const auto& last = history.back();
     if (!last.succeeded) return "the last one failed";
-    if (!is_base_for(type, last.type)) return "a " + word(last.type) + " backup is none";
+    if (!is_base_for(type, last.type)) return "the last one was " + word(last.type);
     return "none that succeeded is known";
 }
 

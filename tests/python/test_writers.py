@@ -23,6 +23,7 @@ from vss_writers import OneVolume
 
 from exshadow import vss
 from exshadow.errors import InvalidError, NotFoundError, RefusedError
+from exshadow.vss.places import Places
 from exshadow.vss.registry import make_writer, spec_of
 from exshadow.writers.filesystem import FilesystemWriter
 from exshadow.writers.guest_agent import GuestAgentWriter
@@ -108,6 +109,26 @@ def test_what_is_no_database_is_told(tmp_path: Path) -> None:
     assert failed_writer(outcome).failure == vss.HResult.VSS_E_WRITERERROR_NONRETRYABLE
     with pytest.raises(NotFoundError, match="names no file"):
         SqliteWriter(str(tmp_path / "*.sqlite"))
+
+
+def test_sqlite_refuses_a_set_without_the_database(database: Path) -> None:
+    def outcome(mounts: dict[str, list[str]], **more: str) -> vss.BackupOutcome:
+        with vss.Coordinator(places=Places(mounts)) as coordinator:
+            coordinator.register_provider(OneVolume())
+            coordinator.register_writer(SqliteWriter(str(database), **more))
+            return coordinator.backup(REQUEST)
+
+    elsewhere = {"data": ["/proc"]}
+    status = failed_writer(outcome(elsewhere))
+    assert status.failure == vss.HResult.VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT
+    assert "places=trust" in status.application_message
+    for mounts in ({"data": ["/proc", mount_point(database)]}, {"other": ["/proc"]}):
+        outcome(mounts).check()  # in the set; nobody can tell
+    outcome(elsewhere, places="trust").check()
+
+
+def mount_point(path: Path) -> str:
+    return next(str(one) for one in path.resolve().parents if one.is_mount())
 
 
 def test_sqlite_lets_go_when_the_provider_fails(database: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 _ESCAPED = re.compile(r"\\([0-7]{3})")
@@ -26,6 +26,11 @@ class Places:
             if where in places:
                 return name
         return None
+
+    def leave_out(self, path: str, volumes: Collection[str]) -> bool:
+        """Whether `path` surely lies on none of `volumes`: all of them are mounted here."""
+        seen = all(self.mounts.get(name) for name in volumes)
+        return seen and self.volume_of(path) not in volumes
 
 
 def superblock_of(path: Path) -> str:

@@ -99,6 +99,11 @@ class WriterCall:
         volume = self._places.volume_of(path) if self._places else None
         return volume in self.facts().volumes if volume else self._call.is_path_affected(path)
 
+    def is_path_outside(self, path: str) -> bool:
+        """Is it sure that the path lies on no volume of the set? Not where one of them is mounted
+        elsewhere, in a virtual machine say."""
+        return self._places is not None and self._places.leave_out(path, self.facts().volumes)
+
     def abandoned(self) -> bool:
         """The coordinator has stopped waiting: whatever is answered is dropped. From any thread."""
         return self._call.abandoned()

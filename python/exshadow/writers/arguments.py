@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterable
 from pathlib import Path
 
 from exshadow.errors import InvalidError, NotFoundError
 from exshadow.names import parse_duration
+from exshadow.vss import HResult, WriterCall, failure
 
 
 def seconds(name: str, text: str | float, *, most: float) -> float:
@@ -28,6 +30,20 @@ def choice(name: str, text: str, known: tuple[str, ...]) -> str:
     if text not in known:
         raise InvalidError(f"{name}={text!r} is not known", hint=f"use one of: {', '.join(known)}")
     return text
+
+
+PLACES = ("look", "trust")
+"""Of ``places``: look where the data lies, or trust that it lies in the set."""
+
+
+def require_inside(call: WriterCall, paths: Iterable[str]) -> None:
+    """The writer's failure when data lies outside the set: nothing of it would be copied."""
+    if outside := [one for one in paths if call.is_path_outside(one)]:
+        raise failure(
+            HResult.VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT,
+            f"not in the set, which would copy nothing of it: {', '.join(outside)}; where exshadow "
+            "cannot see that it is, say places=trust",
+        )
 
 
 def existing(pattern: str) -> list[Path]:

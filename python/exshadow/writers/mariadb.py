@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -26,7 +27,7 @@ from exshadow.vss import (
     WriterMetadata,
     failure,
 )
-from exshadow.writers.arguments import seconds
+from exshadow.writers.arguments import PLACES, choice, require_inside, seconds
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
@@ -38,6 +39,9 @@ _NO_SUCH_STATEMENT = 1064
 _USUAL_WAIT = 10.0  # seconds
 _LOOK = 10.0  # seconds an answer: Identify has 60 in all
 _LAST_WORD = 3.0  # seconds an answer: Abort has 10 in all
+_FOLDERS = (
+    "@@datadir", "@@innodb_data_home_dir", "@@innodb_log_group_home_dir", "@@innodb_undo_directory",
+)  # fmt: skip
 _DURABLE = ("1", "3")  # of innodb_flush_log_at_trx_commit
 
 
@@ -51,7 +55,8 @@ class MariaDbWriter(Writer):
     """``socket`` (default) or ``host`` and ``port``; ``user``; ``password_file``: a file with the
     password, never the password itself; ``limit``: longest hold (20 s); ``wait``: how long running
     statements may delay it (10 s, or ``limit`` when that is shorter); ``timeout``: how long the
-    server may take over one answer before it counts as hung (60 s)."""
+    server may take over one answer before it counts as hung (60 s); ``places``: ``look`` whether
+    the folders of a server on this machine lie in the set, or ``trust`` that they do."""
 
     writer_id = UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a06")
     name = "mariadb"
@@ -67,7 +72,9 @@ class MariaDbWriter(Writer):
         limit: str | float = 20,
         wait: str | float | None = None,
         timeout: str | float = 60,
+        places: str = "look",
     ) -> None:
+        self.places = choice("places", places, PLACES)
         self.place: dict[str, Any] = (
             {"host": host, "port": _port(port)} if host else {"unix_socket": socket}
         )
@@ -92,6 +99,13 @@ class MariaDbWriter(Writer):
         return WriterMetadata(
             self.writer_id, self.name, schema=BackupSchema.COPY, components=[server]
         )
+
+    def on_prepare_backup(self, call: WriterCall) -> None:
+        """A set without the server's data would be called consistent with it."""
+        if self.places == "look" and "unix_socket" in self.place:
+            with contextlib.closing(self._connect(_LOOK)) as connection:
+                data, *others = self._ask(connection, f"SELECT {', '.join(_FOLDERS)}")
+            require_inside(call, [str(Path(data, one or "")) for one in ("", *others)])
 
     def on_prepare_snapshot(self, call: WriterCall) -> None:
         """What takes long: tables are flushed, long statements waited for, outside the freeze."""
@@ -242,8 +256,6 @@ class MariaDbWriter(Writer):
 def _secret(path: str) -> str:
     if not path:
         return ""
-    from pathlib import Path
-
     return Path(path).read_text(encoding="utf-8").rstrip("\n")
 
 

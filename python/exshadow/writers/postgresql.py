@@ -37,14 +37,13 @@ from exshadow.vss import (
     WriterMetadata,
     failure,
 )
-from exshadow.writers.arguments import choice, seconds
+from exshadow.writers.arguments import PLACES, choice, seconds
 
 if TYPE_CHECKING:
     import psycopg
 
 _MODES = ("auto", "crash", "backup")
 _ADVICE = "where exshadow cannot see that it is, say places=trust"
-_PLACES = ("look", "trust")
 _NAMED_15 = 150_000  # pg_start_backup became pg_backup_start
 
 
@@ -83,7 +82,7 @@ class PostgresqlWriter(Writer):
         self.dsn = dsn
         self.instance_name = _without_password(dsn)
         self.mode = choice("mode", mode, _MODES)
-        self.places = choice("places", places, _PLACES)
+        self.places = choice("places", places, PLACES)
         self.freeze_limit = seconds("limit", limit, most=60)
         self.timeout = seconds("timeout", timeout, most=86_400)
         self._lock = threading.Lock()

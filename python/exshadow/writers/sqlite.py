@@ -24,7 +24,7 @@ from exshadow.vss import (
     WriterMetadata,
     failure,
 )
-from exshadow.writers.arguments import existing, seconds
+from exshadow.writers.arguments import PLACES, choice, existing, require_inside, seconds
 from exshadow.writers.flush import opened, sync
 
 _USUAL_WAIT = 5.0  # seconds
@@ -33,14 +33,22 @@ _BETWEEN_TRIES = 0.0005  # seconds
 
 class SqliteWriter(Writer):
     """``path``: a database, or a pattern with ``*`` for several. ``limit``: longest hold (20 s);
-    ``wait``: how long to wait for a program that is writing (5 s, or ``limit`` when shorter)."""
+    ``wait``: how long to wait for a program that is writing (5 s, or ``limit`` when shorter);
+    ``places``: ``look`` whether the databases lie in the set, or ``trust`` that they do."""
 
     writer_id = UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a02")
     name = "sqlite"
     source = SourceType.TRANSACTED_DB
 
-    def __init__(self, path: str, limit: str | float = 20, wait: str | float | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        limit: str | float = 20,
+        wait: str | float | None = None,
+        places: str = "look",
+    ) -> None:
         self.pattern = path
+        self.places = choice("places", places, PLACES)
         self.instance_name = path
         self.freeze_limit = seconds("limit", limit, most=60)
         if wait is None:
@@ -53,6 +61,11 @@ class SqliteWriter(Writer):
     def identify(self) -> WriterMetadata:
         components = [_component(path) for path in existing(self.pattern)]
         return WriterMetadata(self.writer_id, self.name, components=components)
+
+    def on_prepare_backup(self, call: WriterCall) -> None:
+        """A set without the databases would be called consistent with them."""
+        if self.places == "look":
+            require_inside(call, map(str, existing(self.pattern)))
 
     def on_prepare_snapshot(self, call: WriterCall) -> None:
         """Moves the write-ahead log into the databases, as far as readers let it."""

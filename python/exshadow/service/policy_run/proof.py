@@ -43,7 +43,7 @@ def prove(room: Room, one: SetRecord, wish: CheckWish) -> Error | None:
     if not bad:
         return None
     said = "; ".join(f"check {verdict.check} failed: {verdict.detail}" for verdict in bad)
-    return IntegrityError(said, hint="the evidence: exshadow --json snapshot show SET")
+    return IntegrityError(said, hint=f"the evidence: exshadow --json snapshot show {one.id}")
 
 
 def _verdicts(room: Room, one: SetRecord, wish: CheckWish) -> list[Verification]:
