@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 from conftest import MIB, Shop
@@ -83,6 +85,9 @@ def test_what_is_there_or_used_is_not_overwritten(sets: Shop, tmp_path: Path) ->
     sets.cli.error(2, "snapshot", "export", "one", "--to", target)  # which of two volumes?
     sets.cli.error(2, "snapshot", "export", "one", tmp_path / "x", *to(target))
     sets.cli.error(2, "snapshot", "export", "one", tmp_path / "x", "--force")
+    with TemporaryFile(dir=tmp_path) as file:
+        nameless = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+        sets.cli.error(2, "snapshot", "export", "one", *to(nameless, "--force"))
     sets.cli.error(3, "snapshot", "export", "one", *to(tmp_path / "none" / "x.img"))
 
 

@@ -3,8 +3,9 @@
 import os
 import threading
 from pathlib import Path
+from tempfile import TemporaryFile
 
-from exshadow.service.whole_file import write_whole
+from exshadow.service.whole_file import is_nameless, write_whole
 
 
 def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
@@ -30,3 +31,12 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
     reader.join(10)
     assert got == ["page"]
     assert pipe.is_fifo()
+
+
+def test_an_open_file_without_a_name_is_written_to(tmp_path: Path) -> None:
+    with TemporaryFile(dir=tmp_path) as file:
+        path = Path(f"/dev/fd/{file.fileno()}")
+        assert is_nameless(path)
+        write_whole(path, "page")
+        assert file.read() == b"page"
+    assert list(tmp_path.iterdir()) == []

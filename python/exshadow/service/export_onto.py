@@ -14,6 +14,7 @@ from exshadow.service.attachments import Attachments
 from exshadow.service.desk import Desk, Session
 from exshadow.service.state import Survey
 from exshadow.service.transfer import Clock, check_base
+from exshadow.service.whole_file import is_nameless
 
 if TYPE_CHECKING:
     from exshadow._core import Snapshot
@@ -75,6 +76,8 @@ def export_onto(desk: Desk, text: str, wish: OntoWish) -> Onto:
     member = _member(one, wish.volume)
     if Path(wish.path).is_dir():
         raise InvalidError(f"{wish.path} is a folder", hint="name a file or a block device")
+    if is_nameless(Path(wish.path)):
+        raise InvalidError(f"{wish.path} has no name any more", hint="name a file, or use --stdout")
     _refuse(desk, survey, wish.path)
     # A link stays: what it leads to is replaced.
     image = Path(wish.path).resolve()
