@@ -36,6 +36,9 @@ def programs() -> Path:
     return found[-1].parent
 
 
+_CLIENTS = 2  # of pgbench
+
+
 @dataclass(frozen=True)
 class Postgres:
     """A server in data/pg with its WAL in wal/pg; the socket is in `sockets`."""
@@ -61,9 +64,14 @@ class Postgres:
             shutil.chown(place, "postgres", "postgres")
         place = (f"--pgdata={self.folder}", f"--waldir={self.wal / 'pg'}")
         run(*self.tool("initdb", *place, "--auth=trust", "--data-checksums", "--locale=C"))
+        self.configure(SETTINGS)
+
+    def configure(self, settings: str) -> None:
+        """Lines at the end of the settings. Safe on the disk, as initdb's own are: a crash copy has
+        what was synced."""
         with (self.folder / "postgresql.conf").open("a") as file:
-            file.write(SETTINGS)
-        run("sync", "--file-system", self.folder)  # initdb's own files are safe, this is not yet
+            file.write(settings)
+        run("sync", "--file-system", self.folder)
 
     def point_at_wal(self) -> None:
         """The data folder names its WAL by a path that a copy mounted elsewhere does not have."""
@@ -121,10 +129,15 @@ class Postgres:
         """Transactions of pgbench that are committed."""
         return int(self.query("select count(*) from pgbench_history"))
 
+    def history_at_most(self) -> int:
+        """The most that a copy of before may have: a commit is in the log, and so in the copy, a
+        moment before others see it; one of each client of pgbench may be at that."""
+        return self.history() + _CLIENTS
+
     @contextmanager
     def under_pgbench(self) -> Iterator[None]:
         """Two clients that commit as fast as they can until the block is left."""
-        command = ("pgbench", "--client=2", "--no-vacuum", "--time=86400", "postgres")
+        command = ("pgbench", f"--client={_CLIENTS}", "--no-vacuum", "--time=86400", "postgres")
         process = subprocess.Popen(
             self.client(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

@@ -60,8 +60,7 @@ def check_copy(shop: Shop, label: str, load: Load, known: tuple[list[int], list[
 def loaded(shop: Shop, server: Postgres, load: Load, *settings: str) -> Iterator[None]:
     """A new server with clients."""
     server.create()
-    with (server.folder / "postgresql.conf").open("a") as file:
-        file.writelines(f"{line}\n" for line in settings)
+    server.configure("".join(f"{line}\n" for line in settings))
     with server.running():
         prepare(lambda text: ask(server, text))
         with load.running(lambda: client(server), may_fail=True):
@@ -127,8 +126,7 @@ def restored_from(shop: Shop, label: str, archive: Path) -> Iterator[Postgres]:
         copy.point_at_wal()
         (copy.folder / "backup_label").write_text(shop.said(label)["backup_label"])
         (copy.folder / "recovery.signal").touch()
-        with (copy.folder / "postgresql.conf").open("a") as file:
-            file.write(f"restore_command = 'cp {archive}/%f %p'\narchive_mode = off\n")
+        copy.configure(f"restore_command = 'cp {archive}/%f %p'\narchive_mode = off\n")
         for path in (copy.wal, copy.wal / "pg", copy.folder / "backup_label"):
             shutil.chown(path, "postgres", "postgres")
         shutil.chown(copy.folder / "recovery.signal", "postgres", "postgres")

@@ -24,8 +24,7 @@ def running_server() -> Iterator[Postgres]:
     server = Postgres(folder / "data", folder / "wal", folder / "sockets")
     try:
         server.create()
-        with (server.folder / "postgresql.conf").open("a") as file:
-            file.write("fsync = off\nmax_connections = 50\n")
+        server.configure("fsync = off\nmax_connections = 50\n")
         with server.running():
             yield server
     finally:

@@ -221,18 +221,21 @@ def test_a_reader_that_leaves_is_no_error(cli, image):
     assert process.returncode == 0
 
 
-def test_a_full_stdout_is_an_io_error(cli):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["volume", "list"], ["--json", "volume", "show", "none"]])
+def test_a_full_stdout_is_an_io_error(cli, words, unbuffered):
     with Path("/dev/full").open("w") as full:
         process = subprocess.run(
-            [*COMMAND, "volume", "list"],
-            env=cli.environment,
+            [*COMMAND, *words],
+            env=cli.environment | {"PYTHONUNBUFFERED": unbuffered},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
             check=False,
         )
-    assert process.returncode == 7
+    assert process.returncode == (3 if "none" in words else 7)
     assert "Traceback" not in process.stderr
+    assert "Exception ignored" not in process.stderr
 
 
 def on_terminal(cli, answer, *arguments):

@@ -88,8 +88,7 @@ def history(bed, tmp_path_factory):
         make_file_system("ext4", image, SIZE)
     with placed(bed, images(folder)) as server:
         server.create()
-        with (server.folder / "postgresql.conf").open("a") as settings:
-            settings.write("wal_keep_size = '256MB'\n")
+        server.configure("wal_keep_size = '256MB'\n")
         with server.running():
             server.query("create table t(a int primary key, b text)")
             commit(server, 1, 100)

@@ -1,21 +1,18 @@
 """snapshot verify --check ese: real ESE files on NTFS and ext4 copies, and as bare copies."""
 
-import os
 import shutil
 from pathlib import Path
 
+import ese_samples
 import pytest
 from checked import make_file_system, need_devices, put_live, split_off
 
-SAMPLES = Path(os.environ.get("EXSHADOW_SHARED", Path(__file__).parents[3] / "shared"))
-SAMPLES = SAMPLES / "data" / "ese"
-
 
 @pytest.fixture(autouse=True)
-def _devices():
+def _ground():
+    """Without the real files nothing here is tested, and that is said."""
     need_devices()
-    if not SAMPLES.is_dir():
-        pytest.skip(f"needs the real ESE files in {SAMPLES}")
+    ese_samples.folder()
 
 
 def put(image: Path, place: Path, folder: str, *files: Path) -> None:
@@ -29,7 +26,7 @@ def put(image: Path, place: Path, folder: str, *files: Path) -> None:
 
 def of_set(name: str) -> tuple[list[Path], list[Path]]:
     """The databases and the rest of a real set."""
-    files = sorted((SAMPLES / name).iterdir())
+    files = sorted((ese_samples.folder() / name).iterdir())
     databases = [one for one in files if one.suffix in (".dat", ".jfm")]
     return databases, [one for one in files if one not in databases]
 
@@ -91,7 +88,7 @@ def test_one_bit_is_found(cli, tmp_path):
 
 @pytest.mark.parametrize("bad", [False, True])
 def test_a_bare_database_is_a_copy(bad, cli, tmp_path):
-    source = SAMPLES / "sru-4k-clean.dat"
+    source = ese_samples.folder() / "sru-4k-clean.dat"
     shutil.copyfile(source, tmp_path / "db.img")
     if bad:
         damaged(source, tmp_path).rename(tmp_path / "db.img")
@@ -111,8 +108,8 @@ def test_a_link_to_productions_file_proves_nothing(cli, tmp_path):
     image = make_file_system("ext4", tmp_path / "db.img")
 
     def fill(place):
-        shutil.copyfile(SAMPLES / "multi.edb", place / "a.edb")
-        (place / "b.edb").symlink_to(SAMPLES / "multi.edb")
+        shutil.copyfile(ese_samples.folder() / "multi.edb", place / "a.edb")
+        (place / "b.edb").symlink_to(ese_samples.folder() / "multi.edb")
         (place / "000000010000000000000001").symlink_to("/nonexistent")
 
     put_live(image, tmp_path / "made", fill)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -116,8 +115,7 @@ def _refuse_bytes(arguments: Sequence[str]) -> None:
 
 def _reader_left() -> int:
     """Nobody reads stdout any more: end quietly, as a filter does."""
-    descriptor = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(descriptor, sys.stdout.fileno())
+    output.lose_stdout()
     return 0
 
 

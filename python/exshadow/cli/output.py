@@ -8,6 +8,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from exshadow.cli.context import context
@@ -46,7 +47,8 @@ def fail(error: Error) -> int:
     global _emitted
     if context.json and not _emitted:
         _emitted = True
-        write(json.dumps(_failure(error)) + "\n")
+        with suppress(OSError):  # nobody hears it: the status says it
+            write(json.dumps(_failure(error)) + "\n")
     else:
         _complain(error)
     return error.exit_status
@@ -65,14 +67,26 @@ def _complain(error: Error) -> None:
 
 def write(text: str) -> None:
     """Write to stdout and flush, so that a closed pipe shows here and not at exit."""
-    if sys.stdout is not None:  # None when the caller closed it
-        text = _steady(text)
+    if sys.stdout is None:  # the caller closed it
+        return
+    text = _steady(text)
+    try:
         try:
             sys.stdout.write(text)
         except UnicodeEncodeError:  # a path of other bytes, or a terminal of few letters
             encoding = sys.stdout.encoding
             sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
+    except OSError:
+        lose_stdout()
+        raise
+
+
+def lose_stdout() -> None:
+    """What is left in its buffer goes nowhere: at exit it would fail once more, and be heard."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.close(descriptor)
 
 
 def say(text: str) -> None:
