@@ -62,7 +62,7 @@ build-mingw: build/mingw/build.ninja  ## exshadow-vss.exe for 64-bit Windows, wi
 	cmake --build build/mingw --parallel $(JOBS)
 
 test-wine: build-mingw $(STAMPS)/installed  ## tests of the Windows part under Wine
-	EXSHADOW_WINE=required $(BIN)/python -m pytest tests/wine
+	EXSHADOW_WINE=required $(BIN)/python -m pytest -n 2 --dist loadfile tests/wine
 
 build/mingw/build.ninja: $(STAMPS)/packages
 	cmake -S . -B $(@D) -G Ninja -DCMAKE_TOOLCHAIN_FILE=cmake/mingw-toolchain.cmake -DEXSHADOW_TESTS=ON \
