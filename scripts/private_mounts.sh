@@ -6,16 +6,16 @@
 # Nothing outside is unmounted. Without root the command runs as it is: those tests skip then.
 set -euo pipefail
 
-if [[ ${EXSHADOW_PRIVATE_MOUNTS:-} != 1 ]]; then
-    export EXSHADOW_PRIVATE_MOUNTS=1
-    if unshare --mount --propagation private true 2>/dev/null; then
-        exec unshare --mount --propagation private -- "$0" "$@"
-    fi
-    exec "$@"
-fi
+# Runs inside only.
+leave_leftovers() {
+    local leftovers place
+    leftovers=$(findmnt --raw --noheadings --output TARGET | grep -E "^${TMPDIR:-/tmp}/(exshadow-|pytest-of-)" | tac || true)
+    while read -r place; do
+        [[ -z $place ]] || umount --lazy "$place" || true
+    done <<<"$leftovers"
+}
 
-leftovers=$(findmnt --raw --noheadings --output TARGET | grep -E "^${TMPDIR:-/tmp}/(exshadow-|pytest-of-)" || true)
-while read -r place; do
-    [[ -z $place ]] || umount --lazy "$place" || true
-done < <(tac <<<"$leftovers")
+if unshare --mount --propagation private true 2>/dev/null; then
+    exec unshare --mount --propagation private -- bash -c "$(declare -f leave_leftovers); leave_leftovers; exec \"\$@\"" bash "$@"
+fi
 exec "$@"

@@ -21,6 +21,7 @@ from machine import mounted, need_root, run, sparse
 from vss_writers import OneVolume
 
 from exshadow import vss
+from exshadow.vss.places import Places
 from exshadow.vss.registry import spec_of
 from exshadow.writers.mariadb import MariaDbWriter
 from exshadow.writers.postgresql import PostgresqlWriter
@@ -269,6 +270,17 @@ def test_mariadb_wrong_password(own_mariadb: MariaDb, tmp_path: Path) -> None:
     secret.write_text("right\n")
     backup_by_name(writer)[0].check()
     refused(writer.replace("secret", "none"), H.VSS_E_WRITERERROR_NONRETRYABLE, "cannot read")
+
+
+def test_mariadb_refuses_a_set_without_its_data(own_mariadb: MariaDb) -> None:
+    writer = writer_of(own_mariadb)
+    with vss.Coordinator(places=Places({"data": ["/proc"]})) as coordinator:
+        coordinator.register_provider(OneVolume())
+        coordinator.register_writer(writer)
+        said = str(coordinator.backup(REQUEST).error)
+    assert "places=trust" in said
+    assert said.count(str(own_mariadb.folder)) == 1
+    commits(own_mariadb)
 
 
 def test_mariadb_without_the_right(own_mariadb: MariaDb) -> None:

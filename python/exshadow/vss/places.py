@@ -27,9 +27,9 @@ class Places:
                 return name
         return None
 
-    def leave_out(self, path: str, volumes: Collection[str]) -> bool:
+    def is_outside(self, path: str, volumes: Collection[str]) -> bool:
         """Whether `path` surely lies on none of `volumes`: all of them are mounted here."""
-        seen = all(self.mounts.get(name) for name in volumes)
+        seen = bool(volumes) and all(self.mounts.get(name) for name in volumes)
         return seen and self.volume_of(path) not in volumes
 
 

@@ -102,7 +102,7 @@ class WriterCall:
     def is_path_outside(self, path: str) -> bool:
         """Is it sure that the path lies on no volume of the set? Not where one of them is mounted
         elsewhere, in a virtual machine say."""
-        return self._places is not None and self._places.leave_out(path, self.facts().volumes)
+        return self._places is not None and self._places.is_outside(path, self.facts().volumes)
 
     def abandoned(self) -> bool:
         """The coordinator has stopped waiting: whatever is answered is dropped. From any thread."""

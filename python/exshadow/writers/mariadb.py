@@ -100,18 +100,16 @@ class MariaDbWriter(Writer):
             self.writer_id, self.name, schema=BackupSchema.COPY, components=[server]
         )
 
-    def on_prepare_backup(self, call: WriterCall) -> None:
-        """A set without the server's data would be called consistent with it."""
-        if self.places == "look" and "unix_socket" in self.place:
-            with contextlib.closing(self._connect(_LOOK)) as connection:
-                data, *others = self._ask(connection, f"SELECT {', '.join(_FOLDERS)}")
-            require_inside(call, [str(Path(data, one or "")) for one in ("", *others)])
-
     def on_prepare_snapshot(self, call: WriterCall) -> None:
-        """What takes long: tables are flushed, long statements waited for, outside the freeze."""
+        """What takes long: tables are flushed, long statements waited for, outside the freeze. A
+        set without the server's data is refused: it would be called consistent with it."""
         with self._lock:
             self._hang_up()
             self._connection = self._connect()
+            if self.places == "look" and "unix_socket" in self.place:
+                data, *others = self._do(f"SELECT {', '.join(_FOLDERS)}")
+                folders = [str(Path(data, one or "")) for one in ("", *others)]
+                require_inside(call, dict.fromkeys(folders))
             self._staged = self._has_stages(self._connection)
             if self._staged:
                 self._do("BACKUP STAGE START")

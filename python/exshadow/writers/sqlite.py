@@ -62,13 +62,11 @@ class SqliteWriter(Writer):
         components = [_component(path) for path in existing(self.pattern)]
         return WriterMetadata(self.writer_id, self.name, components=components)
 
-    def on_prepare_backup(self, call: WriterCall) -> None:
-        """A set without the databases would be called consistent with them."""
+    def on_prepare_snapshot(self, call: WriterCall) -> None:
+        """Moves the write-ahead log into the databases, as far as readers let it. A set without
+        the databases is refused: it would be called consistent with them."""
         if self.places == "look":
             require_inside(call, map(str, existing(self.pattern)))
-
-    def on_prepare_snapshot(self, call: WriterCall) -> None:
-        """Moves the write-ahead log into the databases, as far as readers let it."""
         for path in existing(self.pattern):
             with contextlib.closing(_connect(path, self.wait)) as connection:
                 _do(connection, path, "PRAGMA wal_checkpoint(PASSIVE)")
