@@ -14,7 +14,6 @@
 #include "bindings/engine_host.h"
 #include "bindings/vss_session.h"
 #include "provider/native_provider.h"
-#include "runtime/real_loop.h"
 #include "vss/coordinator/host.h"
 
 namespace exshadow::python {
@@ -64,7 +63,7 @@ using PathTable = std::vector<std::pair<std::string, std::string>>;
 
 // A coordinator, on a loop of its own or beside the volumes of an engine; then it splits them as a provider
 // and ends before they are closed. Any thread, the GIL free.
-class CoordinatorHome : public std::enable_shared_from_this<CoordinatorHome> {
+class CoordinatorHome : public std::enable_shared_from_this<CoordinatorHome>, public OfOneProcess {
 public:
     explicit CoordinatorHome(std::shared_ptr<EngineHost> engine) : engine_(std::move(engine)) {}
     CoordinatorHome(const CoordinatorHome&) = delete;
@@ -77,13 +76,9 @@ public:
     // Aborts what is open. May be repeated, also side by side.
     void close();
     [[nodiscard]] bool closed() const { return closed_; }
-    // False in a child of fork(), where nothing of it runs: it is the parent's to end.
-    [[nodiscard]] bool usable() const { return generation_ == fork_generation(); }
 
 private:
     Status add_engine();
-
-    const std::uint64_t generation_ = fork_generation();
 
     const std::shared_ptr<EngineHost> engine_;  // or null
     std::shared_ptr<NativeProvider> provider_;
