@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -68,6 +69,24 @@ def test_a_client_of_the_import_library_makes_a_backup_with_components(
     assert "component main stamp ledger-stamp-1" in ended.out
     assert here.leaks() == []
     assert here.state["snapshots"] == []
+
+
+def test_requestors_at_work_at_the_same_time_lose_no_line_of_the_log(
+    machine: Callable[..., Machine],
+) -> None:
+    here = machine()
+    with ThreadPoolExecutor(4) as pool:
+        began = [
+            pool.submit(here.run, program("orders_client.exe"), VOLUME, limit=110) for _ in range(4)
+        ]
+    for task in began:
+        task.result()  # how they ended hangs on who had the machine's one snapshot set when
+    numbers: dict[int, list[int]] = {}
+    for line in here.log:
+        numbers.setdefault(line["process"], []).append(line["n"])
+    assert len(numbers) == 4
+    for of_one in numbers.values():
+        assert of_one == list(range(1, len(of_one) + 1))
 
 
 # From slot 3 on (fact sheet, section 1.3), not from the headers that the double is built with.

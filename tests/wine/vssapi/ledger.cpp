@@ -4,6 +4,24 @@
 
 namespace exshadow::test_double {
 
+namespace {
+
+// The log of several processes at once: "append" of the C library is a seek and a write, between which another
+// process writes too, so that a line overwrites the other's. The lock lies far behind every line; it is the
+// system's, and goes with a process that is killed.
+void append(HANDLE file, const std::string& text) {
+    constexpr DWORD far_behind = 0x40000000;
+    OVERLAPPED lock{};
+    lock.OffsetHigh = far_behind;
+    if (!LockFileEx(file, LOCKFILE_EXCLUSIVE_LOCK, 0, 1, 0, &lock)) return;
+    SetFilePointer(file, 0, nullptr, FILE_END);
+    DWORD written = 0;
+    WriteFile(file, text.data(), static_cast<DWORD>(text.size()), &written, nullptr);
+    UnlockFileEx(file, 0, 1, 0, &lock);
+}
+
+}  // namespace
+
 Ledger& Ledger::instance() {
     // Never destroyed: clients may release objects while the process ends.
     static auto* ledger = new Ledger;
@@ -11,11 +29,14 @@ Ledger& Ledger::instance() {
 }
 
 Ledger::Ledger() {
-    if (const auto* path = _wgetenv(L"EXSHADOW_VSS_LOG")) log_ = _wfopen(path, L"ab");
+    const auto* path = _wgetenv(L"EXSHADOW_VSS_LOG");
+    if (path == nullptr) return;
+    constexpr DWORD shared = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+    log_ = CreateFileW(path, GENERIC_READ | GENERIC_WRITE, shared, nullptr, OPEN_ALWAYS, FILE_ATTRIBUTE_NORMAL, nullptr);
 }
 
 Ledger::~Ledger() {
-    if (log_ != nullptr) std::fclose(log_);
+    if (log_ != INVALID_HANDLE_VALUE) CloseHandle(log_);
 }
 
 std::uint64_t Ledger::next_number() {
@@ -29,12 +50,10 @@ void Ledger::write(Json line) {
 
 void Ledger::write(std::uint64_t number, Json line) {
     const std::lock_guard lock(mutex_);
-    if (log_ == nullptr) return;
+    if (log_ == INVALID_HANDLE_VALUE) return;
     line["n"] = number;
     line["process"] = GetCurrentProcessId();
-    const auto text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-    std::fwrite(text.data(), 1, text.size(), log_);
-    std::fflush(log_);
+    append(log_, line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 void Ledger::object_made(const char* kind) {

@@ -1,10 +1,10 @@
 // What the test double was asked, and what it handed out: the log of calls (JSON lines) and the counts that
 // prove a client leak-free.
 //
-// Environment: EXSHADOW_VSS_LOG names the log, which is appended to; without it nothing is logged. Every line
-// has "n", a number that counts up over the process; a call's "n" was taken when it began, so that the
-// callbacks it caused have higher ones, though its line comes after theirs. The report is a line too:
-// {"report": {"objects": {kind: [made, left]}, "blocks": {"bstr": [made, left], "task_memory": ...}}}.
+// Environment: EXSHADOW_VSS_LOG names the log, which is appended to, also by several processes at once; without
+// it nothing is logged. Every line has "n", a number that counts up over the process; a call's "n" was taken
+// when it began, so that the callbacks it caused have higher ones, though its line comes after theirs. The
+// report is a line too: {"report": {"objects": {kind: [made, left]}, "blocks": {"bstr": [made, left], ...}}}.
 //
 // Thread rule: any thread.
 #pragma once
@@ -12,7 +12,6 @@
 #include <windows.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <map>
 #include <mutex>
 #include <string>
@@ -53,7 +52,7 @@ private:
     };
 
     std::mutex mutex_;
-    std::FILE* log_ = nullptr;
+    HANDLE log_ = INVALID_HANDLE_VALUE;
     std::uint64_t number_ = 0;
     std::map<std::string, Count> objects_;
     std::map<std::string, Count> blocks_;
