@@ -1,6 +1,8 @@
 #include "scenario/disks.h"
 
+#include <chrono>
 #include <fstream>
+#include <thread>
 
 #include "scenario/script.h"
 
@@ -10,6 +12,17 @@ namespace {
 
 bool outlives_the_object(const vss::SnapshotProperties& snapshot) {
     return has(snapshot.attributes, vss::SnapshotAttributes::no_auto_release);
+}
+
+// The file's text; another process may be writing it just now, so what is no whole document is read again.
+Json read_whole(const std::string& path) {
+    for (int tries = 200;; --tries) {
+        std::ifstream file(path, std::ios::binary);
+        if (!file) return nullptr;  // nothing was made yet
+        auto state = Json::parse(file, nullptr, tries == 0);
+        if (!state.is_discarded()) return state;
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
 }
 
 }  // namespace
@@ -60,9 +73,8 @@ Disks::Disks(std::string state_file) : state_file_(std::move(state_file)) {
 
 void Disks::read() {
     if (state_file_.empty()) return;
-    std::ifstream file(state_file_, std::ios::binary);
-    if (!file) return;  // nothing was made yet
-    const auto state = Json::parse(file);
+    const auto state = read_whole(state_file_);
+    if (state.is_null()) return;
     std::erase_if(snapshots, outlives_the_object);
     for (const auto& one : state.at("snapshots")) snapshots.push_back(snapshot_from(one));
     transported.clear();

@@ -2,8 +2,8 @@
 // it is to outlive the process: persistent snapshots, exposed names, disks of transportable sets.
 //
 // Snapshots of auto-release contexts are held in memory only: they go with the process, as with the object.
-// Thread rule: one thread at a time. Other processes may use the same file between two calls of read() and
-// save(), not within.
+// Thread rule: one thread at a time. Other processes may use the same file; a change that one of them makes
+// between this one's read() and save() is lost, a file that is being written is waited for.
 #pragma once
 
 #include <string>

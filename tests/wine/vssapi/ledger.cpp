@@ -6,9 +6,9 @@ namespace exshadow::test_double {
 
 namespace {
 
-// The log of several processes at once: "append" of the C library is a seek and a write, between which another
-// process writes too, so that a line overwrites the other's. The lock lies far behind every line; it is the
-// system's, and goes with a process that is killed.
+// The log of several processes at once: "append" of the C library is a seek and a write, between which
+// another process writes too, so that a line overwrites the other's. The lock lies far behind every line; it
+// is the system's, and goes with a process that is killed.
 void append(HANDLE file, const std::string& text) {
     constexpr DWORD far_behind = 0x40000000;
     OVERLAPPED lock{};
@@ -32,7 +32,8 @@ Ledger::Ledger() {
     const auto* path = _wgetenv(L"EXSHADOW_VSS_LOG");
     if (path == nullptr) return;
     constexpr DWORD shared = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
-    log_ = CreateFileW(path, GENERIC_READ | GENERIC_WRITE, shared, nullptr, OPEN_ALWAYS, FILE_ATTRIBUTE_NORMAL, nullptr);
+    log_ = CreateFileW(path, GENERIC_READ | GENERIC_WRITE, shared, nullptr, OPEN_ALWAYS,
+                       FILE_ATTRIBUTE_NORMAL, nullptr);
 }
 
 Ledger::~Ledger() {
