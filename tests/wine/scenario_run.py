@@ -28,10 +28,12 @@ class Run:
         """Run every step and hold its end against what the scenario says."""
         for number, step in enumerate(self.scenario.run):
             ended = self._run(step, f"saved{number}")
-            where = f"step {number} {step['do']}: {ended.out[-1500:]}{ended.err[-500:]}"
+            said = f"{ended.out[-1500:]}{ended.err[-500:]}"
+            where = f"step {number} {step['do']} ended with {ended.status}: {said}"
             if step.get("work") == "lost":
                 assert ended.status == 0, where
                 continue
+            assert ended.out, where
             document = json.loads(ended.out)
             self._judge(step, ended, document, where)
             self._remember(step, document, f"saved{number}")
