@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import platform
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -26,26 +26,20 @@ from exshadow.vss.errors import WriterFailure
 from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.procedures import (
-    AS_LONG_AS_IT_TAKES,
     BackupOutcome,
     BackupReport,
     BackupRequest,
     Between,
-    ImportReport,
     PutBack,
-    RecoveryPair,
     RestoreOutcome,
     RestoreReport,
     RestoreRequest,
-    WaitLimits,
-    WriterEntry,
 )
 from exshadow.vss.provider import Provider, answer_provider
 from exshadow.vss.provider import facts_of as provider_facts
 from exshadow.vss.requestor import Session, Sessions
 from exshadow.vss.service import OverSessions
 from exshadow.vss.slot import slot_file
-from exshadow.vss.tables import RecoveryFlags
 from exshadow.vss.values import milliseconds
 from exshadow.vss.writer import Writer, answer_writer, options_of
 
@@ -188,9 +182,6 @@ class Coordinator(OverSessions, Sessions):
 
     # --- the procedures
 
-    def writers(self) -> list[WriterEntry]:
-        return from_plain(list[WriterEntry], self.run_plain("list_writers", to_plain(WaitLimits())))
-
     def backup(
         self, request: BackupRequest, between: Between | Command | None = None
     ) -> BackupOutcome:
@@ -207,27 +198,7 @@ class Coordinator(OverSessions, Sessions):
         )
         return RestoreOutcome(from_plain(RestoreReport, report), error)
 
-    def import_set(self, document: str) -> ImportReport:
-        found = self.run_plain("import_set", document, to_plain(WaitLimits()), None)
-        return from_plain(ImportReport, found)
-
-    def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
-        self.run_plain("revert", str(snapshot), force_dismount, to_plain(AS_LONG_AS_IT_TAKES))
-
-    def resync(
-        self,
-        document: str,
-        pairs: Sequence[RecoveryPair],
-        flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
-        *,
-        writers: bool = False,
-    ) -> None:
-        plain = [to_plain(one) for one in pairs]
-        wait = to_plain(AS_LONG_AS_IT_TAKES)
-        self.run_plain("resync", document, plain, int(flags), wait, writers)
-
     def run_plain(self, procedure: str, *arguments: Any) -> Any:
-        """A procedure of the native module with plain values."""
         from exshadow import _core
 
         return getattr(_core, f"vss_{procedure}")(self._native, *arguments)

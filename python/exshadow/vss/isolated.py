@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from os import PathLike
 from types import TracebackType
@@ -29,19 +29,14 @@ from exshadow.vss.peer import Peer, error_of
 from exshadow.vss.places import Places
 from exshadow.vss.plain import Plain, from_plain, to_plain
 from exshadow.vss.procedures import (
-    AS_LONG_AS_IT_TAKES,
     BackupOutcome,
     BackupReport,
     BackupRequest,
     Between,
-    ImportReport,
     PutBack,
-    RecoveryPair,
     RestoreOutcome,
     RestoreReport,
     RestoreRequest,
-    WaitLimits,
-    WriterEntry,
 )
 from exshadow.vss.provider import Provider, answer_provider
 from exshadow.vss.provider import facts_of as provider_facts
@@ -49,7 +44,6 @@ from exshadow.vss.registry import place_of
 from exshadow.vss.requestor import Session
 from exshadow.vss.service import OverSessions
 from exshadow.vss.slot import slot_file
-from exshadow.vss.tables import RecoveryFlags
 from exshadow.vss.writer import Writer
 
 _SLICE = 0.5
@@ -224,9 +218,6 @@ class IsolatedCoordinator(OverSessions):
 
     # --- the procedures, which run in the host
 
-    def writers(self) -> list[WriterEntry]:
-        return from_plain(list[WriterEntry], self._run("list_writers", to_plain(WaitLimits())))
-
     def backup(
         self, request: BackupRequest, between: Between | Command | None = None
     ) -> BackupOutcome:
@@ -239,26 +230,7 @@ class IsolatedCoordinator(OverSessions):
         given = self._run_asking("restore", request, asked(RestoreReport, put_back))
         return RestoreOutcome(from_plain(RestoreReport, given["report"]), error_of(given["error"]))
 
-    def import_set(self, document: str) -> ImportReport:
-        found = self._run("import_set", document, to_plain(WaitLimits()), None)
-        return from_plain(ImportReport, found)
-
-    def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
-        self._run("revert", str(snapshot), force_dismount, to_plain(AS_LONG_AS_IT_TAKES))
-
-    def resync(
-        self,
-        document: str,
-        pairs: Sequence[RecoveryPair],
-        flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
-        *,
-        writers: bool = False,
-    ) -> None:
-        plain = [to_plain(one) for one in pairs]
-        wait = to_plain(AS_LONG_AS_IT_TAKES)
-        self._run("resync", document, plain, int(flags), wait, writers)
-
-    def _run(self, procedure: str, *arguments: Plain) -> Plain:
+    def run_plain(self, procedure: str, *arguments: Plain) -> Plain:
         return self._peer.call("run", procedure, list(arguments))
 
     def _run_asking(

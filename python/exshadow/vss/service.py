@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from exshadow.vss.command import Command
+from exshadow.vss.plain import from_plain, to_plain
 from exshadow.vss.procedures import (
+    AS_LONG_AS_IT_TAKES,
     BackupOutcome,
     BackupRequest,
     Between,
@@ -17,6 +20,7 @@ from exshadow.vss.procedures import (
     RecoveryPair,
     RestoreOutcome,
     RestoreRequest,
+    WaitLimits,
     WriterEntry,
 )
 from exshadow.vss.requestor import BackupComponents, Session
@@ -103,11 +107,15 @@ class VssService(ABC):
 
 
 class OverSessions(VssService):
-    """The short verbs, over a session each."""
+    """The short verbs, over a session each, or by a procedure of the native module."""
 
     @abstractmethod
     def new_session(self) -> Session:
         """The untyped session of a BackupComponents."""
+
+    @abstractmethod
+    def run_plain(self, procedure: str, *arguments: Any) -> Any:
+        """A procedure of the native module: its name and arguments there, as plain values."""
 
     def backup_components(self) -> BackupComponents:
         """One backup, restore or session of questions."""
@@ -156,3 +164,25 @@ class OverSessions(VssService):
     def unexpose(self, snapshot: UUID) -> None:
         with self._asking() as session:
             session.unexpose_snapshot(snapshot)
+
+    def writers(self) -> list[WriterEntry]:
+        return from_plain(list[WriterEntry], self.run_plain("list_writers", to_plain(WaitLimits())))
+
+    def import_set(self, document: str) -> ImportReport:
+        found = self.run_plain("import_set", document, to_plain(WaitLimits()), None)
+        return from_plain(ImportReport, found)
+
+    def revert(self, snapshot: UUID, *, force_dismount: bool = False) -> None:
+        self.run_plain("revert", str(snapshot), force_dismount, to_plain(AS_LONG_AS_IT_TAKES))
+
+    def resync(
+        self,
+        document: str,
+        pairs: Sequence[RecoveryPair],
+        flags: RecoveryFlags = RecoveryFlags.NO_FLAGS,
+        *,
+        writers: bool = False,
+    ) -> None:
+        plain = [to_plain(one) for one in pairs]
+        wait = to_plain(AS_LONG_AS_IT_TAKES)
+        self.run_plain("resync", document, plain, int(flags), wait, writers)
