@@ -122,11 +122,11 @@ def parse_time(text: str) -> datetime:
     """A time in UTC. InvalidError when `text` is not RFC 3339 or a date; no zone means UTC."""
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # its zone may lead beyond the years that there are
         raise InvalidError(
             f"{text!r} is no valid time", hint="write 2026-01-31, 2026-01-31T12:00:00Z or 14d"
         ) from None
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def parse_until(text: str) -> str:

@@ -1,5 +1,6 @@
 """Hooks, notification and what is measured round a run."""
 
+import contextlib
 import json
 import os
 import random
@@ -7,7 +8,7 @@ import threading
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,6 +28,7 @@ from exshadow.errors import (
     TimedOutError,
 )
 from exshadow.model import ChangedMember, Member, SetRecord, Verification
+from exshadow.policy import hooks, notify
 from exshadow.policy.hooks import check_hooks, run_hooks
 from exshadow.policy.model import Group, Hook, NotifyPart, load
 from exshadow.policy.notify import Message, tell
@@ -102,6 +104,28 @@ def test_a_hook_that_never_reads_its_facts_is_ended_at_its_limit(script):
     with pytest.raises(TimedOutError, match="not done after 1 s"):
         run_hooks([hook(script("sleep 20"), 1)], "before", {"text": "x" * MIB})
     assert time.monotonic() - begun < 10
+
+
+def test_a_hook_that_writes_without_end_does_not_fill_the_disk(script, monkeypatch):
+    kept = []
+    monkeypatch.setattr(hooks, "_LOOK", 0.01)
+    real = hooks._tail
+    monkeypatch.setattr(hooks, "_tail", lambda said: kept.append(said) or real(said))
+    begun = time.monotonic()
+    with pytest.raises(ProviderError, match=r"ended with 3: (?s:.*)last words"):
+        run_hooks(
+            [
+                hook(
+                    script(
+                        "head -c 300M /dev/zero | tr '\\0' x; sleep 0.1; echo last words; exit 3"
+                    )
+                )
+            ],
+            "before",
+            {},
+        )
+    assert len(kept) > 1  # looked at before its end, and what was told is the end
+    assert time.monotonic() - begun < 8
 
 
 def test_a_child_left_behind_is_not_waited_for(script):
@@ -276,6 +300,69 @@ def test_what_cannot_be_told_is_said_without_its_secret(web):
     assert "secret" not in " ".join(said)
 
 
+def test_a_server_that_never_comes_to_an_end_holds_no_run(monkeypatch):
+    """Limits of the clients are for one step each: a byte now and then would satisfy them."""
+    monkeypatch.setattr(notify, "_PING_SECONDS", 0.4)
+    monkeypatch.setattr(notify, "_SEND_SECONDS", 0.4)
+    over = threading.Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            while not over.wait(0.05):
+                with contextlib.suppress(OSError):
+                    self.wfile.write(b"X-More: 1\r\n")
+
+        def do_POST(self):
+            self.do_GET()
+
+        def log_message(self, *words):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever).start()
+        here = f"127.0.0.1:{server.server_port}"
+        part = NotifyPart(urls=(f"json://{here}/",), on={"success"}, ping=f"http://{here}/")
+        begun = time.monotonic()
+        problems = tell(part, Message("success", "t", "x"))
+        assert time.monotonic() - begun < 5
+        over.set()
+        server.shutdown()
+    assert problems == [
+        "notification by json: no answer within 0.4 s",
+        f"ping of {here}: no answer within 0.4 s",
+    ]
+
+
+def test_what_a_server_answered_to_a_ping_is_told_and_its_body_not_read():
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response({"/404": 404, "/loop": 302, "/to": 302}.get(self.path, 200))
+            self.send_header("Location", {"/to": "/much"}.get(self.path, "/loop"))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while self.path == "/much":
+                    self.wfile.write(bytes(MIB))
+
+        def log_message(self, *words):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever).start()
+        here = f"127.0.0.1:{server.server_port}"
+        said = {
+            path: tell(NotifyPart(ping=f"http://{here}/{path}"), Message("success", "t", "x"))
+            for path in ("404", "loop", "to", "much")
+        }
+        server.shutdown()
+    assert said == {
+        "404": [f"ping of {here}: it answered 404"],
+        "loop": [f"ping of {here}: it leads from one address to another without end"],
+        "to": [],
+        "much": [],
+    }
+
+
 def test_a_value_is_unusual_only_beside_enough_others():
     assert usual([1, 2, 3, 4], slack=0) is None
     assert unusual(Series("changed_bytes", (1e9, 1.1e9, 0.9e9, 1e9, 1.05e9, 9e9)))
@@ -362,6 +449,23 @@ def test_a_run_that_cannot_even_begin_tells_its_on_error_hook(cli, policy, tmp_p
     run = cli.json("policy", "run", policy, status=2)["groups"][0]
     assert heard(tmp_path, "wrong")["run"]["error"] == run["error"]
     assert not (tmp_path / "before.json").exists()
+
+
+def test_a_catalog_that_is_away_is_told_to_those_who_are_to_hear(cli, policy, tmp_path):
+    """Without it no group's run begins, which could tell; by a timer nobody reads the screen."""
+    cli.environment["EXSHADOW_CATALOG"] = "postgresql+psycopg://nobody@127.0.0.1:1/x"
+    error = cli.error(7, "policy", "run-due", policy)
+    told = heard(tmp_path, "wrong")["run"]
+    assert (told["group"], told["error"]) == ("db", error)
+    for words in (("run", policy), ("run-due", policy, "--group", "db")):
+        (tmp_path / "wrong.json").unlink()
+        cli.error(7, "policy", *words)
+        assert heard(tmp_path, "wrong")["run"]["group"] == "db"
+    (tmp_path / "wrong.json").unlink()
+    cli.error(7, "policy", "run", policy, "--dry-run")
+    policy.write_text(policy.read_text().replace("* * * * *", "0 0 1 1 *"))
+    cli.error(7, "policy", "run-due", policy)  # not its turn
+    assert not (tmp_path / "wrong.json").exists()
 
 
 def test_only_what_is_due_runs(cli, policy):

@@ -173,3 +173,21 @@ def test_the_command_writes_and_removes(cli, tmp_path):
     assert (folder / "exshadow-policy.xml").read_bytes().startswith(b"\xff\xfe")
     policy.write_text('[group.x]\nvolumes = ["db"]\n')
     assert "schedule" in cli.error(2, "policy", "timers", policy)["hint"]
+
+
+def test_the_timers_of_another_policy_keep_their_service(cli, tmp_path):
+    """All timers of a folder share one service: overwritten, the others would run nothing."""
+    policy, other, folder = tmp_path / "p.toml", tmp_path / "o 100%.toml", tmp_path / "units"
+    policy.write_text(POLICY)
+    other.write_text(POLICY.replace("group.mail", "group.post"))
+    folder.mkdir()
+    cli("policy", "timers", other, "--into", folder)
+    cli("policy", "timers", other, "--into", folder)
+    before = {path: path.read_text() for path in folder.iterdir()}
+    for more in ((), ("--dry-run",)):
+        error = cli.error(4, "policy", "timers", policy, "--into", folder, *more)
+        assert "rm " in error["hint"]
+    assert {path: path.read_text() for path in folder.iterdir()} == before
+    (folder / "exshadow-policy@.service").unlink()
+    cli("policy", "timers", policy, "--into", folder)
+    assert "p.toml" in (folder / "exshadow-policy@.service").read_text()

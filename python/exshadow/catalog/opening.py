@@ -88,7 +88,7 @@ def _reading_url(file: Path) -> str:
 def _checked_url(url: str) -> str:
     try:
         make_url(url).get_dialect()
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:  # ValueError: of its port
         raise InvalidError(
             "EXSHADOW_CATALOG is no database URL", hint="e.g. postgresql+psycopg:///exshadow"
         ) from error
@@ -106,7 +106,10 @@ def _connect(url: str, wait: float = _WAIT_SECONDS) -> Engine:
     try:
         engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
     except ImportError as error:
-        raise InvalidError(f"no driver for this catalog: {error}") from error
+        raise InvalidError(
+            f"no driver for this catalog: {error}",
+            hint="it can be a PostgreSQL: EXSHADOW_CATALOG=postgresql+psycopg://host/name",
+        ) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", lambda raw, _: _configure_sqlite(raw, wait))
         # The driver's own implicit BEGIN is deferred and leaves DDL outside; ours is neither.

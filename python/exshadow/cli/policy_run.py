@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from exshadow.cli import confirm, output
@@ -16,7 +16,7 @@ from exshadow.model import Plan
 
 if TYPE_CHECKING:
     from exshadow.model import Json
-    from exshadow.policy.model import Policy
+    from exshadow.policy.model import Group, Policy
     from exshadow.service.contract import Service
     from exshadow.service.desk import Desk
     from exshadow.service.policy_run.record import GroupRun
@@ -40,9 +40,10 @@ def run(
     from exshadow.cli.policy import loaded
 
     policy = loaded(file, group)
-    with open_both() as (service, desk):
-        if dry_run:
+    if dry_run:
+        with open_both() as (service, desk):
             return confirm.only_planned(_plan(service, desk, policy, provider))
+    with _open_or_tell(policy.group) as (service, desk):
         found = _run(service, desk, policy, provider)
         left = [] if group else _left(desk, file, policy)
     document = {"groups": [one.to_json() for one in found], "left": left}
@@ -67,7 +68,7 @@ def run_due(
 
     policy = loaded(file, group)
     moment = datetime.now(UTC)
-    with open_both() as (service, desk):
+    with _open_or_tell(_waited_for(policy, moment, named=bool(group))) as (service, desk):
         half = half_made(desk.catalog)
         sets = tuple(one for one in service.list_sets().sets if one.id not in half)
         due = {
@@ -79,6 +80,56 @@ def run_due(
         left = [] if group else _left(desk, file, policy)
     document = {"groups": [one.to_json() for one in found], "left": left}
     return _shown(document, found)
+
+
+def _waited_for(policy: Policy, now: datetime, *, named: bool) -> dict[str, Group]:
+    """The groups whose turn it is, as far as that is known without the catalog. ``named``: a timer
+    of their own asks; else the one that wakes for all does, and it is told once a moment."""
+    from exshadow.cli.policy import zone
+    from exshadow.policy.planning import is_due
+    from exshadow.policy.schedule import last_due
+    from exshadow.policy.timers import wake_minutes
+
+    here = zone()
+    crons = [one.schedule for one in policy.group.values() if one.schedule is not None]
+    since = now - timedelta(minutes=wake_minutes(crons))
+    return {
+        name: one
+        for name, one in policy.group.items()
+        if one.schedule is not None
+        and is_due(name, one, (), now=now, zone=here)
+        and (
+            named
+            or ((last := last_due(one.schedule, now.astimezone(here), one.window)) and last > since)
+        )
+    }
+
+
+@contextmanager
+def _open_or_tell(groups: Mapping[str, Group]) -> Iterator[tuple[Service, Desk]]:
+    """As :func:`open_both`. Where not even that works (the catalog's server is down, its disk is
+    full), those who are to hear of a failure of these groups do: no run comes that could tell."""
+    with ExitStack() as stack:
+        try:
+            both = stack.enter_context(open_both())
+            _ = both[1].catalog
+        except Error as problem:
+            _tell(groups, problem)
+            raise
+        yield both
+
+
+def _tell(groups: Mapping[str, Group], problem: Error) -> None:
+    from exshadow.cli.opening import make_reporter
+    from exshadow.service.policy_run.around import tell_end
+    from exshadow.service.policy_run.record import GroupRun
+
+    reporter = make_reporter()
+    try:
+        for name, group in groups.items():
+            tell_end(group, GroupRun(name, "", "", error=problem), reporter.note)
+    finally:
+        reporter.close()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from exshadow.cli import output
 from exshadow.cli.context import state_folder
 from exshadow.cli.options import DryRun, PolicyFile
-from exshadow.errors import InvalidError, NotFoundError, from_system
+from exshadow.errors import InvalidError, NotFoundError, RefusedError, from_system
 
 if TYPE_CHECKING:
     from exshadow.policy.timers import Unit
@@ -37,9 +37,10 @@ def timers(
 ) -> int:
     """Write the timers that run what is due: units of systemd, or a task of Windows (XML).
 
-    Timers of groups that the policy has no more are removed from the folder. Then: systemctl
-    daemon-reload, systemctl enable --now 'exshadow-policy@GROUP.timer'; on Windows: schtasks
-    /create /tn exshadow /xml exshadow-policy.xml
+    Timers of groups that the policy has no more are removed from the folder; a folder with those of
+    another policy is refused. Then: systemctl daemon-reload, systemctl enable --now
+    'exshadow-policy@GROUP.timer'; on Windows: schtasks /create /tn exshadow /xml
+    exshadow-policy.xml
 
     EXSHADOW_CATALOG goes into the units as it is now, unless it holds a password. On Windows it is
     to be a variable of the system: a task has none of its own.
@@ -61,6 +62,8 @@ def timers(
         raise InvalidError(
             f"no group of {file} has a schedule", hint='give one: schedule = "0 * * * *"'
         )
+    if into is not None and kind == "systemd":
+        _require_own(into / units[0].name, place, state)
     gone = _gone(into, units) if into is not None and kind == "systemd" else []
     if into is not None and not dry_run:
         _write(into, units, gone)
@@ -79,6 +82,25 @@ def _command() -> list[str]:
     return [found] if found else [sys.executable, "-m", "exshadow"]
 
 
+def _require_own(service: Path, policy: str, state: str) -> None:
+    """RefusedError when the folder has the service of another policy or state folder: all timers
+    share it."""
+    from exshadow.policy.timers import runs_another
+
+    try:
+        text = service.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as problem:
+        raise from_system(problem, f"cannot read {service}") from problem
+    if runs_another(text, policy, state):
+        raise RefusedError(
+            f"{service} runs another policy or state folder: its timers would be gone",
+            hint=f"put all groups into one policy; if this one takes its place: rm {service}, "
+            "then repeat",
+        )
+
+
 def _gone(into: Path, units: list[Unit]) -> list[Path]:
     """Timers of ours in the folder that the policy does not have."""
     names = {one.name for one in units}
@@ -94,8 +116,11 @@ def _write(into: Path, units: list[Unit], gone: list[Path]) -> None:
         for one in units:
             encoding = "utf-16" if one.name.endswith(".xml") else "utf-8"
             fresh = into / f".{one.name}.new"
-            fresh.write_text(one.text, encoding=encoding)
-            fresh.replace(into / one.name)
+            try:
+                fresh.write_text(one.text, encoding=encoding)
+                fresh.replace(into / one.name)
+            finally:
+                fresh.unlink(missing_ok=True)  # a full disk leaves no part of it
         for path in gone:
             path.unlink()
     except OSError as problem:

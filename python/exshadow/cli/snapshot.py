@@ -307,7 +307,7 @@ def pin(
 
     if clear and until is not None:
         raise InvalidError("--clear and --until exclude each other", hint="give one of them")
-    end = None if clear else parse_until(until or FOREVER)
+    end = None if clear else parse_until(FOREVER if until is None else until)
     with open_service() as service:
         return _shown(service.pin_set(set_, end, reason=reason))
 

@@ -152,9 +152,12 @@ def job(one: JobRecord) -> str:
     # Several plexes are written at once: each gets a part of what was copied.
     several = one.bytes_copied + one.bytes_zeroed > one.bytes_total
     of = "to several plexes, each" if several else "of"
+    whole = f" {of} {format_size(one.bytes_total)}"
+    if one.kind == "import" and several:
+        whole = ""  # of changes: the whole is the file that holds them, zeroes take no room there
     return (
-        f"{one.kind} {one.state}: {format_size(one.bytes_copied)} copied{zeroed} "
-        f"{of} {format_size(one.bytes_total)} in {one.seconds:.2f} s{speed}"
+        f"{one.kind} {one.state}: {format_size(one.bytes_copied)} copied{zeroed}"
+        f"{whole} in {one.seconds:.2f} s{speed}"
     )
 
 

@@ -5,15 +5,21 @@ What cannot be told never fails a run: the reasons come back as text.
 
 from __future__ import annotations
 
+import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeVar
 
 from exshadow.names import meant
 from exshadow.policy.model import NotifyPart
 
 Outcome = Literal["success", "warning", "failure"]
+_T = TypeVar("_T")
 _PING_SECONDS = 10.0
+_SEND_SECONDS = 60.0  # all of one notification
+_REDIRECTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,17 @@ def _send(urls: tuple[str, ...], message: Message) -> list[str]:
         sender = apprise.Apprise()
         if not sender.add(url):
             problems.append(f"notification by {service}: apprise does not know this URL")
-        elif not sender.notify(
-            body=message.text, title=message.title, notify_type=kinds[message.outcome]
-        ):
+            continue
+        send = partial(
+            sender.notify,
+            body=message.text,
+            title=message.title,
+            notify_type=kinds[message.outcome],
+        )
+        taken = _at_most(_SEND_SECONDS, send)
+        if taken is None:
+            problems.append(f"notification by {service}: no answer within {_SEND_SECONDS:g} s")
+        elif not taken:
             problems.append(f"notification by {service} was not taken")
     return problems
 
@@ -91,9 +105,53 @@ def _send(urls: tuple[str, ...], message: Message) -> list[str]:
 def _ping(url: str) -> list[str]:
     import httpx
 
-    try:
-        httpx.get(url, timeout=_PING_SECONDS, follow_redirects=True).raise_for_status()
-    except (httpx.HTTPError, httpx.InvalidURL) as problem:
-        host = url.split("/")[2] if "//" in url else url
-        return [f"ping of {host.rpartition('@')[2]}: {problem.__class__.__name__}"]
-    return []
+    def ask() -> str:
+        try:
+            return _asked(url)
+        except httpx.TimeoutException:
+            return f"no answer within {_PING_SECONDS:g} s"
+        except (httpx.HTTPError, httpx.InvalidURL) as problem:
+            return problem.__class__.__name__
+
+    wrong = _at_most(_PING_SECONDS, ask)
+    if wrong is None:
+        wrong = f"no answer within {_PING_SECONDS:g} s"
+    host = url.split("/")[2] if "//" in url else url
+    return [f"ping of {host.rpartition('@')[2]}: {wrong}"] if wrong else []
+
+
+def _asked(url: str) -> str:
+    """What is wrong with the answer; empty for a good one. Bodies are not read: one may never
+    end."""
+    import httpx
+
+    with httpx.Client(timeout=_PING_SECONDS) as client:
+        request = client.build_request("GET", url)
+        for _ in range(_REDIRECTS):
+            answer = client.send(request, stream=True)
+            answer.close()
+            if answer.next_request is None:
+                return "" if answer.is_success else f"it answered {answer.status_code}"
+            request = answer.next_request
+    return "it leads from one address to another without end"
+
+
+def _at_most(seconds: float, call: Callable[[], _T]) -> _T | None:
+    """What the call gives; None when it takes longer, it is left alone then. The limits of clients
+    are for one step each: a server that sends a byte now and then would hold a run for ever."""
+    found: list[_T | BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(call())
+        except BaseException as problem:
+            found.append(problem)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not found:
+        return None
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]

@@ -75,8 +75,20 @@ def systemd_units(
     return found
 
 
+def runs_another(service: str, policy: str, state: str) -> bool:
+    """Whether a service's text is of another policy, or of another state folder: its timers would
+    be without their runs if it were overwritten."""
+    line = next((one for one in service.splitlines() if one.startswith("ExecStart=")), "")
+    ours = " ".join(map(_quoted, _words(policy, state)))
+    return " run-due " in line and not line.endswith(f" {ours}")
+
+
+def _words(policy: str, state: str) -> list[str]:
+    return ["--state", state, "policy", "run-due", policy, "--group", "%I"]
+
+
 def _service(command: Sequence[str], policy: str, state: str, catalog: str | None) -> str:
-    words = [*command, "--state", state, "policy", "run-due", policy, "--group", "%I"]
+    words = [*command, *_words(policy, state)]
     return f"""[Unit]
 Description=exshadow: protection group %I
 Documentation=man:systemd.service(5)
