@@ -9,16 +9,19 @@ from __future__ import annotations
 import contextlib
 import ntpath
 import os
+import selectors
 import shlex
 import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import IO
 
 from exshadow.command_log import CommandLog
 from exshadow.errors import (
@@ -33,6 +36,10 @@ from exshadow.errors import (
 _KEPT = 1 << 20  # characters of output that are kept
 _RECENT = 50  # commands in memory, and of each ...
 _TAIL = 4096  # ... the last characters
+_LOOK = 0.2  # seconds between two looks at what a program writes
+_WRITTEN = 1 << 20  # bytes that it may have written then, else only ...
+_END = 1 << 17  # ... the last of them stay
+_BLOCK = 1 << 16  # bytes read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,7 @@ class CommandRunner:
         except OSError as problem:
             raise from_system(problem, f"cannot start {command[0]}") from problem
         try:
-            output, _ = process.communicate(timeout=limit)
+            output = _said(process, limit)
         except BaseException as problem:
             _end(process)
             if isinstance(problem, subprocess.TimeoutExpired):
@@ -137,6 +144,29 @@ class CommandRunner:
         return text
 
 
+def _said(process: subprocess.Popen[bytes], limit: float) -> bytes:
+    """As communicate() tells it, of much only the end: a program that writes without end takes no
+    memory without end."""
+    if os.name == "nt" or process.stdout is None:
+        return process.communicate(timeout=limit)[0] or b""
+    end = time.monotonic() + limit
+    said = bytearray()
+    with process.stdout as pipe, selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while True:
+            left = end - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                raise subprocess.TimeoutExpired(process.args, limit, bytes(said))
+            block = os.read(pipe.fileno(), _BLOCK)
+            if not block:
+                break
+            said += block
+            if len(said) > 8 * _KEPT:  # UTF-8 has up to four bytes a character
+                del said[: -4 * _KEPT]
+    process.wait(max(0.0, end - time.monotonic()))
+    return bytes(said)
+
+
 def _text(output: bytes | None) -> str:
     return (output or b"").decode(errors="replace")
 
@@ -161,6 +191,44 @@ def end_group(process: subprocess.Popen[bytes], *, softly: bool = False) -> None
         return
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM if softly else signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def output_file() -> Iterator[IO[bytes]]:
+    """A nameless file for what a program says, which :func:`wait_bounded` may cut: what is written
+    goes to its end, wherever that is by then. No pipe: a child left behind would keep it open."""
+    with tempfile.TemporaryFile() as said:
+        if os.name != "nt":
+            import fcntl
+
+            fcntl.fcntl(said, fcntl.F_SETFL, fcntl.fcntl(said, fcntl.F_GETFL) | os.O_APPEND)
+        yield said
+
+
+def wait_bounded(process: subprocess.Popen[bytes], said: IO[bytes], limit: float) -> None:
+    """Wait for the end of a program that writes to an :func:`output_file`. One that writes without
+    end does not fill the disk: of much only the last stays (all on Windows).
+    subprocess.TimeoutExpired past ``limit`` seconds."""
+    end = time.monotonic() + limit
+    while True:
+        left = max(0.0, end - time.monotonic())
+        try:
+            process.wait(min(left, _LOOK))
+            return
+        except subprocess.TimeoutExpired:
+            if left <= _LOOK:
+                raise subprocess.TimeoutExpired(process.args, limit) from None
+        if os.fstat(said.fileno()).st_size > _WRITTEN and os.name != "nt":
+            said.seek(-_END, os.SEEK_END)
+            last = said.read(_END)
+            said.truncate(0)
+            said.write(last)
+            said.flush()
+
+
+def how_ended(status: int) -> str:
+    """For people: a status, or the signal."""
+    return f"ended with {status}" if status >= 0 else f"was killed by signal {-status}"
 
 
 def split_words(text: str) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import time
+import tracemalloc
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
@@ -15,7 +16,7 @@ from typing import ClassVar
 import pytest
 from conftest import MIB
 
-from exshadow import wire
+from exshadow import commands, wire
 from exshadow.catalog import open_catalog
 from exshadow.catalog.measures import add_measures
 from exshadow.commands import CommandRunner, private_command, split_words
@@ -28,7 +29,7 @@ from exshadow.errors import (
     TimedOutError,
 )
 from exshadow.model import ChangedMember, Member, SetRecord, Verification
-from exshadow.policy import hooks, notify
+from exshadow.policy import notify
 from exshadow.policy.hooks import check_hooks, run_hooks
 from exshadow.policy.model import Group, Hook, NotifyPart, load
 from exshadow.policy.notify import Message, tell
@@ -107,25 +108,37 @@ def test_a_hook_that_never_reads_its_facts_is_ended_at_its_limit(script):
 
 
 def test_a_hook_that_writes_without_end_does_not_fill_the_disk(script, monkeypatch):
-    kept = []
-    monkeypatch.setattr(hooks, "_LOOK", 0.01)
-    real = hooks._tail
-    monkeypatch.setattr(hooks, "_tail", lambda said: kept.append(said) or real(said))
-    begun = time.monotonic()
+    sizes = []
+    look = os.fstat
+
+    def seen(number):
+        found = look(number)
+        sizes.append(found.st_size)
+        return found
+
+    monkeypatch.setattr(commands.os, "fstat", seen)
+    monkeypatch.setattr(commands, "_LOOK", 0.01)
+    much = "for one in 1 2 3; do head -c 20M /dev/zero; sleep 0.1; done; echo last words; exit 3"
     with pytest.raises(ProviderError, match=r"ended with 3: (?s:.*)last words"):
-        run_hooks(
-            [
-                hook(
-                    script(
-                        "head -c 300M /dev/zero | tr '\\0' x; sleep 0.1; echo last words; exit 3"
-                    )
-                )
-            ],
-            "before",
-            {},
-        )
-    assert len(kept) > 1  # looked at before its end, and what was told is the end
-    assert time.monotonic() - begun < 8
+        run_hooks([hook(script(much))], "before", {})
+    assert max(sizes) > MIB
+    assert max(sizes) < 3 * 20 * MIB - MIB  # it was cut meanwhile
+
+
+def test_a_product_that_writes_without_end_takes_no_memory_without_end(script):
+    endless = script("exec yes abc")
+    runner = CommandRunner(programs={"vxassist": str(endless)})
+    tracemalloc.start()
+    try:
+        with pytest.raises(TimedOutError, match="vxassist list was not done after 1 s"):
+            runner.run("vxassist", ["list"], 1.0)
+        assert tracemalloc.get_traced_memory()[1] < 64 * MIB
+    finally:
+        tracemalloc.stop()
+    assert runner.log[-1].output.endswith(("abc\n", "abc", "ab", "a"))
+    much = script("head -c 20M /dev/zero | tr '\\0' x; echo; echo the end; exit 3")
+    ran = CommandRunner(programs={"vxdg": str(much)}).run("vxdg", [], 20)
+    assert (ran.status, ran.output[-8:]) == (3, "the end\n")
 
 
 def test_a_child_left_behind_is_not_waited_for(script):

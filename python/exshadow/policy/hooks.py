@@ -7,18 +7,15 @@ import json
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from typing import IO
 
-from exshadow.commands import end_group, private_command
+from exshadow.commands import end_group, how_ended, output_file, private_command, wait_bounded
 from exshadow.errors import ProviderError, TimedOutError, from_system
 from exshadow.model import Json
 from exshadow.policy.model import Hook
 
 _SAID = 2000  # characters of output that are told
-_KEPT = 1 << 20  # bytes of output between two looks, of which the end stays
-_LOOK = 0.2  # seconds
 
 
 def check_hooks(hooks: Sequence[Hook]) -> None:
@@ -39,7 +36,7 @@ def _run(hook: Hook, document: bytes) -> None:
     limit = hook.timeout.total_seconds()
     # A child that the hook leaves behind may keep its output open, and a hook need not read its
     # input: files are not waited for.
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile("a+b") as said:
+    with tempfile.TemporaryFile() as given, output_file() as said:
         try:
             given.write(document)
             given.seek(0)
@@ -52,7 +49,7 @@ def _run(hook: Hook, document: bytes) -> None:
                 found.hint = "its first line must name an interpreter that is there: #!/bin/sh"
             raise found from problem
         try:
-            _wait(process, said, limit)
+            wait_bounded(process, said, limit)
         except BaseException as problem:
             end_group(process)
             process.wait()
@@ -63,40 +60,15 @@ def _run(hook: Hook, document: bytes) -> None:
                 ) from None
             raise
         if process.returncode:
-            code = process.returncode
-            how = f"ended with {code}" if code > 0 else f"was killed by signal {-code}"
             raise ProviderError(
-                f"hook {hook.command} {how}: {_last(said)}",
+                f"hook {hook.command} {how_ended(process.returncode)}: {_last(said)}",
                 hint="run it by hand: 0 is its only good status",
             )
 
 
-def _wait(process: subprocess.Popen[bytes], said: IO[bytes], limit: float) -> None:
-    """To its end. subprocess.TimeoutExpired past the limit. One that writes without end does not
-    fill the disk: only the end of it stays, the file is open for appending."""
-    end = time.monotonic() + limit
-    while True:
-        left = max(0.0, end - time.monotonic())
-        try:
-            process.wait(min(left, _LOOK))
-            return
-        except subprocess.TimeoutExpired:
-            if left <= _LOOK:
-                raise
-        if os.fstat(said.fileno()).st_size > _KEPT:
-            tail = _tail(said)
-            said.truncate(0)
-            said.write(tail)
-            said.flush()
-
-
-def _tail(said: IO[bytes]) -> bytes:
-    said.seek(max(0, said.seek(0, os.SEEK_END) - _SAID))
-    return said.read(_SAID)
-
-
 def _last(said: IO[bytes]) -> str:
     """The end of what it said, without what would steer a terminal."""
-    text = _tail(said).decode(errors="replace").strip()
+    said.seek(max(0, said.seek(0, os.SEEK_END) - _SAID))
+    text = said.read().decode(errors="replace").strip()
     plain = "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in text)
     return plain or "it said nothing"

@@ -10,11 +10,10 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, Queue
-from tempfile import TemporaryFile
 from threading import Thread
 from typing import Protocol
 
-from exshadow.commands import end_group
+from exshadow.commands import end_group, output_file, wait_bounded
 from exshadow.errors import Error, InvalidError, TimedOutError, UnsupportedError
 from exshadow.recovery.runbook import RunbookStep
 
@@ -76,8 +75,7 @@ def _strict(step: RunbookStep) -> str:
 
 def _run(command: list[str] | str, limit: float) -> Outcome:
     name = command if isinstance(command, str) else command[0]
-    # A file, not a pipe: what the command leaves in the background keeps a pipe open for ever.
-    with TemporaryFile() as said:
+    with output_file() as said:
         try:
             process = subprocess.Popen(
                 command,
@@ -93,7 +91,7 @@ def _run(command: list[str] | str, limit: float) -> Outcome:
                 "step",
             ) from problem
         try:
-            status = process.wait(limit)
+            wait_bounded(process, said, limit)
         except BaseException as problem:  # Ctrl-C as well: it goes to this process alone
             _end(process)
             if not isinstance(problem, subprocess.TimeoutExpired):
@@ -104,7 +102,7 @@ def _run(command: list[str] | str, limit: float) -> Outcome:
             ) from None
         size = said.seek(0, os.SEEK_END)
         said.seek(max(0, size - 4 * _KEPT))  # UTF-8 has up to four bytes a character
-        return Outcome(status, said.read().decode(errors="replace")[-_KEPT:])
+        return Outcome(process.returncode, said.read().decode(errors="replace")[-_KEPT:])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

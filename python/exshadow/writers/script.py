@@ -19,7 +19,7 @@ from tempfile import TemporaryFile
 from typing import IO
 from uuid import UUID
 
-from exshadow.commands import end_group, private_command
+from exshadow.commands import end_group, how_ended, output_file, private_command, wait_bounded
 from exshadow.vss import (
     ComponentMetadata,
     FileSet,
@@ -107,7 +107,7 @@ class ScriptWriter(Writer):
     def _execute(self, document: dict[str, object], limit: float) -> None:
         event = document["event"]
         # Files, not pipes: a child in the background keeps a pipe open when the command has ended.
-        with self._lock, TemporaryFile() as told, TemporaryFile() as errors:
+        with self._lock, TemporaryFile() as told, output_file() as errors:
             told.write(json.dumps(document).encode())
             told.seek(0)
             try:
@@ -125,7 +125,7 @@ class ScriptWriter(Writer):
                 ) from problem
             self._running = process
             try:
-                process.wait(limit)
+                wait_bounded(process, errors, limit)
             except subprocess.TimeoutExpired:
                 _kill(process)
                 raise failure(
@@ -143,7 +143,7 @@ class ScriptWriter(Writer):
                 else HResult.VSS_E_WRITERERROR_NONRETRYABLE
             )
             raise failure(
-                code, f"{self.command[0]} ended with {process.returncode} at {event}: {said}"
+                code, f"{self.command[0]} {how_ended(process.returncode)} at {event}: {said}"
             )
 
 
