@@ -93,6 +93,12 @@ def test_export_and_import(verified, tmp_path):
     assert {**catalog(verified), "exported": ""} == {**document["catalog"], "exported": ""}
     file.write_text("{")
     cli.error(2, "catalog", "import", file)
+    for table, column in (("sets", "created"), ("verifications", "at")):
+        wrong = json.loads(json.dumps(document))
+        wrong["catalog"][table][0][column] = "2026-13-01T00:00:00Z"
+        file.write_text(json.dumps(wrong))
+        message = cli.error(2, "catalog", "import", file)["message"]
+        assert message.endswith(f"{table}.{column}: '2026-13-01T00:00:00Z' is no time")
     cli.error(3, "catalog", "import", tmp_path / "none.json")
     cli.error(3, "catalog", "export", tmp_path / "none" / "catalog.json")
     assert {**catalog(verified), "exported": ""} == {**document["catalog"], "exported": ""}
@@ -103,5 +109,6 @@ def test_a_catalog_elsewhere(cli, image, tmp_path):
     cli("volume", "add", "db", image("db.img"))
     assert not (cli.state / "catalog.sqlite").exists()
     assert cli.json("catalog", "export")["catalog"]["volumes"]
-    cli.environment["EXSHADOW_CATALOG"] = "nonsense"
-    cli.error(2, "catalog", "export")
+    for wrong in ("nonsense", "postgresql://ops@db:port/x", "mysql://ops@db/x"):
+        cli.environment["EXSHADOW_CATALOG"] = wrong
+        assert "postgresql+psycopg://" in cli.error(2, "catalog", "export")["hint"]

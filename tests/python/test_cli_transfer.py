@@ -44,6 +44,22 @@ def test_changes_only_lead_to_the_later_set(chain, tmp_path):
     assert target.read_bytes() == chain.bytes("db-m3")
 
 
+def test_changes_that_are_zeroes_are_told_as_what_they_are(chain, tmp_path):
+    """In the file of changes they take no room: more is zeroed than the file is long."""
+    for name in ("db", "logs"):
+        chain.cli("mirror", "add", name, tmp_path / f"{name}-m4.img", "--label", "m4")
+    chain.write("db", 0, bytes(4 * 65536))
+    chain.cli("snapshot", "create", "shop", "--label", "late", "--plex", "m4")
+    chain.cli("snapshot", "export", "late", tmp_path / "late", "--since", "two")
+    target = tmp_path / "standby.img"
+    for folder in ("one", "two", "late"):
+        said = chain.cli(
+            "snapshot", "import", tmp_path / folder, "--onto", target, "--volume", "db"
+        ).out
+    assert "zeroed" in said
+    assert "plexes" not in said
+
+
 def test_import_onto_another_base_is_refused(chain, tmp_path):
     target = tmp_path / "standby.img"
     chain.cli("snapshot", "import", tmp_path / "one", "--onto", target, "--volume", "db")

@@ -457,6 +457,15 @@ def test_a_hook_that_says_no_keeps_the_run_from_starting(cli, policy, tmp_path):
     assert heard(tmp_path, "wrong")["run"]["error"]["code"] == "provider_failed"
 
 
+def test_a_hook_that_fails_after_a_run_keeps_no_other_from_its_work(cli, policy, tmp_path):
+    (line,) = [one for one in policy.read_text().splitlines() if one.startswith("on-error")]
+    first = line.replace("[{", '[{ command = "/bin/false" }, {')
+    policy.write_text(policy.read_text().replace(line, first))
+    cli.environment["FAIL"] = "1"
+    cli.error(6, "policy", "run", policy)
+    assert "/bin/false" in heard(tmp_path, "wrong")["run"]["warnings"][0]
+
+
 def test_a_run_that_cannot_even_begin_tells_its_on_error_hook(cli, policy, tmp_path):
     policy.write_text(policy.read_text().replace('volumes = ["db"]', 'volumes = ["nowhere"]'))
     run = cli.json("policy", "run", policy, status=2)["groups"][0]

@@ -12,10 +12,12 @@ from exshadow.catalog import migrations, schema
 from exshadow.catalog.store import Catalog
 from exshadow.errors import InvalidError, NewerVersionError
 from exshadow.model import Json
-from exshadow.names import now
+from exshadow.names import now, parse_time
 
 FORMAT = 1
 _LARGEST = 1 << 63  # what a column of whole numbers holds
+
+_MOMENTS = {("sets", "created"), ("verifications", "at"), ("jobs", "started"), ("measures", "at")}
 
 # Parents before children, so that insertion in this order satisfies the foreign keys. Leases stay
 # where they are: who holds a volume now is no matter of record.
@@ -87,7 +89,10 @@ def check_document(document: object) -> dict[str, list[dict[str, Any]]]:
             "this is no catalog document", hint="write one with: exshadow catalog export FILE"
         )
     if body["format"] > FORMAT or str(body.get("schema")) not in migrations.REVISIONS:
-        raise NewerVersionError("the catalog document was written by a newer exshadow")
+        raise NewerVersionError(
+            "the catalog document was written by a newer exshadow",
+            hint="import it with that version",
+        )
     _upgrade(body, str(body["schema"]))
     return {table.name: _checked_rows(table, body.get(table.name)) for table in _TABLES}
 
@@ -116,7 +121,17 @@ def _checked_rows(table: Table, rows: object) -> list[dict[str, Any]]:
                 continue
             if not _is_a(value, column.type.python_type):
                 raise InvalidError(f"{table.name}.{column.name}: {value!r} has the wrong type")
+            if (table.name, column.name) in _MOMENTS:
+                _check_moment(f"{table.name}.{column.name}", value)
     return rows
+
+
+def _check_moment(name: str, value: str) -> None:
+    """Ages and turns are reckoned with it: one that is none would stop every look at its group."""
+    try:
+        parse_time(value)
+    except InvalidError:
+        raise InvalidError(f"{name}: {value!r} is no time") from None
 
 
 def _is_a(value: object, expected: type) -> bool:

@@ -131,7 +131,9 @@ def set_(one: SetRecord, remarks: Iterable[Remark] = ()) -> str:
     if one.pinned_until:
         ever = one.pinned_until == FOREVER
         lines.append(f"pinned       {'for ever' if ever else f'until {one.pinned_until}'}")
-    lines += [f"{remark.what:<12} {remark.at}: {remark.reason}" for remark in remarks]
+    lines += [
+        f"{remark.what:<12} {remark.at}: {' '.join(remark.reason.split())}" for remark in remarks
+    ]
     rows = [(m.volume, m.plex, format_size(m.size), m.path) for m in one.members]
     return "\n".join([*lines, "", table(("VOLUME", "PLEX", "SIZE", "PATH"), rows, ("SIZE",))])
 

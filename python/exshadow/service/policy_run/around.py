@@ -89,10 +89,11 @@ def tell_end(
 
     if hooks:
         wanted: tuple[Hook, ...] = group.hooks.on_error if error else group.hooks.after
-        try:
-            run_hooks(wanted, "on-error" if error else "after", {"run": done.to_json()})
-        except Error as problem:
-            warn(str(problem))
+        for hook in wanted:  # one that fails keeps no other from its work: letting go, telling
+            try:
+                run_hooks((hook,), "on-error" if error else "after", {"run": done.to_json()})
+            except Error as problem:
+                warn(str(problem))
     for text in tell(group.notify, _message(done)):
         warn(text)
 
