@@ -77,6 +77,12 @@ def test_units_of_a_policy():
     )
 
 
+def test_no_line_of_a_unit_is_made_by_a_name():
+    units = systemd_units(parse(POLICY).group, ["/bin/x"], "/p\nUser=nobody", "/state")
+    assert "User=nobody" not in units[0].text.splitlines()
+    assert 'run-due "/p\\nUser=nobody" --group' in units[0].text
+
+
 def test_systemd_takes_the_units(tmp_path):
     tool = shutil.which("systemd-analyze")
     if tool is None:

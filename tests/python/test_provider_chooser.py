@@ -139,6 +139,9 @@ def test_preference_decides_between_those_that_can() -> None:
     preferred = choose(known, Wish(prefer=("vss",)))
     assert preferred.provider == "vss"
     assert [one.provider for one in preferred.passed_over] == ["eva"]
+    assert preferred.why == "named first in the policy"
+    later = choose(known, Wish(prefer=("sfw", "vss")))
+    assert (later.provider, later.why) == ("vss", "preferred by the policy after sfw")
 
 
 # --- properties ---

@@ -145,6 +145,7 @@ def _quoted(word: str) -> str:
     """As systemd splits words; %I stays a specifier, no other per cent sign becomes one."""
     text = word if word == "%I" else word.replace("%", "%%")
     text = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    text = text.replace("\n", "\\n").replace("\r", "\\r")  # one line is one setting
     return f'"{text}"' if re.search(r"[\s\"'\\;]", text) else text
 
 

@@ -30,6 +30,7 @@ from exshadow.providers.facts import (
 # SCSI inquiry of EVA controllers (multipath-tools' hardware table); the last form is unconfirmed.
 _EVA_VENDORS = {"compaq", "hp"}
 _EVA_PRODUCT = re.compile(r"HSV(1[01]1|2[01]0|3[046]0|4[05]0|1[01]0)", re.IGNORECASE)
+_FIRST = "named first in the policy"
 NAMES = ("native", "sfw", "eva", "vss")
 
 _Judge = Callable[[Facts, Wish], "Capability | str"]
@@ -53,7 +54,10 @@ def choose(facts: Facts, wish: Wish) -> Choice:
         return Choice(None, None, "no provider can take all volumes of the group", tuple(refused))
     ranked = sorted(able, key=lambda name: _rank(name, able[name], wish))
     best = ranked[0]
-    why = "named first in the policy" if best in wish.prefer else _strength(able[best])
+    why = _strength(able[best])
+    if best in wish.prefer:
+        earlier = wish.prefer[: wish.prefer.index(best)]
+        why = f"preferred by the policy after {', '.join(earlier)}" if earlier else _FIRST
     over = tuple(
         Refusal(name, f"could do it; {best} comes before it ({why})") for name in ranked[1:]
     )
