@@ -84,6 +84,12 @@ def test_a_hook_without_an_interpreter_is_told_as_such(tmp_path, first):
     assert "first line" in raised.value.hint
 
 
+def test_a_hook_without_a_place_for_temporary_files_is_told_as_such(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(Error, match="in a temporary file: No such file or directory"):
+        run_hooks([hook("/bin/true")], "before", {})
+
+
 def test_what_a_hook_says_steers_no_terminal(script):
     with pytest.raises(ProviderError) as raised:
         run_hooks([hook(script("printf '\\033[2J\\000bye'; kill -9 $$"))], "before", {})

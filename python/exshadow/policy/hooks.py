@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import IO
 
 from exshadow.commands import end_group, how_ended, output_file, private_command, wait_bounded
-from exshadow.errors import ProviderError, TimedOutError, from_system
+from exshadow.errors import Error, ProviderError, TimedOutError, from_system
 from exshadow.model import Json
 from exshadow.policy.model import Hook
 
@@ -28,7 +28,14 @@ def run_hooks(hooks: Sequence[Hook], event: str, facts: Json) -> None:
     """One after the other. ``facts`` and the event's name are the JSON. ProviderError when one ends
     with another status than 0, TimedOutError past its limit: it and its children are gone then."""
     for hook in hooks:
-        _run(hook, json.dumps({"event": event, **facts}).encode())
+        try:
+            _run(hook, json.dumps({"event": event, **facts}).encode())
+        except Error:
+            raise
+        except OSError as problem:  # no place is left for what it is given, TMPDIR is gone
+            raise from_system(
+                problem, f"hook {hook.command} cannot be given its facts in a temporary file"
+            ) from problem
 
 
 def _run(hook: Hook, document: bytes) -> None:
