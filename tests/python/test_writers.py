@@ -127,6 +127,19 @@ def test_sqlite_refuses_a_set_without_the_database(database: Path) -> None:
     outcome(elsewhere, places="trust").check()
 
 
+def test_sqlite_takes_a_name_with_brackets_and_leaves_out_what_lies_beside_a_database(
+    database: Path,
+) -> None:
+    odd = database.with_name("orders[1].db")
+    with contextlib.closing(sqlite3.connect(odd)) as connection:
+        connection.execute("CREATE TABLE entry (number INTEGER)")
+    backup(SqliteWriter(str(odd))).check()
+    with contextlib.closing(sqlite3.connect(database)) as reader:
+        reader.execute("SELECT count(*) FROM entry").fetchall()
+        assert database.with_name("app.db-wal").exists()
+        backup(SqliteWriter(str(database.parent / "*"))).check()
+
+
 def mount_point(path: Path) -> str:
     return next(str(one) for one in path.resolve().parents if one.is_mount())
 
@@ -286,6 +299,22 @@ def test_exshadows_own_ground_is_not_frozen(tmp_path: Path) -> None:
         FilesystemWriter(str(tmp_path))
     with pytest.raises(InvalidError, match="not between 0 and 60"):
         FilesystemWriter("/", mode="sync", limit="2m")
+
+
+@pytest.mark.parametrize("mode", ["freeze", "sync"])
+def test_a_file_system_outside_the_set_is_refused(mount: Path, mode: str) -> None:
+    def outcome(mounts: dict[str, list[str]], **more: str) -> vss.BackupOutcome:
+        with vss.Coordinator(places=Places(mounts)) as coordinator:
+            coordinator.register_provider(OneVolume())
+            coordinator.register_writer(FilesystemWriter(str(mount), mode, **more))
+            return coordinator.backup(REQUEST)
+
+    status = failed_writer(outcome({"data": ["/proc"]}))
+    assert status.failure == vss.HResult.VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT
+    assert str(mount) in status.application_message
+    for mounts in ({"data": ["/proc", str(mount)]}, {"other": ["/proc"]}):
+        outcome(mounts).check()  # in the set; nobody can tell
+    outcome({"data": ["/proc"]}, places="trust").check()
 
 
 def test_a_file_system_that_somebody_else_thawed_spoils_the_set(mount: Path) -> None:

@@ -47,7 +47,10 @@ def require_inside(call: WriterCall, paths: Iterable[str]) -> None:
 
 
 def existing(pattern: str) -> list[Path]:
-    """The files that a path or glob pattern names, at least one."""
+    """The files that a path or glob pattern names, at least one. A file of that very name counts
+    first: ``orders[1].db`` is a name as well."""
+    if Path(pattern).is_file():
+        return [Path(pattern)]
     found = sorted(Path(path) for path in glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute patterns)
     if not found:
         raise NotFoundError(
