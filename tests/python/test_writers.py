@@ -109,6 +109,8 @@ def test_what_is_no_database_is_told(tmp_path: Path) -> None:
     assert failed_writer(outcome).failure == vss.HResult.VSS_E_WRITERERROR_NONRETRYABLE
     with pytest.raises(NotFoundError, match="names no file"):
         SqliteWriter(str(tmp_path / "*.sqlite"))
+    with pytest.raises(NotFoundError, match="names no file"):
+        SqliteWriter(str(tmp_path))
 
 
 def test_sqlite_refuses_a_set_without_the_database(database: Path) -> None:
@@ -134,6 +136,7 @@ def test_sqlite_takes_a_name_with_brackets_and_leaves_out_what_lies_beside_a_dat
     with contextlib.closing(sqlite3.connect(odd)) as connection:
         connection.execute("CREATE TABLE entry (number INTEGER)")
     backup(SqliteWriter(str(odd))).check()
+    (database.parent / "lost+found").mkdir()
     with contextlib.closing(sqlite3.connect(database)) as reader:
         reader.execute("SELECT count(*) FROM entry").fetchall()
         assert database.with_name("app.db-wal").exists()

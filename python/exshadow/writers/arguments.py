@@ -51,7 +51,8 @@ def existing(pattern: str) -> list[Path]:
     first: ``orders[1].db`` is a name as well."""
     if Path(pattern).is_file():
         return [Path(pattern)]
-    found = sorted(Path(path) for path in glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute patterns)
+    names = glob.glob(pattern, recursive=True)  # noqa: PTH207 (absolute patterns)
+    found = sorted(path for path in map(Path, names) if not path.is_dir())
     if not found:
         raise NotFoundError(
             f"{pattern} names no file",
