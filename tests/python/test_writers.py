@@ -431,6 +431,20 @@ def test_a_script_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None
     assert "abort" in events(log)
 
 
+def test_a_script_that_does_not_hear_sigterm_is_named_and_killed(tmp_path: Path) -> None:
+    """Before the guard takes its host for hung and kills that, which leaves the script alone."""
+    number = tmp_path / "number"
+    body = f"grep -q '\"freeze\"' || exit 0\ntrap '' TERM\necho $$ > {number}\nsleep 60\nsleep 60"
+    with vss.IsolatedCoordinator() as coordinator:
+        coordinator.register_provider(OneVolume())
+        path = str(script(tmp_path, body))
+        coordinator.register_writer("script", {"command": path, "limit": "0.5"})
+        outcome = coordinator.backup(REQUEST)
+    assert isinstance(outcome.error, vss.WriterFailure)
+    assert outcome.error.writer_name == "script"
+    assert not Path(f"/proc/{number.read_text().strip()}").exists()
+
+
 def test_a_script_may_leave_a_child_in_the_background(tmp_path: Path) -> None:
     """It has ended when the command has, though the child keeps what it was given open."""
     hook = script(tmp_path, f"cat > /dev/null; sleep 20 & echo $! >> {tmp_path}/children")
