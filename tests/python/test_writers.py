@@ -304,22 +304,6 @@ def test_exshadows_own_ground_is_not_frozen(tmp_path: Path) -> None:
         FilesystemWriter("/", mode="sync", limit="2m")
 
 
-@pytest.mark.parametrize("mode", ["freeze", "sync"])
-def test_a_file_system_outside_the_set_is_refused(mount: Path, mode: str) -> None:
-    def outcome(mounts: dict[str, list[str]], **more: str) -> vss.BackupOutcome:
-        with vss.Coordinator(places=Places(mounts)) as coordinator:
-            coordinator.register_provider(OneVolume())
-            coordinator.register_writer(FilesystemWriter(str(mount), mode, **more))
-            return coordinator.backup(REQUEST)
-
-    status = failed_writer(outcome({"data": ["/proc"]}))
-    assert status.failure == vss.HResult.VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT
-    assert str(mount) in status.application_message
-    for mounts in ({"data": ["/proc", str(mount)]}, {"other": ["/proc"]}):
-        outcome(mounts).check()  # in the set; nobody can tell
-    outcome({"data": ["/proc"]}, places="trust").check()
-
-
 def test_a_file_system_that_somebody_else_thawed_spoils_the_set(mount: Path) -> None:
     def at(step: str) -> None:
         if step == "commit":
@@ -429,20 +413,6 @@ def test_a_script_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None
         time.sleep(0.05)
     assert not Path(f"/proc/{child}").exists()
     assert "abort" in events(log)
-
-
-def test_a_script_that_does_not_hear_sigterm_is_named_and_killed(tmp_path: Path) -> None:
-    """Before the guard takes its host for hung and kills that, which leaves the script alone."""
-    number = tmp_path / "number"
-    body = f"grep -q '\"freeze\"' || exit 0\ntrap '' TERM\necho $$ > {number}\nsleep 60\nsleep 60"
-    with vss.IsolatedCoordinator() as coordinator:
-        coordinator.register_provider(OneVolume())
-        path = str(script(tmp_path, body))
-        coordinator.register_writer("script", {"command": path, "limit": "0.5"})
-        outcome = coordinator.backup(REQUEST)
-    assert isinstance(outcome.error, vss.WriterFailure)
-    assert outcome.error.writer_name == "script"
-    assert not Path(f"/proc/{number.read_text().strip()}").exists()
 
 
 def test_a_script_may_leave_a_child_in_the_background(tmp_path: Path) -> None:
