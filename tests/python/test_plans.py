@@ -78,6 +78,15 @@ def test_keeping_what_is_there_takes_a_spare_plex_and_the_plan_knows(noon):
         noon.cli("mirror", "add", name, noon.folder / f"{name}-m3.img", "--label", "m3")
     steps = plan(noon, "--keep-current")["steps"]
     assert [step["action"].split()[0] for step in steps[:2]] == ["split", "split"]
+    planned = {step["target"] for step in steps[2:]}
+    noon.cli("restore", "noon", "--keep-current")
+    written = {
+        plex["path"]
+        for name in ("db", "logs")
+        for plex in noon.cli.json("volume", "show", name)["volume"]["plexes"]
+        if plex["state"] == "in_sync"
+    }
+    assert planned == written
 
 
 # --- rates ---

@@ -200,6 +200,24 @@ def test_values_cannot_break_out_of_their_quotes() -> None:
         quote("two\nlines", "powershell")
 
 
+@pytest.mark.parametrize("sign", "'\u2018\u2019\u201a\u201b")
+def test_every_sign_that_powershell_takes_for_a_quote_is_doubled(sign: str) -> None:
+    name = f"Ann O{sign}Neil; $(Remove-Item C:\\) Zoë"
+    assert quote(name, "powershell") == f"'Ann O{sign}{sign}Neil; $(Remove-Item C:\\) Zoë'"
+    for generation in ("2007", "2010"):
+        book = exchange.mailbox(replace(MAILBOX, generation=generation, mailbox=name))
+        commands = [step.command for step in book.steps if "Ann" in step.command]
+        assert commands
+        assert all(f"O{sign}{sign}Neil" in one for one in commands)
+
+
+def test_the_root_of_a_drive_does_not_swallow_what_follows_it() -> None:
+    assert quote("W:\\", "cmd") == '"W:\\\\"'
+    steps = exchange.mailbox(replace(MAILBOX, work_folder="W:\\", source_folder="M:\\")).steps
+    copy = next(step.command for step in steps if step.id == "copy-files")
+    assert copy.startswith('robocopy "M:\\\\" "W:\\\\" /E')
+
+
 # --- running ---
 
 BOOK = Runbook(

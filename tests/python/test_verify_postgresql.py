@@ -135,6 +135,24 @@ def test_checksums_that_are_not_kept_are_not_said_to_be_right(bed, tmp_path, cli
     assert "right" not in found["detail"]
 
 
+@pytest.mark.parametrize("also", ["", "; create role postgres login"])
+def test_a_server_whose_superuser_has_another_name_is_looked_at_as_well(bed, tmp_path, cli, also):
+    with placed(bed, tmp_path) as server:
+        server.create()
+        with server.running():
+            server.query("create role boss superuser login")
+            words = f"alter role postgres rename to app{also}"
+            run(*server.client("psql", "--username=boss", "-qc", words, "postgres"))
+        server.point_at_wal()
+    verdict = split_off(cli, tmp_path, "data", "wal").verify(
+        "--check", "postgresql", "--timeout", "60s"
+    )
+    (cluster,) = verdict["evidence"]["clusters"]
+    assert "recovered, pg_amcheck found nothing, checksums right" in verdict["detail"]
+    assert cluster["recovery"]
+    assert not servers()
+
+
 @pytest.mark.parametrize("said", ["", "perhaps"])
 def test_a_server_that_does_not_tell_of_its_checksums_is_not_sound(said):
     with pytest.raises(Unsound, match="does not say whether it keeps checksums"):

@@ -135,11 +135,11 @@ def test_a_script_that_others_may_change_is_refused(checked, script, tmp_path):
 # --- ends that were not planned ---
 
 
-def begun(checked, script, tmp_path):
+def begun(checked, script, tmp_path, command=("verify", "noon", "--check")):
     """A check whose script has begun and waits for ever."""
     flag = tmp_path / "begun"
     path = script(f"open({str(flag)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)")
-    process = checked.cli.start("snapshot", "verify", "noon", "--check=script", "--script", path)
+    process = checked.cli.start("snapshot", *command, "script", "--script", path)
     end = time.monotonic() + 60
     while not flag.exists() or not flag.read_text():
         assert process.poll() is None, process.communicate()
@@ -166,6 +166,21 @@ def test_an_interrupted_check_leaves_nothing(checked, script, tmp_path, number):
     assert no_traces(checked.cli.state) == []
     assert gone(inner)
     assert checked.cli.json("snapshot", "show", "noon")["set"]["verified"] is None
+
+
+def test_an_interrupted_check_of_a_new_set_with_writers_leaves_nothing(checked, script, tmp_path):
+    """The writers are told how it went by another thread, which hears of no signal."""
+    checked.cli("snapshot", "resync", "noon")
+    new = ("create", "g", "--label", "noon", "--writer", "script?command=/bin/true", "--verify")
+    process, inner = begun(checked, script, tmp_path, new)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, (out, err)
+    assert no_traces(checked.cli.state) == []
+    assert gone(inner)
+    kept = checked.cli.json("snapshot", "show", "noon")["set"]
+    assert (kept["state"], kept["verified"]) == ("ready", None)
+    checked.cli("snapshot", "resync", "noon")
 
 
 def test_the_next_command_clears_up_after_a_kill(checked, script, tmp_path):

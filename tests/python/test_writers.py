@@ -109,6 +109,8 @@ def test_what_is_no_database_is_told(tmp_path: Path) -> None:
     assert failed_writer(outcome).failure == vss.HResult.VSS_E_WRITERERROR_NONRETRYABLE
     with pytest.raises(NotFoundError, match="names no file"):
         SqliteWriter(str(tmp_path / "*.sqlite"))
+    with pytest.raises(NotFoundError, match="names no file"):
+        SqliteWriter(str(tmp_path))
 
 
 def test_sqlite_refuses_a_set_without_the_database(database: Path) -> None:
@@ -125,6 +127,20 @@ def test_sqlite_refuses_a_set_without_the_database(database: Path) -> None:
     for mounts in ({"data": ["/proc", mount_point(database)]}, {"other": ["/proc"]}):
         outcome(mounts).check()  # in the set; nobody can tell
     outcome(elsewhere, places="trust").check()
+
+
+def test_sqlite_takes_a_name_with_brackets_and_leaves_out_what_lies_beside_a_database(
+    database: Path,
+) -> None:
+    odd = database.with_name("orders[1].db")
+    with contextlib.closing(sqlite3.connect(odd)) as connection:
+        connection.execute("CREATE TABLE entry (number INTEGER)")
+    backup(SqliteWriter(str(odd))).check()
+    (database.parent / "lost+found").mkdir()
+    with contextlib.closing(sqlite3.connect(database)) as reader:
+        reader.execute("SELECT count(*) FROM entry").fetchall()
+        assert database.with_name("app.db-wal").exists()
+        backup(SqliteWriter(str(database.parent / "*"))).check()
 
 
 def mount_point(path: Path) -> str:

@@ -15,6 +15,7 @@ Runner = Literal["powershell", "cmd", "exshadow", "hand"]
 _RUNNERS: tuple[Runner, ...] = ("powershell", "cmd", "exshadow", "hand")
 _PLACE = re.compile(r"\{(\w+)\}")
 _UNSAFE_IN_CMD = set('"%!^&|<>\r\n')
+_POWERSHELL_QUOTES = re.compile("(['\u2018\u2019\u201a\u201b])")  # each ends a quoted string there
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +172,14 @@ def quote(value: str, runner: Runner) -> str:
     if "\0" in value or "\n" in value or "\r" in value:
         raise InvalidError(f"{value!r} cannot stand in a command")
     if runner == "powershell":
-        return "'" + value.replace("'", "''") + "'"
+        return "'" + _POWERSHELL_QUOTES.sub(r"\1\1", value) + "'"
     if runner == "cmd":
         if _UNSAFE_IN_CMD & set(value):
             raise InvalidError(
                 f"{value!r} has a sign that cmd.exe would read as its own", hint="rename it"
             )
-        return f'"{value}"'
+        closing = len(value) - len(value.rstrip("\\"))  # a program would read \" as a quote
+        return f'"{value}{closing * chr(92)}"'
     if runner == "exshadow":
         import shlex
 

@@ -75,6 +75,7 @@ def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
     steps: list[Step] = []
     if wish.keep_current:
         steps += kept_steps(desk, one, members, survey)
+    keeping = bool(steps)
     for member in members:
         record = survey.volumes[member.volume]
         targets = [plex for plex in record.plexes if plex.state == "in_sync"]
@@ -93,7 +94,7 @@ def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
         changed = snapshot.changed_bytes if snapshot else record.size
         steps += [
             Step(f"copy from {member.path} to", member.volume, plex.path, changed)
-            for plex in targets
+            for plex in (_without_spare(targets) if keeping else targets)
         ]
     return rates.estimated(desk, Plan(f"restore {one.group}@{one.label}", tuple(steps)))
 
@@ -106,6 +107,13 @@ def kept_steps(desk: Desk, one: SetRecord, members: Sequence[Member], survey: Su
     for member in members:
         mirrors.require_spare(survey.volumes[member.volume])
     return [Step(f"split a spare plex as {KEPT_LABEL}", m.volume, "") for m in members]
+
+
+def _without_spare(targets: Sequence[PlexRecord]) -> list[PlexRecord]:
+    """What is left to be written when production is kept first: the plex that joined last goes, as
+    far as their order tells, never the authority."""
+    spare = [plex for plex in targets if not plex.authority][-1:]
+    return [plex for plex in targets if plex not in spare]
 
 
 def _lost(record: VolumeRecord, targets: Sequence[PlexRecord]) -> str:

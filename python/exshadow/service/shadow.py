@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from exshadow.service.group_provider import GroupProvider, Splits
 from exshadow.service.making import OUTLIVE
 from exshadow.service.shadow_volumes import places_of, volumes_of_components
 from exshadow.service.state import StateFolder
+from exshadow.service.turns import Ask, take_turns
 from exshadow.vss.command import Command
 from exshadow.vss.errors import failure, is_failure, writer_failure
 from exshadow.vss.isolated import IsolatedCoordinator
@@ -199,14 +201,16 @@ def create_set(
             retry=RetryLimits(tries=1),
         )
 
-        def between(made: BackupReport) -> Copied:
+        def between(ask: Ask, made: BackupReport) -> Copied:
             shadow.require((one.status.instance_id for one in made.writers), "at the split")
             # All have gone on well. A set that is proved, or on whose account they cut their logs,
             # must not go back into the mirror because this process was killed.
             shadow.provider.keep(made.snapshot_set_id)
-            return Copied(prove(str(made.snapshot_set_id)))
+            return Copied(ask(lambda: prove(str(made.snapshot_set_id))))
 
-        outcome = shadow.backup(request, between)
+        outcome = take_turns(
+            lambda ask: shadow.backup(request, partial(between, ask)), shadow.close
+        )
     if outcome.error is not None and outcome.report.completed:
         made = service.show_set(str(outcome.report.snapshot_set_id))
         outcome.error.message += f"; the set {made.group}@{made.label} was made, and stays"

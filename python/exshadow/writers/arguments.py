@@ -47,8 +47,12 @@ def require_inside(call: WriterCall, paths: Iterable[str]) -> None:
 
 
 def existing(pattern: str) -> list[Path]:
-    """The files that a path or glob pattern names, at least one."""
-    found = sorted(Path(path) for path in glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute patterns)
+    """The files that a path or glob pattern names, at least one. A file of that very name counts
+    first: ``orders[1].db`` is a name as well."""
+    if Path(pattern).is_file():
+        return [Path(pattern)]
+    names = glob.glob(pattern, recursive=True)  # noqa: PTH207 (absolute patterns)
+    found = sorted(path for path in map(Path, names) if not path.is_dir())
     if not found:
         raise NotFoundError(
             f"{pattern} names no file",

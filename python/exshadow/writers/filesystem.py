@@ -29,7 +29,7 @@ from exshadow.vss import (
     failure,
 )
 from exshadow.vss.places import superblock_of
-from exshadow.writers.arguments import choice, seconds
+from exshadow.writers.arguments import PLACES, choice, require_inside, seconds
 from exshadow.writers.flush import opened, sync
 
 # linux/fs.h: _IOWR('X', 119, int), _IOWR('X', 120, int)
@@ -43,7 +43,7 @@ class FilesystemWriter(Writer):
     """``mount``: where it is mounted. ``mode``: ``freeze``, or ``sync`` where a freeze is not
     wanted: then the copy is what a power cut would leave, with everything written before it.
     ``limit``: longest freeze (10 s; at most 60). ``keep``: a folder that must not stand still,
-    beside exshadow's own."""
+    beside exshadow's own. ``places``: ``look`` whether it is of the set, or ``trust`` it."""
 
     writer_id = UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a01")
     name = "filesystem"
@@ -57,10 +57,12 @@ class FilesystemWriter(Writer):
         mode: str = "freeze",
         limit: str | float = 10,
         keep: str | Sequence[str] = (),
+        places: str = "look",
     ) -> None:
         self.mount = Path(mount).resolve()
         self.instance_name = str(self.mount)
         self.mode = choice("mode", mode, _MODES)
+        self.places = choice("places", places, PLACES)
         self.consistency = "filesystem" if self.mode == "freeze" else "crash"
         self.freeze_limit = seconds("limit", limit, most=60)
         self._lock = threading.Lock()
@@ -78,7 +80,10 @@ class FilesystemWriter(Writer):
         return WriterMetadata(self.writer_id, self.name, components=[component])
 
     def on_prepare_snapshot(self, call: WriterCall) -> None:
-        """Most of what is dirty goes out here, so that the freeze is short."""
+        """Most of what is dirty goes out here, so that the freeze is short. A set without it is
+        refused: it would be called consistent for a freeze of something else."""
+        if self.places == "look":
+            require_inside(call, [str(self.mount)])
         with opened(self.mount) as descriptor:
             sync(descriptor, self.mount)
 

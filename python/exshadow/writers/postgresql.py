@@ -289,15 +289,20 @@ def _log_apart(data: Path) -> list[str]:
 def _failed(doing: str, problem: Exception) -> Exception:
     """A server that is starting, full or slow may be asked again; a refusal stands."""
     state = getattr(problem, "sqlstate", None) or ""
-    again = state[:2] in ("08", "53", "57") or (not state and not _of_password(problem))
+    again = state[:2] in ("08", "53", "57") or (not state and not _of_person(problem))
     code = HResult.VSS_E_WRITERERROR_RETRYABLE if again else HResult.VSS_E_WRITERERROR_NONRETRYABLE
     if state == "57014":  # statement_timeout
         code = HResult.VSS_E_WRITERERROR_TIMEOUT
     return failure(code, f"PostgreSQL, {doing}: {str(problem).strip()}")
 
 
-def _of_password(problem: Exception) -> bool:
-    """libpq gives no code for a refused connection, but says whether a password was asked for."""
+def _of_person(problem: Exception) -> bool:
+    """libpq gives no code for a refused connection, but says whether a password was asked for. And
+    a text that is no connection string stays none."""
+    import psycopg
+
+    if isinstance(problem, psycopg.ProgrammingError):
+        return True
     connection = getattr(problem, "pgconn", None)
     return connection is not None and (connection.needs_password or connection.used_password)
 

@@ -34,6 +34,10 @@ from exshadow.writers.arguments import seconds
 _TEMPORARY_FAILURE = 75  # EX_TEMPFAIL of sysexits.h
 _SAID = 2000  # characters of stderr that are kept
 _GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+_FROZEN_GRACE = (
+    0.3  # while the guard waits: past the limit it gives a second for this and the abort
+)
+_FROZEN = ("freeze", "thaw", "abort")
 
 
 class ScriptWriter(Writer):
@@ -74,7 +78,7 @@ class ScriptWriter(Writer):
 
     def on_abort(self, call: WriterCall) -> None:
         if (running := self._running) is not None:
-            _kill(running)  # a freeze that hangs ends first
+            _kill(running, _FROZEN_GRACE)  # a freeze that hangs ends first
         self._run("abort", call, self.freeze_limit)
 
     def on_post_snapshot(self, call: WriterCall) -> None:
@@ -127,7 +131,7 @@ class ScriptWriter(Writer):
             try:
                 wait_bounded(process, errors, limit)
             except subprocess.TimeoutExpired:
-                _kill(process)
+                _kill(process, _FROZEN_GRACE if event in _FROZEN else _GRACE)
                 raise failure(
                     HResult.VSS_E_WRITERERROR_TIMEOUT,
                     f"{self.command[0]} took longer than {limit:g} s at {event}",
@@ -153,11 +157,11 @@ def _tail(errors: IO[bytes]) -> str:
     return errors.read().decode(errors="replace").strip()[-_SAID:] or "it said nothing"
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """The whole process group: first asked, then killed."""
+def _kill(process: subprocess.Popen[bytes], grace: float) -> None:
+    """The whole process group: first asked, then killed after so many seconds."""
     end_group(process, softly=True)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_GRACE)
+        process.wait(grace)
     end_group(process)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE)

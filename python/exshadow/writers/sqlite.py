@@ -29,6 +29,7 @@ from exshadow.writers.flush import opened, sync
 
 _USUAL_WAIT = 5.0  # seconds
 _BETWEEN_TRIES = 0.0005  # seconds
+_BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database, by its name and this
 
 
 class SqliteWriter(Writer):
@@ -56,32 +57,32 @@ class SqliteWriter(Writer):
         self.wait = seconds("wait", wait, most=self.freeze_limit)
         self._lock = threading.Lock()
         self._held: list[sqlite3.Connection] = []
-        existing(path)
+        _databases(path)
 
     def identify(self) -> WriterMetadata:
-        components = [_component(path) for path in existing(self.pattern)]
+        components = [_component(path) for path in _databases(self.pattern)]
         return WriterMetadata(self.writer_id, self.name, components=components)
 
     def on_prepare_snapshot(self, call: WriterCall) -> None:
         """Moves the write-ahead log into the databases, as far as readers let it. A set without
         the databases is refused: it would be called consistent with them."""
         if self.places == "look":
-            require_inside(call, map(str, existing(self.pattern)))
-        for path in existing(self.pattern):
+            require_inside(call, map(str, _databases(self.pattern)))
+        for path in _databases(self.pattern):
             with contextlib.closing(_connect(path, self.wait)) as connection:
                 _do(connection, path, "PRAGMA wal_checkpoint(PASSIVE)")
-        _sync_folders(existing(self.pattern))  # most of it outside the freeze
+        _sync_folders(_databases(self.pattern))  # most of it outside the freeze
 
     def on_freeze(self, call: WriterCall) -> None:
         with self._lock:
-            for path in existing(self.pattern):
+            for path in _databases(self.pattern):
                 if call.abandoned():
                     break
                 connection = _connect(path, 0)
                 self._held.append(connection)
                 _take(connection, path, time.monotonic() + self.wait, call)
             if not call.abandoned():
-                _sync_folders(existing(self.pattern))
+                _sync_folders(_databases(self.pattern))
             if call.abandoned():
                 self._let_go()
 
@@ -98,6 +99,13 @@ class SqliteWriter(Writer):
         held, self._held = self._held, []
         for connection in held:
             connection.close()  # an open transaction is rolled back
+
+
+def _databases(pattern: str) -> list[Path]:
+    """A pattern such as ``/srv/*`` names the files beside a database as well: they are no other."""
+    found = existing(pattern)
+    beside = {f"{path}{ending}" for path in found for ending in _BESIDE}
+    return [path for path in found if str(path) not in beside]
 
 
 def _sync_folders(databases: list[Path]) -> None:

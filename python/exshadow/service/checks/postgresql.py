@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from exshadow.errors import UnsupportedError
 from exshadow.model import Json
@@ -79,6 +80,7 @@ done
 shift
 exec "$@"
 """
+_NO_LOGIN = re.compile(r'role "postgres" (does not exist|is not permitted to log in)')
 _NO_DIRECTORY = re.compile(r'directory "(.*)" does not exist')
 
 
@@ -145,10 +147,16 @@ def _look(bench: Bench, cluster: Cluster, account: Account) -> Json:
         with server.running():
             bench.ground.say(f"PostgreSQL {cluster.version} recovers {cluster.name}")
             seen["recovery"] = server.wait_until_recovered()
-            bench.ground.say(f"pg_amcheck of {cluster.name}")
-            verdict = _amcheck(server, seen)
-            summed = _keeps_checksums(server)
+            known = server.is_superuser()
+            if known:
+                verdict, summed = _look_into(server, seen)
             server.stop()
+        if not known:  # a server that was made with another superuser than postgres
+            server.make_superuser()
+            with server.running():
+                server.wait_until_recovered()
+                verdict, summed = _look_into(server, seen)
+                server.stop()
         if not verdict and summed:
             bench.ground.say(f"pg_checksums of {cluster.name}")
             verdict = _checksums(server, seen)
@@ -159,6 +167,12 @@ def _look(bench: Bench, cluster: Cluster, account: Account) -> Json:
     also += ", checksums right" if summed else "; it keeps no checksums"
     seen["ok"], seen["verdict"] = not verdict, verdict or also
     return seen
+
+
+def _look_into(server: _Server, seen: Json) -> tuple[str, bool]:
+    """What pg_amcheck found, and whether the server keeps checksums."""
+    server.say("pg_amcheck of")
+    return _amcheck(server, seen), _keeps_checksums(server)
 
 
 def _keeps_checksums(server: _Server) -> bool:
@@ -208,13 +222,17 @@ class _Server:
         self._spaces = setting.spaces
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = bench.place / f"server-{cluster.number}"
+        self._user = "postgres"
+
+    def say(self, doing: str) -> None:
+        self._bench.ground.say(f"{doing} {self.cluster.name}")
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Started when the block is entered, and gone after it however it is left."""
         self._make_folder()
         command = ("postgres", "-D", str(self.cluster.folder), *self._settings())
-        with (self._folder / "log").open("wb") as log:
+        with (self._folder / "log").open("ab") as log:
             self._process = programs.start(self._confined(*command), stdout=log)
         try:
             self._bench.record.note_process(self._process.pid)
@@ -233,7 +251,7 @@ class _Server:
         ]
 
     def _make_folder(self) -> None:
-        self._folder.mkdir(mode=0o700)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         (self._folder / "hba").write_text("local all all trust\n")
         for name in ("conf", "ident"):
             (self._folder / name).touch()
@@ -253,7 +271,7 @@ class _Server:
     def wait_until_recovered(self) -> list[str]:
         """What the log says of recovery. Unsound when the server ends instead."""
         assert self._process is not None
-        while self.ask("select pg_is_in_recovery()") != "f":
+        while not self._recovered():
             if self._process.poll() is not None:
                 said = self._log()
                 last = [line for line in said.splitlines() if "FATAL" in line or "PANIC" in line]
@@ -264,6 +282,29 @@ class _Server:
             time.sleep(0.2)
         words = ("redo", "recover", "interrupted", "shut down", "consistent")
         return [line for line in self._log().splitlines() if any(one in line for one in words)]
+
+    def _recovered(self) -> bool:
+        """It says so, or knows its roles already, of which `postgres` is none."""
+        ran = self._query("select pg_is_in_recovery()")
+        return ran.output == "f" if ran.status == 0 else bool(_NO_LOGIN.search(ran.output))
+
+    def is_superuser(self) -> bool:
+        """Whether all can be looked at as whom this asks."""
+        return self.ask("show is_superuser") == "on"
+
+    def make_superuser(self) -> None:
+        """One of the check's own, on the view, by the server alone: that asks nobody's name. The
+        server must have been stopped. UnsupportedError when it makes none."""
+        self._user = f"exshadow_{uuid4().hex[:12]}"
+        command = ("--single", "-D", str(self.cluster.folder), *self._settings(), "template1")
+        words = f"CREATE ROLE {self._user} SUPERUSER LOGIN\n".encode()
+        ran = programs.run(self._bench.ground, self._confined("postgres", *command), stdin=words)
+        if ran.status != 0 or "ERROR" in ran.output:
+            raise UnsupportedError(
+                f"{self.cluster.name} has no superuser 'postgres', and none could be made on the "
+                f"view: {_first_line(ran)}",
+                hint="check it with a script: --check script",
+            )
 
     def _refuse_unknown_path(self, why: str) -> None:
         """UnsupportedError when recovery wants a tablespace's path that cannot be made here."""
@@ -279,11 +320,14 @@ class _Server:
 
     def ask(self, query: str) -> str:
         """One value, empty when nobody answers."""
-        ran = self.client("psql", "-XAtqc", query, "template1")
+        ran = self._query(query)
         return ran.output if ran.status == 0 else ""
 
+    def _query(self, query: str) -> Ran:
+        return self.client("psql", "-XAtqc", query, "template1")
+
     def client(self, name: str, *arguments: str) -> Ran:
-        return self.tool(name, "--host", self._folder, "--username=postgres", *arguments)
+        return self.tool(name, "--host", self._folder, f"--username={self._user}", *arguments)
 
     def checksums(self) -> Ran:
         """Of all pages, tablespaces too; the server must have been stopped."""
