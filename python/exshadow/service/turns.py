@@ -12,6 +12,8 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
+from exshadow.errors import CancelledError
+
 T = TypeVar("T")
 _SLICE = 0.5  # seconds, so that signals are heard
 _LEAVE = 60.0  # seconds that the work has to end when it was told to
@@ -26,9 +28,11 @@ def take_turns(work: Callable[[Ask], T], leave: Callable[[], None]) -> T:
     `leave` must make the work end; then it is waited for."""
     turns: SimpleQueue[_Turn | None] = SimpleQueue()
     end: Future[T] = Future()
+    asked: list[Future[bool]] = []
 
     def ask(call: Callable[[], bool]) -> bool:
         answer: Future[bool] = Future()
+        asked.append(answer)
         turns.put((call, answer))
         return answer.result()
 
@@ -46,6 +50,9 @@ def take_turns(work: Callable[[Ask], T], leave: Callable[[], None]) -> T:
             _make_next(turns)
     except BaseException:
         leave()
+        for answer in asked:  # nobody makes these calls any more
+            if not answer.done():
+                answer.set_exception(CancelledError("interrupted"))
         thread.join(_LEAVE)
         raise
     return end.result()
