@@ -110,7 +110,7 @@ Error CoordinatorHandle::closed_error() const {
     if (!home_->usable())
         return Error(Code::closed, "the coordinator belongs to the parent process",
                      "make a new one after fork");
-    return Error(Code::closed, "the coordinator is closed");
+    return Error(Code::closed, "the coordinator is closed", "make a new one");
 }
 
 }  // namespace exshadow::python

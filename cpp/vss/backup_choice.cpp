@@ -23,6 +23,10 @@ Status BackupTry::choose() {
     for (auto& note : notes_of(*selection, metadata_)) report_.notes.push_back(std::move(note));
     snapshot_needed_ = selection->snapshot_needed;
     if (request_.volumes.empty()) narrow_volumes(*selection);
+    if (volumes_.empty() && report_.components.empty()) {
+        return Error(Code::invalid, "no volume is named, and no writer here has anything to back up",
+                     "name at least one volume");
+    }
     EXSHADOW_TRY(check_asked(*selection));
     for (const auto& key : explicit_keys()) EXSHADOW_TRY(requestor_->add_component(key));
     return set_component_facts();

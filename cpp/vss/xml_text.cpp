@@ -92,7 +92,7 @@ Result<std::string> from_utf16(std::string_view text, bool big_endian) {
     return out;
 }
 
-Result<std::string> decode(std::string_view text) {
+Result<std::string> in_utf8(std::string_view text) {
     using namespace std::string_view_literals;
     if (text.size() > document_bytes_limit) return too_large(text.size());
     if (text.starts_with("\xEF\xBB\xBF")) return std::string(text.substr(3));
@@ -101,6 +101,13 @@ Result<std::string> decode(std::string_view text) {
     if (text.starts_with("<\0"sv)) return from_utf16(text, false);
     if (text.starts_with("\0<"sv)) return from_utf16(text, true);
     return std::string(text);
+}
+
+// Programs in C save a string with the zero that ends it.
+Result<std::string> decode(std::string_view text) {
+    auto decoded = in_utf8(text);
+    if (decoded.ok()) decoded->erase(decoded->find_last_not_of('\0') + 1);
+    return decoded;
 }
 
 // Walks over decoded text once and writes down what the parser shall see.

@@ -229,7 +229,7 @@ def test_several_databases_need_the_widest_range(tmp_path: Path) -> None:
     Set(made.path).must_be(True)
     eight = Folder.make(tmp_path / "eight", Stream("2007"))
     shutil.copy(eight.databases[0], made.path / "second.edb")
-    Set(made.path).must_be(False, "different page sizes")
+    Set(made.path).must_be(False, "different page sizes: ")
 
 
 def test_two_streams_in_one_folder(tmp_path: Path) -> None:

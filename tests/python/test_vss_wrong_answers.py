@@ -219,6 +219,14 @@ def test_what_no_document_can_hold_is_refused_when_it_is_said(coordinator):
     assert 'backupStamp="good"' in report.document
 
 
+def test_a_backup_of_nothing_says_that_no_volume_is_named() -> None:
+    nothing = vss.BackupRequest([], retry=ONCE)
+    with vss.Coordinator() as coordinator:
+        coordinator.register_provider(OneVolume())
+        with pytest.raises(InvalidError, match="no volume is named"):
+            coordinator.backup(nothing).check()
+
+
 FORKING = """
 import os, sys, signal
 from test_vss_wrong_answers import *

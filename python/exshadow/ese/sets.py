@@ -43,11 +43,14 @@ def _databases(report: SetReport, one: LogSet) -> None:
             report.fail(f"{PurePath(database.path).name} is damaged")
         _streaming_pair(report, database, one.streams.get(database.path))
     for name, fact in (("log signatures", "log_signature"), ("page sizes", "page_size")):
-        if (
-            len({database.facts.get(fact) for database in one.databases if fact in database.facts})
-            > 1
-        ):
-            report.fail(f"the databases have different {name}")
+        told = {
+            PurePath(database.path).name: database.facts[fact]
+            for database in one.databases
+            if fact in database.facts
+        }
+        if len(set(told.values())) > 1:
+            each = ", ".join(f"{file} has {value}" for file, value in sorted(told.items()))
+            report.fail(f"the databases have different {name}: {each}")
 
 
 def _streaming_pair(report: SetReport, database: FileReport, stream: FileReport | None) -> None:

@@ -71,7 +71,8 @@ TEST_CASE("bytes that are no text are refused") {
     refused(std::string_view("\xFF\xFE<\0x", 5), "odd number");
     refused(std::string_view("\xFF\xFE<\0\x00\xD8", 6), "half a UTF-16");
     refused("", "no element");
-    refused(std::string_view("\0", 1), "does not permit");
+    refused(std::string_view("\0", 1), "no element");
+    refused(document("") + std::string("\0<X/>", 5), "does not permit");
 }
 
 TEST_CASE("what is not well formed is refused") {

@@ -148,6 +148,8 @@ TEST_CASE("other encodings, layouts and prefixes of the same document read the s
     same(utf16(metadata_text(), true, true));
     same(utf16(metadata_text(), false, false));
     same(utf16(metadata_text(), true, false));
+    same(metadata_text() + '\0');
+    same(utf16(metadata_text(), false, true) + std::string(2, '\0'));
     std::string spaced;
     for (const char c : metadata_text()) spaced += c == '<' ? "\r\n\t<" : std::string(1, c);
     same(spaced);
