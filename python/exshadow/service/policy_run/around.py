@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 
 from exshadow.catalog.documents import documents
 from exshadow.catalog.measures import add_measures
-from exshadow.errors import Error
 from exshadow.model import Json, SetRecord
-from exshadow.policy.hooks import check_hooks, run_hooks
+from exshadow.policy.hooks import check_hooks, run_every_hook, run_hooks
 from exshadow.policy.model import Group, Hook
 from exshadow.policy.notify import Message, Outcome, tell
 from exshadow.policy.standing import newest_of, unusual
@@ -89,11 +88,9 @@ def tell_end(
 
     if hooks:
         wanted: tuple[Hook, ...] = group.hooks.on_error if error else group.hooks.after
-        for hook in wanted:  # one that fails keeps no other from its work: letting go, telling
-            try:
-                run_hooks((hook,), "on-error" if error else "after", {"run": done.to_json()})
-            except Error as problem:
-                warn(str(problem))
+        event = "on-error" if error else "after"
+        for text in run_every_hook(wanted, event, {"run": done.to_json()}):
+            warn(text)
     for text in tell(group.notify, _message(done)):
         warn(text)
 
