@@ -147,7 +147,7 @@ def told_at_end(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     where = "exshadow.service.policy_run.around"
     monkeypatch.setattr(f"{where}.run_hooks", lambda hooks, event, facts: told.append(event))
     monkeypatch.setattr(
-        f"{where}.run_every_hook", lambda hooks, event, facts: told.append(event) or []
+        f"{where}.run_every_hook", lambda hooks, event, facts, warn: told.append(event)
     )
     monkeypatch.setattr(f"{where}.tell", lambda part, one: told.append(one.outcome) or [])
     return told

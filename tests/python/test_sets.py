@@ -52,6 +52,17 @@ def test_a_whole_set_is_ready():
     assert [member.volume for member in one.members] == ["a", "b"]
 
 
+def test_sets_of_one_second_are_listed_as_they_were_made():
+    """Also where a volume came later, and lists fewer of them."""
+    old, new = (f"{digit}{ID[1:]}" for digit in "f0")
+    one = survey(volume("a", snapshot(old), snapshot(new)), volume("b", snapshot(new)))
+    assert [found.id for found in sets.assemble(one, None)] == [old, new]
+    torn = survey(
+        volume("a", snapshot(old), snapshot(new)), volume("b", snapshot(new), snapshot(old))
+    )
+    assert len(sets.assemble(torn, None)) == 2
+
+
 @pytest.mark.parametrize(
     ("states", "expected"),
     [

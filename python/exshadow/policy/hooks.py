@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO
 
 from exshadow.commands import end_group, how_ended, output_file, private_command, wait_bounded
@@ -38,16 +38,16 @@ def run_hooks(hooks: Sequence[Hook], event: str, facts: Json) -> None:
             ) from problem
 
 
-def run_every_hook(hooks: Sequence[Hook], event: str, facts: Json) -> list[str]:
+def run_every_hook(
+    hooks: Sequence[Hook], event: str, facts: Callable[[], Json], warn: Callable[[str], None]
+) -> None:
     """As :func:`run_hooks`, but one that fails keeps no other from its work: letting go, telling.
-    What went wrong comes back as text."""
-    problems = []
+    ``warn`` hears what went wrong, ``facts`` is asked for each hook."""
     for hook in hooks:
         try:
-            run_hooks((hook,), event, facts)
+            run_hooks((hook,), event, facts())
         except Error as problem:
-            problems.append(str(problem))
-    return problems
+            warn(str(problem))
 
 
 def _run(hook: Hook, document: bytes) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from exshadow.catalog.store import Catalog
@@ -38,13 +40,24 @@ def assemble(survey: Survey, catalog: Catalog | None) -> list[SetRecord]:
     others = [one for one in known.values() if one.id not in parts]
     lent = _lent(others, catalog)
     gone = [replace(_gone(one, survey), lent_to=lent.get(one.id, "")) for one in others]
-    # Times have whole seconds; within one, volume files list their snapshots as they were made.
-    place = {
-        snapshot.set_id: index
-        for volume in survey.volumes.values()
-        for index, snapshot in enumerate(volume.snapshots)
-    }
+    place = _places(survey)
     return sorted(live + gone, key=lambda one: (one.created, place.get(one.id, -1), one.id))
+
+
+def _places(survey: Survey) -> dict[str, int]:
+    """The order of the sets, which times of whole seconds do not tell: volume files list their
+    snapshots as they were made, each those that it has."""
+    lists = [
+        [snapshot.set_id for snapshot in volume.snapshots] for volume in survey.volumes.values()
+    ]
+    order: TopologicalSorter[str] = TopologicalSorter({one: () for ids in lists for one in ids})
+    for ids in lists:
+        for earlier, later in pairwise(ids):
+            order.add(later, earlier)
+    try:
+        return {one: index for index, one in enumerate(order.static_order())}
+    except CycleError:  # volumes that were put together from several times
+        return {one: index for ids in lists for index, one in enumerate(ids)}
 
 
 def _lent(known: Sequence[SetRecord], catalog: Catalog | None) -> dict[str, str]:

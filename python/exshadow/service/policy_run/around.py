@@ -89,8 +89,7 @@ def tell_end(
     if hooks:
         wanted: tuple[Hook, ...] = group.hooks.on_error if error else group.hooks.after
         event = "on-error" if error else "after"
-        for text in run_every_hook(wanted, event, {"run": done.to_json()}):
-            warn(text)
+        run_every_hook(wanted, event, lambda: {"run": done.to_json()}, warn)
     for text in tell(group.notify, _message(done)):
         warn(text)
 
