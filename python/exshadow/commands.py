@@ -15,13 +15,11 @@ import shutil
 import signal
 import stat
 import subprocess
-import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
 
 from exshadow.command_log import CommandLog
 from exshadow.errors import (
@@ -36,9 +34,6 @@ from exshadow.errors import (
 _KEPT = 1 << 20  # characters of output that are kept
 _RECENT = 50  # commands in memory, and of each ...
 _TAIL = 4096  # ... the last characters
-_LOOK = 0.2  # seconds between two looks at what a program writes
-_WRITTEN = 1 << 20  # bytes that it may have written then, else only ...
-_END = 1 << 17  # ... the last of them stay
 _BLOCK = 1 << 16  # bytes read at once
 
 
@@ -191,39 +186,6 @@ def end_group(process: subprocess.Popen[bytes], *, softly: bool = False) -> None
         return
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM if softly else signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def output_file() -> Iterator[IO[bytes]]:
-    """A nameless file for what a program says, which :func:`wait_bounded` may cut: what is written
-    goes to its end, wherever that is by then. No pipe: a child left behind would keep it open."""
-    with tempfile.TemporaryFile() as said:
-        if os.name != "nt":
-            import fcntl
-
-            fcntl.fcntl(said, fcntl.F_SETFL, fcntl.fcntl(said, fcntl.F_GETFL) | os.O_APPEND)
-        yield said
-
-
-def wait_bounded(process: subprocess.Popen[bytes], said: IO[bytes], limit: float) -> None:
-    """Wait for the end of a program that writes to an :func:`output_file`. One that writes without
-    end does not fill the disk: of much only the last stays (all on Windows).
-    subprocess.TimeoutExpired past ``limit`` seconds."""
-    end = time.monotonic() + limit
-    while True:
-        left = max(0.0, end - time.monotonic())
-        try:
-            process.wait(min(left, _LOOK))
-            return
-        except subprocess.TimeoutExpired:
-            if left <= _LOOK:
-                raise subprocess.TimeoutExpired(process.args, limit) from None
-        if os.fstat(said.fileno()).st_size > _WRITTEN and os.name != "nt":
-            said.seek(-_END, os.SEEK_END)
-            last = said.read(_END)
-            said.truncate(0)
-            said.write(last)
-            said.flush()
 
 
 def how_ended(status: int) -> str:

@@ -130,21 +130,28 @@ def _fallocate() -> ctypes._NamedFuncPointer | None:
     return function
 
 
+def punch(descriptor: int, offset: int, length: int) -> bool:
+    """Make a range of an open file or block device a hole, which reads as zeroes; False where it
+    cannot have holes. Raises OSError."""
+    fallocate = _fallocate()
+    if fallocate is None:
+        return False
+    while fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, offset, length) != 0:
+        number = ctypes.get_errno()
+        if number in _NOT_THERE:
+            return False
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))
+    return True
+
+
 def zero(descriptor: int, offset: int, length: int) -> None:
     """Make a range of an open file or block device read as zeroes: a hole where it can be.
 
     Not durable before the caller's fsync. Raises OSError.
     """
-    fallocate = _fallocate()
-    if fallocate is not None:
-        while fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, offset, length) != 0:
-            number = ctypes.get_errno()
-            if number in _NOT_THERE:
-                break
-            if number != errno.EINTR:
-                raise OSError(number, os.strerror(number))
-        else:
-            return
+    if punch(descriptor, offset, length):
+        return
     while length > 0:
         written = os.pwrite(descriptor, _ZEROES[: min(length, CHUNK)], offset)
         offset, length = offset + written, length - written

@@ -18,8 +18,10 @@ FLOOR = {
     "model": 0,
     "errors": 0,
     "wire": 0,  # records from their JSON shapes
+    "sparse": 0.3,  # zeroes and holes of files
     "command_log": 0.4,  # what those said, kept in a file
     "commands": 0.5,  # programs that are run for providers
+    "program_output": 0.5,  # what a program says, in a file of bounded size
     "names": 0,  # what names, sizes and times look like
     "images": 1,  # full and differential image streams
     "ese": 1,  # offline proof of ESE files
@@ -38,7 +40,7 @@ FLOOR = {
 }
 # Modules that are one room together.
 IMAGES = (
-    "image_base", "image_export", "image_files", "raw_image", "rbd_diff", "rbd_format", "sparse",
+    "image_base", "image_export", "image_files", "raw_image", "rbd_diff", "rbd_format",
 )  # fmt: skip
 ROOM_OF = dict.fromkeys(IMAGES, "images")
 # Rooms of one floor that may meet: the bottom floor; `exshadow serve` and `demo` start theirs.

@@ -115,10 +115,21 @@ def test_a_hook_that_never_reads_its_facts_is_ended_at_its_limit(script):
 
 def test_a_hook_that_writes_without_end_does_not_fill_the_disk(script):
     """It waits until what it wrote was cut; if nobody did, its time would be over."""
-    size = "$(stat -L -c %s /proc/$$/fd/1)"
-    cut = f"head -c 20M /dev/zero; until [ {size} -lt 20000000 ]; do sleep 0.01; done"
-    with pytest.raises(ProviderError, match=r"ended with 3: (?s:.*)last words"):
+    blocks = "$(stat -L -c %b /proc/$$/fd/1)"  # of 512 bytes
+    cut = f"head -c 20M /dev/zero; until [ {blocks} -lt 20000 ]; do sleep 0.01; done"
+    with pytest.raises(ProviderError, match=r"ended with 3: \ufffd*last words$"):
         run_hooks([hook(script(f"{cut}; {cut}; echo last words; exit 3"), 30)], "before", {})
+
+
+def test_no_word_is_lost_while_what_a_hook_wrote_before_is_cut(script):
+    """It says a line after every kilobyte, over many looks: the last must be told, all of them."""
+    lines = "import sys\nfor n in range(200_000):\n    sys.stdout.write('%01023d\\n' % n)"
+    code = script(f'python3 -c "{lines}"; exit 3')
+    with pytest.raises(ProviderError) as raised:
+        run_hooks([hook(code, 60)], "before", {})
+    told = raised.value.message.split()
+    assert int(told[-1]) == 199_999
+    assert len(told[-1]) == 1023
 
 
 def test_a_product_that_writes_without_end_takes_no_memory_without_end(script):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import IO
 
-from exshadow.commands import end_group, how_ended, output_file, private_command, wait_bounded
+from exshadow.commands import end_group, how_ended, private_command
 from exshadow.errors import Error, ProviderError, TimedOutError, from_system
 from exshadow.model import Json
 from exshadow.policy.model import Hook
+from exshadow.program_output import ProgramOutput
 
 _SAID = 2000  # characters of output that are told
 
@@ -55,12 +54,12 @@ def _run(hook: Hook, document: bytes) -> None:
     limit = hook.timeout.total_seconds()
     # A child that the hook leaves behind may keep its output open, and a hook need not read its
     # input: files are not waited for.
-    with tempfile.TemporaryFile() as given, output_file() as said:
+    with tempfile.TemporaryFile() as given, ProgramOutput() as said:
         try:
             given.write(document)
             given.seek(0)
             process = subprocess.Popen(
-                words, stdin=given, stdout=said, stderr=said, start_new_session=True
+                words, stdin=given, stdout=said.file, stderr=said.file, start_new_session=True
             )
         except OSError as problem:
             found = from_system(problem, f"cannot start hook {words[0]}")
@@ -68,7 +67,7 @@ def _run(hook: Hook, document: bytes) -> None:
                 found.hint = "its first line must name an interpreter that is there: #!/bin/sh"
             raise found from problem
         try:
-            wait_bounded(process, said, limit)
+            said.wait(process, limit)
         except BaseException as problem:
             end_group(process)
             process.wait()
@@ -85,9 +84,8 @@ def _run(hook: Hook, document: bytes) -> None:
             )
 
 
-def _last(said: IO[bytes]) -> str:
+def _last(said: ProgramOutput) -> str:
     """The end of what it said, without what would steer a terminal."""
-    said.seek(max(0, said.seek(0, os.SEEK_END) - _SAID))
-    text = said.read().decode(errors="replace").strip()
+    text = said.last(_SAID).strip()
     plain = "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in text)
     return plain or "it said nothing"

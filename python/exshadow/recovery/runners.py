@@ -13,8 +13,9 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import Protocol
 
-from exshadow.commands import end_group, output_file, wait_bounded
+from exshadow.commands import end_group
 from exshadow.errors import Error, InvalidError, TimedOutError, UnsupportedError
+from exshadow.program_output import ProgramOutput
 from exshadow.recovery.runbook import RunbookStep
 
 _KEPT = 20_000  # characters of output that are recorded
@@ -75,12 +76,12 @@ def _strict(step: RunbookStep) -> str:
 
 def _run(command: list[str] | str, limit: float) -> Outcome:
     name = command if isinstance(command, str) else command[0]
-    with output_file() as said:
+    with ProgramOutput() as said:
         try:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=said.file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -91,7 +92,7 @@ def _run(command: list[str] | str, limit: float) -> Outcome:
                 "step",
             ) from problem
         try:
-            wait_bounded(process, said, limit)
+            said.wait(process, limit)
         except BaseException as problem:  # Ctrl-C as well: it goes to this process alone
             _end(process)
             if not isinstance(problem, subprocess.TimeoutExpired):
@@ -100,9 +101,7 @@ def _run(command: list[str] | str, limit: float) -> Outcome:
                 f"{name} was not done after {limit:g} s",
                 hint="look at what it did on the server before repeating the step",
             ) from None
-        size = said.seek(0, os.SEEK_END)
-        said.seek(max(0, size - 4 * _KEPT))  # UTF-8 has up to four bytes a character
-        return Outcome(process.returncode, said.read().decode(errors="replace")[-_KEPT:])
+        return Outcome(process.returncode, said.last(_KEPT))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

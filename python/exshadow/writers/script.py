@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import threading
 from tempfile import TemporaryFile
-from typing import IO
 from uuid import UUID
 
-from exshadow.commands import end_group, how_ended, output_file, private_command, wait_bounded
+from exshadow.commands import end_group, how_ended, private_command
+from exshadow.program_output import ProgramOutput
 from exshadow.vss import (
     ComponentMetadata,
     FileSet,
@@ -111,7 +110,7 @@ class ScriptWriter(Writer):
     def _execute(self, document: dict[str, object], limit: float) -> None:
         event = document["event"]
         # Files, not pipes: a child in the background keeps a pipe open when the command has ended.
-        with self._lock, TemporaryFile() as told, output_file() as errors:
+        with self._lock, TemporaryFile() as told, ProgramOutput() as errors:
             told.write(json.dumps(document).encode())
             told.seek(0)
             try:
@@ -119,7 +118,7 @@ class ScriptWriter(Writer):
                     self.command,
                     stdin=told,
                     stdout=subprocess.DEVNULL,
-                    stderr=errors,
+                    stderr=errors.file,
                     start_new_session=True,
                 )
             except OSError as problem:
@@ -129,7 +128,7 @@ class ScriptWriter(Writer):
                 ) from problem
             self._running = process
             try:
-                wait_bounded(process, errors, limit)
+                errors.wait(process, limit)
             except subprocess.TimeoutExpired:
                 _kill(process, _FROZEN_GRACE if event in _FROZEN else _GRACE)
                 raise failure(
@@ -138,7 +137,7 @@ class ScriptWriter(Writer):
                 ) from None
             finally:
                 self._running = None
-            said = _tail(errors)
+            said = errors.last(_SAID).strip() or "it said nothing"
         if process.returncode != 0:
             temporary = process.returncode == _TEMPORARY_FAILURE
             code = (
@@ -149,12 +148,6 @@ class ScriptWriter(Writer):
             raise failure(
                 code, f"{self.command[0]} {how_ended(process.returncode)} at {event}: {said}"
             )
-
-
-def _tail(errors: IO[bytes]) -> str:
-    size = errors.seek(0, os.SEEK_END)
-    errors.seek(max(0, size - 4 * _SAID))  # UTF-8 has up to four bytes a character
-    return errors.read().decode(errors="replace").strip()[-_SAID:] or "it said nothing"
 
 
 def _kill(process: subprocess.Popen[bytes], grace: float) -> None:

@@ -1,10 +1,11 @@
 // What the test double was asked, and what it handed out: the log of calls (JSON lines) and the counts that
 // prove a client leak-free.
 //
-// Environment: EXSHADOW_VSS_LOG names the log, which is appended to, also by several processes at once; without
-// it nothing is logged. Every line has "n", a number that counts up over the process; a call's "n" was taken
-// when it began, so that the callbacks it caused have higher ones, though its line comes after theirs. The
-// report is a line too: {"report": {"objects": {kind: [made, left]}, "blocks": {"bstr": [made, left], ...}}}.
+// Environment: EXSHADOW_VSS_LOG names the log, which is appended to, also by several processes at once;
+// without it nothing is logged. Every line has "n", a number that counts up over the process; a call's "n"
+// was taken when it began, so that the callbacks it caused have higher ones, though its line comes after
+// theirs. The report is a line too: {"report": {"objects": {kind: [made, left]}, "blocks": {"bstr": [made,
+// left], ...}}}.
 //
 // Thread rule: any thread.
 #pragma once
