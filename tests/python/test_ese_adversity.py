@@ -279,7 +279,7 @@ def test_an_interruption_arrives_at_once(threads: int, limit: int, memory: Path)
     path = big(memory / "a.edb", 128 * MIB)
     took, text = interrupted(f"[{str(path)!r}], threads={threads}, limit={limit}")
     assert b"KeyboardInterrupt" in text
-    assert took < 3, "on a busy machine 100 ms become some more"
+    assert took < 20, "it would be busy for a minute"
 
 
 def test_a_stream_that_says_nothing_can_be_interrupted() -> None:
@@ -288,7 +288,7 @@ def test_a_stream_that_says_nothing_can_be_interrupted() -> None:
     os.close(ours)
     os.close(theirs)
     assert b"KeyboardInterrupt" in text
-    assert took < 3
+    assert took < 20
 
 
 def test_progress_may_stop_it_and_may_raise(memory: Path) -> None:
