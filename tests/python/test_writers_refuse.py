@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +15,12 @@ from vss_writers import OneVolume
 
 from exshadow import vss
 from exshadow.errors import Error
+from exshadow.vss.guard import Guard
+from exshadow.vss.host import Guarded, GuardLine
 from exshadow.vss.places import Places
 from exshadow.writers.filesystem import FilesystemWriter
 from exshadow.writers.postgresql import PostgresqlWriter
+from exshadow.writers.script import ScriptWriter
 
 
 @pytest.mark.parametrize("mode", ["freeze", "sync"])
@@ -49,6 +56,38 @@ def test_a_script_that_does_not_hear_sigterm_is_named_and_killed(tmp_path: Path)
     assert isinstance(outcome.error, vss.WriterFailure)
     assert outcome.error.writer_name == "script"
     assert not Path(f"/proc/{number.read_text().strip()}").exists()
+
+
+def test_an_abort_has_its_own_time_when_the_freeze_used_up_its_own() -> None:
+    """Else its host is taken for hung a second after the freeze, and nobody names the writer."""
+    command = shutil.which("true") or "true"
+    ours, theirs = socket.socketpair()
+    with ours, theirs, subprocess.Popen([command]) as host:
+        guard = Guard(ours, host)
+        line = GuardLine(theirs)
+        line.tell(writer=0, place="script", arguments={"command": command}, path=list(sys.path))
+        line.tell(frozen=0, limit=-2.0)  # its end is past already
+        guarded = Guarded(ScriptWriter(command), 0, vss.Limits(), line)
+        line.tell(aborting=0, limit=guarded.abort_limit)
+        theirs.shutdown(socket.SHUT_WR)
+        guard.run()
+    assert (guard.hung, guarded.abort_limit > 8) == (None, True)
+
+
+@pytest.mark.soak
+def test_a_script_whose_abort_takes_long_after_a_freeze_cut_off_is_named(tmp_path: Path) -> None:
+    body = (
+        "read line\ncase $line in\n*'\"freeze\"'*) sleep 60 ;;\n"
+        f"*'\"abort\"'*) mkdir {tmp_path}/once || exit 0; sleep 3; touch {tmp_path}/let-go ;;\nesac"
+    )
+    with vss.IsolatedCoordinator() as coordinator:
+        coordinator.register_provider(OneVolume())
+        path = str(script(tmp_path, body))
+        coordinator.register_writer("script", {"command": path, "limit": "0.3"})
+        outcome = coordinator.backup(REQUEST)
+    assert isinstance(outcome.error, vss.WriterFailure)
+    assert outcome.error.writer_name == "script"
+    assert (tmp_path / "let-go").exists()
 
 
 def test_what_is_no_connection_string_is_not_to_be_tried_again() -> None:

@@ -3,7 +3,8 @@
 It starts the host (host.py) and hears from it which writers are frozen and how long they may be.
 It does nothing else, so that nothing else can make it fail. When the host is gone and left writers
 frozen, however it went, or when a writer stands frozen longer than its limit and a second (the
-host hangs: it is killed), the guard makes those writers anew and calls their ``rescue()``.
+host hangs: it is killed), the guard makes those writers anew and calls their ``rescue()``. An Abort
+begun has the writer's ``abort_limit`` from then on.
 
 What remains if processes are killed with SIGKILL at the same instant:
 
@@ -36,6 +37,9 @@ MARGIN = 1.0
 """Seconds beyond its limit that a writer may stand frozen before the host is killed."""
 RESCUE_TIME = 30.0
 """Seconds that rescues may take before the guard ends."""
+HUNG = 100
+"""The guard's own status, and the writer's number more, when it killed the host for that writer."""
+_MOST = 255 - HUNG
 
 
 @dataclass(slots=True)
@@ -43,7 +47,11 @@ class _Known:
     place: str
     arguments: dict[str, Any]
     path: list[str]
+    number: int
     deadline: float | None = None  # of the freeze; None: not frozen
+
+    def past(self, now: float) -> bool:
+        return self.deadline is not None and self.deadline < now
 
 
 class Guard:
@@ -54,11 +62,15 @@ class Guard:
         self._host = host
         self._writers: dict[int, _Known] = {}
         self._rest = b""
+        self.hung: int | None = None
+        """Number of the writer that the host was killed for."""
 
     def run(self) -> None:
         """Until the host is gone; then rescue who was left frozen."""
         while self._hear():
-            if any(one.deadline < time.monotonic() for one in self._frozen() if one.deadline):
+            late = [one.number for one in self._frozen() if one.past(time.monotonic())]
+            if late:
+                self.hung = late[0]
                 self._host.send_signal(signal.SIGKILL)
         self._host.kill()  # it hung up: it must not go on beside the rescue
         self._host.wait()
@@ -92,10 +104,16 @@ class Guard:
 
     def _take(self, fact: dict[str, Any]) -> None:
         if "writer" in fact:
-            self._writers[fact["writer"]] = _Known(fact["place"], fact["arguments"], fact["path"])
+            number = fact["writer"]
+            known = _Known(fact["place"], fact["arguments"], fact["path"], number)
+            self._writers[number] = known
         elif "frozen" in fact:
             known = self._writers[fact["frozen"]]
             known.deadline = time.monotonic() + fact["limit"] + MARGIN
+        elif "aborting" in fact:
+            known = self._writers[fact["aborting"]]
+            until = time.monotonic() + fact["limit"] + MARGIN
+            known.deadline = max(known.deadline or until, until)
         elif "aborted" in fact:  # beside a freeze that hangs and may take effect yet
             self._writers[fact["aborted"]].deadline = NEVER
         elif "thawed" in fact:
@@ -104,9 +122,14 @@ class Guard:
 
 def _rescue(known: _Known) -> None:
     from exshadow.vss.registry import WriterSpec, make_writer
+    from exshadow.vss.writer import text_of
 
     sys.path[:] = known.path
-    make_writer(WriterSpec(known.place, known.arguments)).rescue()
+    try:
+        make_writer(WriterSpec(known.place, known.arguments)).rescue()
+    except Exception as problem:
+        said = f"exshadow: writer '{known.place}' was left frozen and could not be rescued"
+        sys.stderr.write(f"{said}: {text_of(problem)}\n")
 
 
 def main() -> None:
@@ -118,5 +141,6 @@ def main() -> None:
             pass_fds=[client, hosts.fileno()],
         )
     os.close(client)  # the host's alone: the client sees at once when the host is gone
-    Guard(mine, host).run()
-    os._exit(0)
+    guard = Guard(mine, host)
+    guard.run()
+    os._exit(0 if guard.hung is None else HUNG + min(guard.hung, _MOST))
