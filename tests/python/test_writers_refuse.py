@@ -14,10 +14,11 @@ from test_writers import REQUEST, failed_writer, script
 from vss_writers import OneVolume
 
 from exshadow import vss
-from exshadow.errors import Error
+from exshadow.errors import Error, InvalidError
 from exshadow.vss.guard import Guard
 from exshadow.vss.host import Guarded, GuardLine
 from exshadow.vss.places import Places
+from exshadow.vss.registry import WriterSpec, make_writer
 from exshadow.writers.filesystem import FilesystemWriter
 from exshadow.writers.postgresql import PostgresqlWriter
 from exshadow.writers.script import ScriptWriter
@@ -88,6 +89,27 @@ def test_a_script_whose_abort_takes_long_after_a_freeze_cut_off_is_named(tmp_pat
     assert isinstance(outcome.error, vss.WriterFailure)
     assert outcome.error.writer_name == "script"
     assert (tmp_path / "let-go").exists()
+
+
+@pytest.mark.parametrize("port", ["99999999", "0", "-1", "abc", "65536"])
+def test_a_port_that_no_server_can_have_is_told_when_the_writer_is_made(
+    port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("psycopg")
+    wrong = {
+        "postgresql": ({"dsn": f"port={port}"}, {"dsn": f"host=a,b port=5432,{port}"}),
+        "mariadb": ({"host": "db", "port": port}, {"port": port}),
+        "mysql": ({"port": port},),
+    }
+    for name, every in wrong.items():
+        for arguments in every:
+            with pytest.raises(InvalidError, match=f"'{port}' is no port") as problem:
+                make_writer(WriterSpec(name, arguments))
+            assert "from 1 to 65535" in problem.value.hint
+    PostgresqlWriter("host=a,b port=5432,")
+    monkeypatch.setenv("PGPORT", port)
+    with pytest.raises(InvalidError, match="is no port"):
+        PostgresqlWriter("dbname=shop")
 
 
 def test_what_is_no_connection_string_is_not_to_be_tried_again() -> None:
