@@ -20,6 +20,7 @@ from exshadow.vss.host import Guarded, GuardLine
 from exshadow.vss.places import Places
 from exshadow.vss.registry import WriterSpec, make_writer
 from exshadow.writers.filesystem import FilesystemWriter
+from exshadow.writers.mariadb import MariaDbWriter
 from exshadow.writers.postgresql import PostgresqlWriter
 from exshadow.writers.script import ScriptWriter
 
@@ -110,6 +111,12 @@ def test_a_port_that_no_server_can_have_is_told_when_the_writer_is_made(
     monkeypatch.setenv("PGPORT", port)
     with pytest.raises(InvalidError, match="is no port"):
         PostgresqlWriter("dbname=shop")
+
+
+def test_a_mariadb_that_is_not_there_is_told_with_its_socket(tmp_path: Path) -> None:
+    pytest.importorskip("pymysql")
+    with pytest.raises(Error, match=f"cannot connect to {tmp_path}/none"):
+        MariaDbWriter(socket=str(tmp_path / "none")).identify()
 
 
 def test_what_is_no_connection_string_is_not_to_be_tried_again() -> None:

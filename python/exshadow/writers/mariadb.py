@@ -171,7 +171,7 @@ class MariaDbWriter(Writer):
             with connection.cursor() as cursor:
                 cursor.execute(f"SET SESSION lock_wait_timeout = {max(1, int(self.wait))}")
         except pymysql.Error as problem:
-            raise _failed("cannot connect", problem) from problem
+            raise _failed(f"cannot connect to {self.instance_name}", problem) from problem
         except (OSError, UnicodeDecodeError) as problem:
             why = problem.strerror if isinstance(problem, OSError) else "it is not UTF-8"
             raise failure(
