@@ -113,10 +113,12 @@ def test_a_port_that_no_server_can_have_is_told_when_the_writer_is_made(
         PostgresqlWriter("dbname=shop")
 
 
-def test_a_mariadb_that_is_not_there_is_told_with_its_socket(tmp_path: Path) -> None:
+def test_a_mariadb_that_is_not_there_is_told_with_its_address() -> None:
     pytest.importorskip("pymysql")
-    with pytest.raises(Error, match=f"cannot connect to {tmp_path}/none"):
-        MariaDbWriter(socket=str(tmp_path / "none")).identify()
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    with pytest.raises(Error, match=f"cannot connect to 127.0.0.1:{port}: "):
+        MariaDbWriter(host="127.0.0.1", port=port).identify()
 
 
 def test_what_is_no_connection_string_is_not_to_be_tried_again() -> None:
