@@ -138,6 +138,7 @@ def test_a_writer_that_does_not_even_abort_is_rescued_at_its_limit(application, 
     said = child.communicate(timeout=60)[1]
     assert "WriterFailure: VSS_E_WRITERERROR_TIMEOUT" in said, said
     assert "writer 'vss_writers:StoppingWriter' failed_at_freeze" in said, said
+    assert "its rescue done" in said, said
 
 
 def test_modules_of_the_current_folder_are_not_taken_for_pythons(tmp_path):

@@ -15,7 +15,7 @@ from vss_writers import OneVolume
 
 from exshadow import vss
 from exshadow.errors import Error, InvalidError
-from exshadow.vss.guard import Guard
+from exshadow.vss.guard import BLAMED, Guard
 from exshadow.vss.host import Guarded, GuardLine
 from exshadow.vss.places import Places
 from exshadow.vss.registry import WriterSpec, make_writer
@@ -73,7 +73,21 @@ def test_an_abort_has_its_own_time_when_the_freeze_used_up_its_own() -> None:
         line.tell(aborting=0, limit=guarded.abort_limit)
         theirs.shutdown(socket.SHUT_WR)
         guard.run()
-    assert (guard.hung, guarded.abort_limit > 8) == (None, True)
+    assert (guard.status(), guarded.abort_limit > 8) == (0, True)
+
+
+def test_a_guard_says_whose_rescue_failed(tmp_path: Path) -> None:
+    """By its status; nobody else is left who could."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, subprocess.Popen(["sleep", "60"]) as host:
+        guard = Guard(ours, host)
+        line = GuardLine(theirs)
+        gone = {"command": str(tmp_path / "gone")}
+        line.tell(writer=3, place="script", arguments=gone, path=list(sys.path))
+        line.tell(frozen=3, limit=60.0)
+        theirs.shutdown(socket.SHUT_WR)
+        guard.run()
+    assert guard.status() == BLAMED + 2 * 3 + 1
 
 
 @pytest.mark.soak

@@ -27,6 +27,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,9 +38,10 @@ MARGIN = 1.0
 """Seconds beyond its limit that a writer may stand frozen before the host is killed."""
 RESCUE_TIME = 30.0
 """Seconds that rescues may take before the guard ends."""
-HUNG = 100
-"""The guard's own status, and the writer's number more, when it killed the host for that writer."""
-_MOST = 255 - HUNG
+BLAMED = 100
+"""The guard's own status, and twice the writer's number more, when it killed the host for that
+writer; odd when the writer's rescue failed."""
+_MOST = (255 - BLAMED) // 2
 
 
 @dataclass(slots=True)
@@ -64,6 +66,7 @@ class Guard:
         self._rest = b""
         self.hung: int | None = None
         """Number of the writer that the host was killed for."""
+        self._left: list[int] = []  # numbers of those who are still to be rescued
 
     def run(self) -> None:
         """Until the host is gone; then rescue who was left frozen."""
@@ -74,8 +77,10 @@ class Guard:
                 self._host.send_signal(signal.SIGKILL)
         self._host.kill()  # it hung up: it must not go on beside the rescue
         self._host.wait()
+        self._left = [one.number for one in self._frozen()]
         rescues = [
-            threading.Thread(target=_rescue, args=(one,), daemon=True) for one in self._frozen()
+            threading.Thread(target=self._rescue, args=(one,), daemon=True)
+            for one in self._frozen()
         ]
         for thread in rescues:
             thread.start()
@@ -119,17 +124,20 @@ class Guard:
         elif "thawed" in fact:
             self._writers[fact["thawed"]].deadline = None
 
+    def _rescue(self, known: _Known) -> None:
+        from exshadow.vss.registry import WriterSpec, make_writer
 
-def _rescue(known: _Known) -> None:
-    from exshadow.vss.registry import WriterSpec, make_writer
-    from exshadow.vss.writer import text_of
+        sys.path[:] = known.path
+        with suppress(Exception):
+            make_writer(WriterSpec(known.place, known.arguments)).rescue()
+            self._left.remove(known.number)
 
-    sys.path[:] = known.path
-    try:
-        make_writer(WriterSpec(known.place, known.arguments)).rescue()
-    except Exception as problem:
-        said = f"exshadow: writer '{known.place}' was left frozen and could not be rescued"
-        sys.stderr.write(f"{said}: {text_of(problem)}\n")
+    def status(self) -> int:
+        """What the guard ends with: whom the client is to name, and whether he was rescued."""
+        number = next(iter(self._left), None) if self.hung is None else self.hung
+        if number is None:
+            return 0
+        return BLAMED + 2 * min(number, _MOST) + (number in self._left)
 
 
 def main() -> None:
@@ -143,4 +151,4 @@ def main() -> None:
     os.close(client)  # the host's alone: the client sees at once when the host is gone
     guard = Guard(mine, host)
     guard.run()
-    os._exit(0 if guard.hung is None else HUNG + min(guard.hung, _MOST))
+    os._exit(guard.status())

@@ -25,7 +25,7 @@ from exshadow.errors import CancelledError, ClosedError, Error, NotFoundError
 from exshadow.vss.command import Command
 from exshadow.vss.coordinator import Callback, Limits, asked, backup_outcome
 from exshadow.vss.errors import writer_failure
-from exshadow.vss.guard import HUNG, RESCUE_TIME
+from exshadow.vss.guard import BLAMED, RESCUE_TIME
 from exshadow.vss.launch import command
 from exshadow.vss.peer import Peer, error_of
 from exshadow.vss.places import Places
@@ -286,14 +286,17 @@ class IsolatedCoordinator(OverSessions):
             del self._parts[number]
 
     def _why_gone(self) -> Error | None:
-        """The writer that the guard killed the host for; its rescue is waited for."""
+        """The writer that the guard killed the host for, or could not rescue: that is waited
+        for."""
         try:
-            number = self._guard.wait(RESCUE_TIME + 1) - HUNG
+            number, failed = divmod(self._guard.wait(RESCUE_TIME + 1) - BLAMED, 2)
         except subprocess.TimeoutExpired:
             return None
         if number not in self._writers:
             return None
-        message = "it did not let go in time: its process was ended, and its rescue was called"
+        message = "it did not let go in time: its process was ended, its rescue done"
+        if failed:
+            message = "its process ended while it was frozen, its rescue failed: let go by hand"
         return writer_failure(
             self._writers[number],
             HResult.VSS_E_WRITERERROR_TIMEOUT,
