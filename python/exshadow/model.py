@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from exshadow.errors import Error
+
 Json = dict[str, Any]
 
 UNFINISHED = frozenset({"stale", "syncing", "resyncing", "failed", "detached"})
@@ -306,19 +308,23 @@ def _rounded(seconds: float | None) -> float | None:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a command would do, for ``--dry-run`` and for the question before it. `seconds`: of all
-    steps; `estimate`: what that stands on, or why there is none."""
+    steps; `estimate`: what that stands on, or why there is none; `refusal`: what the command would
+    end with now, as somebody uses what it replaces."""
 
     command: str
     steps: tuple[Step, ...]
     warnings: tuple[str, ...] = field(default=())
     seconds: float | None = None
     estimate: str = ""
+    refusal: Error | None = None
 
     def to_json(self) -> Json:
+        found = self.refusal
         return {
             "command": self.command,
             "steps": [step.to_json() for step in self.steps],
             "warnings": list(self.warnings),
             "seconds": _rounded(self.seconds),
             "estimate": self.estimate,
+            "refused": found and {"code": found.code, "message": found.message, "hint": found.hint},
         }

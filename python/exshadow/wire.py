@@ -79,7 +79,8 @@ def job(json: Json) -> JobRecord:
 def plan(json: Json) -> Plan:
     steps = tuple(Step(**_only(one, Step.__slots__)) for one in json["steps"])
     more = _only(json, ("seconds", "estimate"))
-    return Plan(json["command"], steps, tuple(json["warnings"]), **more)
+    refusal = error(json["refused"]) if json.get("refused") else None
+    return Plan(json["command"], steps, tuple(json["warnings"]), **more, refusal=refusal)
 
 
 def error(json: Json) -> Error:

@@ -172,7 +172,10 @@ def test_restore_is_refused_while_a_client_may_write(volume, tmp_path):
             stdout=subprocess.DEVNULL,
         ) as client:
             wait_for(lambda: connections(daemon))
-            assert "--live" in volume.error(8, "restore", "noon")["hint"]
+            refused = volume.error(8, "restore", "noon")
+            assert "--live" in refused["hint"]
+            assert volume.error(8, "restore", "noon", "--dry-run") == refused
+            volume("restore", "noon", "--live", "--dry-run")
             assert "--live" in volume.error(8, "snapshot", "promote", "noon")["hint"]
             with exshadow.connect(volume.state) as engine, pytest.raises(exshadow.BusyError):
                 engine.open("db").promote("noon")

@@ -15,6 +15,7 @@ import pytest
 from ese_folders import GENERATIONS, Folder, Stream
 from ese_log_maker import checkpoint
 from ese_maker import signature
+from ese_sums import seal_header
 
 from exshadow import ese
 from exshadow.ese import EseReport
@@ -388,6 +389,20 @@ def test_a_clean_database_beside_a_dirty_one(tmp_path: Path) -> None:
     for generation in (1, 7, 12):  # a clean database needs none of them
         made.logs[generation].unlink()
     Set(made.path).must_be(True)
+
+
+@pytest.mark.parametrize("kind", ["2013", "2007"])
+def test_a_log_for_pages_of_another_size(kind: str, tmp_path: Path) -> None:
+    """Of the same stream by its signature; the engine ends with -1213 at it."""
+    made = Folder.make(tmp_path / "mdbdata", Stream(kind))
+    for generation in (3, 9):
+        kept = made.logs[generation].read_bytes()
+        other = bytearray(kept)
+        other[14:16] = (16384).to_bytes(2, "little")
+        seal_header(header := other[:4096])
+        made.logs[generation].write_bytes(header + other[4096:])
+        Set(made.path).must_be(generation < LOW, "is for pages of 16384 bytes", "(-1213)")
+        made.logs[generation].write_bytes(kept)
 
 
 def test_an_upgrade_in_mid_stream_is_normal(tmp_path: Path) -> None:

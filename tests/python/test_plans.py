@@ -3,6 +3,7 @@
 import pytest
 from conftest import MIB
 
+import exshadow
 from exshadow.model import Plan, Step
 from exshadow.service import rates
 
@@ -87,6 +88,22 @@ def test_keeping_what_is_there_takes_a_spare_plex_and_the_plan_knows(noon):
         if plex["state"] == "in_sync"
     }
     assert planned == written
+
+
+def test_a_plan_does_not_name_the_plex_that_the_open_volume_chooses(noon):
+    for label in ("m3", "m4"):
+        noon.cli("mirror", "add", "db", noon.folder / f"db-{label}.img", "--label", label)
+    steps = plan(noon, "--volume", "db", "--keep-current")["steps"]
+    either = f"{noon.folder}/db-m3.img, {noon.folder}/db-m4.img"
+    assert [step["target"] for step in steps] == [either, f"{noon.folder}/db.img", either]
+    assert "joined the mirror last" in steps[0]["action"]
+
+
+def test_a_plan_says_what_the_command_would_be_refused_with(noon):
+    with exshadow.Engine() as engine, engine.open(noon.cli.state / "db.exv"):
+        refused = noon.cli.error(8, "restore", "noon", "--yes")
+        assert noon.cli.error(8, "restore", "noon", "--dry-run") == refused
+        assert noon.cli.error(8, "snapshot", "resync", "noon", "--dry-run") == refused
 
 
 # --- rates ---

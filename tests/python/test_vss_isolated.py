@@ -125,7 +125,8 @@ def test_a_writer_that_does_not_even_abort_is_rescued_at_its_limit(application, 
         [sys.executable, HERE / "vss_requestor_child.py", "none", str(application.pid),
          str(log), "freeze,abort", "1.0"],
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         cwd=HERE,
     )  # fmt: skip
     end = time.monotonic() + 30
@@ -134,8 +135,10 @@ def test_a_writer_that_does_not_even_abort_is_rescued_at_its_limit(application, 
         time.sleep(0.005)
     application.goes_on_within(1.0 + 1.0 + SOON)
     assert log.read_text().split()[-1] == "rescue"
-    child.kill()
-    child.wait()
+    said = child.communicate(timeout=60)[1]
+    assert "WriterFailure: VSS_E_WRITERERROR_TIMEOUT" in said, said
+    assert "writer 'vss_writers:StoppingWriter' failed_at_freeze" in said, said
+    assert "its rescue done" in said, said
 
 
 def test_modules_of_the_current_folder_are_not_taken_for_pythons(tmp_path):

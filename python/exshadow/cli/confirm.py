@@ -30,7 +30,9 @@ def describe(plan: Plan) -> str:
 
 
 def only_planned(plan: Plan) -> int:
-    """Print the plan as the command's result."""
+    """Print the plan as the command's result; raise what the command would be refused with now."""
+    if plan.refusal is not None:
+        raise plan.refusal
     return output.show({"plan": plan.to_json()}, describe(plan))
 
 

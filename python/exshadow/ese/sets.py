@@ -22,6 +22,7 @@ def judge_set(one: LogSet) -> tuple[SetReport, list[FileReport]]:
     _current(report, one)
     _range(report, one, logs)
     _signature(report, one, logs)
+    _page_size(report, one, logs)
     _sequence(report, one, logs)
     _doubles(report, one)
     first = report.required[0] if report.required else None
@@ -209,6 +210,20 @@ def _signature(report: SetReport, one: LogSet, logs: dict[int, FileReport]) -> N
             _say(report, _needed(report, number), f"{name} is of another log stream (-530)")
     if one.checkpoint and one.checkpoint.facts.get("log_signature", signature) != signature:
         report.fail("the checkpoint is of another log stream (-532)")
+
+
+def _page_size(report: SetReport, one: LogSet, logs: dict[int, FileReport]) -> None:
+    """A log tells the size of the pages that it changes."""
+    known = {file.facts["page_size"] for file in one.databases if "page_size" in file.facts}
+    if len(known) != 1:
+        return  # told by _databases
+    (size,) = known
+    for number in sorted(logs):
+        found = logs[number].facts.get("page_size", size)
+        if found != size:
+            name = PurePath(logs[number].path).name
+            text = f"{name} is for pages of {found} bytes, the databases' have {size} (-1213)"
+            _say(report, _needed(report, number), text)
 
 
 def _sequence(report: SetReport, one: LogSet, logs: dict[int, FileReport]) -> None:

@@ -23,14 +23,19 @@ def prepare(desk: Desk, volumes: Iterable[str], verb: str) -> None:
     """BusyError while a device of one of the volumes is mounted. What the others hold in memory is
     written now, so that it cannot be written later over what `verb` brings."""
     wanted = list(volumes)
-    for one in _of(desk, wanted):
+    require_unmounted(desk, wanted, verb)
+    refresh(desk, wanted)
+
+
+def require_unmounted(desk: Desk, volumes: Iterable[str], verb: str) -> None:
+    """BusyError while a device of one of the volumes is mounted; changes nothing."""
+    for one in _of(desk, volumes):
         if places := mounted_at(one.device):
             raise BusyError(
                 f"cannot {verb}: volume {one.export} is attached as {one.device} "
                 f"and mounted at {', '.join(places)}",
                 hint=f"unmount it first: umount {places[0]}",
             )
-    refresh(desk, wanted)
 
 
 def refresh(desk: Desk, volumes: Iterable[str]) -> None:

@@ -74,6 +74,15 @@ class Desk:
     def require_no_writer(self, volumes: Iterable[str]) -> None:
         """BusyError while a client of this process has a volume open for writing: nobody has."""
 
+    def require_unheld(self, records: Iterable[VolumeRecord]) -> None:
+        """BusyError while another process has one of the volumes open, as :meth:`session` says."""
+        for one in records:
+            if one.owner:
+                raise BusyError(
+                    f"{self.folder.volume_file(one.name)} is locked ({one.owner})",
+                    hint="another exshadow process has this volume open",
+                )
+
     def require_unused(self, exports: Iterable[str]) -> None:
         """BusyError while a client of this process has one of the exports open: nobody has."""
 

@@ -305,6 +305,9 @@ class HouseDesk(Desk):
                 hint="disconnect it, or add --live when it can bear that",
             )
 
+    def require_unheld(self, records: Iterable[VolumeRecord]) -> None:
+        super().require_unheld(one for one in records if not self.house.wants(one))
+
     def require_unused(self, exports: Iterable[str]) -> None:
         if used := self.house.used(exports):
             raise BusyError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from exshadow.errors import NotFoundError, RefusedError
+from exshadow.errors import BusyError, Error, NotFoundError, RefusedError
 from exshadow.model import JobRecord, Member, Plan, SetRecord, Step
 from exshadow.service import attached, jobs, members, sets
 from exshadow.service.desk import Desk, Session
@@ -30,7 +30,23 @@ def plan(desk: Desk, text: str, verb: str) -> Plan:
         snapshot = volume.snapshot(one.id) if volume else None
         moved = snapshot.changed_bytes if snapshot and verb == "resync" else 0
         steps.append(Step(_ACTIONS[verb], member.volume, member.path, moved))
-    return Plan(f"snapshot {verb} {one.group}@{one.label}", tuple(steps))
+    return Plan(
+        f"snapshot {verb} {one.group}@{one.label}",
+        tuple(steps),
+        refusal=_in_the_way(desk, one, survey, verb),
+    )
+
+
+def _in_the_way(desk: Desk, one: SetRecord, survey: Survey, verb: str) -> Error | None:
+    """Who uses the copy, or has a volume open: that passes, so that a plan is made all the same."""
+    try:
+        if verb != "promote":
+            _require_unused(desk, one)
+        wanted = [member.volume for member in one.members if member.volume in survey.volumes]
+        desk.require_unheld(survey.volumes[name] for name in wanted)
+    except BusyError as problem:
+        return problem
+    return None
 
 
 _ACTIONS = {

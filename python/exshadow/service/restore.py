@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exshadow.errors import Error, InvalidError, NotFoundError, RefusedError
+from exshadow.errors import BusyError, Error, InvalidError, NotFoundError, RefusedError
 from exshadow.model import (
     JobRecord,
     Member,
@@ -65,7 +65,8 @@ def check_mode(mode: str) -> None:
 
 
 def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
-    """Every step: what would be written where, at most, and how long that took before.
+    """Every step: what would be written where, at most, and how long that took before; what
+    would stop it now, as a client or a mount does, is the plan's refusal, since it passes.
     RefusedError for what a restore would refuse: a volume whose production is lost, none to spare.
     """
     check_mode(wish.mode)
@@ -92,11 +93,27 @@ def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
             )
         snapshot = record.snapshot(one.id)
         changed = snapshot.changed_bytes if snapshot else record.size
-        steps += [
-            Step(f"copy from {member.path} to", member.volume, plex.path, changed)
-            for plex in (_without_spare(targets) if keeping else targets)
-        ]
-    return rates.estimated(desk, Plan(f"restore {one.group}@{one.label}", tuple(steps)))
+        copied = f"copy from {member.path} to"
+        certain, others = _left(targets) if keeping else (targets, [])
+        steps += [Step(copied, member.volume, plex.path, changed) for plex in certain]
+        stays = f"{copied} what stays of"
+        paths = ", ".join(plex.path for plex in others)
+        steps += [Step(stays, member.volume, paths, changed) for _ in others[1:]]
+    found = Plan(f"restore {one.group}@{one.label}", tuple(steps))
+    names = [member.volume for member in members]
+    return replace(rates.estimated(desk, found), refusal=_refusal(desk, names, survey, wish))
+
+
+def _refusal(desk: Desk, names: Sequence[str], survey: Survey, wish: RestoreWish) -> Error | None:
+    """What copy_back would end with before it changed anything."""
+    try:
+        if not wish.live:
+            desk.require_no_writer(names)
+        attached.require_unmounted(desk, names, "restore")
+        desk.require_unheld(survey.volumes[name] for name in names)
+    except BusyError as problem:
+        return problem
+    return None
 
 
 def kept_steps(desk: Desk, one: SetRecord, members: Sequence[Member], survey: Survey) -> list[Step]:
@@ -104,16 +121,23 @@ def kept_steps(desk: Desk, one: SetRecord, members: Sequence[Member], survey: Su
     can be spared."""
     if kept_already(desk, one, members, survey) is not None:
         return []
+    steps = []
     for member in members:
-        mirrors.require_spare(survey.volumes[member.volume])
-    return [Step(f"split a spare plex as {KEPT_LABEL}", m.volume, "") for m in members]
+        record = survey.volumes[member.volume]
+        mirrors.require_spare(record)
+        spare = [one for one in record.plexes if one.state == "in_sync" and not one.authority]
+        action = f"split as {KEPT_LABEL}"
+        if len(spare) > 1:
+            action += ", the one that joined the mirror last, of"
+        steps.append(Step(action, member.volume, ", ".join(one.path for one in spare)))
+    return steps
 
 
-def _without_spare(targets: Sequence[PlexRecord]) -> list[PlexRecord]:
-    """What is left to be written when production is kept first: the plex that joined last goes, as
-    far as their order tells, never the authority."""
-    spare = [plex for plex in targets if not plex.authority][-1:]
-    return [plex for plex in targets if plex not in spare]
+def _left(targets: Sequence[PlexRecord]) -> tuple[list[PlexRecord], list[PlexRecord]]:
+    """The plexes that are written when production is kept first, and those of which one goes:
+    which, only the open volume tells (the one that joined last, never the authority)."""
+    authority = [plex for plex in targets if plex.authority]
+    return authority, [plex for plex in targets if not plex.authority]
 
 
 def _lost(record: VolumeRecord, targets: Sequence[PlexRecord]) -> str:

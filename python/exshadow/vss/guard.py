@@ -3,7 +3,8 @@
 It starts the host (host.py) and hears from it which writers are frozen and how long they may be.
 It does nothing else, so that nothing else can make it fail. When the host is gone and left writers
 frozen, however it went, or when a writer stands frozen longer than its limit and a second (the
-host hangs: it is killed), the guard makes those writers anew and calls their ``rescue()``.
+host hangs: it is killed), the guard makes those writers anew and calls their ``rescue()``. An Abort
+begun has the writer's ``abort_limit`` from then on.
 
 What remains if processes are killed with SIGKILL at the same instant:
 
@@ -26,6 +27,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +38,10 @@ MARGIN = 1.0
 """Seconds beyond its limit that a writer may stand frozen before the host is killed."""
 RESCUE_TIME = 30.0
 """Seconds that rescues may take before the guard ends."""
+BLAMED = 100
+"""The guard's own status, and twice the writer's number more, when it killed the host for that
+writer; odd when the writer's rescue failed."""
+_MOST = (255 - BLAMED) // 2
 
 
 @dataclass(slots=True)
@@ -43,7 +49,11 @@ class _Known:
     place: str
     arguments: dict[str, Any]
     path: list[str]
+    number: int
     deadline: float | None = None  # of the freeze; None: not frozen
+
+    def past(self, now: float) -> bool:
+        return self.deadline is not None and self.deadline < now
 
 
 class Guard:
@@ -54,16 +64,23 @@ class Guard:
         self._host = host
         self._writers: dict[int, _Known] = {}
         self._rest = b""
+        self.hung: int | None = None
+        """Number of the writer that the host was killed for."""
+        self._left: list[int] = []  # numbers of those who are still to be rescued
 
     def run(self) -> None:
         """Until the host is gone; then rescue who was left frozen."""
         while self._hear():
-            if any(one.deadline < time.monotonic() for one in self._frozen() if one.deadline):
+            late = [one.number for one in self._frozen() if one.past(time.monotonic())]
+            if late:
+                self.hung = late[0]
                 self._host.send_signal(signal.SIGKILL)
         self._host.kill()  # it hung up: it must not go on beside the rescue
         self._host.wait()
+        self._left = [one.number for one in self._frozen()]
         rescues = [
-            threading.Thread(target=_rescue, args=(one,), daemon=True) for one in self._frozen()
+            threading.Thread(target=self._rescue, args=(one,), daemon=True)
+            for one in self._frozen()
         ]
         for thread in rescues:
             thread.start()
@@ -92,21 +109,35 @@ class Guard:
 
     def _take(self, fact: dict[str, Any]) -> None:
         if "writer" in fact:
-            self._writers[fact["writer"]] = _Known(fact["place"], fact["arguments"], fact["path"])
+            number = fact["writer"]
+            known = _Known(fact["place"], fact["arguments"], fact["path"], number)
+            self._writers[number] = known
         elif "frozen" in fact:
             known = self._writers[fact["frozen"]]
             known.deadline = time.monotonic() + fact["limit"] + MARGIN
+        elif "aborting" in fact:
+            known = self._writers[fact["aborting"]]
+            until = time.monotonic() + fact["limit"] + MARGIN
+            known.deadline = max(known.deadline or until, until)
         elif "aborted" in fact:  # beside a freeze that hangs and may take effect yet
             self._writers[fact["aborted"]].deadline = NEVER
         elif "thawed" in fact:
             self._writers[fact["thawed"]].deadline = None
 
+    def _rescue(self, known: _Known) -> None:
+        from exshadow.vss.registry import WriterSpec, make_writer
 
-def _rescue(known: _Known) -> None:
-    from exshadow.vss.registry import WriterSpec, make_writer
+        sys.path[:] = known.path
+        with suppress(Exception):
+            make_writer(WriterSpec(known.place, known.arguments)).rescue()
+            self._left.remove(known.number)
 
-    sys.path[:] = known.path
-    make_writer(WriterSpec(known.place, known.arguments)).rescue()
+    def status(self) -> int:
+        """What the guard ends with: whom the client is to name, and whether he was rescued."""
+        number = next(iter(self._left), None) if self.hung is None else self.hung
+        if number is None:
+            return 0
+        return BLAMED + 2 * min(number, _MOST) + (number in self._left)
 
 
 def main() -> None:
@@ -118,5 +149,6 @@ def main() -> None:
             pass_fds=[client, hosts.fileno()],
         )
     os.close(client)  # the host's alone: the client sees at once when the host is gone
-    Guard(mine, host).run()
-    os._exit(0)
+    guard = Guard(mine, host)
+    guard.run()
+    os._exit(guard.status())

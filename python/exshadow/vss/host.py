@@ -103,7 +103,7 @@ class Guarded(Writer):
         self._stands = False  # the guard was told of a freeze and of no end
         for name in (
             "writer_id", "name", "instance_id", "instance_name", "usage", "source", "level",
-            "freeze_limit", "subscribe", "consistency",
+            "freeze_limit", "abort_limit", "subscribe", "consistency",
         ):  # fmt: skip
             setattr(self, name, getattr(writer, name))
         for event in (
@@ -151,6 +151,8 @@ class Guarded(Writer):
     def on_abort(self, call: WriterCall) -> None:
         """While the freeze still runs the guard goes on minding the writer: the freeze may take
         effect yet. When it returns, this is called once more (answer_writer)."""
+        if self._stands and self.abort_limit > 0:
+            self._line.tell(aborting=self._number, limit=self.abort_limit)
         self._writer.on_abort(call)
         if self._freezing:
             self._line.tell(aborted=self._number)
@@ -222,7 +224,7 @@ class Host:
             limits=self._limits, slot=slot, machine=machine, places=places
         )
 
-    def _op_writer(self, place: str, arguments: dict[str, Plain]) -> str:
+    def _op_writer(self, place: str, arguments: dict[str, Plain]) -> list[Plain]:
         writer = make_writer(WriterSpec(place, arguments))
         with self._lock:
             number = len(self._writers)
@@ -230,7 +232,7 @@ class Host:
             self._writers.append(guarded)
         self._line.tell(writer=number, place=place, arguments=arguments, path=sys.path)
         guarded.registered = self._open().register_writer(guarded)
-        return str(guarded.registered)
+        return [str(guarded.registered), number]
 
     def _op_unregister_writer(self, instance: str) -> None:
         self._open().unregister_writer(UUID(instance))

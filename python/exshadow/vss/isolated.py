@@ -24,6 +24,8 @@ from uuid import UUID
 from exshadow.errors import CancelledError, ClosedError, Error, NotFoundError
 from exshadow.vss.command import Command
 from exshadow.vss.coordinator import Callback, Limits, asked, backup_outcome
+from exshadow.vss.errors import writer_failure
+from exshadow.vss.guard import BLAMED, RESCUE_TIME
 from exshadow.vss.launch import command
 from exshadow.vss.peer import Peer, error_of
 from exshadow.vss.places import Places
@@ -44,6 +46,7 @@ from exshadow.vss.registry import place_of
 from exshadow.vss.requestor import Session
 from exshadow.vss.service import OverSessions
 from exshadow.vss.slot import slot_file
+from exshadow.vss.tables import HResult, WriterState
 from exshadow.vss.writer import Writer
 
 _SLICE = 0.5
@@ -142,7 +145,8 @@ class IsolatedCoordinator(OverSessions):
         self._providers: dict[str, Provider] = {}
         self._parts: dict[int, Callable[[Plain], Plain]] = {}
         self._numbers = itertools.count()
-        self._peer = Peer(mine, self._handle)
+        self._writers: dict[int, str] = {}  # where they are found, by the host's numbers
+        self._peer = Peer(mine, self._handle, self._why_gone)
         self._reader = threading.Thread(target=self._peer.serve, daemon=True)
         self._reader.start()
         self._finalizer = weakref.finalize(self, _end, self._peer, self._guard, self._reader, mine)
@@ -182,7 +186,9 @@ class IsolatedCoordinator(OverSessions):
         """Let a writer take part: a class of an importable module, or ``module:Class``, or the
         name of an entry point, with arguments that JSON can hold. Gives its instance id."""
         place = writer if isinstance(writer, str) else place_of(writer)
-        return UUID(self._peer.call("writer", place, dict(arguments or {})))
+        instance, number = self._peer.call("writer", place, dict(arguments or {}))
+        self._writers[number] = place
+        return UUID(instance)
 
     def unregister_writer(self, instance: UUID) -> None:
         """Sessions that are open keep it."""
@@ -278,6 +284,25 @@ class IsolatedCoordinator(OverSessions):
             raise
         finally:
             del self._parts[number]
+
+    def _why_gone(self) -> Error | None:
+        """The writer that the guard killed the host for, or could not rescue: that is waited
+        for."""
+        try:
+            number, failed = divmod(self._guard.wait(RESCUE_TIME + 1) - BLAMED, 2)
+        except subprocess.TimeoutExpired:
+            return None
+        if number not in self._writers:
+            return None
+        message = "it did not let go in time: its process was ended, its rescue done"
+        if failed:
+            message = "its process ended while it was frozen, its rescue failed: let go by hand"
+        return writer_failure(
+            self._writers[number],
+            HResult.VSS_E_WRITERERROR_TIMEOUT,
+            WriterState.FAILED_AT_FREEZE,
+            application_message=message,
+        )
 
     def _handle(self, op: str, args: list[Plain]) -> Plain:
         if op == "part":

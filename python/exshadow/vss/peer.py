@@ -33,11 +33,15 @@ class _Question:
 
 
 class Peer:
-    """One end. `handle` answers the other side's questions, each on a thread of its own."""
+    """One end. `handle` answers the other side's questions, each on a thread of its own; `why`
+    says what became of the other side when it is gone, None when that is not known."""
 
-    def __init__(self, end: socket.socket, handle: Handler) -> None:
+    def __init__(
+        self, end: socket.socket, handle: Handler, why: Callable[[], Error | None] = lambda: None
+    ) -> None:
         self._end = end
         self._handle = handle
+        self._why = why
         self._sending = threading.Lock()
         self._lock = threading.Lock()
         self._open: dict[int, _Question] | None = {}  # None: the other side is gone
@@ -55,9 +59,11 @@ class Peer:
         number = next(self._ids)
         asked = _line({"id": number, "op": op, "args": list(args)})
         with self._lock:
-            if self._open is None:
-                raise _gone()
-            self._open[number] = question
+            here = self._open is not None
+            if self._open is not None:
+                self._open[number] = question
+        if not here:
+            raise self._gone()
         self._send(asked)
         while not question.done.wait(0.5):  # in slices, so that signals are heard
             pass
@@ -76,8 +82,14 @@ class Peer:
         with self._lock:
             waiting, self._open = self._open or {}, None
         for question in waiting.values():
-            question.error = _gone()
+            question.error = self._gone()
             question.done.set()
+
+    def _gone(self) -> Error:
+        return self._why() or ClosedError(
+            "the process with the coordinator is gone: what it had begun is aborted",
+            hint="begin again with a new coordinator",
+        )
 
     @property
     def left_to_parent(self) -> bool:
@@ -157,10 +169,3 @@ def plain_error(error: BaseException) -> dict[str, Plain]:
             "code": error.code, "message": error.message, "hint": error.hint, "hresult": hresult
         }  # fmt: skip
     return {"code": "internal", "message": text_of(error), "hint": "", "hresult": 0}
-
-
-def _gone() -> ClosedError:
-    return ClosedError(
-        "the process with the coordinator is gone: what it had begun is aborted",
-        hint="begin again with a new coordinator",
-    )

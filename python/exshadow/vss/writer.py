@@ -174,6 +174,9 @@ class Writer:
     """Front ends freeze first and thaw last."""
     freeze_limit: float = 60.0
     """Seconds from Freeze to Thaw; databases have 20."""
+    abort_limit: float = 0.0
+    """Seconds that Abort may take when the freeze's are over, before the guard of an isolated
+    coordinator (guard.py) takes the writer's process for hung; the coordinator waits ten."""
     subscribe: SubscribeMask = _ALL_EVENTS
     remark: str = ""
     """What whoever makes a set with it must know, told before it is made."""
@@ -271,6 +274,8 @@ def options_of(writer: Writer) -> WriterOptions:
             f"{kind}: consistency is {writer.consistency!r:.100}",
             hint=f"it is one of {', '.join(CONSISTENCIES)}",
         )
+    if writer.abort_limit != 0:
+        milliseconds(f"{kind}: abort_limit", writer.abort_limit)
     return WriterOptions(
         writer_id=writer.writer_id,
         name=writer.name,

@@ -32,6 +32,14 @@ def choice(name: str, text: str, known: tuple[str, ...]) -> str:
     return text
 
 
+def checked_port(text: str | int) -> int:
+    """A TCP port; InvalidError for what is none."""
+    words = str(text).strip()
+    if not (words.isascii() and words.isdecimal() and 0 < int(words) < 1 << 16):
+        raise InvalidError(f"port={str(text)!r} is no port", hint="write a number from 1 to 65535")
+    return int(words)
+
+
 PLACES = ("look", "trust")
 """Of ``places``: look where the data lies, or trust that it lies in the set."""
 

@@ -31,6 +31,7 @@ from exshadow.writers.arguments import seconds
 
 _SENTINEL = b"\xff"  # the agent drops what it has half read
 _LONGEST_ANSWER = 1 << 20
+_ABORT = 8.0  # seconds to thaw in: fewer than the coordinator waits
 
 
 class AgentError(Exception):
@@ -40,11 +41,12 @@ class AgentError(Exception):
 class GuestAgentWriter(Writer):
     """``socket``: the Unix socket of the guest's agent channel (libvirt:
     ``.../channel/target/.../org.qemu.guest_agent.0``). ``limit``: longest freeze (10 s);
-    ``timeout``: of one command (30 s)."""
+    ``timeout``: of one command (30 s; the thaw behind a freeze that failed has eight)."""
 
     writer_id = UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a04")
     name = "guest-agent"
     consistency = "filesystem"
+    abort_limit = _ABORT
     source = SourceType.OTHER
     remark = "log truncation inside a Windows guest cannot be withheld: it comes before any check"
 
@@ -116,7 +118,7 @@ class GuestAgentWriter(Writer):
 
     def _thaw(self) -> None:
         with self._agent() as agent:
-            self._ask(agent, "guest-fsfreeze-thaw")
+            self._ask(agent, "guest-fsfreeze-thaw", _ABORT)
 
     # --- the agent's protocol: one JSON document a line ---
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from exshadow.errors import InvalidError, UnsupportedError
+from exshadow.errors import UnsupportedError
 from exshadow.vss import (
     BackupSchema,
     ComponentMetadata,
@@ -27,7 +27,7 @@ from exshadow.vss import (
     WriterMetadata,
     failure,
 )
-from exshadow.writers.arguments import PLACES, choice, require_inside, seconds
+from exshadow.writers.arguments import PLACES, checked_port, choice, require_inside, seconds
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
@@ -45,12 +45,6 @@ _FOLDERS = (
 _DURABLE = ("1", "3")  # of innodb_flush_log_at_trx_commit
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
-        raise InvalidError(f"port={text!r} is no port", hint="write a number from 1 to 65535")
-    return int(text)
-
-
 class MariaDbWriter(Writer):
     """``socket`` (default) or ``host`` and ``port``; ``user``; ``password_file``: a file with the
     password, never the password itself; ``limit``: longest hold (20 s); ``wait``: how long running
@@ -66,7 +60,7 @@ class MariaDbWriter(Writer):
         self,
         socket: str = "/run/mysqld/mysqld.sock",
         host: str = "",
-        port: str = "3306",
+        port: str | int = 3306,
         user: str = "root",
         password_file: str = "",
         limit: str | float = 20,
@@ -75,12 +69,13 @@ class MariaDbWriter(Writer):
         places: str = "look",
     ) -> None:
         self.places = choice("places", places, PLACES)
+        number = checked_port(port)  # a wrong one is told though there is no host for it
         self.place: dict[str, Any] = (
-            {"host": host, "port": _port(port)} if host else {"unix_socket": socket}
+            {"host": host, "port": number} if host else {"unix_socket": socket}
         )
         self.user = user
         self.password_file = password_file
-        self.instance_name = f"{host}:{port}" if host else socket
+        self.instance_name = f"{host}:{number}" if host else socket
         self.freeze_limit = seconds("limit", limit, most=60)
         if wait is None:
             wait = min(_USUAL_WAIT, self.freeze_limit)
@@ -176,7 +171,7 @@ class MariaDbWriter(Writer):
             with connection.cursor() as cursor:
                 cursor.execute(f"SET SESSION lock_wait_timeout = {max(1, int(self.wait))}")
         except pymysql.Error as problem:
-            raise _failed("cannot connect", problem) from problem
+            raise _failed(f"cannot connect to {self.instance_name}", problem) from problem
         except (OSError, UnicodeDecodeError) as problem:
             why = problem.strerror if isinstance(problem, OSError) else "it is not UTF-8"
             raise failure(

@@ -17,6 +17,7 @@ Nothing is frozen: the server goes on. When the connection is lost the server en
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from exshadow.vss import (
     WriterMetadata,
     failure,
 )
-from exshadow.writers.arguments import PLACES, choice, seconds
+from exshadow.writers.arguments import PLACES, checked_port, choice, seconds
 
 if TYPE_CHECKING:
     import psycopg
@@ -79,6 +80,7 @@ class PostgresqlWriter(Writer):
         limit: str | float = 20,
         timeout: str | float = 600,
     ) -> None:
+        _check_ports(dsn)
         self.dsn = dsn
         self.instance_name = _without_password(dsn)
         self.mode = choice("mode", mode, _MODES)
@@ -305,6 +307,24 @@ def _of_person(problem: Exception) -> bool:
         return True
     connection = getattr(problem, "pgconn", None)
     return connection is not None and (connection.needs_password or connection.used_password)
+
+
+def _check_ports(dsn: str) -> None:
+    """InvalidError for a port that no server can have, which libpq would tell as if the server
+    could not be reached. What is no connection string is told by who connects."""
+    try:
+        from psycopg import ProgrammingError
+        from psycopg.conninfo import conninfo_to_dict
+    except ImportError:
+        return
+    try:
+        named = conninfo_to_dict(dsn).get("port")
+    except ProgrammingError:
+        return
+    ports = str(named) if named is not None else os.environ.get("PGPORT", "")
+    for one in ports.split(","):  # of several hosts; an empty one is the usual port
+        if one.strip():
+            checked_port(one)
 
 
 def _without_password(dsn: str) -> str:

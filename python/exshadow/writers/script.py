@@ -5,7 +5,8 @@ are prepare_backup, prepare_snapshot, freeze, thaw, abort, post_snapshot, backup
 backup_shutdown. backup_complete has ``"succeeded"`` as well: true only when the copy was proved,
 so that logs may be cut. Status 0 is success, 75 (EX_TEMPFAIL) a failure worth a retry, anything
 else one that is not; what it wrote last to stderr is the reason. Past its time limit it and its
-children are killed. ``abort`` must undo ``freeze`` and may come more than once.
+children are killed. ``abort`` must undo ``freeze``, has eight seconds, also when the freeze used up
+its limit, and may come more than once.
 """
 
 from __future__ import annotations
@@ -33,10 +34,9 @@ from exshadow.writers.arguments import seconds
 _TEMPORARY_FAILURE = 75  # EX_TEMPFAIL of sysexits.h
 _SAID = 2000  # characters of stderr that are kept
 _GRACE = 2.0  # seconds between SIGTERM and SIGKILL
-_FROZEN_GRACE = (
-    0.3  # while the guard waits: past the limit it gives a second for this and the abort
-)
+_FROZEN_GRACE = 0.3  # the same while the guard waits
 _FROZEN = ("freeze", "thaw", "abort")
+_ABORT = 8.0  # seconds that the command has for it: fewer than the coordinator waits
 
 
 class ScriptWriter(Writer):
@@ -46,6 +46,7 @@ class ScriptWriter(Writer):
 
     writer_id = UUID("6d4f6f0e-8a51-4b8d-9f53-2c7b3f1e6a03")
     name = "script"
+    abort_limit = _ABORT + 2 * _FROZEN_GRACE  # with the ends of a freeze and an abort that hang
 
     def __init__(
         self, command: str, limit: str | float = 20, timeout: str | float = 300, path: str = ""
@@ -78,7 +79,7 @@ class ScriptWriter(Writer):
     def on_abort(self, call: WriterCall) -> None:
         if (running := self._running) is not None:
             _kill(running, _FROZEN_GRACE)  # a freeze that hangs ends first
-        self._run("abort", call, self.freeze_limit)
+        self._run("abort", call, _ABORT)
 
     def on_post_snapshot(self, call: WriterCall) -> None:
         self._run("post_snapshot", call, self.timeout)
@@ -93,7 +94,7 @@ class ScriptWriter(Writer):
         self._run("backup_shutdown", call, self.timeout)
 
     def rescue(self) -> None:
-        self._execute({"event": "abort", "limit": self.freeze_limit}, self.freeze_limit)
+        self._execute({"event": "abort", "limit": _ABORT}, _ABORT)
 
     def _run(self, event: str, call: WriterCall, limit: float, **more: bool) -> None:
         facts = call.facts()

@@ -6,7 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from exshadow.errors import IntegrityError, InvalidError, NotFoundError, RefusedError
+from exshadow.errors import (
+    BusyError,
+    Error,
+    IntegrityError,
+    InvalidError,
+    NotFoundError,
+    RefusedError,
+)
 from exshadow.model import ROLL_FORWARD, Plan, SetRecord, Step, Verification
 from exshadow.names import now
 from exshadow.service import attached, copies, mirrors, rates, restore, sets
@@ -46,8 +53,21 @@ def plan(desk: Desk, text: str, wish: RestoreWish) -> Plan:
         command=f"{copying.command} --roll-forward",
         steps=(*keep, *prove, *copying.steps, *compare, *again),
         seconds=seconds,
+        refusal=_in_the_way(desk, found, wish) or copying.refusal,
         estimate=copying.estimate if seconds is None else _estimate(copying),
     )
+
+
+def _in_the_way(desk: Desk, found: Found, wish: RestoreWish) -> Error | None:
+    """What _require_quiet would say; a set that keeps production is made for the wish."""
+    names = found.databases if wish.keep_current else found.volumes
+    try:
+        if not (wish.keep_current and wish.live):
+            desk.require_no_writer(names)
+        attached.require_unmounted(desk, names, "restore")
+    except BusyError as problem:
+        return problem
+    return None
 
 
 def _reads(found: Found, what: str) -> list[Step]:
