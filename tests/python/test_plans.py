@@ -102,8 +102,11 @@ def test_a_plan_does_not_name_the_plex_that_the_open_volume_chooses(noon):
 def test_a_plan_says_what_the_command_would_be_refused_with(noon):
     with exshadow.Engine() as engine, engine.open(noon.cli.state / "db.exv"):
         refused = noon.cli.error(8, "restore", "noon", "--yes")
-        assert noon.cli.error(8, "restore", "noon", "--dry-run") == refused
-        assert noon.cli.error(8, "snapshot", "resync", "noon", "--dry-run") == refused
+        assert plan(noon)["refused"] == refused
+        resync = noon.cli.json("snapshot", "resync", "noon", "--dry-run")["plan"]
+        assert resync["refused"] == refused
+        told = noon.cli("restore", "noon", "--dry-run").out
+        assert f"now it would be refused: {refused['message']}; {refused['hint']}" in told
 
 
 # --- rates ---

@@ -20,6 +20,8 @@ def describe(plan: Plan) -> str:
         moved = f"  (at most {format_size(step.bytes)}{time})" if step.bytes else ""
         lines.append(f"  {step.volume}: {step.action} {step.target}".rstrip() + moved)
     lines += [f"  warning: {warning}" for warning in plan.warnings]
+    if plan.refusal is not None:
+        lines.append(f"  now it would be refused: {plan.refusal.message}; {plan.refusal.hint}")
     if plan.seconds is not None:
         lines.append(f"  about {plan.seconds:.1f} s: {plan.estimate}")
     elif plan.estimate:
@@ -30,9 +32,7 @@ def describe(plan: Plan) -> str:
 
 
 def only_planned(plan: Plan) -> int:
-    """Print the plan as the command's result; raise what the command would be refused with now."""
-    if plan.refusal is not None:
-        raise plan.refusal
+    """Print the plan as the command's result."""
     return output.show({"plan": plan.to_json()}, describe(plan))
 
 
