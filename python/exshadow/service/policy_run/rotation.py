@@ -47,7 +47,7 @@ def turn(
     free = [
         (by_id[one.id].kept, moment_of(one.created), label)
         for label, one in held.items()
-        if label in states and one.id in by_id and not guarded(by_id[one.id])
+        if label in states and one.id in by_id and not by_id[one.id].guarded
         and states[label] is MirrorState.SPLIT and not mirrors[label].lent
     ]  # fmt: skip
     if not free:
@@ -65,13 +65,6 @@ def _order(one: tuple[bool, datetime, str]) -> tuple[bool, datetime, str]:
 
 def _state(mirrors: Mapping[str, Mirror], label: str) -> MirrorState:
     return mirrors[label].state if label in mirrors else MirrorState.NONE
-
-
-def guarded(fate: Fate) -> bool:
-    """Pinned, or the newest verified set: nothing may take its mirror."""
-    return any(
-        reason.startswith("pinned") or reason == "newest verified" for reason in fate.reasons
-    )
 
 
 def _hint(
