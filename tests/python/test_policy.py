@@ -298,25 +298,6 @@ def test_check_warns_of_a_volume_of_another_product_in_two_groups(cli, tmp_path:
     assert not json.loads(cli("--json", "policy", "check", path).out)["policy"]["warnings"]
 
 
-def _what_monitoring_asks_wrongly_is_unknown(cli, policy: Path) -> None:
-    """By the guidelines of monitoring plugins; to a server 2 is CRITICAL, 1 WARNING."""
-    asked = ("policy", "status", policy, "--nagios")
-    for wrong in (
-        (*asked, "--nix"),
-        (*asked, "--group"),
-        (*asked, "--group", "nix"),
-        (*asked, "more"),
-        ("policy", "status", "--nagios"),
-        ("policy", "status", policy.parent / "nix.toml", "--nagios"),
-        ("policy", "staus", policy, "--nagios=true"),
-    ):
-        assert re.fullmatch(r"EXSHADOW UNKNOWN - .+\n", cli(*wrong, status=3).out)
-    found = json.loads(cli("--json", *asked, "--nix", status=3).out)
-    assert found["groups"] == []
-    assert found["error"]["code"] == "invalid"
-    cli("policy", "status", policy, "--nix", status=2)
-
-
 def test_the_commands(cli, image, tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(GOOD)
@@ -333,7 +314,6 @@ def test_the_commands(cli, image, tmp_path: Path) -> None:
     figures = r"'shop_age'=\d+s;7200;;0 'shop_recovery'=0s;;;0"
     line = cli("policy", "status", path, "--nagios").out
     assert re.fullmatch(rf"EXSHADOW OK - 1 group ok \| {figures}\n", line)
-    _what_monitoring_asks_wrongly_is_unknown(cli, path)
     one = path.with_name("one.toml")
     one.write_text(GOOD + 'mirrors = ["m2"]\n')
     text = cli("policy", "plan", one, "--explain", status=4).out
