@@ -296,7 +296,10 @@ class Mirrorclones(Lending):
             return Mirror(action.mirror, state, detail="not on every volume")
         for volume, one in found.items():
             if volume in sources and _stranger(sources[volume], one):
-                detail = f"{one.vdisk.name} mirrors another vdisk than production"
+                detail = (
+                    f"{one.vdisk.name}, a mirror of another vdisk than production (of the former "
+                    "one, after a promotion)"
+                )
                 return Mirror(action.mirror, MirrorState.BROKEN, detail=detail)
         phases = {one.vdisk.phase for one in found.values()}
         if phases == {MirrorPhase.FRACTURED} and len({one.name.set for one in found.values()}) == 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 
 from exshadow.errors import RefusedError
 from exshadow.model import SetRecord
@@ -70,9 +71,17 @@ def _state(mirrors: Mapping[str, Mirror], label: str) -> MirrorState:
 def _hint(
     labels: Sequence[str], mirrors: Mapping[str, Mirror], held: Mapping[str, SetRecord]
 ) -> str:
-    another = "name another mirror in the policy's mirrors = [...]"
+    fresh = next(one for number in count(1) if (one := f"m{number}") not in labels)
+    names = ", ".join(f'"{one}"' for one in (*labels, fresh))
+    another = f"name another mirror in the policy: mirrors = [{names}]"
     if any(_state(mirrors, one) is MirrorState.SPLIT and one not in held for one in labels):
         return f"bring the catalog back (exshadow catalog import FILE), or {another}"
+    for label in labels:
+        if label in held and _state(mirrors, label) is MirrorState.BROKEN:
+            one = held[label]
+            return (
+                f"{another}; or give its set up: exshadow snapshot delete {one.group}@{one.label}"
+            )
     return another
 
 
@@ -90,7 +99,8 @@ def _reasons(
             detail = mirrors[label].detail if state is MirrorState.BROKEN else ""
             if state is MirrorState.SPLIT and one is None:
                 detail = "a set that the catalog does not know"
-            said.append(f"{label} is {detail or state}")
+            broken = f" (set {one.label})" if one is not None and detail else ""
+            said.append(f"{label} is {detail or state}{broken}")
             continue
         if label in mirrors and mirrors[label].lent:
             said.append(f"{label} is set {one.label} (lent to {mirrors[label].lent})")
