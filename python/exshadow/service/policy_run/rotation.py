@@ -71,17 +71,15 @@ def _state(mirrors: Mapping[str, Mirror], label: str) -> MirrorState:
 def _hint(
     labels: Sequence[str], mirrors: Mapping[str, Mirror], held: Mapping[str, SetRecord]
 ) -> str:
-    fresh = next(one for number in count(1) if (one := f"m{number}") not in labels)
-    names = ", ".join(f'"{one}"' for one in (*labels, fresh))
+    fresh = next(number for number in count(1) if f"m{number}" not in labels)
+    names = ", ".join(f'"{label}"' for label in (*labels, f"m{fresh}"))
     another = f"name another mirror in the policy: mirrors = [{names}]"
     if any(_state(mirrors, one) is MirrorState.SPLIT and one not in held for one in labels):
         return f"bring the catalog back (exshadow catalog import FILE), or {another}"
     for label in labels:
         if label in held and _state(mirrors, label) is MirrorState.BROKEN:
-            one = held[label]
-            return (
-                f"{another}; or give its set up: exshadow snapshot delete {one.group}@{one.label}"
-            )
+            name = f"{held[label].group}@{held[label].label}"
+            return f"{another}; or give its set up: exshadow snapshot delete {name}"
     return another
 
 
