@@ -169,7 +169,8 @@ def is_production(copies: Sequence[Copy]) -> None:
             raise RefusedError(
                 f"the set is of {copy.home}\\{copy.original}, but {copy.source.path} is "
                 f"{now.group}\\{now.name} now",
-                hint="another set was promoted since",
+                hint="another set was promoted since; exshadow snapshot delete keeps this one's "
+                "volumes as they are, to be given the letter or path by hand",
             )
 
 
