@@ -1,17 +1,21 @@
 """The catalog: schema, upgrade, damage, concurrency, export and import."""
 
+import copy
 import multiprocessing
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 from catalog_server import drop_connections, new_database
 from sqlalchemy import text
 
 from exshadow.catalog import documents, migrations, open_catalog, schema, transfer
+from exshadow.catalog.journal import CatalogJournal
 from exshadow.errors import CorruptError, Error, InvalidError, NewerVersionError
 from exshadow.model import JobRecord, Member, PlexRecord, SetRecord, Verification, VolumeRecord
+from exshadow.providers.contract import Action, Source, Verb
 
 SET = SetRecord(
     "set-1",
@@ -216,6 +220,47 @@ def test_a_bad_document_changes_nothing(catalog, spoil):
     with pytest.raises(InvalidError):
         transfer.import_catalog(catalog, document)
     assert catalog.sets() == [KNOWN]
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("volumes", "name", "../a"),
+        ("volumes", "size", -1),
+        ("sets", "id", "../../etc"),
+        ("sets", "label", ""),
+        ("sets", "group", "a/b"),
+        ("sets", "state", "Ready"),
+        ("sets", "consistency", "perfect"),
+        ("sets", "pinned_until", "some day"),
+        ("sets", "hold_us", -1),
+        ("members", "volume", "a\nb"),
+        ("members", "path", "\ud800"),
+        ("members", "size", -512),
+        ("verifications", "seconds", float("nan")),
+        ("jobs", "started", "yesterday"),
+        ("jobs", "bytes_copied", -1),
+        ("actions", "id", "one"),
+        ("actions", "verb", "explode"),
+        ("actions", "state", "perhaps"),
+        ("actions", "asked", "{}"),
+        ("actions", "asked", "[]"),
+    ],
+)
+def test_a_value_that_cannot_be_is_told_with_its_place(in_file, table, column, value):
+    fill(in_file)
+    action = Action(str(uuid4()), Verb.PREPARE, "g", "m2", (Source("a", "/a", 512),))
+    CatalogJournal(in_file, "run").begin("native", action)
+    document = transfer.export_catalog(in_file)
+    transfer.import_catalog(in_file, document)
+    wrong = copy.deepcopy(document)
+    wrong["catalog"][table][-1][column] = value
+    last = len(wrong["catalog"][table]) - 1
+    with pytest.raises(InvalidError) as caught:
+        transfer.import_catalog(in_file, wrong)
+    assert caught.value.message.startswith(f"{table}[{last}].{column}: ")
+    again = transfer.export_catalog(in_file)
+    assert {**again["catalog"], "exported": ""} == {**document["catalog"], "exported": ""}
 
 
 def test_a_document_of_the_first_schema_is_taken(catalog, tmp_path):

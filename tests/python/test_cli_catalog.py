@@ -93,12 +93,17 @@ def test_export_and_import(verified, tmp_path):
     assert {**catalog(verified), "exported": ""} == {**document["catalog"], "exported": ""}
     file.write_text("{")
     cli.error(2, "catalog", "import", file)
-    for table, column in (("sets", "created"), ("verifications", "at")):
+    for table, column, value, said in (
+        ("sets", "created", "2026-13-01T00:00:00Z", "is no time"),
+        ("verifications", "at", "2026-13-01T00:00:00Z", "is no time"),
+        ("sets", "state", "shiny", "is no state of a set (creating, dissolved, failed, ready,"),
+        ("sets", "label", "a b", "is no label"),
+    ):
         wrong = json.loads(json.dumps(document))
-        wrong["catalog"][table][0][column] = "2026-13-01T00:00:00Z"
+        wrong["catalog"][table][0][column] = value
         file.write_text(json.dumps(wrong))
         message = cli.error(2, "catalog", "import", file)["message"]
-        assert message.endswith(f"{table}.{column}: '2026-13-01T00:00:00Z' is no time")
+        assert message.startswith(f"{file}: {table}[0].{column}: '{value}' {said}")
     cli.error(3, "catalog", "import", tmp_path / "none.json")
     cli.error(3, "catalog", "export", tmp_path / "none" / "catalog.json")
     assert {**catalog(verified), "exported": ""} == {**document["catalog"], "exported": ""}

@@ -3,11 +3,12 @@ before it has begun."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from eva_story import LIMITS, NoJournal, action, do
+from eva_story import LIMITS, SET, NoJournal, action, do
 from provider_bed_eva import EvaBed, EvaSnapcloneBed, EvaSnapshotBed, eva_state
 
 from exshadow.errors import ProviderError, RefusedError, TimedOutError
@@ -17,6 +18,7 @@ from exshadow.providers.eva.objects import Form
 from exshadow.providers.steps import carry_out
 
 SPLIT = (Verb.PREPARE, Verb.SPLIT)
+OTHER = "00000000-1111-4222-8333-444444444444"
 CLONES = {"instant_restore": "yes"}
 
 
@@ -104,3 +106,22 @@ def test_a_restore_that_shows_late_is_waited_for_however_sure_its_command_is(
     with pytest.raises(ProviderError, match="never seen"):
         carry_out(never, anew, NoJournal(), limits=LIMITS)
     bed.close()
+
+
+def test_a_set_of_former_production_is_promoted_not_restored_nor_resynced(tmp_path: Path) -> None:
+    """Two mirrors, one promoted: the other one's set is of a vdisk that is production no more."""
+    with closing(EvaBed(tmp_path)) as bed:
+        then, one = {at.name: bed.read(at.name) for at in bed.sources}, bed.provider()
+        for mirror, of in (("m1", SET), ("m2", OTHER)):
+            do(bed, Verb.PREPARE, mirror=mirror, provider=one)
+            do(bed, Verb.SPLIT, mirror=mirror, set_id=of, provider=one)
+        do(bed, Verb.PROMOTE, provider=one)
+        bed.write("db", 0, b"damage")
+        for verb, way in ((Verb.RESTORE, "promote"), (Verb.RESYNC, "delete")):
+            with pytest.raises(
+                RefusedError, match=r"mirrors .*SG1_db.*, production is db-"
+            ) as told:
+                do(bed, verb, mirror="m2", set_id=OTHER)
+            assert f"exshadow snapshot {way} mail@" in told.value.hint
+        do(bed, Verb.PROMOTE, mirror="m2", set_id=OTHER, provider=one)
+        assert {at.name: bed.read(at.name) for at in bed.sources} == then

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exshadow.errors import InvalidError
-from exshadow.policy.retention import Held, Keep, Span, decide, parse_span, simulate
-from exshadow.service.policy_run.rotation import guarded
+from exshadow.policy.retention import Held, Keep, Span, decide, parse_span
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
@@ -72,7 +71,7 @@ def test_pins_and_the_newest_verified_are_looked_at_in_the_future_too() -> None:
         Held("now", NOW),
     ]
     fates = {fate.held.id: fate for fate in decide(sets, Keep(last=1), now=NOW)}
-    assert [name for name, fate in fates.items() if guarded(fate)] == ["late", "proved"]
+    assert [name for name, fate in fates.items() if fate.guarded] == ["late", "proved"]
     assert fates["proved"].reasons == ("in the future", "newest verified")
 
 
@@ -153,22 +152,6 @@ def test_days_are_the_zones_calendar_days() -> None:
     noon = datetime(2026, 3, 29, 12, tzinfo=BERLIN)  # 23 hours after the noon before
     assert Span(days=1).before(noon) == datetime(2026, 3, 28, 12, tzinfo=BERLIN)
     assert Span(days=1, hours=1).before(noon) == at("2026-03-28T10:00")
-
-
-def test_a_simulation_has_the_days_of_its_zone() -> None:
-    start = datetime(2026, 10, 24, tzinfo=BERLIN)
-    days = simulate(Keep(last=1000), start=start, days=3, every=timedelta(hours=1), zone=BERLIN)
-    assert [f"{one.day}" for one in days] == ["2026-10-24", "2026-10-25", "2026-10-26"]
-    assert [len(one.kept) for one in days] == [24, 24 + 25, 24 + 25 + 24]
-    daily = simulate(Keep(daily=2), start=start, days=3, every=timedelta(hours=1), zone=BERLIN)
-    assert [f"{moment:%d %H:%M}" for moment in daily[-1].kept] == ["25 23:00", "26 23:00"]
-
-
-def test_a_simulation_settles() -> None:
-    days = simulate(Keep(hourly=6, daily=7, weekly=4), start=NOW, days=60, every=timedelta(hours=4))
-    assert len(days) == 60
-    assert len(days[-1].kept) == len(days[-8].kept)
-    assert len(days[-1].kept) <= 6 + 7 + 4
 
 
 # --- a plain reference: what belongs to a bucket, counted from the newest ---

@@ -324,6 +324,17 @@ def test_broken_mirrors_are_nobodys_turn() -> None:
         turn(("m1",), broken, {}, [])
 
 
+def test_a_mirror_of_former_production_is_told_with_its_set_and_what_to_write() -> None:
+    """After a promotion, when the newest verified set has the other mirror."""
+    old, new = a_set("old", 9), a_set("new", 5)
+    fates = fates_of(old, new, keep=("new",), why="newest verified")
+    mirrors = split_mirrors("m1") | {"m2": Mirror("m2", MirrorState.BROKEN, detail="a stranger")}
+    with pytest.raises(RefusedError, match=r"m2 is a stranger \(set old\)") as caught:
+        turn(("m1", "m2"), mirrors, {"m1": new, "m2": old}, fates)
+    assert 'mirrors = ["m1", "m2", "m3"]' in caught.value.hint
+    assert caught.value.hint.endswith("exshadow snapshot delete mail@old")
+
+
 # --- what a killed run left ---
 
 

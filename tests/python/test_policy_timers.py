@@ -197,3 +197,29 @@ def test_the_timers_of_another_policy_keep_their_service(cli, tmp_path):
     (folder / "exshadow-policy@.service").unlink()
     cli("policy", "timers", policy, "--into", folder)
     assert "p.toml" in (folder / "exshadow-policy@.service").read_text()
+
+
+def test_the_task_of_another_policy_or_state_is_kept(cli, tmp_path):
+    """One file for all groups of a policy: overwritten, the other policy would never run again."""
+    policy, other, folder = tmp_path / "p.toml", tmp_path / "o & p.toml", tmp_path / "tasks"
+    policy.write_text(POLICY)
+    other.write_text(POLICY)
+    folder.mkdir()
+    into = ("--kind", "windows", "--into", folder)
+    task = folder / "exshadow-policy.xml"
+    cli("policy", "timers", other, *into)
+    cli("policy", "timers", other, *into)
+    before = task.read_bytes()
+    for more in ((), ("--dry-run",)):
+        error = cli.error(4, "policy", "timers", policy, *into, *more)
+        assert "another policy" in error["message"]
+        assert f"delete {task}" in error["hint"]
+    assert task.read_bytes() == before
+    task.write_text(before.decode("utf-16"), encoding="utf-8")  # by an editor
+    cli.error(4, "policy", "timers", policy, *into)
+    cli.error(4, "--state", tmp_path / "elsewhere", "policy", "timers", other, *into)
+    task.unlink()
+    cli("policy", "timers", policy, *into)
+    task.write_bytes(b"\xff")  # a torn one is nobody's
+    cli("policy", "timers", other, *into)
+    assert "o &amp; p.toml" in task.read_text(encoding="utf-16")

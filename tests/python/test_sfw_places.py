@@ -162,5 +162,7 @@ def test_after_a_promotion_an_older_set_is_not_restored_over_it(trial: Trial) ->
     new = trial.split("m1")
     trial.do(Verb.PROMOTE, new)
     for verb in (Verb.RESTORE, Verb.RESYNC):
-        with pytest.raises(RefusedError, match=r"the set is of .*, but W: is .* now"):
+        with pytest.raises(RefusedError, match=r"the set is of .*, but W: is .* now") as caught:
             trial.do(verb, old, "m2")
+        assert "snapshot delete keeps" in caught.value.hint
+    trial.do(Verb.DISSOLVE, old, "m2")

@@ -373,8 +373,9 @@ def test_the_thirty_third_mirror_is_refused(trial: Trial) -> None:
 
 def test_a_mirror_on_the_disk_of_production_itself_is_refused(trial: Trial) -> None:
     provider = trial.provider(mirrors="m1=Harddisk1")
-    with pytest.raises(RefusedError, match="itself lies on Harddisk1"):
+    with pytest.raises(RefusedError, match="itself lies on Harddisk1") as caught:
         trial.do(Verb.PREPARE, provider=provider)
+    assert "another disk in place of Harddisk1 in [provider.sfw] mirrors" in caught.value.hint
     assert not trial.gave("prepare")
 
 

@@ -10,14 +10,13 @@ from sqlalchemy.exc import StatementError
 
 from exshadow.catalog import migrations, schema
 from exshadow.catalog.store import Catalog
+from exshadow.catalog.values import require_sound
 from exshadow.errors import InvalidError, NewerVersionError
 from exshadow.model import Json
-from exshadow.names import now, parse_time
+from exshadow.names import now
 
 FORMAT = 1
 _LARGEST = 1 << 63  # what a column of whole numbers holds
-
-_MOMENTS = {("sets", "created"), ("verifications", "at"), ("jobs", "started"), ("measures", "at")}
 
 # Parents before children, so that insertion in this order satisfies the foreign keys. Leases stay
 # where they are: who holds a volume now is no matter of record.
@@ -109,29 +108,22 @@ def _upgrade(body: dict[str, Any], revision: str) -> None:
 
 
 def _checked_rows(table: Table, rows: object) -> list[dict[str, Any]]:
-    """Rows whose columns have the table's names and types; ids and values come from a file."""
+    """Rows whose columns have the table's names and hold what these may; all of it is from a file.
+    What is wrong is told with its place in it: ``sets[2].state``."""
     if not isinstance(rows, list):
         raise InvalidError(f"the catalog document has no list {table.name!r}")
-    for row in rows:
+    for number, row in enumerate(rows):
+        place = f"{table.name}[{number}]"
         if not isinstance(row, dict) or set(row) != set(table.c.keys()):
-            raise InvalidError(f"{table.name}: a row has other columns than {list(table.c.keys())}")
+            raise InvalidError(f"{place} has other columns than {list(table.c.keys())}")
         for column in table.c:
             value = row[column.name]
             if value is None and column.nullable:
                 continue
             if not _is_a(value, column.type.python_type):
-                raise InvalidError(f"{table.name}.{column.name}: {value!r} has the wrong type")
-            if (table.name, column.name) in _MOMENTS:
-                _check_moment(f"{table.name}.{column.name}", value)
+                raise InvalidError(f"{place}.{column.name}: {value!r:.200} has the wrong type")
+            require_sound(f"{place}.{column.name}", column, value)
     return rows
-
-
-def _check_moment(name: str, value: str) -> None:
-    """Ages and turns are reckoned with it: one that is none would stop every look at its group."""
-    try:
-        parse_time(value)
-    except InvalidError:
-        raise InvalidError(f"{name}: {value!r} is no time") from None
 
 
 def _is_a(value: object, expected: type) -> bool:

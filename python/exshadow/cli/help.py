@@ -22,7 +22,7 @@ EXIT_CODES = {
 
 _PLUGIN = (
     "policy status --nagios has those of monitoring plugins: 0 OK, 1 WARNING (too old, too slow, "
-    "unusual), 2 CRITICAL (no set, a check failed), 3 UNKNOWN (it cannot be told)."
+    "unusual), 2 CRITICAL (no set, a check failed), 3 UNKNOWN (it cannot be told, wrong usage)."
 )
 
 

@@ -43,16 +43,32 @@ def _main(arguments: Sequence[str]) -> int:
             from exshadow.cli.usage import usual_hint
 
             error.hint = usual_hint(error, arguments)
-        return output.fail(error)
+        return _failed(error, arguments)
     except KeyboardInterrupt:
         from exshadow.cli.usage import interrupted_hint
 
         hint = interrupted_hint(arguments)
-        return output.fail(CancelledError("interrupted; the state is resumable", hint=hint))
+        stopped = CancelledError("interrupted; the state is resumable", hint=hint)
+        return _failed(stopped, arguments)
     except BrokenPipeError:
         return _reader_left()
     except Exception as error:
-        return _unexpected(error)
+        return _failed(_unexpected(error), arguments)
+
+
+def _failed(error: Error, arguments: Sequence[str]) -> int:
+    """Tell it; its exit status, or what monitoring takes for it."""
+    if not _for_monitoring(arguments):
+        return output.fail(error)
+    from exshadow.cli.policy_status import unknown
+
+    return unknown(error)
+
+
+def _for_monitoring(arguments: Sequence[str]) -> bool:
+    """Whether a monitoring server asks, who would take the 2 of wrong usage for CRITICAL."""
+    asked = any(word == "--nagios" or word.startswith("--nagios=") for word in arguments)
+    return asked and "policy" in arguments
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -119,8 +135,8 @@ def _reader_left() -> int:
     return 0
 
 
-def _unexpected(error: Exception) -> int:
-    """An error nobody foresaw: one line, the place only with --verbose. Never a traceback else."""
+def _unexpected(error: Exception) -> Error:
+    """One that nobody foresaw: one line, the place only with --verbose. Never a traceback else."""
     if isinstance(error, OSError):
         known = from_system(error)
     else:
@@ -130,4 +146,4 @@ def _unexpected(error: Exception) -> int:
         import traceback
 
         output.say("".join(traceback.format_exception(error)).rstrip())
-    return output.fail(known)
+    return known

@@ -61,12 +61,13 @@ def simulate(
     """Show how many sets the retention of a group leads to, and how old they are.
 
     A set is made whenever the schedule says, hourly without one. There are never more than mirrors.
+    With checks (verify) every set counts as good: the newest one keeps its mirror, as in runs.
 
     Example: exshadow policy simulate /etc/exshadow/policy.toml mail --days 400 --every 4h
     """
     from exshadow.names import parse_duration
-    from exshadow.policy.retention import simulate as simulated
     from exshadow.policy.schedule import moments
+    from exshadow.policy.simulation import simulate as simulated
 
     one = loaded(file, [group]).group[group]
     here = zone()
@@ -88,6 +89,7 @@ def simulate(
         made=scheduled,
         mirrors=limit,
         zone=here,
+        verified=bool(one.verify),
     )
     document = {
         "made": how,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +36,7 @@ def status(
     Exit 0: all well; 9: a copy is missing or too old, recovery would miss its objective, or the
     next run cannot work (stuck); 5: a check failed. With --nagios, as plugins of Nagios, Icinga and
     their like do: 0 OK; 1 WARNING (too old, too slow, stuck, unusual); 2 CRITICAL (no set, a check
-    failed); 3 UNKNOWN (not to be told).
+    failed); 3 UNKNOWN (not to be told: wrong usage, a policy or catalog that cannot be read).
 
     Example: exshadow policy status /etc/exshadow/policy.toml
     """
@@ -80,21 +82,27 @@ def _standings(file: Path, only: list[str] | None) -> tuple[list[GroupStatus], E
 
 
 def _nagios(file: Path, only: list[str] | None) -> int:
-    """One line by the rules of monitoring plugins, whatever happens; statuses 0, 1, 2, 3."""
-    from exshadow.policy.nagios import UNKNOWN, line, unknown
+    """One line by the rules of monitoring plugins; statuses 0, 1, 2, 3. Errors are raised: whatever
+    goes wrong on the way, wrong usage as well, ends in ``unknown``."""
+    from exshadow.policy.nagios import line
 
-    try:
-        found, error = _standings(file, only)
-    except Error as problem:
-        found, error = [], problem
-    document: Json = {"groups": [one.to_json() for one in found]}
+    found, error = _standings(file, only)
     if error is not None:
-        told = {"code": error.code, "message": error.message, "hint": error.hint}
-        output.show({**document, "error": told}, unknown(error, error.__cause__))
-        return UNKNOWN
+        return unknown(error, found)
     number, text = line(found)
-    output.show(document, text)
+    output.show({"groups": [one.to_json() for one in found]}, text)
     return number
+
+
+def unknown(error: Error, found: Sequence[GroupStatus] = ()) -> int:
+    """The line when it cannot be told how the groups stand, and the status for that."""
+    from exshadow.policy import nagios
+
+    told = {"code": error.code, "message": error.message, "hint": error.hint}
+    document: Json = {"groups": [one.to_json() for one in found], "error": told}
+    with suppress(OSError):  # nobody hears it: the status says it
+        output.show(document, nagios.unknown(error, error.__cause__))
+    return nagios.UNKNOWN
 
 
 def _text(found: list[GroupStatus], now: datetime) -> str:

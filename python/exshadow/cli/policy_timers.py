@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import shutil
 import sys
@@ -17,6 +18,8 @@ from exshadow.errors import InvalidError, NotFoundError, RefusedError, from_syst
 
 if TYPE_CHECKING:
     from exshadow.policy.timers import Unit
+
+_TASK = ".xml"
 
 
 def timers(
@@ -62,7 +65,7 @@ def timers(
         raise InvalidError(
             f"no group of {file} has a schedule", hint='give one: schedule = "0 * * * *"'
         )
-    if into is not None and kind == "systemd":
+    if into is not None:
         _require_own(into / units[0].name, place, state)
     gone = _gone(into, units) if into is not None and kind == "systemd" else []
     if into is not None and not dry_run:
@@ -82,22 +85,25 @@ def _command() -> list[str]:
     return [found] if found else [sys.executable, "-m", "exshadow"]
 
 
-def _require_own(service: Path, policy: str, state: str) -> None:
-    """RefusedError when the folder has the service of another policy or state folder: all timers
-    share it."""
-    from exshadow.policy.timers import runs_another
+def _require_own(shared: Path, policy: str, state: str) -> None:
+    """RefusedError when the folder has the service or task of another policy or state folder: all
+    timers share it."""
+    from exshadow.policy.timers import runs_another, task_runs_another
 
+    is_task = shared.suffix == _TASK
     try:
-        text = service.read_text(encoding="utf-8", errors="replace")
+        raw = shared.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as problem:
-        raise from_system(problem, f"cannot read {service}") from problem
-    if runs_another(text, policy, state):
+        raise from_system(problem, f"cannot read {shared}") from problem
+    marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # editors may drop it
+    text = raw.decode("utf-16" if marked else "utf-8", "replace")
+    if (task_runs_another if is_task else runs_another)(text, policy, state):
         raise RefusedError(
-            f"{service} runs another policy or state folder: its timers would be gone",
-            hint=f"put all groups into one policy; if this one takes its place: rm {service}, "
-            "then repeat",
+            f"{shared} runs another policy or state folder: its timers would be gone",
+            hint="put all groups into one policy; if this one takes its place: "
+            f"{'delete' if is_task else 'rm'} {shared}, then repeat",
         )
 
 
@@ -114,7 +120,7 @@ def _write(into: Path, units: list[Unit], gone: list[Path]) -> None:
         )
     try:
         for one in units:
-            encoding = "utf-16" if one.name.endswith(".xml") else "utf-8"
+            encoding = "utf-16" if one.name.endswith(_TASK) else "utf-8"
             fresh = into / f".{one.name}.new"
             try:
                 fresh.write_text(one.text, encoding=encoding)

@@ -3,23 +3,23 @@
 ``last``, ``hourly`` ... ``yearly`` keep the newest set of each of the last N hours ... years that
 have one; when there are fewer such periods than N, the oldest set is kept as well. ``within...``
 are times back from the newest set, not from now: years, months and days by the zone's calendar,
-hours as they pass, also where the clock is changed. A set is kept when any rule wants it. Sets that
-are pinned and the newest verified one are always kept: the latter until a newer one is verified.
-Sets of the future (a clock was or is wrong) are kept and count for no rule; the newest verified one
-of all and the newest verified one up to now are both kept.
+hours as they pass, also where the clock is changed. Where a month back has no such day it is its
+last one (restic goes on into the next month, and keeps up to three days less). A set is kept when
+any rule wants it. Sets that are pinned and the newest verified one are always kept: the latter
+until a newer one is verified. Sets of the future (a clock was or is wrong) are kept and count for
+no rule; the newest verified one of all and the newest verified one up to now are both kept.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from exshadow.errors import InvalidError
 
 UNLIMITED = -1
-_LONGEST = 36_525  # days of a simulation: a century
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,13 @@ class Fate:
         """Some rule wants it."""
         return bool(self.reasons)
 
+    @property
+    def guarded(self) -> bool:
+        """Pinned, or the newest verified set: nothing may take its mirror."""
+        return any(
+            reason.startswith("pinned") or reason == "newest verified" for reason in self.reasons
+        )
+
 
 _Bucket = Callable[[datetime, int], object]
 
@@ -232,66 +239,3 @@ def _by_span(
             continue
         reasons[number].append(f"{name} within {span}")
         seen = current
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """One simulated day: the sets that are there at its end."""
-
-    day: date
-    kept: tuple[datetime, ...]
-
-
-def simulate(
-    keep: Keep,
-    *,
-    start: datetime,
-    days: int,
-    every: timedelta = timedelta(hours=1),
-    made: Iterator[datetime] | None = None,
-    mirrors: int | None = None,
-    zone: tzinfo = UTC,
-) -> list[Day]:
-    """What a policy leads to: a set every so often, or at the moments of ``made``, for N days of
-    the zone, given up as the rules say there. With so many ``mirrors`` there is never a set more: a
-    new one takes the mirror of one that the rules give up, else of the oldest."""
-    if every < timedelta(minutes=1) or not 1 <= days <= _LONGEST:
-        raise InvalidError(
-            f"a simulation needs a day at least and {_LONGEST} at most, and a minute between sets",
-            hint="--days 60 --every 1h",
-        )
-    there: list[Held] = []
-    found = []
-    moments = made if made is not None else _regular(start, every)
-    moment = next(moments, None)
-    local = start.astimezone(zone)
-    for number in range(days):
-        end = (local + timedelta(days=number + 1)).astimezone(UTC)  # by the calendar: 23 to 25 h
-        while moment is not None and moment < end:
-            there = _after(there, moment.astimezone(UTC), keep, mirrors, zone)
-            moment = next(moments, None)
-        day = (end - timedelta(seconds=1)).astimezone(zone).date()
-        found.append(Day(day, tuple(one.created.astimezone(zone) for one in there)))
-    return found
-
-
-def _regular(start: datetime, every: timedelta) -> Iterator[datetime]:
-    moment = start.astimezone(UTC)
-    while True:
-        yield moment
-        moment += every
-
-
-def _after(
-    there: list[Held], moment: datetime, keep: Keep, mirrors: int | None, zone: tzinfo
-) -> list[Held]:
-    """The sets, oldest first, when one more is made."""
-    fresh = Held(moment.isoformat(), moment)
-    if mirrors is None:
-        fates = decide([*there, fresh], keep, now=moment, zone=zone)
-        return [fate.held for fate in reversed(fates) if fate.kept]
-    if len(there) >= mirrors:
-        fates = decide(there, keep, now=moment, zone=zone)
-        taken = min(fates, key=lambda fate: (fate.kept, fate.held.created)).held
-        there = [one for one in there if one is not taken]
-    return [*there, fresh]

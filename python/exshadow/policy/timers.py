@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 from croniter import croniter
 
@@ -81,6 +81,13 @@ def runs_another(service: str, policy: str, state: str) -> bool:
     line = next((one for one in service.splitlines() if one.startswith("ExecStart=")), "")
     ours = " ".join(map(_quoted, _words(policy, state)))
     return " run-due " in line and not line.endswith(f" {ours}")
+
+
+def task_runs_another(task: str, policy: str, state: str) -> bool:
+    """The same of the text of a Windows task."""
+    found = re.search("<Arguments>(.*?)</Arguments>", task, re.DOTALL)
+    words = f" {unescape(found[1]).strip()}" if found else ""
+    return " run-due " in words and not words.endswith(f" {_arguments([], policy, state)}")
 
 
 def _words(policy: str, state: str) -> list[str]:
@@ -161,7 +168,7 @@ def windows_task(
     another one. A task has no environment of its own."""
     every = wake_minutes([group.schedule for group in groups.values() if group.schedule])
     program, *rest = command
-    words = subprocess.list2cmdline([*rest, "--state", state, "policy", "run-due", policy])
+    words = _arguments(rest, policy, state)
     text = f"""<?xml version="1.0" encoding="UTF-16"?>
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo>
@@ -192,6 +199,10 @@ def windows_task(
 </Task>
 """
     return Unit("exshadow-policy.xml", text)
+
+
+def _arguments(command: Sequence[str], policy: str, state: str) -> str:
+    return subprocess.list2cmdline([*command, "--state", state, "policy", "run-due", policy])
 
 
 def wake_minutes(crons: Sequence[str]) -> int:

@@ -33,6 +33,12 @@ class Copy:
             return self.vdisk.phase is MirrorPhase.RESTORING
         return self.vdisk.restored is not None and 0 < self.vdisk.restored < 100
 
+    def mirrors_another(self, source: Vdisk) -> bool:
+        """A mirrorclone of another vdisk, of production before a promotion say; one whose record
+        names no parent is believed."""
+        parent = self.vdisk.parent if self.vdisk.form is Form.MIRRORCLONE else ""
+        return bool(parent) and parent not in (source.path, source.path.removesuffix("\\ACTIVE"))
+
 
 class Finding:
     """Reads views; changes nothing on the array."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from exshadow.errors import ProviderError, RefusedError
-from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Standing
+from exshadow.providers.contract import Action, Mirror, MirrorState, Stage, Standing, Verb
 from exshadow.providers.eva import names
 from exshadow.providers.eva.array import Check, Job, View, exists
 from exshadow.providers.eva.finding import Copy
@@ -54,7 +54,7 @@ class Mirrorclones(Lending):
         self.remember(action, missing)
         self.array.change_all("add_mirrorclone", jobs)
         for volume, one in found.items():
-            self._refuse_stranger(sources[volume], one)
+            self._refuse_stranger(action, sources[volume], one)
         torn = [one for one in found.values() if one.vdisk.phase is MirrorPhase.FRACTURED]
         self._resync(torn)
 
@@ -92,7 +92,7 @@ class Mirrorclones(Lending):
         """In sync, of these sources, which are good; a command for the instant is known."""
         found = self._all_in_sync(action, self._live(view, action))
         for volume, one in found.items():
-            self._refuse_stranger(sources[volume], one)
+            self._refuse_stranger(action, sources[volume], one)
         self.check_sources(self.array.known(), sources, wanted=False)
         self._require_set_command(len(found))
 
@@ -162,7 +162,7 @@ class Mirrorclones(Lending):
             permit(Operation.RESYNC, one.vdisk, self.settings.host)
         sources = self.sources(view, action)
         for volume, one in torn.items():
-            self._refuse_stranger(sources[volume], one)
+            self._refuse_stranger(action, sources[volume], one)
         self.cache_back([one.id for one in sources.values()])
         self._resync(torn.values())
 
@@ -295,8 +295,11 @@ class Mirrorclones(Lending):
             state = MirrorState.SYNCING if going else MirrorState.BROKEN  # preparing goes on
             return Mirror(action.mirror, state, detail="not on every volume")
         for volume, one in found.items():
-            if volume in sources and _stranger(sources[volume], one):
-                detail = f"{one.vdisk.name} mirrors another vdisk than production"
+            if volume in sources and one.mirrors_another(sources[volume]):
+                detail = (
+                    f"{one.vdisk.name}, a mirror of another vdisk than production (of the former "
+                    "one, after a promotion)"
+                )
                 return Mirror(action.mirror, MirrorState.BROKEN, detail=detail)
         phases = {one.vdisk.phase for one in found.values()}
         if phases == {MirrorPhase.FRACTURED} and len({one.name.set for one in found.values()}) == 1:
@@ -334,12 +337,17 @@ class Mirrorclones(Lending):
                 return now
         raise ProviderError(f"{one.vdisk.name} went away", hint="somebody else deleted it")
 
-    def _refuse_stranger(self, source: Vdisk, one: Copy) -> None:
-        if _stranger(source, one):
-            raise RefusedError(
-                f"{one.vdisk.name} mirrors {one.vdisk.parent}, production is {source.name} now",
-                hint="abort this mirror and prepare it anew",
-            )
+    def _refuse_stranger(self, action: Action, source: Vdisk, one: Copy) -> None:
+        if not one.mirrors_another(source):
+            return
+        hint = "name another mirror in the policy"
+        if action.verb is Verb.RESYNC:
+            delete = f"exshadow snapshot delete {action.group}@{action.label}"
+            hint = f"give the set up, the next run makes its mirror anew: {delete}"
+        raise RefusedError(
+            f"{one.vdisk.name} mirrors {one.vdisk.parent}, production is {source.name} now",
+            hint=hint,
+        )
 
     @staticmethod
     def _holds_set(action: Action, one: Copy) -> RefusedError:
@@ -381,9 +389,3 @@ def _restored(found: Mapping[str, Copy]) -> int:
 
 def _least(found: Mapping[str, Copy]) -> int:
     return min(_percent(one) for one in found.values())
-
-
-def _stranger(source: Vdisk, one: Copy) -> bool:
-    """A mirrorclone of another vdisk; one whose record names no parent is believed."""
-    parent = one.vdisk.parent
-    return bool(parent) and parent not in (source.path, source.path.removesuffix("\\ACTIVE"))

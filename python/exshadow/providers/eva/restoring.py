@@ -81,6 +81,13 @@ class Restoring(Base):
                 f"copy {one.vdisk.name} is in state {one.vdisk.state!r}: nothing to restore from",
                 hint="use another set",
             )
+        if one.mirrors_another(source):
+            raise RefusedError(
+                f"{one.vdisk.name} mirrors {one.vdisk.parent}, production is {source.name} now: "
+                "the array restores only what a copy is of",
+                hint="make the set itself production: exshadow snapshot promote "
+                f"{action.group}@{action.label}",
+            )
         self.refuse_in_use(source, "restore over it")
 
     def _begin(self, source: Vdisk, one: Copy) -> None:

@@ -53,9 +53,11 @@ def may_mirror(volume: Volume, place: Place, group: Group | None, split: int) ->
         return
     serving = [disk for one in volume.plexes if one.state == "active" for disk in one.disks]
     if set(place.disks) <= set(serving):
+        disks = ", ".join(place.disks)
         raise RefusedError(
-            f"{volume.name} itself lies on {', '.join(place.disks)}, a mirror would be no copy",
-            hint="name another disk for the mirror in [provider.sfw], also after a promotion",
+            f"{volume.name} itself lies on {disks}, a mirror would be no copy",
+            hint=f"so it is after a promotion: write another disk in place of {disks} in "
+            '[provider.sfw] mirrors = "..."',
         )
     if len(volume.plexes) + split >= SFW_MIRRORS:
         away = f", {split} of them split off as sets" if split else ""
@@ -167,7 +169,8 @@ def is_production(copies: Sequence[Copy]) -> None:
             raise RefusedError(
                 f"the set is of {copy.home}\\{copy.original}, but {copy.source.path} is "
                 f"{now.group}\\{now.name} now",
-                hint="another set was promoted since",
+                hint="another set was promoted since; exshadow snapshot delete keeps this one's "
+                "volumes as they are, to be given the letter or path by hand",
             )
 
 

@@ -54,8 +54,8 @@ def refusal(entry: Entry, standing: Standing) -> RefusedError:
     return RefusedError(
         f"{action.verb} of set {set_} was begun at {entry.started} and did not come to its end: "
         f"{HALF}{found}",
-        hint=f"{_again(entry)}, or restore another set; if production is as it should be: "
-        f"exshadow policy settle {action.group} --forget REASON",
+        hint=f"to go on with it: {_again(entry)}; or restore another set; "
+        f"if production is as it should be: exshadow policy settle {action.group} --forget REASON",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 
 from exshadow.errors import RefusedError
 from exshadow.model import SetRecord
@@ -47,7 +48,7 @@ def turn(
     free = [
         (by_id[one.id].kept, moment_of(one.created), label)
         for label, one in held.items()
-        if label in states and one.id in by_id and not guarded(by_id[one.id])
+        if label in states and one.id in by_id and not by_id[one.id].guarded
         and states[label] is MirrorState.SPLIT and not mirrors[label].lent
     ]  # fmt: skip
     if not free:
@@ -67,19 +68,18 @@ def _state(mirrors: Mapping[str, Mirror], label: str) -> MirrorState:
     return mirrors[label].state if label in mirrors else MirrorState.NONE
 
 
-def guarded(fate: Fate) -> bool:
-    """Pinned, or the newest verified set: nothing may take its mirror."""
-    return any(
-        reason.startswith("pinned") or reason == "newest verified" for reason in fate.reasons
-    )
-
-
 def _hint(
     labels: Sequence[str], mirrors: Mapping[str, Mirror], held: Mapping[str, SetRecord]
 ) -> str:
-    another = "name another mirror in the policy's mirrors = [...]"
+    fresh = next(number for number in count(1) if f"m{number}" not in labels)
+    names = ", ".join(f'"{label}"' for label in (*labels, f"m{fresh}"))
+    another = f"name another mirror in the policy: mirrors = [{names}]"
     if any(_state(mirrors, one) is MirrorState.SPLIT and one not in held for one in labels):
         return f"bring the catalog back (exshadow catalog import FILE), or {another}"
+    for label in labels:
+        if label in held and _state(mirrors, label) is MirrorState.BROKEN:
+            name = f"{held[label].group}@{held[label].label}"
+            return f"{another}; or give its set up: exshadow snapshot delete {name}"
     return another
 
 
@@ -97,7 +97,8 @@ def _reasons(
             detail = mirrors[label].detail if state is MirrorState.BROKEN else ""
             if state is MirrorState.SPLIT and one is None:
                 detail = "a set that the catalog does not know"
-            said.append(f"{label} is {detail or state}")
+            broken = f" (set {one.label})" if one is not None and detail else ""
+            said.append(f"{label} is {detail or state}{broken}")
             continue
         if label in mirrors and mirrors[label].lent:
             said.append(f"{label} is set {one.label} (lent to {mirrors[label].lent})")

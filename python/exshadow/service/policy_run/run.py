@@ -18,6 +18,7 @@ from exshadow.errors import (
 )
 from exshadow.model import Plan, SetRecord, Step
 from exshadow.names import time_label
+from exshadow.policy.lines import both
 from exshadow.policy.model import Group
 from exshadow.policy.planning import held_of, misfits
 from exshadow.policy.retention import Fate, decide
@@ -115,17 +116,18 @@ class _Run:
         """``undone``: for a plan, sets with their mirrors as if they were undone already."""
         self._room, self._group, self._zone, self._done = room, group, zone, done
         self._undone = undone or {}
+        self._seen: dict[str, Mirror] = {}
 
     def run(self, around: Around) -> None:
         room, done = self._room, self._done
         done.settled = unfinished.settle(room, self._group.mirrors)
         making.clear(room)
         self._require_fit()
-        self._tell_of_production()
         if self._group.script is not None:
             require_safe(self._group.script)  # before a set is made that nobody could prove
         around.before()
         turn = self._prepared()
+        self._tell_of_broken()
         done.mirror = turn.mirror
         if turn.gives_up is not None:
             making.ask(room, self._group.writers)
@@ -141,7 +143,7 @@ class _Run:
 
     def turn(self, without: frozenset[str] = frozenset()) -> rotation.Turn:
         """The mirror that is split next."""
-        mirrors = self._mirrors()
+        self._seen = mirrors = self._mirrors()
         labels = [label for label in self._labels(mirrors) if label not in without]
         return rotation.turn(labels, mirrors, self._held(), self._fates())
 
@@ -200,12 +202,14 @@ class _Run:
                 failed[label] = problem
         try:
             turn = self.turn(frozenset(failed))
-        except RefusedError:
+        except RefusedError as refusal:
             if not failed:
                 raise
             label, raised = next(iter(failed.items()))
             self._tell_failed({name: one for name, one in failed.items() if name != label})
             raised.message = f"mirror {label} could not be prepared: {raised.message}"
+            if not {*self._labels(self._seen)} <= failed.keys():
+                raised.message += f"; {refusal.message}"
             raise raised from None
         self._tell_failed(failed)
         return turn
@@ -213,7 +217,7 @@ class _Run:
     def _tell_failed(self, failed: Mapping[str, Error]) -> None:
         """A policy with a mirror that cannot be made is not what its owner thinks it is."""
         for label, problem in failed.items():
-            self._warn(f"mirror {label} could not be prepared: {problem}")
+            self._warn(f"mirror {label} could not be prepared: {both(problem)}")
 
     def _free(self, turn: rotation.Turn) -> None:
         """The mirror of the set that gives it up comes back into step with production."""
@@ -271,10 +275,13 @@ class _Run:
                     f"policy's: exshadow snapshot resync {one.group}@{one.label}"
                 )
 
-    def _tell_of_production(self) -> None:
-        room = self._room
-        for one in no_mirrors(room.provider, room.sources, self._group.mirrors).values():
-            self._warn(f"mirror {one.label} is {one.detail}")
+    def _tell_of_broken(self) -> None:
+        """Those that are production itself as well. Runs go on without such a mirror, so that
+        nobody would notice until they cannot."""
+        for label in self._labels(self._seen):
+            one = self._seen.get(label)
+            if one is not None and one.state is MirrorState.BROKEN:
+                self._warn(f"mirror {label} is {one.detail or one.state}")
 
     def _warn(self, text: str) -> None:
         self._done.warnings.append(text)
