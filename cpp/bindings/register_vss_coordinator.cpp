@@ -77,8 +77,11 @@ void register_vss_coordinator(py::module_& module) {
              })
         .def("new_session",
              [](const std::shared_ptr<CoordinatorHandle>& self) {
-                 return std::make_shared<SessionHandle>(
-                     self->call([](vss::CoordinatorHost& host) { return host.new_requestor(); }), nullptr);
+                 auto signals = std::make_shared<HeardSignal>();
+                 auto requestor = self->call([&](vss::CoordinatorHost& host) {
+                     return host.new_requestor([signals] { return signals->look(); });
+                 });
+                 return std::make_shared<SessionHandle>(std::move(requestor), nullptr, std::move(signals));
              })
         .def("callbacks", &callbacks_of,
              "The calls of writers and providers: name, id, whether a writer, event, nanoseconds.")

@@ -108,6 +108,19 @@ void StepHandle::drop() {
     step_.reset();
 }
 
+bool HeardSignal::look() {
+    const py::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() != 0) heard_.emplace();
+    return heard_.has_value();
+}
+
+void HeardSignal::raise() {
+    if (!heard_) return;
+    auto raised = std::move(*heard_);
+    heard_.reset();
+    throw raised;
+}
+
 Error SessionHandle::closed_error() const {
     if (!usable()) return {Code::closed, "the session belongs to the parent process", "begin one after fork"};
     return {Code::closed, "the session has ended", "one object is one backup, one restore or one query"};

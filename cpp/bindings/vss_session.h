@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <string>
 #include <vector>
@@ -61,12 +62,25 @@ private:
     vss::Step step_;
 };
 
+// A signal whose handler raised (Ctrl-C) while a call was waited for: kept until the call has ended.
+class HeardSignal {
+public:
+    // The GIL free. True when one came.
+    bool look();
+    // Raises it, once. The GIL held.
+    void raise();
+
+private:
+    std::optional<py::error_already_set> heard_;
+};
+
 // One requestor. Calls come one at a time, from any thread.
 class SessionHandle : private OfOneProcess {
 public:
     // `house` outlives the requestor: whatever it stands on.
-    SessionHandle(std::unique_ptr<vss::Requestor> requestor, std::shared_ptr<void> house)
-        : house_(std::move(house)), requestor_(std::move(requestor)) {}
+    SessionHandle(std::unique_ptr<vss::Requestor> requestor, std::shared_ptr<void> house,
+                  std::shared_ptr<HeardSignal> signals)
+        : house_(std::move(house)), signals_(std::move(signals)), requestor_(std::move(requestor)) {}
     SessionHandle(const SessionHandle&) = delete;
     SessionHandle& operator=(const SessionHandle&) = delete;
     ~SessionHandle() { close(); }
@@ -76,6 +90,16 @@ public:
 
     template <class Function>
     auto call(Function function) {
+        auto answer = call_without_gil(function);
+        if (signals_) signals_->raise();
+        return answer;
+    }
+    std::shared_ptr<StepHandle> keep(vss::Step step);
+
+private:
+    [[nodiscard]] Error closed_error() const;
+    template <class Function>
+    auto call_without_gil(Function& function) {
         const py::gil_scoped_release release;
         using Given = decltype(function(*requestor_));
         if (!usable()) return Given(closed_error());
@@ -83,13 +107,10 @@ public:
         if (!requestor_) return Given(closed_error());
         return function(*requestor_);
     }
-    std::shared_ptr<StepHandle> keep(vss::Step step);
-
-private:
-    [[nodiscard]] Error closed_error() const;
 
     std::mutex mutex_;
     std::shared_ptr<void> house_;
+    const std::shared_ptr<HeardSignal> signals_;
     std::vector<std::weak_ptr<StepHandle>> steps_;
     std::unique_ptr<vss::Requestor> requestor_;
 };

@@ -72,6 +72,11 @@ public:
     Session& operator=(const Session&) = delete;
     ~Session();
 
+    // The call that now runs, if any, waits for providers no longer; what must be undone is waited for.
+    void stop_waiting() {
+        if (busy_) hub_->ask_to_stop();
+    }
+
     // The names and meanings of Requestor.
     Status initialize_for_backup(std::string_view document);
     Status initialize_for_restore(std::string_view document);
