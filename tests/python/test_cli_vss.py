@@ -330,6 +330,11 @@ def test_documents_that_others_saved_are_read_in_their_encodings(cli, tmp_path, 
     assert "VSS_E_NONTRANSPORTABLE_BCD" in error["message"]
 
 
+def test_a_file_without_end_is_no_document(cli):
+    error = cli.error(2, "vss", "import", "/dev/zero")
+    assert "too large for a document" in error["message"]
+
+
 def test_ctrl_c_in_the_program_leaves_no_set(shop, tmp_path):
     """Also of a backup whose snapshots would have been kept."""
     begun = tmp_path / "begun"
