@@ -108,13 +108,14 @@ void StepHandle::drop() {
     step_.reset();
 }
 
-bool HeardSignal::look() {
+bool Interruption::look() {
+    if (leaving_) return true;
     const py::gil_scoped_acquire acquire;
     if (PyErr_CheckSignals() != 0) heard_.emplace();
     return heard_.has_value();
 }
 
-void HeardSignal::raise() {
+void Interruption::raise() {
     if (!heard_) return;
     auto raised = std::move(*heard_);
     heard_.reset();
@@ -138,6 +139,7 @@ std::shared_ptr<StepHandle> SessionHandle::keep(vss::Step step) {
 void SessionHandle::close() {
     if (!usable()) return static_cast<void>(requestor_.release());
     const WithoutGil without;
+    interruption_->leave();
     const std::lock_guard lock(mutex_);
     for (const auto& one : steps_) {
         if (const auto step = one.lock()) step->drop();

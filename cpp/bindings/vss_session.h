@@ -62,15 +62,18 @@ private:
     vss::Step step_;
 };
 
-// A signal whose handler raised (Ctrl-C) while a call was waited for: kept until the call has ended.
-class HeardSignal {
+// Why a call is waited for no longer: its session is closed by another thread, or a signal's handler raised
+// (Ctrl-C), which is kept until the call has ended.
+class Interruption {
 public:
-    // The GIL free. True when one came.
+    // The GIL free.
     bool look();
+    void leave() { leaving_ = true; }
     // Raises it, once. The GIL held.
     void raise();
 
 private:
+    std::atomic<bool> leaving_{false};
     std::optional<py::error_already_set> heard_;
 };
 
@@ -79,8 +82,10 @@ class SessionHandle : private OfOneProcess {
 public:
     // `house` outlives the requestor: whatever it stands on.
     SessionHandle(std::unique_ptr<vss::Requestor> requestor, std::shared_ptr<void> house,
-                  std::shared_ptr<HeardSignal> signals)
-        : house_(std::move(house)), signals_(std::move(signals)), requestor_(std::move(requestor)) {}
+                  std::shared_ptr<Interruption> interruption)
+        : house_(std::move(house)),
+          interruption_(std::move(interruption)),
+          requestor_(std::move(requestor)) {}
     SessionHandle(const SessionHandle&) = delete;
     SessionHandle& operator=(const SessionHandle&) = delete;
     ~SessionHandle() { close(); }
@@ -91,7 +96,7 @@ public:
     template <class Function>
     auto call(Function function) {
         auto answer = call_without_gil(function);
-        if (signals_) signals_->raise();
+        interruption_->raise();
         return answer;
     }
     std::shared_ptr<StepHandle> keep(vss::Step step);
@@ -110,7 +115,7 @@ private:
 
     std::mutex mutex_;
     std::shared_ptr<void> house_;
-    const std::shared_ptr<HeardSignal> signals_;
+    const std::shared_ptr<Interruption> interruption_;
     std::vector<std::weak_ptr<StepHandle>> steps_;
     std::unique_ptr<vss::Requestor> requestor_;
 };

@@ -1,4 +1,4 @@
-"""Ctrl-C is heard while a provider hangs in a call that is no asynchronous step."""
+"""Ctrl-C and close() are heard while a provider hangs in a call that is no asynchronous step."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ from vss_writers import OneVolume
 from exshadow import vss
 
 STATE = vss.BackupState(select_components=False)
-REQUEST = vss.BackupRequest(volumes=["data"], state=STATE)
+REQUEST = vss.BackupRequest(volumes=["data"], state=STATE, retry=vss.RetryLimits(tries=1))
 HANGING = ["is_volume_supported", "begin_prepare_snapshot"]
 
 
@@ -86,3 +86,27 @@ def test_ctrl_c_ends_a_call_of_a_session_whose_provider_hangs(hanging, where):
         session.prepare_for_backup().finish()
         session.do_snapshot_set().finish()
         session.backup_complete().finish()
+
+
+def test_a_session_that_another_thread_closes_waits_for_no_provider_that_hangs(hanging):
+    hangs = threading.Event()
+    coordinator, provider = hanging("begin_prepare_snapshot", hangs.set)
+    session = coordinator.backup_components()
+    session.initialize_for_backup()
+    session.set_backup_state(STATE)
+    session.gather_writer_metadata().finish()
+    session.start_snapshot_set()
+    told = []
+
+    def add():
+        with pytest.raises(vss.StepCancelled) as caught:
+            session.add_to_snapshot_set("data")
+        told.append(caught.value)
+
+    adding = threading.Thread(target=add)
+    adding.start()
+    hangs.wait()
+    session.close()
+    adding.join()
+    assert told
+    assert not provider.returned
