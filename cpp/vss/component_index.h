@@ -37,7 +37,7 @@ private:
 
     std::unordered_map<std::string, Places> places_;
     std::size_t known_ = 0;
-    const Places none_;
+    Places none_;  // of what is not there
 };
 
 // Which components of one writer stand above which: those whose full path ("path\name", or the name alone) is
@@ -55,7 +55,7 @@ public:
 private:
     std::unordered_map<std::string, Places> at_;  // by full path
     std::vector<Places> above_, below_;
-    const Places none_;
+    Places none_;  // of what is not there
 };
 
 // Every root that a logical path is below of: all of it, and what stands before each of its backslashes.
