@@ -255,7 +255,7 @@ for _name in ("backup", "restore"):
 
 
 MOST_BYTES = 128 << 20
-"""Of a document's file: twice what its reader takes, because UTF-16 has two bytes for each character."""
+"""Of a document's file: twice what its reader takes, since UTF-16 has two bytes a character."""
 
 
 def read_text(path: str) -> str:
