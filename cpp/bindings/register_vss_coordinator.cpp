@@ -77,8 +77,12 @@ void register_vss_coordinator(py::module_& module) {
              })
         .def("new_session",
              [](const std::shared_ptr<CoordinatorHandle>& self) {
-                 return std::make_shared<SessionHandle>(
-                     self->call([](vss::CoordinatorHost& host) { return host.new_requestor(); }), nullptr);
+                 auto interruption = std::make_shared<Interruption>();
+                 auto requestor = self->call([&](vss::CoordinatorHost& host) {
+                     return host.new_requestor([interruption] { return interruption->look(); });
+                 });
+                 return std::make_shared<SessionHandle>(std::move(requestor), nullptr,
+                                                        std::move(interruption));
              })
         .def("callbacks", &callbacks_of,
              "The calls of writers and providers: name, id, whether a writer, event, nanoseconds.")

@@ -21,7 +21,7 @@ public:
     vss::Host host() {
         vss::Host host;
         host.make = [this]() -> Result<std::unique_ptr<vss::Requestor>> {
-            return coordinator_->new_requestor();
+            return coordinator_->new_requestor([this] { return newly_asked_to_stop(); });
         };
         host.cancelled = [this] { return asked_to_stop(); };
         return host;
@@ -35,6 +35,7 @@ public:
             return function();
         } catch (const std::exception&) {
             raised_ = std::current_exception();
+            told_ = true;
             return Error(Code::cancelled, "the caller's own part failed");
         }
     }
@@ -51,20 +52,24 @@ public:
 
 private:
     bool asked_to_stop() {
-        if (raised_) return true;
+        if (told_) return true;
         const py::gil_scoped_acquire acquire;
         try {
             if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-            return !stopped_.is_none() && stopped_().cast<bool>();
+            told_ = !stopped_.is_none() && stopped_().cast<bool>();
         } catch (const std::exception&) {
             raised_ = std::current_exception();
-            return true;
+            told_ = true;
         }
+        return told_;
     }
+    // What cleans up after the stop is not stopped itself.
+    bool newly_asked_to_stop() { return !told_ && asked_to_stop(); }
 
     std::shared_ptr<CoordinatorHandle> coordinator_;
     py::object stopped_;
     std::exception_ptr raised_;  // Python's, or pybind11's for an answer of another type
+    bool told_ = false;          // to stop
 };
 
 using Coordinator = std::shared_ptr<CoordinatorHandle>;

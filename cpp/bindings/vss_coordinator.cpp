@@ -101,9 +101,9 @@ void CoordinatorHandle::close() {
     home_->close();
 }
 
-Result<std::unique_ptr<vss::Requestor>> CoordinatorHandle::new_requestor() {
+Result<std::unique_ptr<vss::Requestor>> CoordinatorHandle::new_requestor(std::function<bool()> interrupted) {
     if (home_->closed() || !home_->usable()) return closed_error();
-    return home_->host().new_requestor();
+    return home_->host().new_requestor(std::move(interrupted));
 }
 
 Error CoordinatorHandle::closed_error() const {

@@ -106,7 +106,7 @@ public:
         return function(home_->host());
     }
     // The GIL free or held.
-    Result<std::unique_ptr<vss::Requestor>> new_requestor();
+    Result<std::unique_ptr<vss::Requestor>> new_requestor(std::function<bool()> interrupted);
     std::vector<vss::Callback> callbacks() { return record_->all(); }
     std::vector<std::string> troubles() { return troubles_->all(); }
     [[nodiscard]] const std::shared_ptr<const PathTable>& paths() const { return paths_; }

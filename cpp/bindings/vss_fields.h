@@ -97,9 +97,10 @@ EXSHADOW_RECORD(vss::WriterEntry, F(metadata), F(document), F(status));
 EXSHADOW_RECORD(vss::ImportReport, F(snapshots), F(partly));
 EXSHADOW_RECORD(vss::RestoreChoices, F(component), F(additional_restores), F(authoritative), F(options),
                 F(roll_forward), F(roll_forward_point), F(new_name));
+EXSHADOW_RECORD(vss::RangesFile, F(partial_file), F(path));
 EXSHADOW_RECORD(vss::RestoreRequest, F(document), F(type), F(included), F(excluded), F(additional_restores),
                 F(authoritative), F(options), F(roll_forward), F(roll_forward_point), F(new_name), F(new_targets),
-                F(choices), F(limits));
+                F(alternate_mappings), F(subcomponents), F(ranges_files), F(choices), F(limits));
 EXSHADOW_RECORD(vss::RestoreReport, F(writers), F(components), F(chosen), F(completed), F(notes));
 EXSHADOW_RECORD(vss::RecoveryPair, F(snapshot), F(destination));
 #undef F

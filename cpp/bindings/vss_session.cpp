@@ -108,6 +108,20 @@ void StepHandle::drop() {
     step_.reset();
 }
 
+bool Interruption::look() {
+    if (leaving_) return true;
+    const py::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() != 0) heard_.emplace();
+    return heard_.has_value();
+}
+
+void Interruption::raise() {
+    if (!heard_) return;
+    auto raised = std::move(*heard_);
+    heard_.reset();
+    throw raised;
+}
+
 Error SessionHandle::closed_error() const {
     if (!usable()) return {Code::closed, "the session belongs to the parent process", "begin one after fork"};
     return {Code::closed, "the session has ended", "one object is one backup, one restore or one query"};
@@ -125,6 +139,7 @@ std::shared_ptr<StepHandle> SessionHandle::keep(vss::Step step) {
 void SessionHandle::close() {
     if (!usable()) return static_cast<void>(requestor_.release());
     const WithoutGil without;
+    interruption_->leave();
     const std::lock_guard lock(mutex_);
     for (const auto& one : steps_) {
         if (const auto step = one.lock()) step->drop();

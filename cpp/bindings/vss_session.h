@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <string>
 #include <vector>
@@ -61,12 +62,30 @@ private:
     vss::Step step_;
 };
 
+// Why a call is waited for no longer: its session is closed by another thread, or a signal's handler raised
+// (Ctrl-C), which is kept until the call has ended.
+class Interruption {
+public:
+    // The GIL free.
+    bool look();
+    void leave() { leaving_ = true; }
+    // Raises it, once. The GIL held.
+    void raise();
+
+private:
+    std::atomic<bool> leaving_{false};
+    std::optional<py::error_already_set> heard_;
+};
+
 // One requestor. Calls come one at a time, from any thread.
 class SessionHandle : private OfOneProcess {
 public:
     // `house` outlives the requestor: whatever it stands on.
-    SessionHandle(std::unique_ptr<vss::Requestor> requestor, std::shared_ptr<void> house)
-        : house_(std::move(house)), requestor_(std::move(requestor)) {}
+    SessionHandle(std::unique_ptr<vss::Requestor> requestor, std::shared_ptr<void> house,
+                  std::shared_ptr<Interruption> interruption)
+        : house_(std::move(house)),
+          interruption_(std::move(interruption)),
+          requestor_(std::move(requestor)) {}
     SessionHandle(const SessionHandle&) = delete;
     SessionHandle& operator=(const SessionHandle&) = delete;
     ~SessionHandle() { close(); }
@@ -76,6 +95,16 @@ public:
 
     template <class Function>
     auto call(Function function) {
+        auto answer = call_without_gil(function);
+        interruption_->raise();
+        return answer;
+    }
+    std::shared_ptr<StepHandle> keep(vss::Step step);
+
+private:
+    [[nodiscard]] Error closed_error() const;
+    template <class Function>
+    auto call_without_gil(Function& function) {
         const py::gil_scoped_release release;
         using Given = decltype(function(*requestor_));
         if (!usable()) return Given(closed_error());
@@ -83,13 +112,10 @@ public:
         if (!requestor_) return Given(closed_error());
         return function(*requestor_);
     }
-    std::shared_ptr<StepHandle> keep(vss::Step step);
-
-private:
-    [[nodiscard]] Error closed_error() const;
 
     std::mutex mutex_;
     std::shared_ptr<void> house_;
+    const std::shared_ptr<Interruption> interruption_;
     std::vector<std::weak_ptr<StepHandle>> steps_;
     std::unique_ptr<vss::Requestor> requestor_;
 };

@@ -5,6 +5,7 @@
 
 #include "vss/backup_kinds.h"
 #include "vss/backup_try.h"
+#include "vss/component_index.h"
 #include "vss/component_names.h"
 #include "vss/documents.h"
 #include "vss/writer_match.h"
@@ -126,6 +127,7 @@ PastBackup past_backup(const BackupDocument& base, const BackupWriter& writer, c
 Status BackupTry::set_stamps(const BackupDocument& base) {
     const auto running = running_writers(metadata_);
     const auto parts = match_writers(base.writers, running);
+    std::vector<ComponentIndex> held(base.writers.size());
     for (const auto& one : report_.components) {
         if (!one.explicitly) continue;
         const auto at = std::ranges::find(metadata_, one.key.instance_id, &WriterMetadata::instance_id);
@@ -133,7 +135,7 @@ Status BackupTry::set_stamps(const BackupDocument& base) {
         const auto actual = actual_backup(request_.state.type, at->schema).type;
         const std::string what =
             "component '" + full_name(one.key.logical_path, one.key.name) + "' of writer '" + at->name + "'";
-        const auto* before = part ? base.writers[*part].find(one.key) : nullptr;
+        const auto* before = part ? held[*part].first(base.writers[*part], one.key) : nullptr;
         if (before == nullptr) {
             if (needs_base(actual))
                 report_.notes.push_back("the base does not hold " + what + ": it gets no stamp");

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "vss/backup_try.h"
+#include "vss/component_index.h"
 #include "vss/component_names.h"
 
 namespace exshadow::vss {
@@ -106,15 +107,17 @@ Status BackupTry::tell_outcome(const Copied& copied) {
                         std::ranges::none_of(copied.failed,
                                              [&](const ComponentKey& key) { return is_meant(key, one.key); });
     }
+    // A component set succeeded when every part of it did.
+    std::set<std::pair<Uuid, std::string>> failed;  // the roots that have a part that failed
+    for (const auto& part : report_.components) {
+        if (!part.included || part.succeeded != false) continue;
+        for (const auto root : roots_of(part.key.logical_path))
+            failed.emplace(part.key.instance_id, folded(root));
+    }
     for (auto& one : report_.components) {
         if (!one.explicitly) continue;
-        // A component set succeeded when every part of it did.
-        const auto root = full_name(one.key.logical_path, one.key.name);
-        for (const auto& part : report_.components) {
-            if (part.included && part.key.instance_id == one.key.instance_id && part.succeeded == false &&
-                is_below(part.key.logical_path, root))
-                one.succeeded = false;
-        }
+        const auto root = folded(full_name(one.key.logical_path, one.key.name));
+        if (failed.contains({one.key.instance_id, root})) one.succeeded = false;
         EXSHADOW_TRY(requestor_->set_backup_succeeded(one.key, *one.succeeded));
     }
     return {};

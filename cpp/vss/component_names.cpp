@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
+#include <set>
+
+#include "vss/component_index.h"
 
 namespace exshadow::vss {
 
@@ -18,10 +22,10 @@ std::string full_name(std::string_view logical_path, std::string_view name) {
     return path;
 }
 
-bool is_below(std::string_view logical_path, std::string_view root) {
-    return same_name(logical_path, root) ||
-           (logical_path.size() > root.size() && logical_path[root.size()] == '\\' &&
-            same_name(logical_path.substr(0, root.size()), root));
+std::string folded(std::string_view name) {
+    std::string made(name);
+    for (auto& c : made) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return made;
 }
 
 bool names_writer(const ComponentWish& wish, const Uuid& writer_id, std::string_view name) {
@@ -83,14 +87,9 @@ ComponentReport report_of(const WriterMetadata& writer, const ComponentMetadata&
     return report;
 }
 
-bool is_reported(const std::vector<ComponentReport>& reports, const ComponentKey& key) {
-    return std::ranges::any_of(reports, [&](const ComponentReport& one) { return one.key == key; });
-}
-
-const WriterMetadata* find_writer(const std::vector<WriterMetadata>& writers, const Uuid& instance) {
-    const auto found =
-        std::ranges::find_if(writers, [&](const WriterMetadata& one) { return one.instance_id == instance; });
-    return found == writers.end() ? nullptr : &*found;
+std::size_t find_writer(const std::vector<WriterMetadata>& writers, const Uuid& instance) {
+    const auto found = std::ranges::find(writers, instance, &WriterMetadata::instance_id);
+    return static_cast<std::size_t>(found - writers.begin());
 }
 
 }  // namespace
@@ -98,6 +97,11 @@ const WriterMetadata* find_writer(const std::vector<WriterMetadata>& writers, co
 std::vector<ComponentReport> reports_of(const Selection& selection,
                                         const std::vector<WriterMetadata>& writers) {
     std::vector<ComponentReport> all;
+    std::set<ComponentKey> reported;
+    const auto add = [&](ComponentReport report) {
+        reported.insert(report.key);
+        all.push_back(std::move(report));
+    };
     for (const auto& one : selection.writers) {
         const auto& writer = writers[one.writer];
         const auto take = [&](const std::vector<std::size_t>& components, bool added) {
@@ -106,21 +110,29 @@ std::vector<ComponentReport> reports_of(const Selection& selection,
                 report.included = true;
                 report.explicitly = added;
                 report.reason = added ? "chosen" : "comes with the component above it";
-                all.push_back(std::move(report));
+                add(std::move(report));
             }
         };
         take(one.added, true);
         take(one.implicit, false);
     }
+    std::map<std::size_t, ComponentTree> trees;
     for (const auto& one : selection.left_out) {
-        const auto* writer = find_writer(writers, one.instance_id);
-        if (writer == nullptr) continue;
-        for (const auto& component : writer->components) {
-            auto report = report_of(*writer, component);
-            const bool whole_writer = one.full_path.empty() && !is_reported(all, report.key);
-            if (!whole_writer && full_path(component) != one.full_path) continue;
+        const auto place = find_writer(writers, one.instance_id);
+        if (place == writers.size()) continue;
+        const auto& writer = writers[place];
+        const auto leave_out = [&](const ComponentMetadata& component) {
+            auto report = report_of(writer, component);
             report.reason = text(one);
-            all.push_back(std::move(report));
+            add(std::move(report));
+        };
+        if (!one.full_path.empty()) {
+            const auto& tree = trees.try_emplace(place, writer).first->second;
+            for (const auto i : tree.at(one.full_path)) leave_out(writer.components[i]);
+            continue;
+        }
+        for (const auto& component : writer.components) {
+            if (!reported.contains(report_of(writer, component).key)) leave_out(component);
         }
     }
     return all;

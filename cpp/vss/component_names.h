@@ -15,8 +15,8 @@ namespace exshadow::vss {
 [[nodiscard]] bool same_name(std::string_view a, std::string_view b);
 // "path\name", or the name alone at the writer's root.
 [[nodiscard]] std::string full_name(std::string_view logical_path, std::string_view name);
-// Is a component of this logical path below the one whose full name is `root`?
-[[nodiscard]] bool is_below(std::string_view logical_path, std::string_view root);
+// The same text for all names that are the same.
+[[nodiscard]] std::string folded(std::string_view name);
 // Does the wish name this writer, by id or name?
 [[nodiscard]] bool names_writer(const ComponentWish& wish, const Uuid& writer_id, std::string_view name);
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 
 #include "vss/component_names.h"
 #include "vss/documents.h"
@@ -14,6 +15,21 @@ bool meant(const ComponentWish& wish, const BackupWriter& writer, std::string_vi
     return names_writer(wish, writer.writer_id, writer_name) &&
            (wish.component.empty() ||
             same_name(wish.component, full_name(component.logical_path, component.name)));
+}
+
+Status check_point(const std::optional<RollForward>& kind, std::string_view point) {
+    if ((kind == RollForward::partial) != point.empty()) return {};
+    return Error(Code::invalid, "a point of a roll-forward goes with partial, and with it alone",
+                 "name the point, or roll forward none or all of the logs");
+}
+
+// The part as its writer spells it.
+RestoreSubcomponent known_part(const RestoreSubcomponent& part, const WriterMetadata& writer) {
+    const auto found = std::ranges::find_if(writer.components, [&](const ComponentMetadata& one) {
+        return same_name(full_name(one.logical_path, one.name), full_name(part.logical_path, part.name));
+    });
+    return found == writer.components.end() ? part
+                                            : RestoreSubcomponent{found->logical_path, found->name, {}};
 }
 
 // What is to come back: files from a medium, or whole disks. A disk brings back everything that is on it,
@@ -54,6 +70,8 @@ private:
                                            const BackupComponent& component) const;
     Status set_choices(const ComponentKey& key, const BackupWriter& writer, const BackupComponent& component);
     Status set_choices(const ComponentKey& key, const RestoreChoices& choices);
+    Status set_places(const ComponentKey& key, const WriterMetadata& running,
+                      const std::function<bool(const ComponentWish&)>& is_meant);
     [[nodiscard]] LocationMapping with_known_files(LocationMapping target,
                                                    const WriterMetadata& writer) const;
     Status check_writers(std::string_view after);
@@ -72,11 +90,15 @@ private:
     std::unique_ptr<Requestor> requestor_;
     std::vector<WriterMetadata> metadata_;
     std::vector<Part> parts_;
+    std::set<ComponentKey> chosen_;
 };
 
 Status RestoreRun::begin() {
     if (request_.document.empty())
         return Error(Code::invalid, "no document to restore from", "give the one saved at the backup");
+    EXSHADOW_TRY(check_point(request_.roll_forward, request_.roll_forward_point));
+    for (const auto& one : request_.choices)
+        EXSHADOW_TRY(check_point(one.roll_forward, one.roll_forward_point));
     auto made = host_.make();
     if (!made.ok()) return made.error();
     requestor_ = std::move(made).value();
@@ -131,6 +153,9 @@ std::string RestoreRun::writer_name(const BackupWriter& writer) const {
 std::vector<ComponentWish> RestoreRun::named() const {
     std::vector<ComponentWish> all = request_.included;
     for (const auto& [wish, target] : request_.new_targets) all.push_back(wish);
+    for (const auto& [wish, mapping] : request_.alternate_mappings) all.push_back(wish);
+    for (const auto& [wish, part] : request_.subcomponents) all.push_back(wish);
+    for (const auto& [wish, file] : request_.ranges_files) all.push_back(wish);
     for (const auto& one : request_.choices) all.push_back(one.component);
     return all;
 }
@@ -208,6 +233,7 @@ Status RestoreRun::choose_one(const BackupWriter& writer, const BackupComponent&
                          "start its writer, take another backup, or ask for other components");
         report_.notes.push_back(what + " is left out: " + report.reason);
     }
+    if (report.included) chosen_.insert(report.key);
     report_.components.push_back(std::move(report));
     return {};
 }
@@ -228,9 +254,28 @@ Status RestoreRun::set_choices(const ComponentKey& key, const BackupWriter& writ
     for (const auto& one : request_.choices) {
         if (meant(one.component, writer, name, component)) EXSHADOW_TRY(set_choices(key, one));
     }
+    return set_places(key, running,
+                      [&](const ComponentWish& wish) { return meant(wish, writer, name, component); });
+}
+
+// Which parts, and which files elsewhere. Mappings are told here, before anything is put back, because what
+// the service refuses must not be found when the files lie there already.
+Status RestoreRun::set_places(const ComponentKey& key, const WriterMetadata& running,
+                              const std::function<bool(const ComponentWish&)>& is_meant) {
+    for (const auto& [wish, part] : request_.subcomponents) {
+        if (is_meant(wish))
+            EXSHADOW_TRY(requestor_->add_restore_subcomponent(key, known_part(part, running)));
+    }
     for (const auto& [wish, target] : request_.new_targets) {
-        if (meant(wish, writer, name, component))
-            EXSHADOW_TRY(requestor_->add_new_target(key, with_known_files(target, running)));
+        if (is_meant(wish)) EXSHADOW_TRY(requestor_->add_new_target(key, with_known_files(target, running)));
+    }
+    for (const auto& [wish, mapping] : request_.alternate_mappings) {
+        if (is_meant(wish))
+            EXSHADOW_TRY(
+                requestor_->add_alternative_location_mapping(key, with_known_files(mapping, running)));
+    }
+    for (const auto& [wish, file] : request_.ranges_files) {
+        if (is_meant(wish)) EXSHADOW_TRY(requestor_->set_ranges_file_path(key, file.partial_file, file.path));
     }
     return {};
 }
@@ -264,9 +309,7 @@ LocationMapping RestoreRun::with_known_files(LocationMapping target, const Write
 bool RestoreRun::is_chosen(const BackupWriter& writer, const BackupComponent& component) const {
     const ComponentKey key{writer.writer_id, writer.instance_id, component.type, component.logical_path,
                            component.name};
-    return std::ranges::any_of(report_.components, [&](const ComponentReport& one) {
-        return one.included && is_meant(key, one.key);
-    });
+    return chosen_.contains(key);
 }
 
 const RestoreRun::Part* RestoreRun::part_run_by(const WriterStatus& status) const {

@@ -155,6 +155,11 @@ struct RestoreChoices {
     std::string roll_forward_point;
     std::string new_name;
 };
+// Where the ranges file of a partial file lies now (SetRangesFilePath).
+struct RangesFile {
+    std::uint32_t partial_file = 0;  // its number among those of the component, from 0
+    std::string path;
+};
 struct RestoreRequest {
     std::string document;  // Backup Components Document of the backup
     std::optional<RestoreType> type;
@@ -168,6 +173,11 @@ struct RestoreRequest {
     std::string new_name;  // of one component
     // A file set is known by path and pattern; whether it includes subfolders its writer's metadata says.
     std::vector<std::pair<ComponentWish, LocationMapping>> new_targets;
+    // Files that the program puts where their writer's own mapping says. Named as those of new_targets are.
+    std::vector<std::pair<ComponentWish, LocationMapping>> alternate_mappings;
+    // Only these parts of a component; a part's writer must let it be restored alone.
+    std::vector<std::pair<ComponentWish, RestoreSubcomponent>> subcomponents;
+    std::vector<std::pair<ComponentWish, RangesFile>> ranges_files;
     std::vector<RestoreChoices> choices;
     WaitLimits limits;
 };

@@ -123,6 +123,10 @@ Json directed_target(const DirectedTarget& one) {
             {"target_name", one.target_name},     {"target_ranges", one.target_ranges}};
 }
 
+Json subcomponent(const RestoreSubcomponent& one) {
+    return {{"logical_path", one.logical_path}, {"name", one.name}};
+}
+
 Json restore_choice(const RestoreChoice& one) {
     return {{"selected", one.selected},
             {"additional_restores", one.additional_restores},
@@ -133,6 +137,7 @@ Json restore_choice(const RestoreChoice& one) {
             {"roll_forward_point", one.roll_forward_point},
             {"target", word(one.target)},
             {"status", word(one.status)},
+            {"subcomponents", list(one.subcomponents, subcomponent)},
             {"new_targets", list(one.new_targets, mapping)},
             {"alternate_mappings", list(one.alternate_mappings, mapping)},
             {"directed_targets", list(one.directed_targets, directed_target)},

@@ -17,11 +17,6 @@ void add_once(std::vector<std::string>& list, const std::string& value) {
     if (std::ranges::find(list, value) == list.end()) list.push_back(value);
 }
 
-bool is_below(const std::string& logical_path, const std::string& upper) {
-    return logical_path.starts_with(upper) &&
-           (logical_path.size() == upper.size() || logical_path[upper.size()] == '\\');
-}
-
 // One writer on its way through the rules.
 struct Candidate {
     struct Component {
@@ -35,6 +30,7 @@ struct Candidate {
 
     const WriterMetadata* writer = nullptr;
     ActualBackup actual;
+    ComponentTree tree;
     std::vector<Component> components;
     std::optional<LeftOutReason> out;  // the whole writer
     std::string detail;
@@ -42,42 +38,36 @@ struct Candidate {
     Candidate(const WriterMetadata& metadata, BackupType type)
         : writer(&metadata),
           actual(actual_backup(type, metadata.schema)),
+          tree(metadata),
           components(metadata.components.size()) {
         for (std::size_t i = 0; i < components.size(); ++i) {
             components[i].path = full_path(metadata.components[i]);
-            components[i].selectability = selectability(metadata, i);
+            components[i].selectability = selectability(metadata, tree, i);
         }
     }
 
-    [[nodiscard]] bool above(std::size_t upper, std::size_t lower) const {
-        return is_below(writer->components[lower].logical_path, components[upper].path);
-    }
     [[nodiscard]] bool selectable(std::size_t i) const { return writer->components[i].selectable; }
     // The selectable ancestor with the longest path.
     [[nodiscard]] std::optional<std::size_t> nearest_selectable_above(std::size_t i) const {
         std::optional<std::size_t> found;
-        for (std::size_t j = 0; j < components.size(); ++j) {
-            if (!selectable(j) || !above(j, i)) continue;
+        for (const auto j : tree.above(i)) {
+            if (!selectable(j)) continue;
             if (!found || components[j].path.size() > components[*found].path.size()) found = j;
         }
         return found;
     }
     [[nodiscard]] bool has_taken_selectable_above(std::size_t i) const {
-        for (std::size_t j = 0; j < components.size(); ++j) {
-            if (components[j].taken() && selectable(j) && above(j, i)) return true;
-        }
-        return false;
+        return std::ranges::any_of(tree.above(i), [this](std::size_t upper) {
+            return components[upper].taken() && selectable(upper);
+        });
     }
 
     // With all that comes along; true when anything changed.
     bool want(std::size_t i) {
         bool changed = !components[i].wanted;
         components[i].wanted = true;
-        for (std::size_t j = 0; selectable(i) && j < components.size(); ++j) {
-            if (!above(i, j) || components[j].wanted) continue;
-            components[j].wanted = true;
-            changed = true;
-        }
+        if (!selectable(i)) return changed;
+        for (const auto lower : tree.below(i)) changed |= !std::exchange(components[lower].wanted, true);
         return changed;
     }
     // A component that cannot stand alone is wanted by its nearest selectable ancestor.
@@ -115,9 +105,8 @@ struct Candidate {
         for (std::size_t i = 0; i < components.size(); ++i) {
             const auto& one = components[i];
             if (!one.wanted || !one.out || one.out == LeftOutReason::part_left_out) continue;
-            for (std::size_t j = 0; j < components.size(); ++j) {
-                if (components[j].taken() && above(j, i))
-                    leave_out(j, LeftOutReason::part_left_out, one.path);
+            for (const auto j : tree.above(i)) {
+                if (components[j].taken()) leave_out(j, LeftOutReason::part_left_out, one.path);
             }
         }
     }
@@ -142,8 +131,8 @@ struct Candidate {
         }
     }
     [[nodiscard]] bool takes(const std::string& path) const {
-        return !out && std::ranges::any_of(
-                           components, [&](const Component& one) { return one.taken() && one.path == path; });
+        return !out && std::ranges::any_of(tree.at(path),
+                                           [this](std::size_t place) { return components[place].taken(); });
     }
 };
 
@@ -201,8 +190,10 @@ private:
         for (auto& one : candidates_) {
             if (!is_named(*one.writer, name)) continue;
             found |= name.full_path.empty();
-            for (std::size_t i = 0; i < one.components.size(); ++i) {
-                if (!name.full_path.empty() && one.components[i].path != name.full_path) continue;
+            if (name.full_path.empty()) {
+                for (std::size_t i = 0; i < one.components.size(); ++i) one.want(i);
+            }
+            for (const auto i : one.tree.at(name.full_path)) {
                 found = true;
                 one.want(i);
             }
@@ -227,10 +218,8 @@ private:
         const auto path = dependency_path(needed);
         bool changed = false;
         for (auto& one : candidates_) {
-            for (std::size_t i = 0; one.writer->writer_id == needed.writer_id && i < one.components.size();
-                 ++i) {
-                if (one.components[i].path == path) changed |= one.want_dependency(i);
-            }
+            if (one.writer->writer_id != needed.writer_id) continue;
+            for (const auto i : one.tree.at(path)) changed |= one.want_dependency(i);
         }
         return changed;
     }
@@ -238,11 +227,9 @@ private:
     Status check_companions() const {
         for (const auto& name : request_.only) {
             for (const auto& one : candidates_) {
-                for (std::size_t i = 0; is_named(*one.writer, name) && i < one.components.size(); ++i) {
-                    const auto& component = one.components[i];
-                    if (component.path != name.full_path ||
-                        component.selectability != Selectability::implicit)
-                        continue;
+                if (!is_named(*one.writer, name)) continue;
+                for (const auto i : one.tree.at(name.full_path)) {
+                    if (one.components[i].selectability != Selectability::implicit) continue;
                     const auto above = *one.nearest_selectable_above(i);
                     if (!one.components[above].wanted)
                         return not_there(name,
@@ -260,8 +247,7 @@ private:
                 if (!is_named(*one.writer, name)) continue;
                 if (name.full_path.empty()) one.out = LeftOutReason::excluded;
                 found |= name.full_path.empty();
-                for (std::size_t i = 0; i < one.components.size(); ++i) {
-                    if (one.components[i].path != name.full_path) continue;
+                for (const auto i : one.tree.at(name.full_path)) {
                     one.leave_out(i, LeftOutReason::excluded);
                     found = true;
                 }
@@ -314,16 +300,11 @@ std::string full_path(const ComponentMetadata& component) {
     return component.logical_path.empty() ? component.name : component.logical_path + "\\" + component.name;
 }
 
-bool is_ancestor(const ComponentMetadata& upper, const ComponentMetadata& lower) {
-    return is_below(lower.logical_path, full_path(upper));
-}
-
-Selectability selectability(const WriterMetadata& writer, std::size_t component) {
-    const auto& self = writer.components[component];
-    const bool below = std::ranges::any_of(writer.components, [&](const ComponentMetadata& other) {
-        return other.selectable && is_ancestor(other, self);
-    });
-    if (self.selectable) return below ? Selectability::optional_or_below : Selectability::optional;
+Selectability selectability(const WriterMetadata& writer, const ComponentTree& tree, std::size_t component) {
+    const bool below = std::ranges::any_of(
+        tree.above(component), [&](std::size_t upper) { return writer.components[upper].selectable; });
+    if (writer.components[component].selectable)
+        return below ? Selectability::optional_or_below : Selectability::optional;
     return below ? Selectability::implicit : Selectability::mandatory;
 }
 

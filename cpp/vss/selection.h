@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "vss/component_index.h"
 #include "vss/metadata.h"
 
 namespace exshadow::vss {
@@ -23,8 +24,8 @@ enum class Selectability : std::uint8_t {
 
 // "path\name", or the name alone. Paths are compared as they are written, letter case included.
 [[nodiscard]] std::string full_path(const ComponentMetadata& component);
-[[nodiscard]] bool is_ancestor(const ComponentMetadata& upper, const ComponentMetadata& lower);
-[[nodiscard]] Selectability selectability(const WriterMetadata& writer, std::size_t component);
+[[nodiscard]] Selectability selectability(const WriterMetadata& writer, const ComponentTree& tree,
+                                          std::size_t component);
 
 // The volume that a path of the writer's machine lies on, environment variables expanded; nothing when it
 // cannot be told. Volumes are compared as this function names them. A folder with another volume mounted

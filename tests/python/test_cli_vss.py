@@ -17,6 +17,8 @@ from machine import mounted, need_root, run
 from vss_writers import Application
 
 from exshadow import vss
+from exshadow.cli import vss as door
+from exshadow.errors import InvalidError
 from exshadow.service import shadow
 from exshadow.service.desk import Desk
 from exshadow.service.local import LocalService
@@ -328,6 +330,22 @@ def test_documents_that_others_saved_are_read_in_their_encodings(cli, tmp_path, 
     (tmp_path / "saved.xml").write_bytes(document.encode(encoding))
     error = cli.error(6, "vss", "import", str(tmp_path / "saved.xml"))
     assert "VSS_E_NONTRANSPORTABLE_BCD" in error["message"]
+
+
+def test_a_file_without_end_is_no_document(monkeypatch):
+    monkeypatch.setattr(door, "MOST_BYTES", 1 << 20)
+    with pytest.raises(InvalidError, match="too large for a document: more than 1 MiB"):
+        door.read_text("/dev/zero")
+
+
+def test_a_file_of_the_most_bytes_is_read(monkeypatch, tmp_path):
+    monkeypatch.setattr(door, "MOST_BYTES", 5)
+    saved = tmp_path / "saved.xml"
+    saved.write_bytes(b"<abc>")
+    assert door.read_text(str(saved)) == "<abc>"
+    saved.write_bytes(b"<abcd>")
+    with pytest.raises(InvalidError, match="too large"):
+        door.read_text(str(saved))
 
 
 def test_ctrl_c_in_the_program_leaves_no_set(shop, tmp_path):

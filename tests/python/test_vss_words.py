@@ -88,9 +88,11 @@ def test_words_go_there_and_back():
                 assert from_word(kind, one.word) is one
             else:
                 assert flags_from_words(kind, flag_words(one)) == one
-    with pytest.raises(ValueError, match="not one of them") as caught:
+    with pytest.raises(ValueError, match="'fool' is no backup type") as caught:
         from_word(vss.BackupType, "fool")
     assert "full" in caught.value.hint
+    with pytest.raises(ValueError, match="'rash' is no break flag"):
+        flags_from_words(vss.BreakFlags, "make_read_write+rash")
 
 
 def sample() -> vss.WriterMetadata:

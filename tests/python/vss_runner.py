@@ -10,6 +10,8 @@ from uuid import UUID
 from vss_world import make_coordinator, volume_named, words
 
 from exshadow import Error, IoError, vss
+from exshadow.vss.plain import to_json
+from scenarios.table import by_full_name, holds
 
 NOT_LOOKED_AT = {"identify", "is_supported", "properties", "query"}
 QUICK = vss.RetryLimits(tries=1, wait=10, busy_wait=10, busy_limit=100)
@@ -28,6 +30,7 @@ class Run:
         self.coordinator = make_coordinator(scenario.world, self.released)
         self.named: dict[str, vss.BackupReport] = {}
         self.last_writers: dict[str, vss.WriterStatus] = {}
+        self.chosen: dict[str, Any] = {}
 
     def close(self) -> None:
         self.released.set()
@@ -94,10 +97,27 @@ class Run:
     def restore(self, step: dict[str, Any]) -> int | None:
         document = self.named[step["from"][1:]].document
         request = vss.RestoreRequest(
-            document, included=[vss.ComponentWish(one) for one in step.get("only", [])]
+            document,
+            included=[vss.ComponentWish(one) for one in step.get("only", [])],
+            roll_forward=words(vss.RollForward, step["roll_forward"])
+            if "roll_forward" in step
+            else None,
+            roll_forward_point=step.get("point", ""),
+            new_name=step.get("new_name", ""),
+            new_targets=mappings(step.get("new_targets", [])),
+            alternate_mappings=mappings(step.get("alternate_locations", [])),
+            subcomponents=[
+                (meant(one), vss.RestoreSubcomponent(one["path"], one["name"]))
+                for one in step.get("subcomponents", [])
+            ],
+            ranges_files=[
+                (meant(one), vss.RangesFile(one["number"], one["path"]))
+                for one in step.get("ranges_files", [])
+            ],
         )
         status = step.get("status", "all")
         outcome = self.coordinator.restore(request, lambda _: vss.Copied(status == "all"))
+        self.chosen = by_full_name(to_json(outcome.report.chosen))
         self._keep(outcome.report)
         outcome.check()
         return None
@@ -164,6 +184,21 @@ class Run:
         return len(found)
 
 
+def meant(entry: dict[str, Any]) -> vss.ComponentWish:
+    writer, _, component = entry["of"].partition(":")
+    return vss.ComponentWish(writer, component)
+
+
+def mappings(entries: list[dict[str, Any]]) -> list[tuple[vss.ComponentWish, vss.LocationMapping]]:
+    return [
+        (
+            meant(one),
+            vss.LocationMapping(vss.FileSet(one["path"], one["spec"]), one["destination"]),
+        )
+        for one in entries
+    ]
+
+
 def take_step(run: Run, step: dict[str, Any]) -> None:
     """Do it and compare with what it expects."""
     expect = step.get("expect", {})
@@ -181,6 +216,7 @@ def take_step(run: Run, step: dict[str, Any]) -> None:
     for key in ("count", "imported"):
         if key in expect:
             assert count == expect[key]
+    assert holds(run.chosen, expect.get("chosen", {})), run.chosen
 
 
 def check(run: Run, expect: dict[str, Any]) -> None:

@@ -95,6 +95,13 @@ class ScriptedWriter(vss.Writer):
             place = (one.logical_path, one.name)
             if event == "prepare_backup" and "backup_metadata" in document:
                 call.set_backup_metadata(*place, document["backup_metadata"])
+            for file in document.get("partial_files", ()) if event == "prepare_backup" else ():
+                call.add_partial_file(
+                    *place,
+                    vss.PartialFile(
+                        file["path"], file["name"], file["ranges"], file.get("metadata", "")
+                    ),
+                )
             if event == "post_snapshot" and "stamp" in document:
                 call.set_backup_stamp(*place, document["stamp"])
             if event == "post_snapshot" and "component_failure" in document:

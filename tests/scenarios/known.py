@@ -44,7 +44,10 @@ VERBS = {
         "volumes type context attributes provider components only exclude bootable partial_files "
         "previous work retries"
     ),
-    "restore": _set("from only status"),
+    "restore": _set(
+        "from only status subcomponents new_targets alternate_locations ranges_files roll_forward "
+        "point new_name"
+    ),
     "import": _set("from"),
     "break": _set("set flags"),
     "expose": _set("snapshot path name remote"),
@@ -55,7 +58,13 @@ VERBS = {
     "delete": _set("snapshot set force"),
     "writers": _set(""),
 }
-STEP_EXPECT = _set("result text count imported")
+CHOICES = {
+    "subcomponents": _set("of path name"),
+    "new_targets": _set("of path spec destination"),
+    "alternate_locations": _set("of path spec destination"),
+    "ranges_files": _set("of number path"),
+}
+STEP_EXPECT = _set("result text count imported chosen")
 EXPECT = _set("callbacks before calls writers snapshots set_open within")
 
 
@@ -93,3 +102,6 @@ def _of_run(run: list[Any]) -> Iterator[str]:
             continue
         yield from _among(step, VERBS[step["do"]] | {"do", "as", "expect"}, where)
         yield from _among(step.get("expect", {}), STEP_EXPECT, f"{where}/expect")
+        for kind, known in CHOICES.items():
+            for place, one in enumerate(step.get(kind, ())):
+                yield from _among(one, known, f"{where}/{kind}/{place}")

@@ -78,6 +78,24 @@ def load_file(path: Path) -> list[Scenario]:
     return found
 
 
+def holds(found: Any, wanted: Any) -> bool:
+    """Whether `found` has all that `wanted` names; lists have as many entries."""
+    if isinstance(wanted, dict):
+        return all(key in found and holds(found[key], one) for key, one in wanted.items())
+    if isinstance(wanted, list):
+        return len(found) == len(wanted) and all(map(holds, found, wanted))
+    return bool(found == wanted)
+
+
+def by_full_name(writers: list[Any]) -> dict[str, Any]:
+    """The components of a restore's report (JSON) by path and name."""
+    return {
+        "\\".join(filter(None, (one["logical_path"], one["name"]))): one
+        for writer in writers
+        for one in writer["components"]
+    }
+
+
 def load_all() -> list[Scenario]:
     """The whole table, by name."""
     return [scenario for path in sorted(HERE.glob("*.json")) for scenario in load_file(path)]

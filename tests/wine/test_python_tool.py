@@ -210,6 +210,32 @@ def test_choices_for_single_components_reach_the_writers(machine: Callable[..., 
     assert arguments["SetRollForward"]["point"] == "noon"
 
 
+def test_parts_and_places_of_a_restore_reach_the_tool(tmp_path: Path) -> None:
+    tool = scripted(tmp_path, "echo '{}'")
+    main = vss.ComponentWish("Ledger", "books\\main")
+    wanted = vss.RestoreRequest(
+        "<a/>",
+        alternate_mappings=[(main, vss.LocationMapping(vss.FileSet("C:\\a", "*.db"), "D:\\a"))],
+        subcomponents=[
+            (main, vss.RestoreSubcomponent("books\\main", "January")),
+            (main, vss.RestoreSubcomponent("", "alone")),
+        ],
+        ranges_files=[(main, vss.RangesFile(2, "D:\\ranges"))],
+        roll_forward_point="noon",
+    )
+    with contextlib.suppress(Exception):  # the answer is none that it knows
+        tool.restore(wanted)
+    said = " ".join(told(tmp_path))
+    for words in (
+        "--alternate-location Ledger:books\\main C:\\a *.db D:\\a",
+        "--subcomponent Ledger:books\\main books\\main\\January",
+        "--subcomponent Ledger:books\\main alone",
+        "--ranges-file Ledger:books\\main 2 D:\\ranges",
+        "--point noon",
+    ):
+        assert words in said
+
+
 def test_destructive_commands_are_told_that_the_caller_agreed(tmp_path: Path) -> None:
     tool = scripted(tmp_path, "echo '{}'")
     id = UUID(int=4)

@@ -351,6 +351,11 @@ def test_a_restore_takes_choices_for_single_components_and_new_targets(
         (["--roll-forward-of", "Ledger:books\\main=partial"], 2),
         (["--roll-forward-of", "Ledger:books\\main=sideways"], 2),
         (["--roll-forward", "all", "--point", "noon"], 2),
+        (["--point", "noon"], 2),
+        (["--subcomponent", "Ledger:books\\none", "books\\main\\part"], 3),
+        (["--ranges-file", "Ledger:books\\main", "first", "D:\\x"], 2),
+        (["--ranges-file", "Ledger:books\\main", "-1", "D:\\x"], 2),
+        (["--ranges-file", "Ledger:books\\main", "4294967296", "D:\\x"], 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

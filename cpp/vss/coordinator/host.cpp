@@ -1,5 +1,6 @@
 #include "vss/coordinator/host.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -26,6 +27,19 @@ public:
     R get() {
         std::unique_lock lock(mutex_);
         filled_.wait(lock, [this] { return answer_.has_value(); });
+        return std::move(*answer_);
+    }
+    // The same, with a look at `interrupted` now and then, until it once says yes.
+    R get(const std::function<bool()>& interrupted, const std::function<void()>& stop) {
+        constexpr std::chrono::milliseconds slice(100);
+        std::unique_lock lock(mutex_);
+        while (!filled_.wait_for(lock, slice, [this] { return answer_.has_value(); })) {
+            lock.unlock();
+            const bool now = interrupted();
+            if (now) stop();
+            if (now) return get();
+            lock.lock();
+        }
         return std::move(*answer_);
     }
 
@@ -67,14 +81,20 @@ public:
     // Runs `make`'s task on the loop and waits for its answer.
     template <class R>
     R run(std::function<Task<R>(Coordinator&)> make) {
-        EXSHADOW_CHECK(Loop::current() != loop_);
-        auto box = std::make_shared<Box<R>>();
-        {
+        const auto box = post<R>(std::move(make));
+        return box ? box->get() : R(ended());
+    }
+    // As above; once `interrupted` says so, `session` stops to wait for providers.
+    template <class R>
+    R run(std::function<Task<R>(Coordinator&)> make, const std::shared_ptr<Session>& session,
+          const std::function<bool()>& interrupted) {
+        const auto box = post<R>(std::move(make));
+        if (!box) return ended();
+        if (!interrupted) return box->get();
+        return box->get(interrupted, [&] {
             const std::lock_guard lock(gate_);
-            if (closed_) return ended();
-            loop_->post([this, box, make = std::move(make)] { spawn(fill<R>(box, make(*coordinator_))); });
-        }
-        return box->get();
+            if (!closed_) loop_->post([session] { session->stop_waiting(); });
+        });
     }
 
     void close() {
@@ -93,6 +113,17 @@ public:
     }
 
 private:
+    // Null when the coordinator has ended.
+    template <class R>
+    std::shared_ptr<Box<R>> post(std::function<Task<R>(Coordinator&)> make) {
+        EXSHADOW_CHECK(Loop::current() != loop_);
+        auto box = std::make_shared<Box<R>>();
+        const std::lock_guard lock(gate_);
+        if (closed_) return nullptr;
+        loop_->post([this, box, make = std::move(make)] { spawn(fill<R>(box, make(*coordinator_))); });
+        return box;
+    }
+
     Task<Status> end_coordinator() {
         auto closing = coordinator_->close();
         co_await std::move(closing);
@@ -135,8 +166,9 @@ private:
 // Each call goes to the loop and is waited for; so what it is given may be passed on by reference.
 class CoordinatorRequestor final : public Requestor {
 public:
-    CoordinatorRequestor(StatePtr state, Result<std::shared_ptr<Session>> session)
-        : state_(std::move(state)), session_(std::move(session)) {}
+    CoordinatorRequestor(StatePtr state, Result<std::shared_ptr<Session>> session,
+                         std::function<bool()> interrupted)
+        : state_(std::move(state)), session_(std::move(session)), interrupted_(std::move(interrupted)) {}
     ~CoordinatorRequestor() override {
         if (!session_.ok()) return;
         // The session's last owner but the coordinator ends on the loop's thread.
@@ -297,9 +329,11 @@ private:
     template <class T, class... Parameters, class... Values>
     Result<T> call(Task<Result<T>> (Session::*method)(Parameters...), Values&&... values) {
         if (!session_.ok()) return session_.error();
-        return state_->run<Result<T>>([session = *session_, method, &values...](Coordinator&) {
-            return ((*session).*method)(std::decay_t<Parameters>(values)...);
-        });
+        return state_->run<Result<T>>(
+            [session = *session_, method, &values...](Coordinator&) {
+                return ((*session).*method)(std::decay_t<Parameters>(values)...);
+            },
+            *session_, interrupted_);
     }
     template <class... Parameters, class... Values>
     Result<Step> step(Result<StepPtr> (Session::*method)(Parameters...), Values&&... values) {
@@ -310,6 +344,7 @@ private:
 
     const StatePtr state_;
     Result<std::shared_ptr<Session>> session_;
+    const std::function<bool()> interrupted_;
 };
 
 }  // namespace
@@ -353,10 +388,10 @@ Status CoordinatorHost::unregister_provider(const Uuid& id) {
         [id](Coordinator& coordinator) { return at_once(coordinator.unregister_provider(id)); });
 }
 
-std::unique_ptr<Requestor> CoordinatorHost::new_requestor() {
+std::unique_ptr<Requestor> CoordinatorHost::new_requestor(std::function<bool()> interrupted) {
     auto session = state_->run<Result<std::shared_ptr<Session>>>(
         [](Coordinator& coordinator) { return at_once(coordinator.open()); });
-    return std::make_unique<CoordinatorRequestor>(state_, std::move(session));
+    return std::make_unique<CoordinatorRequestor>(state_, std::move(session), std::move(interrupted));
 }
 
 }  // namespace exshadow::vss

@@ -35,8 +35,10 @@ public:
     Status register_provider(std::shared_ptr<BlockingProvider> provider);
     Status unregister_provider(const Uuid& id);
 
-    // One backup, restore or query session. It may outlive the host.
-    [[nodiscard]] std::unique_ptr<Requestor> new_requestor();
+    // One backup, restore or query session. It may outlive the host. `interrupted` is asked now and then, on
+    // the caller's thread, while a call that is no step waits for providers; once it says yes that call ends
+    // with Code::cancelled, and what the provider still does is left to it. Steps have finish().
+    [[nodiscard]] std::unique_ptr<Requestor> new_requestor(std::function<bool()> interrupted = {});
 
     class State;  // known to host.cpp only
 

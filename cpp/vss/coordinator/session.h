@@ -8,6 +8,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -20,6 +21,7 @@
 #include "base/error.h"
 #include "runtime/sync.h"
 #include "runtime/task.h"
+#include "vss/component_index.h"
 #include "vss/coordinator/coordinator.h"
 #include "vss/coordinator/provider_set.h"
 #include "vss/coordinator/writer_set.h"
@@ -69,6 +71,11 @@ public:
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
     ~Session();
+
+    // The call that now runs, if any, waits for providers no longer; what must be undone is waited for.
+    void stop_waiting() {
+        if (busy_) hub_->ask_to_stop();
+    }
 
     // The names and meanings of Requestor.
     Status initialize_for_backup(std::string_view document);
@@ -204,9 +211,11 @@ private:
     [[nodiscard]] std::vector<Participant> chosen_writers() const;
     Status filter(std::vector<Uuid>& list, std::span<const Uuid> ids);
     [[nodiscard]] Result<BackupComponent*> component(Call call, const ComponentKey& key);
+    [[nodiscard]] ComponentIndex& index_of(const BackupWriter& part);
+    [[nodiscard]] BackupComponent* find_component(const ComponentKey& key);
     [[nodiscard]] const WriterMetadata* live_metadata(const ComponentKey& key) const;
-    [[nodiscard]] const WriterMetadata* restored_by(const ComponentKey& key) const;
-    [[nodiscard]] Status check_file_set(const ComponentKey& key, const FileSet& files) const;
+    [[nodiscard]] const WriterMetadata* restored_by(const ComponentKey& key);
+    [[nodiscard]] Status check_file_set(const ComponentKey& key, const FileSet& files);
     // What the providers have; the failure is of the first that did not say.
     struct Catalogue {
         std::vector<SnapshotProperties> snapshots;
@@ -235,6 +244,10 @@ private:
     BackupState state_;
     RestoreType restore_type_ = RestoreType::undefined;
     BackupDocument document_;
+    // Of the document's writers, by their place in it: writers' edits leave the names of components as they
+    // are.
+    std::vector<ComponentIndex> document_index_;
+    std::map<Uuid, ComponentIndex> metadata_index_;  // of the live writers, by instance
     std::vector<Uuid> enabled_classes_, disabled_classes_, disabled_instances_;
     bool only_enabled_ = false;
     std::vector<WriterMetadata> metadata_;

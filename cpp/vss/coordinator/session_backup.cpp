@@ -43,6 +43,7 @@ Result<StepPtr> Session::gather_writer_metadata() {
 }
 
 Task<Session::StepOutcome> Session::gather_metadata() {
+    metadata_index_.clear();
     auto asking = writers_.identify(chosen_writers());
     const bool ended = co_await std::move(asking);
     if (!ended) co_return StepOutcome{HResult::vss_s_async_cancelled, {}};
@@ -103,7 +104,9 @@ Status Session::add_component(ComponentKey key) {
     if (key.instance_id.is_nil())
         return vss_error(HResult::e_invalidarg, "AddComponent without the writer's instance");
     const auto* const metadata = live_metadata(key);
-    const auto* const known = metadata == nullptr ? nullptr : metadata->find(key.logical_path, key.name);
+    const auto* const known = metadata == nullptr ? nullptr
+                                                  : metadata_index_[metadata->instance_id].first(
+                                                        *metadata, key.logical_path, key.name);
     if (known == nullptr || known->type != key.type)
         return vss_error(HResult::vss_e_object_not_found, "AddComponent: " + shown(key));
     auto part = std::ranges::find(document_.writers, key.instance_id, &BackupWriter::instance_id);
@@ -115,10 +118,8 @@ Status Session::add_component(ComponentKey key) {
         added.schema = metadata->schema;
         part = document_.writers.insert(part, std::move(added));
     }
-    for (const auto& one : part->components) {
-        if (one.logical_path == key.logical_path && one.name == key.name)
-            return vss_error(HResult::vss_e_object_already_exists, "AddComponent: " + shown(key));
-    }
+    if (!index_of(*part).find(part->components, key.logical_path, key.name).empty())
+        return vss_error(HResult::vss_e_object_already_exists, "AddComponent: " + shown(key));
     BackupComponent added;
     added.type = key.type;
     added.logical_path = std::move(key.logical_path);
@@ -127,14 +128,30 @@ Status Session::add_component(ComponentKey key) {
     return {};
 }
 
+ComponentIndex& Session::index_of(const BackupWriter& part) {
+    document_index_.resize(document_.writers.size());
+    return document_index_[static_cast<std::size_t>(&part - document_.writers.data())];
+}
+
+// As BackupDocument::find().
+BackupComponent* Session::find_component(const ComponentKey& key) {
+    for (auto& part : document_.writers) {
+        if (part.writer_id != key.writer_id) continue;
+        if (!key.instance_id.is_nil() && part.instance_id != key.instance_id) continue;
+        if (const auto* const found = index_of(part).first(part, key))
+            return &part.components[static_cast<std::size_t>(found - part.components.data())];
+    }
+    return nullptr;
+}
+
 Result<BackupComponent*> Session::component(Call call, const ComponentKey& key) {
     EXSHADOW_TRY(permit(call));
-    if (auto* const found = document_.find(key)) return found;
+    if (auto* const found = find_component(key)) return found;
     // A restore may name the instance that runs now; the document has the one of the backup.
     if (const auto* const part = key.instance_id.is_nil() ? nullptr : writers_.part_of(key.instance_id)) {
         auto of_document = key;
         of_document.instance_id = part->instance_id;
-        if (auto* const found = document_.find(of_document)) return found;
+        if (auto* const found = find_component(of_document)) return found;
     }
     return vss_error(HResult::vss_e_object_not_found, std::string(name(call)) + ": " + shown(key));
 }

@@ -28,11 +28,11 @@ bool below(const RestoreSubcomponent& part, const ComponentKey& key) {
 
 // The running writer that a component of the document goes back to. The key's instance may be the document's
 // or the running one; nil: the first of the class that has such a component.
-const WriterMetadata* Session::restored_by(const ComponentKey& key) const {
+const WriterMetadata* Session::restored_by(const ComponentKey& key) {
     for (const auto& part : document_.writers) {
         auto of_document = key;
         of_document.instance_id = part.instance_id;
-        if (document_.find(of_document) == nullptr) continue;
+        if (find_component(of_document) == nullptr) continue;
         for (const auto& one : writers_.participants()) {
             const Uuid& running = one.options.instance_id;
             if (writers_.part_of(running) != &part) continue;
@@ -117,7 +117,7 @@ Status Session::add_restore_subcomponent(ComponentKey key, RestoreSubcomponent p
 }
 
 // Path, pattern and recursion must be those of a file set of the component or of one below it.
-Status Session::check_file_set(const ComponentKey& key, const FileSet& files) const {
+Status Session::check_file_set(const ComponentKey& key, const FileSet& files) {
     const auto* const metadata = restored_by(key);
     const auto holds = [&](const std::vector<FileSet>& sets) {
         return std::ranges::any_of(sets, [&](const FileSet& one) { return same_files(one, files); });

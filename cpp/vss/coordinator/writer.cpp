@@ -79,15 +79,13 @@ Result<BackupComponent*> WriterCall::editable(std::string_view what, bool permit
         return vss_error(HResult::vss_e_bad_state,
                          std::string(what) + " in the event " + std::string(sdk_name(event_)));
     }
-    const auto found = std::ranges::find_if(own_.components, [&](const BackupComponent& one) {
-        return one.logical_path == path && one.name == name;
-    });
-    if (found == own_.components.end()) {
+    const auto& found = index_.find(own_.components, path, name);
+    if (found.empty()) {
         return vss_error(HResult::vss_e_object_not_found,
                          std::string(what) + " of '" + std::string(path) + "\\" + std::string(name) + "'");
     }
     edited_ = true;
-    return &*found;
+    return &own_.components[found.front()];
 }
 
 bool WriterCall::backup_part_open() const {

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "runtime/task.h"
+#include "vss/component_index.h"
 #include "vss/metadata.h"
 #include "vss/requestor.h"
 #include "vss/types.h"
@@ -137,6 +138,7 @@ private:
     const WriterEvent event_;
     const std::shared_ptr<const SessionFacts> facts_;
     BackupWriter own_;
+    ComponentIndex index_;  // of own_
     bool edited_ = false;
     std::atomic<bool> abandoned_{false};
 };

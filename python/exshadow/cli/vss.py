@@ -254,10 +254,21 @@ for _name in ("backup", "restore"):
     app.command(f"exshadow.cli.vss_backup:{_name}", name=_name)
 
 
+MOST_BYTES = 128 << 20
+"""Of a document's file: twice what its reader takes, since UTF-16 has two bytes a character."""
+
+
 def read_text(path: str) -> str:
     """A document's text; NotFoundError and the like when it cannot be read."""
     try:
-        found = _decoded(Path(path).read_bytes())
+        with Path(path).open("rb") as file:
+            document = file.read(MOST_BYTES + 1)
+        if len(document) > MOST_BYTES:
+            raise InvalidError(
+                f"{path} is too large for a document: more than {MOST_BYTES >> 20} MiB",
+                hint="name components.xml, as exshadow vss backup --save DIR wrote it",
+            )
+        found = _decoded(document)
     except OSError as problem:
         error = from_system(problem)
         if isinstance(error, InvalidError | NotFoundError):

@@ -15,6 +15,7 @@ from exshadow.vss.documents import (
     BackupWriter,
     ComponentFailure,
     LocationMapping,
+    RestoreSubcomponent,
     WriterMetadata,
 )
 from exshadow.vss.tables import RestoreType, RollForward
@@ -145,8 +146,20 @@ class RestoreChoices:
 
 
 @dataclass(frozen=True, slots=True)
+class RangesFile:
+    """Where the ranges file of a component's partial file (by number, from 0) lies now."""
+
+    partial_file: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class RestoreRequest:
-    """What to restore from the document of a backup; nothing included means everything."""
+    """What to restore from the document of a backup; nothing included means everything.
+
+    `alternate_mappings`: files that are put where their writer's own mapping says. `subcomponents`:
+    only these parts of a component.
+    """
 
     document: str
     type: RestoreType | None = None
@@ -159,6 +172,9 @@ class RestoreRequest:
     roll_forward_point: str = ""
     new_name: str = ""
     new_targets: list[tuple[ComponentWish, LocationMapping]] = field(default_factory=list)
+    alternate_mappings: list[tuple[ComponentWish, LocationMapping]] = field(default_factory=list)
+    subcomponents: list[tuple[ComponentWish, RestoreSubcomponent]] = field(default_factory=list)
+    ranges_files: list[tuple[ComponentWish, RangesFile]] = field(default_factory=list)
     choices: list[RestoreChoices] = field(default_factory=list)
     limits: WaitLimits = WaitLimits()
 

@@ -83,11 +83,27 @@ def restore_options(request: RestoreRequest) -> list[str]:
         options += ["--component", _wish(one)]
     for one in request.excluded:
         options += ["--exclude", _wish(one)]
-    for one, target in request.new_targets:
-        files = target.files
-        options += ["--new-target", _wish(one), files.path, files.spec, target.destination]
+    options += _places(request)
     for choices in request.choices:
         options += _choices(choices)
+    return options
+
+
+def _places(request: RestoreRequest) -> list[str]:
+    """What goes elsewhere, and what is only a part."""
+    options = []
+    for option, mappings in (
+        ("--new-target", request.new_targets),
+        ("--alternate-location", request.alternate_mappings),
+    ):
+        for one, target in mappings:
+            files = target.files
+            options += [option, _wish(one), files.path, files.spec, target.destination]
+    for one, part in request.subcomponents:
+        whole = f"{part.logical_path}\\{part.name}" if part.logical_path else part.name
+        options += ["--subcomponent", _wish(one), whole]
+    for one, ranges in request.ranges_files:
+        options += ["--ranges-file", _wish(one), str(ranges.partial_file), ranges.path]
     return options
 
 

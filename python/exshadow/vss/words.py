@@ -31,13 +31,19 @@ E = TypeVar("E", bound=IntEnum)
 F = TypeVar("F", bound=IntFlag)
 
 
+def _people(kind: type) -> str:
+    """What one value of it is, for people: "backup type", "break flag"."""
+    words = "".join(f" {one.lower()}" if one.isupper() else one for one in kind.__name__)
+    return words.strip().removesuffix("s" if issubclass(kind, IntFlag) else "")
+
+
 def from_word(kind: type[E], text: str) -> E:
     """The value of one of our words; InvalidError names the words there are."""
     try:
         return kind[text.upper().replace("-", "_")]
     except KeyError:
         known = ", ".join(name.lower() for name in kind.__members__)
-        raise InvalidError(f"'{text}' is not one of them", hint=f"use one of: {known}") from None
+        raise InvalidError(f"'{text}' is no {_people(kind)}", hint=f"use one of: {known}") from None
 
 
 def flag_words(flags: IntFlag) -> str:
@@ -62,6 +68,6 @@ def flags_from_words(kind: type[F], text: str) -> F:
         name = part.upper().replace("-", "_")
         if name not in kind.__members__:
             known = ", ".join(one.lower() for one in kind.__members__)
-            raise InvalidError(f"'{part}' is not one of them", hint=f"use some of: {known}")
+            raise InvalidError(f"'{part}' is no {_people(kind)}", hint=f"use some of: {known}")
         flags |= kind[name]
     return flags

@@ -2,6 +2,9 @@
 
 #include <thread>
 
+#include "vss/component_names.h"
+#include "vss/report_json.h"
+
 namespace exshadow::scenario {
 
 namespace {
@@ -18,6 +21,53 @@ std::vector<vss::ComponentWish> wishes(const Json& step, const char* key) {
     std::vector<vss::ComponentWish> result;
     for (const auto& name : step.value(key, Json::array())) result.push_back({name.get<std::string>(), ""});
     return result;
+}
+
+// "WRITER:PATH\\NAME"
+vss::ComponentWish meant(const Json& entry) {
+    const auto text = text_of(entry, "of");
+    const auto cut = text.find(':');
+    return {text.substr(0, cut), cut == text.npos ? std::string() : text.substr(cut + 1)};
+}
+
+std::vector<std::pair<vss::ComponentWish, vss::LocationMapping>> mappings(const Json& step, const char* key) {
+    std::vector<std::pair<vss::ComponentWish, vss::LocationMapping>> result;
+    for (const auto& entry : step.value(key, Json::array())) {
+        check_keys(entry, {"of", "path", "spec", "destination"}, key);
+        vss::LocationMapping one;
+        one.files.path = text_of(entry, "path");
+        one.files.spec = text_of(entry, "spec");
+        one.destination = text_of(entry, "destination");
+        result.emplace_back(meant(entry), std::move(one));
+    }
+    return result;
+}
+
+void add_places(vss::RestoreRequest& request, const Json& step) {
+    request.new_targets = mappings(step, "new_targets");
+    request.alternate_mappings = mappings(step, "alternate_locations");
+    for (const auto& entry : step.value("subcomponents", Json::array())) {
+        check_keys(entry, {"of", "path", "name"}, "subcomponents");
+        request.subcomponents.emplace_back(
+            meant(entry), vss::RestoreSubcomponent{text_of(entry, "path"), text_of(entry, "name")});
+    }
+    for (const auto& entry : step.value("ranges_files", Json::array())) {
+        check_keys(entry, {"of", "number", "path"}, "ranges_files");
+        request.ranges_files.emplace_back(
+            meant(entry), vss::RangesFile{entry.at("number").get<std::uint32_t>(), text_of(entry, "path")});
+    }
+}
+
+Json by_full_name(const vss::RestoreReport& report) {
+    Json all = Json::object();
+    for (const auto& writer : report.chosen) {
+        const auto json = vss::to_json(writer);
+        for (const auto& one : json["components"]) {
+            const auto name = vss::full_name(text_of(one, "logical_path"), text_of(one, "name"));
+            all[name] = one;
+        }
+    }
+    return all;
 }
 
 template <class T>
@@ -180,10 +230,18 @@ Outcome Runner::lose(const Json& step) {
 }
 
 Outcome Runner::restore(const Json& step) {
-    check_keys(step, {"do", "expect", "from", "only", "status"}, "restore");
+    check_keys(step,
+               {"do", "expect", "from", "only", "status", "subcomponents", "new_targets",
+                "alternate_locations", "ranges_files", "roll_forward", "point", "new_name"},
+               "restore");
     vss::RestoreRequest request;
     request.document = made(step, "from").document;
     request.included = wishes(step, "only");
+    if (step.contains("roll_forward"))
+        request.roll_forward = enum_of(step, "roll_forward", vss::RollForward::undefined);
+    request.roll_forward_point = text_of(step, "point");
+    request.new_name = text_of(step, "new_name");
+    add_places(request, step);
     request.limits = limits();
     const bool all = text_of(step, "status", "all") == "all";
     const auto result = vss::restore(host(), request, [&](const vss::RestoreReport&) -> Result<vss::Copied> {
@@ -192,7 +250,9 @@ Outcome Runner::restore(const Json& step) {
         return copied;
     });
     note(result.report.writers);
-    return {result.status, static_cast<int>(result.report.chosen.size())};
+    const bool looked_at = step.value("expect", Json::object()).contains("chosen");
+    return {result.status, static_cast<int>(result.report.chosen.size()),
+            looked_at ? by_full_name(result.report) : Json::object()};
 }
 
 Outcome Runner::import_set(const Json& step) {

@@ -18,7 +18,8 @@ namespace exshadow::scenario {
 // How a step ended.
 struct Outcome {
     Status status;
-    int count = -1;  // what query, delete and import found
+    int count = -1;                // what query, delete and import found
+    Json chosen = Json::object();  // restored components by full name
 };
 
 class Runner {

@@ -25,8 +25,19 @@ std::string name_of(const Status& status) {
     return text.substr(0, text.find(' '));
 }
 
+// Whether `found` has all that `wanted` names; lists have as many entries.
+bool holds(const Json& found, const Json& wanted) {
+    if (wanted.is_object()) {
+        return std::ranges::all_of(wanted.items(), [&](const auto& one) {
+            return found.contains(one.key()) && holds(found[one.key()], one.value());
+        });
+    }
+    if (!wanted.is_array()) return found == wanted;
+    return found.is_array() && std::ranges::equal(found, wanted, holds);
+}
+
 void check_outcome(const Outcome& outcome, const Json& expect) {
-    check_keys(expect, {"result", "text", "count", "imported"}, "expect of a step");
+    check_keys(expect, {"result", "text", "count", "imported", "chosen"}, "expect of a step");
     const auto said = outcome.status.ok()
                           ? std::string()
                           : outcome.status.error().message() + "\n" + outcome.status.error().hint();
@@ -39,6 +50,8 @@ void check_outcome(const Outcome& outcome, const Json& expect) {
     for (const auto* key : {"count", "imported"}) {
         if (expect.contains(key)) CHECK(outcome.count == expect[key].get<int>());
     }
+    INFO("chosen: ", outcome.chosen.dump());
+    CHECK(holds(outcome.chosen, expect.value("chosen", Json::object())));
 }
 
 bool left_out(const vss::Callback& callback) {

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <map>
 
 #include "scenario/world.h"
 #include "vss/coordinator/host.h"
@@ -306,4 +307,32 @@ TEST_CASE("a persistent set that comes to be though its step failed is deleted")
     const auto result = vss::backup(machine.host(), request, {});
     REQUIRE(!result.status.ok());
     CHECK(machine.world().disks->snapshots.empty());
+}
+
+TEST_CASE("a component set has failed when a part anywhere below it has, and no other has") {
+    auto description = shops();
+    for (auto& one : description["writers"]) {
+        const auto files = one["components"][0]["database_files"];
+        const auto add = [&](const char* path, const char* name, bool selectable) {
+            one["components"].push_back(
+                {{"path", path}, {"name", name}, {"selectable", selectable}, {"files", files}});
+        };
+        add("", "mainly", true);
+        add("", "MAIN", true);  // another component: names keep their letter case in documents
+        add("Main\\deep", "part", true);
+    }
+    Machine machine(description);
+    Copied copied;
+    copied.failed = {{shop_id, *Uuid::parse("aaaaaaaa-1111-0000-0000-000000000014"),
+                      ComponentType::file_group, "Main\\deep", "part"}};
+    const auto writers = parsed(machine.document_of(BackupType::full, copied)).writers;
+    const auto outcome = [&](const char* name) {
+        std::map<std::string, bool> all;
+        for (const auto& one : instance(writers, name).components)
+            all[one.name] = one.succeeded.value_or(false);
+        return all;
+    };
+    using Outcome = std::map<std::string, bool>;
+    CHECK(outcome("north") == Outcome{{"main", true}, {"MAIN", true}, {"mainly", true}, {"part", true}});
+    CHECK(outcome("south") == Outcome{{"main", false}, {"MAIN", false}, {"mainly", true}, {"part", false}});
 }

@@ -62,11 +62,12 @@ TEST_CASE("the table of selectability") {
     const auto made = writer(writer_a, {component("", "top", true), component("top", "below", false),
                                         component("top\\below", "deep", true), component("", "alone", false),
                                         component("topmost", "other", false)});
-    CHECK(selectability(made, 0) == Selectability::optional);
-    CHECK(selectability(made, 1) == Selectability::implicit);
-    CHECK(selectability(made, 2) == Selectability::optional_or_below);
-    CHECK(selectability(made, 3) == Selectability::mandatory);
-    CHECK(selectability(made, 4) == Selectability::mandatory);  // "topmost" is not below "top"
+    const ComponentTree tree(made);
+    CHECK(selectability(made, tree, 0) == Selectability::optional);
+    CHECK(selectability(made, tree, 1) == Selectability::implicit);
+    CHECK(selectability(made, tree, 2) == Selectability::optional_or_below);
+    CHECK(selectability(made, tree, 3) == Selectability::mandatory);
+    CHECK(selectability(made, tree, 4) == Selectability::mandatory);  // "topmost" is not below "top"
 }
 
 TEST_CASE("roots are added and what is below a selectable one is implicit") {

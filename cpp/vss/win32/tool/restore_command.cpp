@@ -13,7 +13,10 @@ struct RestoreOptions {
     std::string document, type, command, writer_options, new_name, roll_forward, point;
     std::vector<std::string> components, excluded;
     std::vector<std::string> more_of, authoritative_of, options_of, roll_forward_of, new_name_of;
-    std::vector<std::tuple<std::string, std::string, std::string, std::string>> new_targets;
+    using Mapping = std::tuple<std::string, std::string, std::string, std::string>;
+    std::vector<Mapping> new_targets, alternate_locations;
+    std::vector<std::pair<std::string, std::string>> parts;
+    std::vector<std::tuple<std::string, std::uint32_t, std::string>> ranges_files;
     bool more = false, authoritative = false;
     Consent consent;
 };
@@ -80,14 +83,31 @@ Status add_choices(RestoreRequest& request, const RestoreOptions& options) {
         choices.roll_forward = *kind;
         request.choices.push_back(std::move(choices));
     }
-    for (const auto& [component, folder, pattern, destination] : options.new_targets) {
-        LocationMapping target;
-        target.files.path = folder;
-        target.files.spec = pattern;
-        target.destination = destination;
-        request.new_targets.emplace_back(wish(component), std::move(target));
-    }
     return {};
+}
+
+std::pair<ComponentWish, LocationMapping> mapping(const RestoreOptions::Mapping& given) {
+    const auto& [component, folder, pattern, destination] = given;
+    LocationMapping made;
+    made.files.path = folder;
+    made.files.spec = pattern;
+    made.destination = destination;
+    return {wish(component), std::move(made)};
+}
+
+// What goes elsewhere, and what is only a part.
+void add_places(RestoreRequest& request, const RestoreOptions& options) {
+    for (const auto& one : options.new_targets) request.new_targets.push_back(mapping(one));
+    for (const auto& one : options.alternate_locations) request.alternate_mappings.push_back(mapping(one));
+    for (const auto& [component, part] : options.parts) {
+        const auto cut = part.rfind('\\');
+        RestoreSubcomponent wanted;
+        if (cut != std::string::npos) wanted.logical_path = part.substr(0, cut);
+        wanted.name = part.substr(cut == std::string::npos ? 0 : cut + 1);
+        request.subcomponents.emplace_back(wish(component), std::move(wanted));
+    }
+    for (const auto& [component, number, path] : options.ranges_files)
+        request.ranges_files.emplace_back(wish(component), RangesFile{number, path});
 }
 
 Result<RestoreRequest> request_of(const Tool& tool, const RestoreOptions& options) {
@@ -110,9 +130,10 @@ Result<RestoreRequest> request_of(const Tool& tool, const RestoreOptions& option
         const auto kind = roll_forward(options.roll_forward, options.point, "--roll-forward");
         if (!kind.ok()) return kind.error();
         request.roll_forward = *kind;
-        request.roll_forward_point = options.point;
     }
+    request.roll_forward_point = options.point;
     EXSHADOW_TRY(add_choices(request, options));
+    add_places(request, options);
     if (!options.new_name.empty() && options.components.size() != 1)
         return Error(Code::invalid, "--new-name is for one component", "name it with --component");
     request.limits = tool.limits();
@@ -154,12 +175,27 @@ void add_component_choices(CLI::App& command, RestoreOptions& options) {
     add_list(command, "--roll-forward-of", options.roll_forward_of,
              "WRITER:PATH\\NAME=none, =all or =partial@POINT");
     add_list(command, "--new-name-of", options.new_name_of, "WRITER:PATH\\NAME=NEW NAME");
-    command
-        .add_option("--new-target", options.new_targets,
-                    "WRITER:PATH\\NAME FOLDER PATTERN DESTINATION: where the writer's files of FOLDER and "
-                    "PATTERN go instead; may be repeated")
+}
+
+template <class Values>
+void add_places(CLI::App& command, const char* option, Values& values, const char* what) {
+    command.add_option(option, values, what)
         ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void add_places(CLI::App& command, RestoreOptions& options) {
+    add_places(command, "--new-target", options.new_targets,
+               "WRITER:PATH\\NAME FOLDER PATTERN DESTINATION: where the writer's files of FOLDER and "
+               "PATTERN go instead; may be repeated");
+    add_places(command, "--alternate-location", options.alternate_locations,
+               "The same, for files that the command puts where the writer's own mapping says");
+    add_places(command, "--subcomponent", options.parts,
+               "WRITER:PATH\\NAME PART: only this part of the component, by its whole PATH\\NAME; may be "
+               "repeated");
+    add_places(command, "--ranges-file", options.ranges_files,
+               "WRITER:PATH\\NAME NUMBER FILE: where the ranges file of the component's partial file "
+               "NUMBER, from 0, lies now; may be repeated");
 }
 
 }  // namespace
@@ -191,6 +227,7 @@ void add_restore(CLI::App& app, Tool& tool) {
     command->add_option("--point", options->point, "Up to which point, with --roll-forward partial");
     command->add_option("--new-name", options->new_name, "Restore the component under another name");
     add_component_choices(*command, *options);
+    add_places(*command, *options);
     add_consent(*command, options->consent);
     command->callback(
         [&tool, options] { tool.action = [&tool, options] { return restore_command(tool, *options); }; });
