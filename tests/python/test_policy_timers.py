@@ -3,12 +3,16 @@
 import re
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
+from types import ModuleType
 from xml.etree import ElementTree
+from zoneinfo import ZoneInfo
 
 import pytest
 from croniter import croniter
 
+from exshadow.cli.policy import zone
 from exshadow.policy.model import parse
 from exshadow.policy.timers import calendar, systemd_units, wake_minutes, windows_task
 
@@ -223,3 +227,12 @@ def test_the_task_of_another_policy_or_state_is_kept(cli, tmp_path):
     task.write_bytes(b"\xff")  # a torn one is nobody's
     cli("policy", "timers", other, *into)
     assert "o &amp; p.toml" in task.read_text(encoding="utf-16")
+
+
+def test_a_schedule_is_in_the_zone_that_windows_has(monkeypatch):
+    """There is no /etc/localtime, and UTC would be hours off without a word."""
+    known = ModuleType("tzlocal")
+    known.__dict__["get_localzone"] = lambda: ZoneInfo("Europe/Berlin")
+    monkeypatch.setitem(sys.modules, "tzlocal", known)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert zone() == ZoneInfo("Europe/Berlin")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -126,7 +127,11 @@ def loaded(file: Path, only: list[str] | None) -> Policy:
 
 
 def zone() -> tzinfo:
-    """The machine's: schedules are written in local time."""
+    """The machine's: schedules are written in local time. On Windows by its registry."""
+    if sys.platform == "win32":
+        from tzlocal import get_localzone
+
+        return get_localzone()
     try:
         with Path("/etc/localtime").open("rb") as file:
             return ZoneInfo.from_file(file, key="localtime")
