@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -239,6 +240,69 @@ def test_a_restore_that_puts_nothing_back_is_refused(shop, ticker, tmp_path):
     error = shop.cli.error(2, *restore)
     assert "--exec" in error["hint"]
     assert shop.cli.json(*restore, "--exec", "true")["restore"]["completed"]
+
+
+@pytest.fixture
+def restored(shop, cli, tmp_path):
+    """Runs a restore of a saved backup; what its writer was told before it."""
+    path = [str(Path(__file__).parent), cli.environment.get("PYTHONPATH", "")]
+    cli.environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    saved, log = tmp_path / "documents", tmp_path / "log"
+    writer = ("--writer", f"vss_writers:RestoredWriter?log={log}")
+    shop.cli("vss", "backup", "db", "logs", *writer, "--save", saved, "--type", "copy")
+
+    def run(*options, status=0):
+        document = (saved / "components.xml", *writer, "--yes", "--exec", "true")
+        if status:
+            return shop.cli.error(status, "vss", "restore", *document, *options)
+        shop.cli("vss", "restore", *document, *options)
+        return json.loads(log.read_text())
+
+    return run
+
+
+def test_a_restore_tells_what_goes_elsewhere_and_what_is_only_a_part(restored):
+    store = "Restored:store"
+    choice, (partial,) = restored(
+        *("--new-target", store, "/srv/store", "*.db", "/mnt/new"),
+        *("--subcomponent", store, "store\\part"),
+        *("--ranges-file", store, "0", "/mnt/a.ranges"),
+        *("--roll-forward-of", f"{store}=partial@noon", "--options-of", f"{store}=a=b"),
+        *("--more-of", store, "--authoritative-of", store),
+    )  # fmt: skip
+    assert [(one["files"]["path"], one["destination"]) for one in choice["new_targets"]] == [
+        ("/srv/store", "/mnt/new")
+    ]
+    assert [one["name"] for one in choice["subcomponents"]] == ["part"]
+    assert partial["ranges"] == "/mnt/a.ranges"
+    assert (choice["roll_forward"], choice["roll_forward_point"]) == ("partial", "noon")
+    assert choice["options"] == "a=b"
+    assert choice["additional_restores"]
+    assert choice["authoritative"]
+
+
+def test_a_restore_tells_all_components_the_same(restored):
+    choice, _ = restored(
+        *("--roll-forward", "all", "--options", "text", "--include", "Restored:store"),
+        *("--new-name", "other", "--alternate-location"),
+        *("Restored:store", "/srv/logs", "*.log", "/srv/elsewhere"),
+    )
+    assert (choice["roll_forward"], choice["options"]) == ("all", "text")
+    assert choice["new_name"] == "other"
+    assert [one["destination"] for one in choice["alternate_mappings"]] == ["/srv/elsewhere"]
+
+
+def test_a_restore_that_asks_for_nonsense_is_refused(restored):
+    for options, words in (
+        (("--roll-forward", "some"), "'some' is no roll-forward"),
+        (("--roll-forward", "partial"), "a point goes with partial"),
+        (("--point", "noon"), "a point goes with partial"),
+        (("--new-name", "other"), "for one component"),
+        (("--new-name-of", "Restored:store"), "lacks an equals sign"),
+        (("--ranges-file", "Restored:store", "-1", "x"), "-1 is no number"),
+        (("--new-target", ":store", "a", "b", "c"), "names no writer"),
+    ):
+        assert words in restored(*options, status=2)["message"]
 
 
 def test_a_program_that_fails_fails_the_command(shop, ticker):

@@ -3,6 +3,7 @@ writes the time into a file every few milliseconds; it stands still while it is 
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -185,6 +186,46 @@ class ProvenWriter(StoppingWriter):
     def on_backup_complete(self, call: vss.WriterCall) -> None:
         (store,) = call.components().components
         self._told(f"succeeded={store.succeeded}")
+
+
+class RestoredWriter(vss.Writer):
+    """Notes before a restore what is wanted of its one component."""
+
+    writer_id = UUID("5e7c1a40-3f63-4a6e-9d3c-5b8f0f6b9a16")
+    name = "Restored"
+
+    def __init__(self, log: str) -> None:
+        self.log = Path(log)
+
+    def identify(self) -> vss.WriterMetadata:
+        files = [vss.FileSet("/srv/store", "*.db")]
+        logs = vss.FileSet("/srv/logs", "*.log")
+        restore = vss.RestoreMethodMetadata(
+            vss.RestoreMethod.RESTORE_TO_ALTERNATE_LOCATION,
+            writer_restore=vss.WriterRestore.ALWAYS,
+            mappings=[vss.LocationMapping(logs, "/srv/elsewhere")],
+        )
+        parts = [
+            vss.ComponentMetadata("store", files=[*files, logs], selectable_for_restore=True),
+            vss.ComponentMetadata(
+                "part", "store", files=files, selectable=False, selectable_for_restore=True
+            ),
+        ]
+        made = vss.WriterMetadata(
+            self.writer_id, self.name, components=parts, restore_method=restore
+        )
+        may = vss.BackupSchema
+        made.schema = may.COPY | may.WRITER_SUPPORTS_NEW_TARGET | may.RESTORE_RENAME
+        return made
+
+    def on_post_snapshot(self, call: vss.WriterCall) -> None:
+        part = vss.PartialFile("/srv/store", "a.db", "File=/srv/store/a.ranges")
+        call.add_partial_file("", "store", part)
+
+    def on_pre_restore(self, call: vss.WriterCall) -> None:
+        (store,) = (one for one in call.components().components if one.name == "store")
+        document = vss.plain.to_json([store.restore, store.partial_files])
+        self.log.write_text(json.dumps(document))
 
 
 class MuteWriter(vss.Writer):

@@ -251,7 +251,7 @@ def resync(
 
 
 for _name in ("backup", "restore"):
-    app.command(f"exshadow.cli.vss_backup:{_name}", name=_name)
+    app.command(f"exshadow.cli.vss_{_name}:{_name}", name=_name)
 
 
 MOST_BYTES = 128 << 20

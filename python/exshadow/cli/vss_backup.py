@@ -1,4 +1,4 @@
-"""exshadow vss backup | restore"""
+"""exshadow vss backup"""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from exshadow.cli import confirm, output, vss_exchange, vss_views
+from exshadow.cli import output, vss_exchange, vss_views
 from exshadow.cli.context import context
-from exshadow.cli.options import DryRun, Label, Yes
-from exshadow.cli.vss import HERE, Document, Exclude, Exec, Include, read_text, report_json, wishes
+from exshadow.cli.options import Label
+from exshadow.cli.vss import HERE, Exclude, Exec, Include, read_text, report_json, wishes
 from exshadow.cli.vss_source import Source, open_vss
 from exshadow.errors import InvalidError, from_system
-from exshadow.model import Plan, Step
 
 if TYPE_CHECKING:
     from exshadow.vss.command import Command
@@ -105,7 +104,7 @@ def _kind(type: str | None, exec: str | None) -> BackupType:
     from exshadow.vss.tables import BackupType
     from exshadow.vss.words import from_word
 
-    _command(exec)
+    command_of(exec)
     kind = from_word(BackupType, type or ("full" if exec is not None else "copy"))
     if exec is None and kind in (BackupType.FULL, BackupType.INCREMENTAL, BackupType.LOG):
         raise InvalidError(
@@ -125,7 +124,7 @@ def _run_backup(
     label: str | None,
     plex: str | None,
 ) -> int:
-    program = _command(exec)
+    program = command_of(exec)
     with (
         _folder(save) as folder,
         open_vss(source, label=label, plex=plex) as vss,
@@ -150,53 +149,7 @@ def _context(keep: bool, transportable: bool) -> int:
     return context | (SnapshotAttributes.TRANSPORTABLE if transportable else 0)
 
 
-def restore(
-    document: Document,
-    /,
-    *,
-    include: Include = None,
-    exclude: Exclude = None,
-    more: Annotated[bool, Parameter(help="Increments still follow.")] = False,
-    authoritative: Annotated[bool, Parameter(help="This copy wins over replicas.")] = False,
-    exec: Exec = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    source: Source = HERE,
-) -> int:
-    """Tell the writers before and after files are put back; --exec, which must be given, puts
-    them back.
-
-    Example: exshadow vss restore documents/components.xml --exec ./put-back --yes
-    """
-    from exshadow.vss.procedures import RestoreRequest
-
-    request = RestoreRequest(
-        read_text(document),
-        included=wishes(include),
-        excluded=wishes(exclude),
-        additional_restores=more,
-        authoritative=authoritative,
-    )
-    if exec is None:
-        raise InvalidError(
-            "nothing would put the files back, and the writers would hear that all are there",
-            hint="add --exec PROGRAM, which does it between PreRestore and PostRestore",
-        )
-    program = _command(exec)
-    step = Step("run between PreRestore and PostRestore", "vss", exec)
-    plan = Plan("vss restore", (step,))
-    if dry_run:
-        return confirm.only_planned(plan)
-    with open_vss(source) as vss:
-        confirm.confirm(plan, yes=yes)
-        outcome = vss.restore(request, program)
-    error = outcome.error or (program.error() if program else None)
-    return output.show(
-        report_json("restore", outcome.report), vss_views.restore(outcome.report), error
-    )
-
-
-def _command(line: str | None) -> Command | None:
+def command_of(line: str | None) -> Command | None:
     """The program; where stdout is for the document, its own goes to stderr."""
     from exshadow.vss.command import Command
 
