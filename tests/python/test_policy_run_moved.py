@@ -27,7 +27,7 @@ from exshadow.providers.contract import Action, MirrorState, Verb
 from exshadow.service.desk import Desk
 from exshadow.service.keeper import Keeper
 from exshadow.service.local import LocalService
-from exshadow.service.policy_run import settling, unfinished
+from exshadow.service.policy_run import settling, unfinished, ways
 from exshadow.service.policy_run.leasing import lease_name
 from exshadow.service.policy_run.opening import builder
 from exshadow.service.policy_run.room import Room
@@ -203,7 +203,7 @@ def test_leases_of_the_volumes_of_then_are_held_while_it_is_settled(
 ) -> None:
     from_eva.killed(Verb.SPLIT)
     seen: list[bool] = []
-    split = unfinished._WAYS[Verb.SPLIT]
+    split = ways._WAYS[Verb.SPLIT]
 
     def watched(there: Room, entry: Entry) -> str:
         names = [lease_name(there.provider, one) for one in entry.action.volumes]
@@ -211,7 +211,7 @@ def test_leases_of_the_volumes_of_then_are_held_while_it_is_settled(
         assert there.sources == entry.action.volumes
         return split(there, entry)
 
-    monkeypatch.setitem(unfinished._WAYS, Verb.SPLIT, watched)
+    monkeypatch.setitem(ways._WAYS, Verb.SPLIT, watched)
     shared: Catalog = open_catalog(tmp_path / "shared.sqlite").catalog
     keeper = Keeper(shared)
     try:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
+from contextlib import suppress
 from uuid import UUID
 
 from exshadow.errors import Error, NotFoundError
@@ -152,7 +153,8 @@ class Guarded(Writer):
         """While the freeze still runs the guard goes on minding the writer: the freeze may take
         effect yet. When it returns, this is called once more (answer_writer)."""
         if self._stands and self.abort_limit > 0:
-            self._line.tell(aborting=self._number, limit=self.abort_limit)
+            with suppress(OSError):  # the guard is gone, and nobody else would let go
+                self._line.tell(aborting=self._number, limit=self.abort_limit)
         self._writer.on_abort(call)
         if self._freezing:
             self._line.tell(aborted=self._number)
