@@ -53,10 +53,11 @@ test-asan: build/asan/build.ninja  ## C++ tests with AddressSanitizer and Undefi
 	cmake --build build/asan --parallel $(JOBS)
 	UBSAN_OPTIONS=print_stacktrace=1 $(CTEST) --test-dir build/asan
 
-# Two workers, a file never on both: much of the time is waiting, for processes, disks and time limits. Files go out
-# in the order of pyproject.toml's testpaths, those with the longest tests first, so that no worker waits for the other.
+# Three workers, on two cores as well: much of the time is waiting, for processes, disks and time limits. A file is
+# never on two of them. Files go out in the order of pyproject.toml's testpaths, those with the longest tests first, so
+# that no worker waits for another.
 test-python: $(STAMPS)/installed  ## Python tests and house rules
-	scripts/private_mounts.sh $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	scripts/private_mounts.sh $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 build-mingw: build/mingw/build.ninja  ## exshadow-vss.exe for 64-bit Windows, with its tests, in build/mingw
 	cmake --build build/mingw --parallel $(JOBS)

@@ -60,5 +60,6 @@ verified = test_cli_catalog.verified
 volume = test_cli_interrupt.volume
 application = test_cli_vss.application
 ticker = test_cli_vss.ticker
+restored = test_cli_vss.restored
 policy = test_cli_policy_run.policy
 application = test_cli_policy_run.application
